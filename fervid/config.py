@@ -1,0 +1,176 @@
+"""Settings: frozen dataclasses, and one reader that turns a mapping or a TOML file into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from fervid.errors import ConfigError, InputNotFound
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+Device = Literal["auto", "cpu", "gpu"]
+DetectorName = Literal["retinaface", "centerface", "yunet"]
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise ConfigError with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """How one video becomes tracks and crops. Times in seconds, sizes in pixels of the shown picture."""
+
+    fps: float = 5.0
+    """Sampling rate; 0 takes every frame."""
+    start: float = 0.0
+    end: float | None = None
+    min_face: float = 20.0
+    """Faces whose shorter box side is below this are ignored."""
+    detector: DetectorName = "retinaface"
+    detector_weights: str | None = None
+    score_threshold: float = 0.65
+    long_side: int = 640
+    """Frames are shrunk to this long side before detection (never enlarged)."""
+    max_gap: float = 1.0
+    """A face unseen for longer than this ends its track."""
+    min_track: float = 0.4
+    """A track needs evidence for this long (and three samples where the rate allows) to count."""
+
+    def __post_init__(self) -> None:
+        check(0 <= self.fps <= 1000, f"fps must lie between 0 and 1000, not {self.fps}")
+        check(self.start >= 0, f"start must not be negative: {self.start}")
+        check(self.end is None or self.end > self.start, f"end ({self.end}) must be after start ({self.start})")
+        check(self.min_face >= 0, f"min-face must not be negative: {self.min_face}")
+        check(0 < self.score_threshold < 1, f"score-threshold must lie between 0 and 1: {self.score_threshold}")
+        check(64 <= self.long_side <= 4096, f"long-side must lie between 64 and 4096: {self.long_side}")
+        check(self.max_gap > 0, f"max-gap must be positive: {self.max_gap}")
+        check(self.min_track >= 0, f"min-track must not be negative: {self.min_track}")
+
+
+@dataclass(frozen=True)
+class TimelineSettings:
+    """How a face's raw probabilities become a smoothed timeline and episodes. All times in seconds."""
+
+    smooth: float = 1.0
+    """Full width of the centred smoothing window; 0 leaves the raw values."""
+    max_gap: float = 1.0
+    """Samples further apart than this never influence each other."""
+    min_episode: float = 0.3
+    onset: float = 0.5
+    """Smoothed probability at which an episode begins."""
+    offset: float = 0.35
+    """Smoothed probability below which it ends."""
+
+    def __post_init__(self) -> None:
+        check(0 <= self.smooth <= 60, f"smooth must lie between 0 and 60 seconds: {self.smooth}")
+        check(self.max_gap > 0, f"max-gap must be positive: {self.max_gap}")
+        check(self.min_episode >= 0, f"min-episode must not be negative: {self.min_episode}")
+        check(0 < self.offset <= self.onset < 1, "offset must be above 0 and at most onset, which is below 1")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a batch is carried out; none of these may change a result."""
+
+    device: Device = "auto"
+    workers: int = 0
+    """Scan processes; 0 takes one for each usable core."""
+    batch_size: int = 256
+    timeout: float = 0.0
+    """Seconds one video may take to scan; 0 sets no limit."""
+    model: str | None = None
+    """Weights (`.keras` with its sidecar); none takes those that fervid ships."""
+
+    def __post_init__(self) -> None:
+        check(0 <= self.workers <= 1024, f"workers must lie between 0 and 1024: {self.workers}")
+        check(1 <= self.batch_size <= 65536, f"batch-size must lie between 1 and 65536: {self.batch_size}")
+        check(self.timeout >= 0, f"timeout must not be negative: {self.timeout}")
+
+
+@dataclass(frozen=True)
+class AnalyzeSettings:
+    """All settings of ``fervid analyze``."""
+
+    scan: ScanSettings = ScanSettings()
+    timeline: TimelineSettings = TimelineSettings()
+    run: RunSettings = RunSettings()
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
+    """Build the settings dataclass ``cls`` from plain values, nested mappings included.
+
+    Keys may be spelt with dashes. Raises ConfigError for an unknown key (naming the nearest known one)
+    and for a value of the wrong kind.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise ConfigError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+        arguments[name] = _convert(hints[name], value, f"{where}: {key}")
+    return cls(**arguments)
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    """``value`` as ``kind``, or ConfigError. Integers pass as floats; nothing else is coerced."""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table of settings, not {value!r}")
+        return from_mapping(typing.cast(type, kind), value, where)
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        if value not in choices:
+            raise ConfigError(f"{where} must be one of {', '.join(map(str, choices))}, not {value!r}")
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in choices:
+            return None
+        (inner,) = (choice for choice in choices if choice is not type(None))
+        return _convert(inner, value, where)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table, not {value!r}")
+        return dict(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if origin in (tuple, list):
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} must be a list, not {value!r}")
+        return origin(_convert(choices[0], item, where) for item in value)
+    if type(value) is not kind:
+        raise ConfigError(f"{where} must be {kind.__name__}, not {value!r}")
+    return value
+
+
+def to_mapping(settings: Any) -> dict[str, Any]:
+    """The settings dataclass as plain nested dicts, ready for JSON."""
+    return dataclasses.asdict(settings)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; InputNotFound or ConfigError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as error:
+        raise InputNotFound(f"no such file: {path}") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,99 @@
+"""Face box → model input: the one geometry and the one normalisation, for training and inference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fervid.types import ByteArray, Face, FloatArray
+
+SIZE = 48
+"""Side of a crop in pixels; FER2013's own."""
+
+
+@dataclass(frozen=True)
+class CropGeometry:
+    """Where a detected box lies inside a FER2013 image, inverted.
+
+    FER2013 images are face crops with a framing of their own. Running the detector over enlarged FER2013
+    images gives the box that it would draw inside that framing; the square around a new box follows by
+    inverting it: its side is ``scale`` times the geometric mean of the box's sides, its centre is the
+    box's centre moved by ``shift_x`` and ``shift_y`` (fractions of the square's side, right and down).
+    """
+
+    scale: float
+    shift_x: float
+    shift_y: float
+
+    def square(self, face: Face) -> tuple[float, float, float]:
+        """The square (x, y, side) in pixels of the picture that corresponds to a FER2013 image."""
+        side = self.scale * float(np.sqrt(face.width * face.height))
+        x = face.x + face.width / 2 + self.shift_x * side - side / 2
+        y = face.y + face.height / 2 + self.shift_y * side - side / 2
+        return x, y, side
+
+
+FER2013_GEOMETRY = CropGeometry(scale=1.122, shift_x=-0.007, shift_y=-0.007)
+"""Median over 1,500 training images of FER2013, each with its edge repeated by 16 pixels around, RetinaFace;
+``python -m fervid.training.framing DATA`` measures it again."""
+
+
+def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:
+    """Cut the face out of ``gray`` (h, w) uint8 as a (48, 48) uint8 crop.
+
+    What lies outside the picture repeats its edge. Shrinking averages over the area that each crop pixel
+    covers, so that fine texture does not alias; enlarging is bilinear.
+    """
+    x, y, side = geometry.square(face)
+    left, top = int(np.floor(x)), int(np.floor(y))
+    right, bottom = max(left + 1, int(np.ceil(x + side))), max(top + 1, int(np.ceil(y + side)))
+    height, width = gray.shape
+    rows = slice(min(max(top, 0), height - 1), max(min(bottom, height), 1))
+    columns = slice(min(max(left, 0), width - 1), max(min(right, width), 1))
+    inner = gray[rows, columns]
+    pads = (max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width))
+    if any(pads):
+        inner = np.asarray(cv2.copyMakeBorder(inner, *pads, borderType=cv2.BORDER_REPLICATE), np.uint8)
+    interpolation = cv2.INTER_AREA if side >= SIZE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(inner, (SIZE, SIZE), interpolation=interpolation), dtype=np.uint8)
+
+
+def normalize(crops: ByteArray) -> FloatArray:
+    """Crops (n, h, w) uint8 → (n, h, w, 1) float32, each with its own mean 0 and standard deviation 1.
+
+    Exposure and contrast of a scene thereby cancel. The standard deviation counts as at least 4 gray
+    levels, so that the noise of a flat picture is not blown up.
+    """
+    values = crops.astype(np.float32)
+    mean = values.mean(axis=(1, 2), keepdims=True)
+    deviation = np.maximum(values.std(axis=(1, 2), keepdims=True), 4.0)
+    return np.asarray(((values - mean) / deviation)[..., None], dtype=np.float32)
+
+
+def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
+    """How far to trust a face's crop, 0 to 1: the geometric mean of five terms, each 0 to 1.
+
+    Size: the box's smaller side against 48 pixels. Sharpness: the standard deviation of the crop's
+    Laplacian after normalisation, against 0.5. Pose: how centred the nose is between the eyes, 1 in a
+    frontal view, 0 in profile (1 where the detector gives no landmarks). Completeness: the share of the
+    box inside the picture of ``width`` x ``height`` pixels. Score: the detector's.
+    """
+    size = min(1.0, min(face.width, face.height) / SIZE)
+    sharpness = min(1.0, float(cv2.Laplacian(normalize(crop[None])[0, :, :, 0], cv2.CV_32F).std()) / 0.5)
+    inside_x = min(face.x + face.width, width) - max(face.x, 0)
+    inside_y = min(face.y + face.height, height) - max(face.y, 0)
+    complete = max(0.0, inside_x) * max(0.0, inside_y) / max(face.width * face.height, 1e-6)
+    terms = np.array([size, sharpness, _frontal(face), min(1.0, complete), face.score])
+    return float(np.exp(np.log(np.maximum(terms, 1e-3)).mean()))
+
+
+def _frontal(face: Face) -> float:
+    """1 where the nose lies midway between the eyes along their line, 0 where it lies beyond one of them."""
+    if len(face.landmarks) < 3:
+        return 1.0
+    right, left, nose = (np.asarray(point) for point in face.landmarks[:3])
+    line = left - right
+    along = float((nose - right) @ line / max(float(line @ line), 1e-6))
+    return float(np.clip(1 - 2 * abs(along - 0.5), 0, 1))

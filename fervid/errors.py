@@ -1,0 +1,82 @@
+"""Everything fervid raises on purpose.
+
+::
+
+    FervidError
+    ├── UsageError (ValueError)                 exit 2
+    │   ├── ConfigError                         an unknown or ill-typed setting
+    │   ├── InputNotFound (FileNotFoundError)   a path that is not there
+    │   ├── BadDataset                          a training table or folder that cannot be used
+    │   └── BadWeights                          weights, sidecar or detector file refused
+    ├── MissingLibrary (ImportError)            exit 2, says what to install
+    ├── UnreadableVideo (ValueError)            one file; the batch goes on
+    ├── WorkerFailed (RuntimeError)             one file; a scan process crashed or ran out of time
+    ├── BadResults (ValueError)                 exit 2, a table that fervid did not write
+    ├── OutputError (OSError)                   exit 5
+    └── OutputLocked (BlockingIOError)          exit 75
+
+Each is also the builtin that a caller would catch anyway. The message of each is one line that a
+person can act on; the command line prints it and ends with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class FervidError(Exception):
+    """Root of fervid's own exceptions."""
+
+    exit_code = 1
+
+
+class UsageError(FervidError, ValueError):
+    """The call cannot be carried out as it was made."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown or has a value of the wrong kind."""
+
+
+class InputNotFound(UsageError, FileNotFoundError):
+    """An input path does not exist."""
+
+
+class BadDataset(UsageError):
+    """Training or evaluation data cannot be used; the message names the file and the row."""
+
+
+class BadWeights(UsageError):
+    """Weights are damaged, foreign, or do not fit their sidecar."""
+
+
+class MissingLibrary(FervidError, ImportError):
+    """A library or a system file that an installed package needs is not there."""
+
+    exit_code = 2
+
+
+class UnreadableVideo(FervidError, ValueError):
+    """A file is no video that can be decoded; the message says why."""
+
+
+class WorkerFailed(FervidError, RuntimeError):
+    """The process that scanned a video died or was stopped."""
+
+
+class BadResults(FervidError, ValueError):
+    """A results table was not written by fervid, or by an unknown schema version."""
+
+    exit_code = 2
+
+
+class OutputError(FervidError, OSError):
+    """An output cannot be written."""
+
+    exit_code = 5
+
+
+class OutputLocked(FervidError, BlockingIOError):
+    """Another run holds the same output."""
+
+    exit_code = 75

@@ -1,0 +1,179 @@
+"""The emotion CNN: architecture, weights file, sidecar.
+
+Weights are a `.keras` archive in half precision; beside it lies a JSON sidecar of the same stem. The
+network is always rebuilt from the sidecar's numbers and only arrays are read from the archive, so a
+weights file can carry no code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fervid.config import Device, to_mapping
+from fervid.crop import CropGeometry, normalize
+from fervid.errors import BadWeights, OutputError, UsageError
+from fervid.sidecar import SHIPPED, Architecture, Sidecar, read_sidecar, sha256, sidecar_path
+from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what C++ libraries print while they load off the user's terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+with _silence():
+    import keras
+    from keras import layers
+
+VOTES = (*EMOTIONS, "contempt")
+"""Classes of the auxiliary head that learns the annotators' votes (FER+) in training."""
+
+
+def _convolution(x: Any, width: int, kernel: int, name: str, dtype: str) -> Any:
+    x = layers.Conv2D(
+        width,
+        kernel,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        data_format="channels_last",
+        dtype=dtype,
+        name=f"{name}_conv",
+    )(x)
+    return layers.BatchNormalization(axis=-1, momentum=0.95, dtype=dtype, name=f"{name}_bn")(x)
+
+
+def _residual_pair(x: Any, width: int, name: str, dtype: str) -> Any:
+    shortcut = x if x.shape[-1] == width else _convolution(x, width, 1, f"{name}_shortcut", dtype)
+    x = _convolution(x, width, 3, f"{name}_a", dtype)
+    x = layers.ReLU(dtype=dtype, name=f"{name}_a_relu")(x)
+    x = _convolution(x, width, 3, f"{name}_b", dtype)
+    x = layers.Add(dtype=dtype, name=f"{name}_add")([x, shortcut])
+    return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
+
+
+def build(architecture: Architecture, votes: bool = False, dtype: str = "float32", seed: int | None = None) -> Any:
+    """A Keras model from (n, h, w, 1) normalised crops to (n, 7) float32 logits.
+
+    With ``votes`` it returns a dict of ``emotion`` (n, 7) and ``votes`` (n, 8) logits, for training.
+    ``dtype`` is a Keras dtype policy such as ``mixed_bfloat16``. Any h and w of at least 16 fit.
+    """
+    inputs = keras.Input((None, None, 1), name="crop")
+    x = _convolution(inputs, architecture.widths[0], 3, "stem", dtype)
+    x = layers.ReLU(dtype=dtype, name="stem_relu")(x)
+    for stage, (width, pairs) in enumerate(zip(architecture.widths[1:], architecture.pairs, strict=True), 1):
+        x = layers.MaxPooling2D(2, data_format="channels_last", dtype=dtype, name=f"stage{stage}_pool")(x)
+        for pair in range(pairs):
+            x = _residual_pair(x, width, f"stage{stage}_{pair}", dtype)
+    x = layers.GlobalAveragePooling2D(data_format="channels_last", dtype=dtype, name="pool")(x)
+    x = layers.Dropout(architecture.dropout, seed=seed, dtype=dtype, name="dropout")(x)
+    half = dtype if dtype == "float16" else "float32"
+    outputs = layers.Dense(len(EMOTIONS), dtype=half, name="emotion")(x)
+    if votes:
+        outputs = {"emotion": outputs, "votes": layers.Dense(len(VOTES), dtype=half, name="votes")(x)}
+    return keras.Model(inputs, outputs, name="fervid")
+
+
+def save(
+    model: Any,
+    path: Path,
+    architecture: Architecture,
+    geometry: CropGeometry,
+    temperature: float = 1.0,
+    training: dict[str, Any] | None = None,
+) -> Sidecar:
+    """Write weights (half precision) and sidecar, each under its name only when complete.
+
+    Layers that inference does not need, such as the votes head, are left out. Raises OutputError.
+    """
+    twin = build(architecture, dtype="float16")
+    for layer in twin.layers:
+        layer.set_weights([np.asarray(w, np.float32) for w in model.get_layer(layer.name).get_weights()])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fervid-") as folder:
+            weights, sidecar_file = Path(folder) / "weights.keras", Path(folder) / "weights.json"
+            twin.save(weights)
+            sidecar = Sidecar(sha256(weights), architecture, geometry, temperature, training=training or {})
+            sidecar_file.write_text(json.dumps(to_mapping(sidecar), indent=2) + "\n", encoding="utf-8")
+            os.replace(weights, path)
+            os.replace(sidecar_file, sidecar_path(path))
+    except OSError as error:
+        raise OutputError(f"cannot write weights to {path}: {error.strerror or error}") from error
+    return sidecar
+
+
+@dataclass(frozen=True, eq=False)
+class EmotionModel:
+    """Loaded weights with their sidecar."""
+
+    network: Any
+    sidecar: Sidecar
+
+    def logits(self, crops: ByteArray) -> FloatArray:
+        """Crops (n, 48, 48) uint8 → raw logits (n, 7) float32."""
+        return np.asarray(self.network.predict_on_batch(normalize(crops)), dtype=np.float32)
+
+    def probabilities(self, crops: ByteArray) -> FloatArray:
+        """Crops (n, 48, 48) uint8 → calibrated probabilities (n, 7) float32, rows summing to 1."""
+        return softmax(self.logits(crops), self.sidecar.temperature).astype(np.float32)
+
+
+def softmax(logits: FloatArray, temperature: float = 1.0) -> DoubleArray:
+    """Row-wise softmax of ``logits / temperature``, float64."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
+
+
+def select_device(device: Device) -> None:
+    """Let the TensorFlow backend use a GPU (``gpu``), none (``cpu``) or what is there (``auto``).
+
+    Must come before the first tensor. Raises UsageError where ``gpu`` is asked for and none is usable.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    with _silence():
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not found:
+        raise UsageError("no GPU that TensorFlow can use; pip install 'fervid[gpu]', or choose --device cpu")
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    for gpu in found if device != "cpu" else ():
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def load(path: Path | None = None) -> EmotionModel:
+    """Load weights (those that fervid ships where ``path`` is None); raises BadWeights."""
+    path = path or SHIPPED
+    sidecar = read_sidecar(path)
+    network = build(sidecar.architecture)
+    try:
+        network.load_weights(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise BadWeights(f"{path} does not hold the network that its sidecar describes: {reason}") from error
+    return EmotionModel(network, sidecar)

@@ -1,0 +1,334 @@
+"""Tables on disk: Arrow schemas, metadata, atomic writes, readers. The only file that imports pyarrow.
+
+Schema version 1. Everything is written beside its final name, flushed to disk and renamed, so a file under
+its final name is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from fervid.errors import BadDataset, BadResults, InputNotFound, OutputError, UsageError
+from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
+
+SCHEMA_VERSION = 1
+
+_LABEL = pa.dictionary(pa.int8(), pa.string())
+
+
+def _fields(kind: pa.DataType, *names: str) -> list[pa.Field]:
+    return [pa.field(name, kind) for name in names]
+
+
+def _emotions(pattern: str, kind: pa.DataType) -> list[pa.Field]:
+    return _fields(kind, *(pattern.format(emotion) for emotion in EMOTIONS))
+
+
+TIMELINE = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int64(), "frame"),
+        *_fields(pa.float64(), "time"),
+        *_fields(pa.int32(), "face_id", "person"),
+        *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality"),
+        *_emotions("{}", pa.float32()),
+        *_emotions("{}_smooth", pa.float32()),
+        pa.field("emotion", _LABEL),
+        *_fields(pa.float32(), "confidence"),
+    ]
+)
+"""One row per sampled frame and face; a sampled frame without a face keeps one row with null face columns."""
+
+EPISODES = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int32(), "face_id"),
+        *_fields(pa.string(), "emotion"),
+        *_fields(pa.float64(), "onset", "apex", "offset", "duration", "peak", "mean"),
+    ]
+)
+
+SUMMARY = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int32(), "face_id"),
+        *_fields(pa.float64(), "first_seen", "last_seen"),
+        *_fields(pa.int64(), "samples"),
+        *_fields(pa.float64(), "coverage", "longest_gap"),
+        *_fields(pa.string(), "dominant"),
+        *_emotions("share_{}", pa.float64()),
+        *_emotions("mean_{}", pa.float64()),
+        *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
+        *_fields(pa.string(), "trust"),
+    ]
+)
+
+VIDEOS = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id", "status", "error", "message"),
+        *_fields(pa.float64(), "duration"),
+        *_fields(pa.int32(), "width", "height", "rotation"),
+        *_fields(pa.string(), "codec"),
+        *_fields(pa.int64(), "frames_sampled", "faces"),
+        *_fields(pa.float64(), "seconds"),
+        *_fields(pa.string(), "finished_at"),
+    ]
+)
+
+SMALL = {"episodes": EPISODES, "summary": SUMMARY, "videos": VIDEOS}
+"""The small tables, written as CSV beside the timeline."""
+
+
+def timeline_table(
+    video: str,
+    video_id: str,
+    frames: np.ndarray[Any, Any],
+    times: DoubleArray,
+    tracks: Sequence[Track],
+    raw: Sequence[FloatArray],
+    smoothed: Sequence[FloatArray],
+) -> pa.Table:
+    """The timeline of one video, ordered by frame, then face.
+
+    ``frames`` and ``times`` (n,): all sampled frames. ``raw`` and ``smoothed``: (samples, 7) for each track.
+    """
+    seen = np.concatenate([*(track.frames for track in tracks), np.zeros(0, np.int64)])
+    empty = ~np.isin(frames, seen)
+    count = int(empty.sum())
+
+    def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        """Values of the tracks one after the other, then nulls for the frames without a face."""
+        parts = [np.asarray(value) for value in values]
+        filled = pa.array(np.concatenate(parts) if parts else np.zeros(0), kind)
+        return pa.concat_arrays([filled, pa.nulls(count, kind)])
+
+    leading = [values.argmax(axis=1) for values in smoothed]
+    columns: dict[str, Any] = {
+        "frame": pa.array(np.concatenate([seen, frames[empty]]), pa.int64()),
+        "time": pa.array(np.concatenate([*(track.times for track in tracks), times[empty]]), pa.float64()),
+        "face_id": column([np.full(len(track.times), track.face_id) for track in tracks], pa.int32()),
+        "person": pa.nulls(len(seen) + count, pa.int32()),
+        "face_score": column([track.scores for track in tracks], pa.float32()),
+        "face_quality": column([track.qualities for track in tracks], pa.float32()),
+        "confidence": column([values.max(axis=1) for values in smoothed], pa.float32()),
+        "emotion": pa.DictionaryArray.from_arrays(column(leading, pa.int8()), pa.array(EMOTIONS)),
+    }
+    for axis, name in enumerate(("face_x", "face_y", "face_width", "face_height")):
+        columns[name] = column([track.boxes[:, axis] for track in tracks], pa.float32())
+    for index, name in enumerate(EMOTIONS):
+        columns[name] = column([values[:, index] for values in raw], pa.float32())
+        columns[f"{name}_smooth"] = column([values[:, index] for values in smoothed], pa.float32())
+    columns["video"] = pa.array([video] * (len(seen) + count), pa.string())
+    columns["video_id"] = pa.array([video_id] * (len(seen) + count), pa.string())
+    table = pa.table({name: columns[name] for name in TIMELINE.names}, schema=TIMELINE)
+    return table.sort_by([("frame", "ascending"), ("face_id", "ascending")])
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; renamed to ``path`` when complete, removed otherwise.
+
+    Raises OutputError where the system refuses.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_table_csv(path: Path, table: pa.Table) -> None:
+    """Write a table as CSV, cells that a spreadsheet would run as a formula made safe; raises OutputError."""
+    with replacing(path) as beside:
+        pa_csv.write_csv(_plain(table), beside)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table as CSV can hold it: labels as strings, none of which begins like a formula."""
+    for index, field in enumerate(table.schema):
+        if field.type in (pa.string(), _LABEL):
+            values = [_harmless(value) for value in table.column(index).to_pylist()]
+            table = table.set_column(index, field.name, pa.array(values, pa.string()))
+    return table
+
+
+def _harmless(text: str | None) -> str | None:
+    return f"'{text}" if text and text[0] in "=+-@\t\r" else text
+
+
+def small_path(out: Path, name: str) -> Path:
+    """Where the small table ``name`` of the results at ``out`` lies."""
+    return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
+
+
+def is_folder(out: Path) -> bool:
+    """Whether results at ``out`` are a partitioned folder; UsageError for an ending that means nothing."""
+    if out.suffix not in (".parquet", ".csv", ""):
+        raise UsageError(f"--out must end in .parquet or .csv, or be a folder: {out}")
+    return out.suffix == ""
+
+
+class ResultsWriter:
+    """Collects finished videos as parts in a hidden folder beside ``out`` and composes the tables at the end.
+
+    ``add`` takes videos in any order; the tables come out in the order of their ``position``. Leaving the
+    context after an exception writes nothing under the final names. Raises OutputError.
+    """
+
+    def __init__(self, out: Path, metadata: Mapping[str, str]) -> None:
+        self._out, self._folder = out, is_folder(out)
+        self._metadata = {f"fervid.{key}": value for key, value in metadata.items()}
+        self._small: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {name: [] for name in SMALL}
+        self._parts: list[tuple[int, str]] = []
+        try:
+            (out if self._folder else out.parent).mkdir(parents=True, exist_ok=True)
+            self._hidden = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        except OSError as error:
+            raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error
+
+    def __enter__(self) -> ResultsWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._compose()
+        finally:
+            shutil.rmtree(self._hidden, ignore_errors=True)
+
+    def add(self, position: int, video_id: str, timeline: pa.Table | None, **small: list[dict[str, Any]]) -> None:
+        """One video: its timeline (None where it failed) and its rows of the small tables."""
+        for name, rows in small.items():
+            self._small[name].append((position, rows))
+        if timeline is None:
+            return
+        with replacing(self._hidden / f"{position}.parquet") as beside:
+            pq.write_table(timeline.replace_schema_metadata(self._metadata), beside, compression="zstd")
+        self._parts.append((position, video_id))
+
+    def _compose(self) -> None:
+        parts = [(self._hidden / f"{position}.parquet", video_id) for position, video_id in sorted(self._parts)]
+        if self._folder:
+            self._compose_folder(parts)
+        else:
+            with replacing(self._out) as beside:
+                (self._compose_csv if self._out.suffix == ".csv" else self._compose_parquet)(beside, parts)
+        for name, schema in SMALL.items():
+            rows = [row for _, rows in sorted(self._small[name], key=lambda entry: entry[0]) for row in rows]
+            write_table_csv(small_path(self._out, name), pa.Table.from_pylist(rows, schema))
+
+    def _compose_parquet(self, path: Path, parts: list[tuple[Path, str]]) -> None:
+        schema = TIMELINE.with_metadata(self._metadata)
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for part, _ in parts:
+                writer.write_table(pq.read_table(part).replace_schema_metadata(self._metadata))
+
+    def _compose_csv(self, path: Path, parts: list[tuple[Path, str]]) -> None:
+        with pa_csv.CSVWriter(path, _plain(TIMELINE.empty_table()).schema) as writer:
+            for part, _ in parts:
+                writer.write_table(_plain(pq.read_table(part)))
+
+    def _compose_folder(self, parts: list[tuple[Path, str]]) -> None:
+        for part, video_id in parts:
+            target = self._out / "timeline" / f"video_id={video_id}" / "part-0.parquet"
+            table = pq.read_table(part).drop_columns(["video_id"])
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot write to {target.parent}: {error.strerror}") from error
+            with replacing(target) as beside:
+                pq.write_table(table.replace_schema_metadata(self._metadata), beside, compression="zstd")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The four tables as pandas frames, and what is known of how they came about."""
+
+    timeline: pd.DataFrame
+    episodes: pd.DataFrame
+    summary: pd.DataFrame
+    videos: pd.DataFrame
+    metadata: dict[str, Any]
+
+    def __repr__(self) -> str:
+        faces, failed = len(self.summary), int((self.videos["status"] == "failed").sum())
+        return (
+            f"<fervid results: {len(self.videos)} videos ({failed} failed), {faces} faces, {len(self.timeline)} rows>"
+        )
+
+
+def read_results(path: str | os.PathLike[str]) -> Results:
+    """Read what ``fervid analyze --out`` wrote: a Parquet file, a CSV file or a folder.
+
+    Raises InputNotFound, or BadResults where fervid did not write it.
+    """
+    out = Path(path)
+    if not out.exists():
+        raise InputNotFound(f"no such results: {out}")
+    try:
+        if out.is_dir():
+            timeline = pq.read_table(out / "timeline") if (out / "timeline").exists() else TIMELINE.empty_table()
+        elif out.suffix == ".csv":
+            plain = _plain(TIMELINE.empty_table()).schema
+            options = pa_csv.ConvertOptions(column_types=plain, strings_can_be_null=True)
+            timeline = pa_csv.read_csv(out, convert_options=options)
+        else:
+            timeline = pq.read_table(out)
+        small = {name: _read_small(small_path(out, name), schema) for name, schema in SMALL.items()}
+        frame = timeline.select(TIMELINE.names).cast(TIMELINE).to_pandas()
+    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
+        raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
+    for name in ("face_id", "person"):
+        frame[name] = frame[name].astype("Int32")
+    return Results(frame, **small, metadata=_metadata(timeline.schema))
+
+
+def _read_small(path: Path, schema: pa.Schema) -> pd.DataFrame:
+    options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True)
+    return pa_csv.read_csv(path, convert_options=options).to_pandas()
+
+
+def _metadata(schema: pa.Schema) -> dict[str, Any]:
+    found = {
+        key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key.startswith(b"fervid.")
+    }
+    values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in found.items()}
+    if "settings" in values:
+        values["settings"] = json.loads(values["settings"])
+    return values
+
+
+def read_columns(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """Columns of any Parquet file as Python lists; absent optional ones are left out. Raises BadDataset."""
+    try:
+        names = pq.read_schema(path).names
+        missing = [name for name in required if name not in names]
+        if missing:
+            raise BadDataset(f"{path}: no column {', '.join(missing)}")
+        table = pq.read_table(path, columns=[*required, *(name for name in optional if name in names)])
+    except (pa.ArrowException, OSError) as error:
+        raise BadDataset(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+    return {name: table.column(name).to_pylist() for name in table.column_names}

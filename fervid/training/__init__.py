@@ -1,0 +1,1 @@
+"""Training and evaluation of the emotion CNN on FER2013-like data."""

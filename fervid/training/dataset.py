@@ -1,0 +1,236 @@
+"""Labelled face images from the layouts in which FER2013 goes round.
+
+``read`` takes the official Kaggle ``fer2013.csv``, a folder with one folder of images per class (directly
+or under ``train/`` and ``test/``), Parquet with ``image`` bytes and ``label``, or a folder of such Parquet
+files.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fervid.crop import SIZE
+from fervid.errors import BadDataset, InputNotFound
+from fervid.tables import read_columns
+from fervid.types import EMOTIONS, ByteArray, FloatArray
+
+SPELLINGS = {
+    **{name: index for index, name in enumerate(EMOTIONS)},
+    "anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "happy": 3, "sadness": 4, "surprised": 5,
+}  # fmt: skip
+"""Class names as other data sets spell them."""
+
+VOTE_COLUMNS = tuple(
+    f"ferplus_{name}"
+    for name in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
+)
+"""FER+ vote counts in the order of fervid's votes head: the seven emotions, then contempt."""
+
+USAGES = {
+    "train": "Training",
+    "training": "Training",
+    "test": "PublicTest",
+    "validation": "PublicTest",
+    "val": "PublicTest",
+}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """``images`` (n, 48, 48) uint8, ``labels`` (n,) int64 into EMOTIONS, ``usages`` (n,) str, empty where the
+    layout has none, ``votes`` (n, 8) float32 shares of the annotators' votes that sum to 1 or, where
+    nobody voted for one of the eight, 0."""
+
+    images: ByteArray
+    labels: npt.NDArray[np.int64]
+    usages: npt.NDArray[np.str_]
+    votes: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: npt.NDArray[Any]) -> Dataset:
+        """The rows given by an index or a mask."""
+        return replace(
+            self, images=self.images[rows], labels=self.labels[rows], usages=self.usages[rows], votes=self.votes[rows]
+        )
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(7,) images of each class."""
+        return np.bincount(self.labels, minlength=len(EMOTIONS)).astype(np.int64)
+
+
+def read(paths: Sequence[Path], usage: str | None = None) -> Dataset:
+    """Read and join data sets; with ``usage`` keep only the rows of that split, where a layout names splits.
+
+    Raises InputNotFound, or BadDataset with the file, the row and the reason.
+    """
+    if not paths:
+        raise BadDataset("no data given")
+    parts = [part for path in paths for part in _read_path(path)]
+    data = Dataset(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.usages for part in parts]),
+        np.concatenate([part.votes for part in parts]),
+    )
+    if usage is not None:
+        data = data.take((data.usages == usage) | (data.usages == ""))
+    if not len(data):
+        named = ", ".join(map(str, paths))
+        raise BadDataset(f"no images{f' of the split {usage}' if usage else ''} in {named}")
+    return data
+
+
+def _read_path(path: Path) -> Iterator[Dataset]:
+    if path.is_dir():
+        tables = sorted(path.glob("*.parquet"))
+        if tables:
+            for table in tables:
+                yield _read_parquet(table)
+        else:
+            yield _read_folders(path)
+    elif not path.exists():
+        raise InputNotFound(f"no such data: {path}")
+    elif path.suffix == ".csv":
+        yield _read_kaggle(path)
+    elif path.suffix == ".parquet":
+        yield _read_parquet(path)
+    else:
+        raise BadDataset(f"{path}: expected a .csv, a .parquet or a folder with one folder per class")
+
+
+def _dataset(images: list[ByteArray], labels: list[int], usages: list[str], votes: FloatArray | None) -> Dataset:
+    count = len(labels)
+    return Dataset(
+        np.stack(images) if images else np.zeros((0, SIZE, SIZE), np.uint8),
+        np.asarray(labels, np.int64),
+        np.asarray(usages, np.str_) if count else np.zeros(0, np.str_),
+        np.zeros((count, len(VOTE_COLUMNS)), np.float32) if votes is None else votes,
+    )
+
+
+def _read_kaggle(path: Path) -> Dataset:
+    images: list[ByteArray] = []
+    labels: list[int] = []
+    usages: list[str] = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            header = [name.strip() for name in next(rows, [])]
+            missing = {"emotion", "pixels"} - set(header)
+            if missing:
+                raise BadDataset(f"{path}: not the layout of fer2013.csv; no column {', '.join(sorted(missing))}")
+            for number, values in enumerate(rows, 1):
+                row = dict(zip(header, values, strict=False))
+                images.append(_parse_pixels(row.get("pixels", ""), f"{path}: row {number}"))
+                labels.append(_parse_label(row.get("emotion", ""), f"{path}: row {number}"))
+                usages.append(row.get("Usage", ""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadDataset(f"{path}: not a CSV file: {error}") from error
+    return _dataset(images, labels, usages, None)
+
+
+def _parse_pixels(text: str, where: str) -> ByteArray:
+    try:
+        values = np.array(text.split(), dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise BadDataset(f"{where}: pixels are not whole numbers") from error
+    if values.size != SIZE * SIZE:
+        raise BadDataset(f"{where}: {values.size} pixels instead of {SIZE * SIZE}")
+    if values.min() < 0 or values.max() > 255:
+        raise BadDataset(f"{where}: a pixel lies outside 0 to 255")
+    return values.reshape(SIZE, SIZE).astype(np.uint8)
+
+
+def _parse_label(value: Any, where: str) -> int:
+    name = str(value).strip().lower()
+    if name in SPELLINGS:
+        return SPELLINGS[name]
+    if name.isdecimal() and int(name) < len(EMOTIONS):
+        return int(name)
+    raise BadDataset(f"{where}: label {value!r} is neither 0 to 6 nor one of {', '.join(EMOTIONS)}")
+
+
+def _read_parquet(path: Path) -> Dataset:
+    columns = read_columns(path, ("image", "label"), ("usage", *VOTE_COLUMNS))
+    images, labels = [], []
+    for number, (image, label) in enumerate(zip(columns["image"], columns["label"], strict=True)):
+        where = f"{path}: row {number}"
+        data = image.get("bytes") if isinstance(image, dict) else image
+        if not isinstance(data, bytes):
+            raise BadDataset(f"{where}: no image bytes")
+        images.append(_decode(data, where))
+        labels.append(_parse_label(label, where))
+    usages = [str(value or "") for value in columns.get("usage", [""] * len(labels))]
+    votes = None
+    if all(name in columns for name in VOTE_COLUMNS):
+        counts = np.asarray([columns[name] for name in VOTE_COLUMNS], np.float32).T
+        votes = np.nan_to_num(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+    return _dataset(images, labels, usages, votes)
+
+
+def _decode(data: bytes, where: str) -> ByteArray:
+    """Any image file as a (48, 48) gray crop: the central square, shrunk by area or enlarged bilinearly."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise BadDataset(f"{where}: not an image that OpenCV can read")
+    height, width = image.shape
+    if (height, width) != (SIZE, SIZE):
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = image[top : top + side, left : left + side]
+        image = cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA if side > SIZE else cv2.INTER_LINEAR)
+    return np.asarray(image, np.uint8)
+
+
+def _read_folders(path: Path) -> Dataset:
+    """One folder per class, directly in ``path`` or in folders named after a split."""
+    images: list[ByteArray] = []
+    labels: list[int] = []
+    usages: list[str] = []
+    splits = [
+        (folder, USAGES[folder.name.lower()]) for folder in sorted(path.iterdir()) if folder.name.lower() in USAGES
+    ]
+    for root, usage in splits or [(path, "")]:
+        for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
+            if folder.name.lower() not in SPELLINGS:
+                raise BadDataset(f"{folder}: the folder is named after none of {', '.join(EMOTIONS)}")
+            for file in sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES):
+                images.append(_decode(file.read_bytes(), str(file)))
+                labels.append(SPELLINGS[folder.name.lower()])
+                usages.append(usage)
+    if not images:
+        raise BadDataset(f"{path}: no class folders with images, and no Parquet files")
+    return _dataset(images, labels, usages, None)
+
+
+def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Split off a share of every class at random: (the rest, the share). ``fraction`` in [0, 1)."""
+    rng = np.random.default_rng((seed, 0x5EED))
+    held = np.zeros(len(data), bool)
+    for label in range(len(EMOTIONS)):
+        rows = np.flatnonzero(data.labels == label)
+        held[rng.permutation(rows)[: round(fraction * len(rows))]] = True
+    return data.take(~held), data.take(held)
+
+
+def sample(data: Dataset, count: int, seed: int) -> Dataset:
+    """At most ``count`` rows, chosen at random, the classes in their proportions and each at least twice."""
+    keep = min(1.0, count / max(len(data), 1))
+    rng = np.random.default_rng((seed, 0xFEED))
+    rows = [rng.permutation(np.flatnonzero(data.labels == label)) for label in range(len(EMOTIONS))]
+    chosen = [of_class[: max(2, round(keep * len(of_class)))] for of_class in rows]
+    return data.take(np.sort(np.concatenate(chosen)))

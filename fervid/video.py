@@ -1,0 +1,330 @@
+"""Reading and writing video: exact presentation times, pictures as shown. The only file that imports av."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from fervid.errors import OutputError, UnreadableVideo
+from fervid.types import ByteArray, Frame, VideoInfo
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,nut,dv,rm,gif,ivf,obu,"
+    "h264,hevc,m4v,mjpeg,h263,vvc,wtv,swf,vob,amv"
+)
+"""Demuxers that read one local file. Playlists and pattern formats, which open further addresses, are not here."""
+
+THUMBNAIL = 64
+"""Long side of a frame's thumbnail, about, in pixels."""
+
+MAX_CORRUPT = 250
+"""So many undecodable packets in a row end the file."""
+
+MAX_PIXELS = 16384 * 16384
+
+TOLERANCE = 0.0006
+"""Containers round times to as little as a millisecond; a frame this much before a tick is still at it. Seconds."""
+
+_REORDER_DEPTH = 16
+
+
+class VideoReader:
+    """The first video stream of a local file.
+
+    ``frames()`` yields every decoded frame in presentation order and marks those that the sampling grid
+    takes; only a frame whose ``bgr`` is read is converted. After iteration ``corrupt`` counts undecodable
+    packets and frames, ``repaired`` the times that had to be made up because the container's were missing
+    or ran backwards, and ``truncated`` says whether the file ended early.
+
+    Raises UnreadableVideo, with a reason, when opened or iterated.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fps: float = 5.0,
+        start: float = 0.0,
+        end: float | None = None,
+        threads: int = 0,
+    ) -> None:
+        self._fps, self._start, self._end = fps, start, end
+        self.corrupt = 0
+        self.repaired = 0
+        self.truncated = False
+        self._reformatter = VideoReformatter()
+        self._container = _open(path)
+        try:
+            if not self._container.streams.video:
+                raise UnreadableVideo("no video stream")
+            self._stream = self._container.streams.video[0]
+            self._stream.thread_type = "AUTO"
+            self._stream.codec_context.thread_count = threads
+            self._decoded = self._in_order()
+            self._first = self._peek()
+            self.info = self._describe()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._container.close()
+
+    def _peek(self) -> tuple[float | None, VideoFrame]:
+        try:
+            first = next(self._decoded, None)
+        except av.error.FFmpegError as error:
+            raise UnreadableVideo(_reason(error)) from error
+        if first is None:
+            raise UnreadableVideo("no frame can be decoded")
+        if first[1].width * first[1].height > MAX_PIXELS:
+            raise UnreadableVideo(f"absurd dimensions: {first[1].width}x{first[1].height}")
+        return first
+
+    def _describe(self) -> VideoInfo:
+        stream, frame = self._stream, self._first[1]
+        ratio = float(stream.sample_aspect_ratio or 1) or 1.0
+        width, height = max(1, round(frame.width * ratio)), frame.height
+        if not 0.05 <= ratio <= 20 or width * height > MAX_PIXELS:
+            width, ratio = frame.width, 1.0
+        self._unrotated = (width, height)
+        rotation = -round(frame.rotation / 90) * 90 % 360
+        if rotation in (90, 270):
+            width, height = height, width
+        duration = self._container.duration
+        if duration is not None:
+            seconds = duration / av.time_base
+        else:
+            seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+        return VideoInfo(width, height, rotation, stream.codec_context.codec.canonical_name, seconds, ratio)
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets of the stream; a demuxing error ends the file early instead of raising."""
+        try:
+            yield from self._container.demux(self._stream)
+        except av.error.FFmpegError:
+            self.truncated = True
+            yield None
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Decoded frames in the decoder's order; undecodable packets are skipped and counted."""
+        run = 0
+        for packet in self._packets():
+            try:
+                frames = self._stream.codec_context.decode(packet)
+                run = 0
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError as error:
+                self.corrupt += 1
+                run += 1
+                if run >= MAX_CORRUPT:
+                    raise UnreadableVideo(f"{run} undecodable packets in a row: {_reason(error)}") from error
+                continue
+            yield from frames
+
+    def _in_order(self) -> Iterator[tuple[float | None, VideoFrame]]:
+        """(seconds on the player's clock or None, frame), in presentation order.
+
+        Some containers, AVI first of all, carry decode times only. With B-frames the frames then come in
+        order but their times are a permutation within the reordering window; sorting within that window
+        restores them. Such containers count from their first frame.
+        """
+        base = self._stream.time_base or Fraction(1, 90000)
+        if not (self._container.format.name == "avi" and self._stream.codec_context.has_b_frames):
+            origin = Fraction(self._container.start_time or 0, av.time_base)
+            for frame in self._decode():
+                yield (None if frame.pts is None else float(frame.pts * base - origin)), frame
+            return
+        waiting: list[VideoFrame] = []
+        stamps: list[int] = []
+        first: int | None = None
+
+        def release() -> tuple[float | None, VideoFrame]:
+            nonlocal first
+            frame = waiting.pop(0)
+            stamp = heapq.heappop(stamps) if stamps else None
+            first = stamp if first is None else first
+            if stamp != frame.pts:
+                self.repaired += 1
+            return (None if stamp is None or first is None else float((stamp - first) * base)), frame
+
+        for frame in self._decode():
+            waiting.append(frame)
+            if frame.pts is not None:
+                heapq.heappush(stamps, frame.pts)
+            if len(waiting) > _REORDER_DEPTH:
+                yield release()
+        while waiting:
+            yield release()
+
+    def _timed(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Frames with times that increase; a missing or backward time is put one frame period after the last."""
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        period = float(1 / rate) if rate and 1 <= rate <= 1000 else 0.04
+        last = -math.inf
+
+        def both() -> Iterator[tuple[float | None, VideoFrame]]:
+            yield self._first
+            yield from self._decoded
+
+        for time, frame in both():
+            if time is None or not time > last:
+                time = 0.0 if last == -math.inf else last + period
+                self.repaired += 1
+            last = time
+            yield time, frame
+
+    def frames(self) -> Iterator[Frame]:
+        """Every decoded frame up to ``end``, those on the grid marked as sampled. Can be called once.
+
+        The grid has a tick at ``start`` and every 1/fps seconds after it; at each tick the first frame at
+        or after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
+        """
+        tick = self._start
+        time = 0.0
+        try:
+            for index, (time, picture) in enumerate(self._timed()):
+                if self._end is not None and time > self._end + TOLERANCE:
+                    return
+                if picture.is_corrupt:
+                    self.corrupt += 1
+                    continue
+                sampled = time >= tick - TOLERANCE
+                if sampled and self._fps > 0:
+                    ticks = math.floor((time + TOLERANCE - self._start) * self._fps) + 1
+                    tick = self._start + ticks / self._fps
+                yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
+        except av.error.FFmpegError as error:
+            raise UnreadableVideo(_reason(error)) from error
+        duration = self.info.duration
+        if duration is not None and time < duration - max(1.0, 0.05 * duration):
+            self.truncated = True
+
+    def _convert(self, picture: VideoFrame) -> ByteArray:
+        width, height = self._unrotated
+        shown = self._reformatter.reformat(picture, width=width, height=height, format="bgr24", threads=1)
+        image = np.asarray(shown.to_ndarray(), np.uint8)
+        turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+        if self.info.rotation:
+            image = np.asarray(cv2.rotate(image, turns[self.info.rotation]), np.uint8)
+        return image
+
+    def _thumbnail(self, picture: VideoFrame) -> ByteArray:
+        """A small gray picture, not rotated: the free luma plane where there is one of 8 bits."""
+        step = max(1, max(picture.width, picture.height) // THUMBNAIL)
+        luma = picture.format.components[0]
+        if luma.is_luma and luma.bits == 8 and picture.format.is_planar:
+            plane = picture.planes[0]
+            pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+            return np.array(pixels[step // 2 :: step, step // 2 : plane.width : step])
+        width, height = max(1, picture.width // step), max(1, picture.height // step)
+        return np.asarray(picture.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)
+
+
+def _open(path: str | os.PathLike[str]) -> Any:
+    """The opened container. Only local files: protocols and demuxers are limited to such."""
+    name = os.fsdecode(os.path.abspath(path))
+    try:
+        if os.path.getsize(path) == 0:
+            raise UnreadableVideo("empty file")
+        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+        return av.open(f"file:{name}", options=options, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        raise UnreadableVideo(_reason(error)) from error
+    except OSError as error:
+        raise UnreadableVideo(error.strerror or str(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
+        return "not a video, or damaged beyond decoding"
+    return str(getattr(error, "strerror", None) or error)
+
+
+class VideoWriter:
+    """Write H.264 video that browsers play: yuv420p, index at the front, every frame at its own time.
+
+    The file appears under its name only when the context ends without an exception. ``rotation`` stores a
+    display rotation in degrees clockwise; ``tone`` adds a sine of that many hertz as sound. Raises
+    OutputError.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], width: int, height: int, crf: int = 23, rotation: int = 0, tone: float = 0.0
+    ) -> None:
+        self._path = Path(path)
+        self._partial = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")
+        try:
+            self._container = av.open(os.fspath(self._partial), "w", options={"movflags": "+faststart"})
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"cannot write {path}: {error}") from error
+        self._stream = self._container.add_stream("libx264", rate=30)
+        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, 90000)
+        self._stream.options = {"crf": str(crf), "preset": "medium"}
+        if rotation:
+            self._stream.set_display_rotation(-rotation)
+        self._tone = tone
+        self._audio = self._container.add_stream("aac", rate=44100, layout="mono") if tone else None
+        self._end = 0.0
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+            self._container.close()
+            if kind is None:
+                os.replace(self._partial, self._path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def write(self, image: ByteArray, time: float) -> None:
+        """Add a picture (height, width, 3) uint8, blue-green-red, shown from ``time`` seconds on."""
+        frame = VideoFrame.from_ndarray(image, format="bgr24")
+        frame.pts, frame.time_base = round(time * 90000), Fraction(1, 90000)
+        self._end = time
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
+
+    def _finish(self) -> None:
+        if self._audio is not None:
+            self._write_tone(self._audio)
+        for packet in self._stream.encode(None):
+            self._container.mux(packet)
+
+    def _write_tone(self, stream: Any) -> None:
+        rate, block = 44100, 1024
+        for begin in range(0, int(self._end * rate), block):
+            phase = 2 * np.pi * self._tone * np.arange(begin, begin + block) / rate
+            samples = (0.1 * np.sin(phase)).astype(np.float32)[None]
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
+            for packet in stream.encode(frame):
+                self._container.mux(packet)
+        for packet in stream.encode(None):
+            self._container.mux(packet)
