@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from fervid.config import AnalyzeSettings, from_mapping
+from fervid.config import AnalyzeSettings, RunSettings, ScanSettings, from_mapping
 from fervid.errors import FervidError
 from fervid.version import __version__
 
@@ -74,7 +74,7 @@ def analyze(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Emotion weights (.keras beside its sidecar).")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds one video may take to scan; 0: no limit.")] = 0.0,
-    quiet: Annotated[bool, typer.Option(help="Print nothing when all is well.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing when all is well.")] = False,
 ) -> None:
     """Analyse videos and write emotion timelines."""
     settings = from_mapping(
@@ -150,6 +150,28 @@ def _tell() -> Callable[[str], None]:
 
 
 @app.command()
+def classify(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Image files, folders or glob patterns.")],
+    out: Annotated[Path, typer.Option(help="CSV to write, one row a face.")],
+    detect: Annotated[bool, typer.Option(help="Find faces; --no-detect takes each image as a ready face crop.")] = True,
+    min_face: Annotated[float, typer.Option(help="Ignore faces smaller than this, in pixels.")] = 20.0,
+    device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Faces per classification batch.")] = 256,
+    model: Annotated[str | None, typer.Option(help="Emotion weights (.keras beside its sidecar).")] = None,
+) -> None:
+    """Classify the faces of still images."""
+    scan = from_mapping(ScanSettings, {"min_face": min_face}, "options")
+    run = from_mapping(RunSettings, {"device": device, "batch_size": batch_size, "model": model}, "options")
+    from fervid.stills import classify_stills
+
+    report = classify_stills(images, out, scan, run, detect)
+    for name, reason in report.failed:
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    print(f"{report.images} images, {report.faces} faces, {len(report.failed)} failed: {out}", file=sys.stderr)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
 def train(
     data: Annotated[list[Path], typer.Option(help="fer2013.csv, a folder per class, or Parquet; may be repeated.")],
     out: Annotated[Path, typer.Option(help="Weights to write, ending in .keras; the sidecar goes beside.")],
@@ -179,6 +201,33 @@ def train(
         images = sample(images, limit, settings.seed)
     result = fit(images, out, FER2013_GEOMETRY, settings, run, tell=_tell())
     print(f"{out}: epoch {result.epoch}, temperature {result.temperature:.3f}", file=sys.stderr)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[list[Path], typer.Option(help="fer2013.csv, a folder per class, or Parquet; may be repeated.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Weights (.keras beside its sidecar); default: the shipped ones.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Split to measure on, where the data name one; all: every image.")
+    ] = "PublicTest",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the confusion matrix (CSV, PNG) and the reliability plot.")
+    ] = None,
+) -> None:
+    """Measure the emotion CNN on labelled images."""
+    from fervid.model import load
+    from fervid.training.dataset import read
+    from fervid.training.evaluate import evaluate as measure
+    from fervid.training.present import format_evaluation, write_evaluation
+
+    images = read(data, None if split == "all" else split)
+    evaluation = measure(load(model), images)
+    if out is not None:
+        write_evaluation(evaluation, out)
+    print(format_evaluation(evaluation, as_json=json))
 
 
 if __name__ == "__main__":

@@ -56,8 +56,29 @@ def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:
     pads = (max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width))
     if any(pads):
         inner = np.asarray(cv2.copyMakeBorder(inner, *pads, borderType=cv2.BORDER_REPLICATE), np.uint8)
+    return _resize(inner, side)
+
+
+def decode_image(data: bytes, flags: int) -> ByteArray | None:
+    """An image file's content as uint8 pixels, by OpenCV's ``IMREAD_`` flags; None where it is no image."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        return None
+    return None if image is None else np.asarray(image, np.uint8)
+
+
+def fit_square(gray: ByteArray) -> ByteArray:
+    """A ready face crop (h, w) uint8 as model input (48, 48): its central square, resized like a detected face."""
+    height, width = gray.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return _resize(gray[top : top + side, left : left + side], side)
+
+
+def _resize(square: ByteArray, side: float) -> ByteArray:
     interpolation = cv2.INTER_AREA if side >= SIZE else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(inner, (SIZE, SIZE), interpolation=interpolation), dtype=np.uint8)
+    return np.asarray(cv2.resize(square, (SIZE, SIZE), interpolation=interpolation), dtype=np.uint8)
 
 
 def normalize(crops: ByteArray) -> FloatArray:

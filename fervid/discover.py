@@ -26,8 +26,12 @@ class Source:
     name: str
 
 
-def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Source]:
-    """Find the videos under files, folders (searched recursively) and glob patterns.
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""The same for still images."""
+
+
+def discover(paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] = SUFFIXES) -> list[Source]:
+    """Find the videos (or files of other endings) under files, folders (searched recursively) and glob patterns.
 
     Folders are listed in the order of their names, hidden entries left out; a file is listed once, however
     often it is reached. Links to folders are not followed, so a loop of links ends. Raises InputNotFound
@@ -36,7 +40,7 @@ def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Source]:
     found: dict[Path, Source] = {}
     for given in paths:
         for root in _expand(given):
-            for source in _search(root):
+            for source in _search(root, suffixes):
                 key = Path(os.path.realpath(source.path.parent)) / source.path.name
                 found.setdefault(key, source)
     return list(found.values())
@@ -45,7 +49,7 @@ def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Source]:
 def _expand(given: str | os.PathLike[str]) -> list[Path]:
     """A path as it is where it exists, else what it matches as a pattern."""
     path = Path(given)
-    if os.path.lexists(path):
+    if os.fspath(given) and os.path.lexists(path):  # an empty name would be the working directory
         return [path]
     matches = sorted(Path(match) for match in glob.glob(os.fspath(given), recursive=True))
     if not matches:
@@ -53,7 +57,7 @@ def _expand(given: str | os.PathLike[str]) -> list[Path]:
     return matches
 
 
-def _search(root: Path) -> Iterator[Source]:
+def _search(root: Path, suffixes: frozenset[str]) -> Iterator[Source]:
     if not root.is_dir():
         yield Source(root, root.name)
         return
@@ -61,5 +65,5 @@ def _search(root: Path) -> Iterator[Source]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder) / name
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
+            if not name.startswith(".") and path.suffix.lower() in suffixes:
                 yield Source(path, path.relative_to(root).as_posix())

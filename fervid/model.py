@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def _convolution(x: Any, width: int, kernel: int, name: str, dtype: str) -> Any:
         dtype=dtype,
         name=f"{name}_conv",
     )(x)
-    return layers.BatchNormalization(axis=-1, momentum=0.95, dtype=dtype, name=f"{name}_bn")(x)
+    return layers.BatchNormalization(axis=-1, dtype=dtype, name=f"{name}_bn")(x)
 
 
 def _residual_pair(x: Any, width: int, name: str, dtype: str) -> Any:
@@ -172,8 +173,10 @@ def load(path: Path | None = None) -> EmotionModel:
     sidecar = read_sidecar(path)
     network = build(sidecar.architecture)
     try:
-        network.load_weights(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras warns where it would leave a layer untrained
+            network.load_weights(path)
+    except (OSError, ValueError, KeyError, UserWarning, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise BadWeights(f"{path} does not hold the network that its sidecar describes: {reason}") from error
     return EmotionModel(network, sidecar)

@@ -82,7 +82,7 @@ def _shots(reader: VideoReader, samples: _Samples) -> Iterator[Frame]:
     """The sampled frames; tells ``samples`` where a cut lies between two of them."""
     cuts = CutDetector()
     for frame in reader.frames():
-        if cuts.update(frame.thumbnail):
+        if cuts.update(frame.time, frame.thumbnail):
             samples.cut()
         if frame.sampled:
             yield frame

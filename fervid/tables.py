@@ -31,6 +31,9 @@ SCHEMA_VERSION = 1
 _LABEL = pa.dictionary(pa.int8(), pa.string())
 
 
+_CSV = pa_csv.ParseOptions(newlines_in_values=True)
+
+
 def _fields(kind: pa.DataType, *names: str) -> list[pa.Field]:
     return [pa.field(name, kind) for name in names]
 
@@ -92,6 +95,23 @@ VIDEOS = pa.schema(
 
 SMALL = {"episodes": EPISODES, "summary": SUMMARY, "videos": VIDEOS}
 """The small tables, written as CSV beside the timeline."""
+
+
+STILLS = pa.schema(
+    [
+        *_fields(pa.string(), "image"),
+        *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score"),
+        *_emotions("{}", pa.float32()),
+        *_fields(pa.string(), "emotion"),
+        *_fields(pa.float32(), "confidence"),
+    ]
+)
+"""``fervid classify``: one row a face, or one with nulls for an image without a face."""
+
+
+def write_stills(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the rows of ``fervid classify`` as CSV; raises OutputError."""
+    write_table_csv(path, pa.Table.from_pylist(rows, STILLS))
 
 
 def timeline_table(
@@ -174,7 +194,16 @@ def _plain(table: pa.Table) -> pa.Table:
 
 
 def _harmless(text: str | None) -> str | None:
-    return f"'{text}" if text and text[0] in "=+-@\t\r" else text
+    return f"'{text}" if text and text[0] in "=+-@\t\r'" else text
+
+
+def _restored(table: pa.Table) -> pa.Table:
+    """The table with the strings that ``_plain`` made safe as they were."""
+    for index, field in enumerate(table.schema):
+        if field.type == pa.string():
+            values = [value.removeprefix("'") if value else value for value in table.column(index).to_pylist()]
+            table = table.set_column(index, field.name, pa.array(values, pa.string()))
+    return table
 
 
 def small_path(out: Path, name: str) -> Path:
@@ -294,7 +323,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         elif out.suffix == ".csv":
             plain = _plain(TIMELINE.empty_table()).schema
             options = pa_csv.ConvertOptions(column_types=plain, strings_can_be_null=True)
-            timeline = pa_csv.read_csv(out, convert_options=options)
+            timeline = _restored(pa_csv.read_csv(out, parse_options=_CSV, convert_options=options))
         else:
             timeline = pq.read_table(out)
         small = {name: _read_small(small_path(out, name), schema) for name, schema in SMALL.items()}
@@ -308,7 +337,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
 
 def _read_small(path: Path, schema: pa.Schema) -> pd.DataFrame:
     options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True)
-    return pa_csv.read_csv(path, convert_options=options).to_pandas()
+    return _restored(pa_csv.read_csv(path, parse_options=_CSV, convert_options=options)).to_pandas()
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:

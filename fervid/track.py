@@ -6,6 +6,7 @@ distance, size and appearance, and solves the assignment optimally (Kuhn, 1955; 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -158,23 +159,30 @@ def _difference(first: FloatArray | None, second: FloatArray | None) -> float:
 class CutDetector:
     """Finds hard cuts from the thumbnails of successive decoded frames.
 
-    A cut is a jump of the picture that is large in itself and against the motion of the frames around it.
+    A cut is a jump of the picture that is large in itself and against what the motion of the frames around
+    it would make of the same time: where frames are missing, a moving picture jumps too, and is no cut.
     """
 
     def __init__(self, threshold: float = 16.0, ratio: float = 4.0) -> None:
         self._threshold, self._ratio = threshold, ratio
         self._last: FloatArray | None = None
-        self._recent: list[float] = []
+        self._time = 0.0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=12)
 
-    def update(self, thumbnail: ByteArray) -> bool:
-        """Whether this frame, (h, w) uint8, is the first of a new shot."""
+    def update(self, time: float, thumbnail: ByteArray) -> bool:
+        """Whether the frame at ``time`` seconds, (h, w) uint8, is the first of a new shot."""
         current = thumbnail.astype(np.float32)
         last, self._last = self._last, current
+        elapsed, self._time = time - self._time, time
         if last is None or last.shape != current.shape:
             return last is not None
         change = float(np.abs(current - last).mean())
         contrast = max(float(current.std()), float(last.std()), 8.0)
-        usual = float(np.median(self._recent)) if self._recent else 0.0
-        cut = change > self._threshold * min(1.0, contrast / 40) and change > self._ratio * max(usual, 0.5)
-        self._recent = [] if cut else [*self._recent[-11:], change]
+        usual, step = np.median(self._recent, axis=0) if self._recent else (0.0, elapsed)
+        expected = max(float(usual), 0.5) * max(1.0, elapsed / max(float(step), 1e-3))
+        cut = change > self._threshold * min(1.0, contrast / 40) and change > self._ratio * expected
+        if cut:
+            self._recent.clear()
+        else:
+            self._recent.append((change, elapsed))
         return cut

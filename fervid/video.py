@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import os
@@ -39,6 +40,9 @@ TOLERANCE = 0.0006
 """Containers round times to as little as a millisecond; a frame this much before a tick is still at it. Seconds."""
 
 _REORDER_DEPTH = 16
+
+_CLOCK = Fraction(1, 90000)
+"""The writer's unit of time."""
 
 
 class VideoReader:
@@ -110,12 +114,16 @@ class VideoReader:
         rotation = -round(frame.rotation / 90) * 90 % 360
         if rotation in (90, 270):
             width, height = height, width
-        duration = self._container.duration
-        if duration is not None:
-            seconds = duration / av.time_base
-        else:
-            seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-        return VideoInfo(width, height, rotation, stream.codec_context.codec.canonical_name, seconds, ratio)
+        return VideoInfo(width, height, rotation, stream.codec_context.codec.canonical_name, self._duration(), ratio)
+
+    def _duration(self) -> float | None:
+        """Seconds from the player's zero to the end that the container states."""
+        container, stream = self._container, self._stream
+        if container.duration is not None:
+            # Matroska as FFmpeg writes it states where the end lies, not how long the film is
+            skipped = container.start_time or 0 if "matroska" in container.format.name else 0
+            return max(0.0, float(container.duration - skipped) / av.time_base)
+        return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream; a demuxing error ends the file early instead of raising."""
@@ -201,11 +209,12 @@ class VideoReader:
         or after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
         """
         tick = self._start
-        time = 0.0
+        end = 0.0
         try:
             for index, (time, picture) in enumerate(self._timed()):
                 if self._end is not None and time > self._end + TOLERANCE:
                     return
+                end = time + float((picture.duration or 0) * (picture.time_base or 0))
                 if picture.is_corrupt:
                     self.corrupt += 1
                     continue
@@ -216,9 +225,27 @@ class VideoReader:
                 yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
         except av.error.FFmpegError as error:
             raise UnreadableVideo(_reason(error)) from error
-        duration = self.info.duration
-        if duration is not None and time < duration - max(1.0, 0.05 * duration):
-            self.truncated = True
+        self.truncated |= self._ends_early(end)
+
+    def _ends_early(self, end: float) -> bool:
+        """Whether the last picture was gone well before the end that the container states.
+
+        Where only the length of the whole film is stated, the sound may go on for a while.
+        """
+        stated, duration = self._stated_end(), self.info.duration
+        if stated is not None:
+            return end < stated - max(0.25, 0.02 * stated)
+        return duration is not None and end < duration - max(1.0, 0.05 * duration)
+
+    def _stated_end(self) -> float | None:
+        """When the picture ends, which ISO media (mp4, mov) and AVI state apart from the sound. None elsewhere."""
+        stream, container = self._stream, self._container
+        if "mp4" in container.format.name and stream.duration and stream.start_time is not None:
+            origin = Fraction(container.start_time or 0, av.time_base)
+            return float((stream.start_time + stream.duration) * stream.time_base - origin)
+        if container.format.name == "avi" and stream.frames and stream.average_rate:
+            return float(stream.frames / stream.average_rate)
+        return None
 
     def _convert(self, picture: VideoFrame) -> ByteArray:
         width, height = self._unrotated
@@ -236,7 +263,8 @@ class VideoReader:
         if luma.is_luma and luma.bits == 8 and picture.format.is_planar:
             plane = picture.planes[0]
             pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-            return np.array(pixels[step // 2 :: step, step // 2 : plane.width : step])
+            top, left = min(step, plane.height) // 2, min(step, plane.width) // 2
+            return np.array(pixels[top::step, left : plane.width : step])
         width, height = max(1, picture.width // step), max(1, picture.height // step)
         return np.asarray(picture.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)
 
@@ -265,8 +293,8 @@ class VideoWriter:
     """Write H.264 video that browsers play: yuv420p, index at the front, every frame at its own time.
 
     The file appears under its name only when the context ends without an exception. ``rotation`` stores a
-    display rotation in degrees clockwise; ``tone`` adds a sine of that many hertz as sound. Raises
-    OutputError.
+    display rotation in degrees clockwise; ``tone`` adds a sine of that many hertz as sound. Odd sides grow
+    by one pixel, since the format has none. Raises OutputError.
     """
 
     def __init__(
@@ -274,19 +302,23 @@ class VideoWriter:
     ) -> None:
         self._path = Path(path)
         self._partial = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")
+        self._margin = (height % 2, width % 2)
+        self._tone = tone
+        self._last: int | None = None
         try:
-            self._container = av.open(os.fspath(self._partial), "w", options={"movflags": "+faststart"})
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"cannot write {path}: {error}") from error
-        self._stream = self._container.add_stream("libx264", rate=30)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
-        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, 90000)
+            with self._reporting():
+                self._container = av.open(f"file:{self._partial.absolute()}", "w", options={"movflags": "+faststart"})
+                self._stream: Any = self._container.add_stream("libx264", rate=30)
+                self._audio = self._container.add_stream("aac", rate=44100, layout="mono") if tone else None
+        except BaseException:
+            self._discard()
+            raise
+        self._stream.width, self._stream.height = width + width % 2, height + height % 2
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.time_base = self._stream.codec_context.time_base = _CLOCK
         self._stream.options = {"crf": str(crf), "preset": "medium"}
         if rotation:
             self._stream.set_display_rotation(-rotation)
-        self._tone = tone
-        self._audio = self._container.add_stream("aac", rate=44100, layout="mono") if tone else None
-        self._end = 0.0
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -296,35 +328,61 @@ class VideoWriter:
     ) -> None:
         try:
             if kind is None:
-                self._finish()
-            self._container.close()
-            if kind is None:
-                os.replace(self._partial, self._path)
+                with self._reporting():
+                    self._finish()
+            else:
+                with contextlib.suppress(av.error.FFmpegError, OSError):
+                    self._container.close()
         finally:
-            self._partial.unlink(missing_ok=True)
+            self._discard()
 
     def write(self, image: ByteArray, time: float) -> None:
-        """Add a picture (height, width, 3) uint8, blue-green-red, shown from ``time`` seconds on."""
+        """Add a picture (height, width, 3) uint8, blue-green-red, shown from ``time`` seconds on.
+
+        ValueError unless ``time`` is later than that of the picture before.
+        """
+        pts = round(time / _CLOCK)
+        if self._last is not None and pts <= self._last:
+            raise ValueError(f"times must increase: {time} s after {float(self._last * _CLOCK)} s")
+        self._last = pts
+        if any(self._margin):
+            bottom, right = self._margin
+            image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), np.uint8)
         frame = VideoFrame.from_ndarray(image, format="bgr24")
-        frame.pts, frame.time_base = round(time * 90000), Fraction(1, 90000)
-        self._end = time
-        for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+        frame.pts, frame.time_base = pts, _CLOCK
+        with self._reporting():
+            self._container.mux(self._stream.encode(frame))
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Raise OutputError for what FFmpeg or the disk refuses."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"cannot write {self._path}: {reason}") from error
+
+    def _discard(self) -> None:
+        with contextlib.suppress(OSError):
+            self._partial.unlink()
 
     def _finish(self) -> None:
+        if self._last is None:
+            raise ValueError("there is no picture to write")
         if self._audio is not None:
-            self._write_tone(self._audio)
-        for packet in self._stream.encode(None):
-            self._container.mux(packet)
+            self._write_tone(self._audio, float(self._last * _CLOCK))
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        with self._partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(self._partial, self._path)
 
-    def _write_tone(self, stream: Any) -> None:
+    def _write_tone(self, stream: Any, seconds: float) -> None:
         rate, block = 44100, 1024
-        for begin in range(0, int(self._end * rate), block):
+        for begin in range(0, int(seconds * rate), block):
             phase = 2 * np.pi * self._tone * np.arange(begin, begin + block) / rate
             samples = (0.1 * np.sin(phase)).astype(np.float32)[None]
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
-            for packet in stream.encode(frame):
-                self._container.mux(packet)
-        for packet in stream.encode(None):
-            self._container.mux(packet)
+            self._container.mux(stream.encode(frame))
+        self._container.mux(stream.encode(None))

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fervid.crop import SIZE
+from fervid.crop import SIZE, decode_image, fit_square
+from fervid.discover import IMAGE_SUFFIXES
 from fervid.errors import BadDataset, InputNotFound
 from fervid.tables import read_columns
 from fervid.types import EMOTIONS, ByteArray, FloatArray
@@ -41,7 +42,6 @@ USAGES = {
     "validation": "PublicTest",
     "val": "PublicTest",
 }
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,20 +180,11 @@ def _read_parquet(path: Path) -> Dataset:
 
 
 def _decode(data: bytes, where: str) -> ByteArray:
-    """Any image file as a (48, 48) gray crop: the central square, shrunk by area or enlarged bilinearly."""
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
-    except cv2.error:
-        image = None
+    """Any image file as a (48, 48) gray crop."""
+    image = decode_image(data, cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise BadDataset(f"{where}: not an image that OpenCV can read")
-    height, width = image.shape
-    if (height, width) != (SIZE, SIZE):
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = image[top : top + side, left : left + side]
-        image = cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA if side > SIZE else cv2.INTER_LINEAR)
-    return np.asarray(image, np.uint8)
+    return fit_square(image)
 
 
 def _read_folders(path: Path) -> Dataset:

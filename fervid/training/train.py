@@ -30,7 +30,11 @@ from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings, augment, mix
 from fervid.training.dataset import Dataset, split
 from fervid.training.evaluate import fit_temperature, predict_logits
+from fervid.training.plots import plot_curves
 from fervid.types import EMOTIONS, FloatArray
+
+STATISTICS_BATCHES = 24
+"""Batches over which the statistics of batch normalisation are measured after an epoch."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +230,7 @@ def train(
             save(averaged, run / "best.keras", settings.architecture, geometry, training={"epoch": epoch + 1})
         checkpoint.save(network, epoch + 1, history)
         _write_history(run / "metrics.csv", history)
+        plot_curves(history, run / "curves.png")
         tell(" ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
     return _finish(run, out, geometry, settings, data, calibration, history)
 
@@ -258,6 +263,7 @@ def _run_epoch(
             total += loss
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
     _copy_average(network, averaged, bool(settings.ema))
+    _measure_statistics(averaged, data, settings)
     probabilities = softmax(predict_logits(averaged, choice.images))
     truth = probabilities[np.arange(len(choice)), choice.labels]
     return {
@@ -279,6 +285,21 @@ def _copy_average(network: Any, averaged: Any, use_ema: bool) -> None:
         layer.set_weights(network.get_layer(layer.name).get_weights())
     for variable, value in zip(network.trainable_variables, current, strict=True):
         variable.assign(value)
+
+
+def _measure_statistics(network: Any, data: Dataset, settings: TrainSettings) -> None:
+    """Set the batch normalisations' means and variances to those of clean training images.
+
+    Their running averages belong to weights on the way, not to the averaged ones, and are too slow in a
+    short run (Wu and Johnson, 2021, "PreciseBN"): each is the plain mean over some batches.
+    """
+    normalizations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    rows = np.random.default_rng(settings.seed).permutation(len(data))
+    starts = range(0, max(1, len(rows) - settings.batch_size + 1), settings.batch_size)[:STATISTICS_BATCHES]
+    for number, start in enumerate(starts):
+        for layer in normalizations:
+            layer.momentum = number / (number + 1)
+        network(normalize(data.images[rows[start : start + settings.batch_size]]), training=True)
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:

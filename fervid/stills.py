@@ -1,0 +1,111 @@
+"""Still images: detect, crop, classify, one row a face."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fervid.config import RunSettings, ScanSettings
+from fervid.crop import crop_face, decode_image, fit_square
+from fervid.detect import create_detector
+from fervid.discover import IMAGE_SUFFIXES, Source, discover
+from fervid.errors import UsageError
+from fervid.model import EmotionModel, load, select_device
+from fervid.tables import write_stills
+from fervid.types import EMOTIONS, ByteArray, Face, FloatArray
+
+
+@dataclass(frozen=True)
+class StillsReport:
+    """``failed``: (image, reason) of each that cannot be read."""
+
+    images: int
+    faces: int
+    failed: tuple[tuple[str, str], ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing failed, 3 when some images failed, 4 when all did."""
+        return 0 if not self.failed else 4 if len(self.failed) == self.images else 3
+
+
+def classify_stills(
+    paths: Iterable[str | os.PathLike[str]],
+    out: Path,
+    scan: ScanSettings | None = None,
+    run: RunSettings | None = None,
+    detect: bool = True,
+) -> StillsReport:
+    """Classify the faces of images, files or folders, and write a CSV of one row a face.
+
+    Without ``detect`` each image is taken as a ready face crop. Raises UsageError and OutputError.
+    """
+    given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
+    sources = discover(given, IMAGE_SUFFIXES)
+    if not sources:
+        raise UsageError(f"no images in {', '.join(map(str, given))}")
+    select_device(run.device)
+    model = load(Path(run.model) if run.model else None)
+    find = _finder(model, scan) if detect else _whole
+    rows: list[dict[str, Any]] = []
+    crops: list[ByteArray] = []
+    failed: list[tuple[str, str]] = []
+    for source in sources:
+        image = _read(source)
+        if isinstance(image, str):
+            failed.append((source.name, image))
+            continue
+        found = find(image)
+        crops += [crop for _, crop in found]
+        rows += [_box_row(source.name, face) for face, _ in found] or [{"image": source.name}]
+    _judge([row for row in rows if "face_x" in row], crops, model, run.batch_size)
+    write_stills(out, rows)
+    return StillsReport(len(sources), len(crops), tuple(failed))
+
+
+def _read(source: Source) -> ByteArray | str:
+    """The picture (h, w, 3) uint8 blue-green-red, or why there is none."""
+    try:
+        image = decode_image(source.path.read_bytes(), cv2.IMREAD_COLOR)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "not an image that OpenCV can read" if image is None else image
+
+
+def _finder(model: EmotionModel, settings: ScanSettings) -> Any:
+    """A function from a picture to its faces, each with its crop."""
+    detector, geometry = create_detector(settings), model.sidecar.geometry
+
+    def find(image: ByteArray) -> list[tuple[Face, ByteArray]]:
+        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        faces = [face for face in detector.detect(image) if min(face.width, face.height) >= settings.min_face]
+        return [(face, crop_face(gray, face, geometry)) for face in faces]
+
+    return find
+
+
+def _whole(image: ByteArray) -> list[tuple[Face, ByteArray]]:
+    height, width = image.shape[:2]
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    return [(Face(0, 0, width, height, score=float("nan")), fit_square(gray))]
+
+
+def _box_row(image: str, face: Face) -> dict[str, Any]:
+    box = {"face_x": face.x, "face_y": face.y, "face_width": face.width, "face_height": face.height}
+    return {"image": image, **box, "face_score": None if np.isnan(face.score) else face.score}
+
+
+def _judge(rows: list[dict[str, Any]], crops: list[ByteArray], model: EmotionModel, batch_size: int) -> None:
+    """Add the probabilities of each row's crop to it."""
+    for start in range(0, len(crops), batch_size):
+        values: FloatArray = model.probabilities(np.stack(crops[start : start + batch_size]))
+        for row, chances in zip(rows[start : start + batch_size], values, strict=True):
+            best = int(chances.argmax())
+            row.update(zip(EMOTIONS, chances.tolist(), strict=True))
+            row.update(emotion=EMOTIONS[best], confidence=float(chances[best]))
