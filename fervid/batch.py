@@ -170,45 +170,46 @@ def _create_batcher(weights: Path, settings: AnalyzeSettings) -> Batcher[int]:
 def _finish(
     writer: ResultsWriter, position: int, source: Source, outcome: _Scored, settings: TimelineSettings
 ) -> VideoReport:
-    """Smooth, find episodes, summarise, and hand one video's rows to the writer."""
+    """Hand one video's rows to the writer."""
     name = shown_name(source.name)
     if isinstance(outcome, FervidError):
         report = VideoReport(name, "failed", type(outcome).__name__, str(outcome))
         writer.add(position, "", None, videos=[_manifest_row(report, None)])
-        return report
-    if isinstance(outcome, _Duplicate):
+    elif isinstance(outcome, _Duplicate):
         report = VideoReport(name, "skipped", message=f"same content as {outcome.of}")
         writer.add(position, "", None, videos=[_manifest_row(report, outcome.scan)])
-        return report
-    scan, probabilities = outcome
+    else:
+        scan, probabilities = outcome
+        report = VideoReport(
+            name,
+            "ok" if scan.tracks else "no_face",
+            message="; ".join(scan.notes) or None,
+            faces=len(scan.tracks),
+            frames_sampled=len(scan.times),
+            duration=scan.info.duration or float(scan.times[-1]),
+        )
+        timeline, small = _tables(name, scan, probabilities, settings)
+        writer.add(position, scan.video_id, timeline, **small, videos=[_manifest_row(report, scan)])
+    return report
+
+
+def _tables(
+    name: str, scan: Scan, probabilities: FloatArray, settings: TimelineSettings
+) -> tuple[Any, dict[str, list[dict[str, Any]]]]:
+    """Smooth, find episodes, summarise: one video's timeline and its rows of ``episodes`` and ``summary``."""
     edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
     raw = np.split(probabilities, edges) if scan.tracks else []
     gap = max(settings.max_gap, _slow_step(scan))
-    smoothed = [
-        smooth(track.times, values, track.qualities, settings.smooth, gap)
-        for track, values in zip(scan.tracks, raw, strict=True)
-    ]
-    report = VideoReport(
-        name,
-        "ok" if scan.tracks else "no_face",
-        message="; ".join(scan.notes) or None,
-        faces=len(scan.tracks),
-        frames_sampled=len(scan.times),
-        duration=scan.info.duration or float(scan.times[-1]),
-    )
     key = {"video": name, "video_id": scan.video_id}
-    found = [
-        {**key, "face_id": track.face_id, **_episode_row(episode)}
-        for track, values in zip(scan.tracks, smoothed, strict=True)
-        for episode in episodes(track.times, values, settings.onset, settings.offset, settings.min_episode, gap)
-    ]
-    summaries = [
-        {**key, **_summary_row(summarize_face(track, values, scan.times))}
-        for track, values in zip(scan.tracks, smoothed, strict=True)
-    ]
-    table = timeline_table(name, scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
-    writer.add(position, scan.video_id, table, episodes=found, summary=summaries, videos=[_manifest_row(report, scan)])
-    return report
+    smoothed, found, summaries = [], [], []
+    for track, values in zip(scan.tracks, raw, strict=True):
+        calm = smooth(track.times, values, track.qualities, settings.smooth, gap)
+        spans = episodes(track.times, calm, settings.onset, settings.offset, settings.min_episode, gap)
+        found += [{**key, "face_id": track.face_id, **_episode_row(episode)} for episode in spans]
+        summaries.append({**key, **_summary_row(summarize_face(track, calm, scan.times))})
+        smoothed.append(calm)
+    timeline = timeline_table(name, scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
+    return timeline, {"episodes": found, "summary": summaries}
 
 
 def _slow_step(scan: Scan) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,16 +30,28 @@ app = typer.Typer(
 )
 
 
+class _Interrupted(BaseException):
+    """SIGINT or SIGTERM; not KeyboardInterrupt, which Typer would answer itself."""
+
+
 def main() -> None:
     """Run the command line. Library errors become one line and an exit code here, and nowhere else."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
     except FervidError as error:
         print(f"fervid: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except _Interrupted:
         print("fervid: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """The first signal unwinds and cleans up; a second one ends at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise _Interrupted
 
 
 def _version(wanted: bool) -> None:

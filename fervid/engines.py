@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +46,52 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the end of the block, where their handlers are Python's.
+
+    A handler that raises in the middle of the pool's start or end would leave threads that wait for ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[signal.Signals] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    held = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in held:
+        signal.signal(number, lambda number, frame: arrived.append(signal.Signals(number)))
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        for number in arrived[:1]:
+            signal.raise_signal(number)
+
+
+def _context() -> Any:
+    """The multiprocessing context of the workers: forked from a server that has the scan's libraries loaded.
+
+    The key that interrupts a batch reaches its whole process group; the workers leave it to this process.
+    They inherit that from the server, which is started while SIGINT is ignored. One that arrives meanwhile
+    stays pending, as a blocked signal does.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fervid.scan"])
+    if threading.current_thread() is not threading.main_thread():
+        return context
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return context
+
+
 class LocalEngine:
     """Worker processes on this machine; one that dies or takes longer than ``timeout`` seconds (0: no limit)
     costs one video and is replaced."""
@@ -53,9 +103,11 @@ class LocalEngine:
         """See Engine."""
         remaining = iter(tasks)
         running: dict[Future[Scan], ScanTask] = {}
-        context = multiprocessing.get_context("spawn")
-        pool: Any = ProcessPool(max_workers=self._workers, context=context)
+        pool: Any = ProcessPool(max_workers=self._workers, context=_context())
         try:
+            with _signals_held():
+                if not pool.active:  # starts it
+                    raise WorkerFailed("the pool of worker processes cannot be started")
             while True:
                 # a few more than there are workers: none idles, and results do not pile up here
                 while len(running) < self._workers + 2 and (task := next(remaining, None)) is not None:
@@ -68,9 +120,10 @@ class LocalEngine:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), self._outcome(future)
         finally:
-            if pool.active:
-                pool.stop()
-            pool.join()
+            with _signals_held():
+                if pool.active:
+                    pool.stop()
+                pool.join()
 
     def _outcome(self, future: Future[Scan]) -> Scan | FervidError:
         try:

@@ -230,6 +230,8 @@ class ResultsWriter:
         self._metadata = {f"fervid.{key}": value for key, value in metadata.items()}
         self._small: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {name: [] for name in SMALL}
         self._parts: list[tuple[int, str]] = []
+        if not self._folder and out.is_dir():
+            raise OutputError(f"cannot write {out}: it is a folder")
         try:
             (out if self._folder else out.parent).mkdir(parents=True, exist_ok=True)
             self._hidden = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))

@@ -178,11 +178,12 @@ class CutDetector:
             return last is not None
         change = float(np.abs(current - last).mean())
         contrast = max(float(current.std()), float(last.std()), 8.0)
+        least = self._threshold * (min(1.0, contrast / 40) if self._recent else 1.0)
         usual, step = np.median(self._recent, axis=0) if self._recent else (0.0, elapsed)
         expected = max(float(usual), 0.5) * max(1.0, elapsed / max(float(step), 1e-3))
-        cut = change > self._threshold * min(1.0, contrast / 40) and change > self._ratio * expected
+        cut = change > least and change > self._ratio * expected
         if cut:
             self._recent.clear()
-        else:
-            self._recent.append((change, elapsed))
+        # the jump itself counts too, or a wild shot would be cut at each of its frames
+        self._recent.append((change, elapsed))
         return cut
