@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import sys
+import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -13,11 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from fervid.errors import ConfigError, InputNotFound
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 T = TypeVar("T")
 

@@ -158,7 +158,7 @@ def describe_detector(settings: ScanSettings) -> tuple[str, str]:
     elif settings.detector == "centerface":
         data = _verified(_source(settings.detector_weights, *CENTERFACE_FILE), CENTERFACE_SHA256)
     else:
-        data = _verified(_yunet_file(settings.detector_weights), None)
+        return settings.detector, create_detector(settings).sha256
     return settings.detector, hashlib.sha256(data).hexdigest()
 
 

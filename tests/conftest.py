@@ -1,0 +1,66 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests.clips import write_clip
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ClipFactory = Callable[..., Path]
+
+# the same examples in every run, however slow the machine
+hypothesis.settings.register_profile("fervid", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("fervid")
+
+
+def _given(name: str) -> Path:
+    folder = ROOT.parent / "shared" / name
+    if not folder.is_dir():
+        pytest.skip(f"needs the folder ../shared/{name} beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_media() -> Path:
+    """Real clips that lie beside the repository, not in it."""
+    return _given("media")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """FER2013 tables that lie beside the repository, not in it."""
+    return _given("data")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> ClipFactory:
+    """Writes a clip whose frames, shown from the given times on, carry the numbers 0, 1, 2, ..."""
+
+    def write(times: Iterable[float], name: str = "clip.mp4", **options: Any) -> Path:
+        return write_clip(tmp_path / name, times, **options)
+
+    return write
+
+
+@pytest.fixture
+def expected_errors() -> list[str]:
+    """A test that logs errors on purpose puts a part of each message here."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_error(caplog: pytest.LogCaptureFixture, expected_errors: list[str]) -> Iterator[None]:
+    """Fail a test that logs an ERROR which nobody expected."""
+    yield
+    records = [record for phase in ("setup", "call") for record in caplog.get_records(phase)]
+    errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+    unexpected = [message for message in errors if not any(part in message for part in expected_errors)]
+    assert not unexpected, f"logged without being expected: {unexpected}"

@@ -1,0 +1,213 @@
+"""The batch on small clips: outputs, failures, exit codes, and what must not change a result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import fervid
+from fervid.batch import BatchReport
+from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.errors import InputNotFound, OutputError, UsageError
+from fervid.tables import SMALL, TIMELINE, Results, read_results
+
+SAMPLES = Path(__file__).parent.parent / "sample_videos"
+VOLATILE = ["seconds", "finished_at"]
+Plain = tuple[Path, BatchReport]
+
+
+def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fervid.cli", *map(str, arguments)]
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
+
+
+def assert_same(one: Results, other: Results) -> None:
+    """Equal to 1e-4 in every number, exactly in everything else."""
+    for name in ("timeline", *SMALL):
+        first, second = (getattr(side, name).drop(columns=VOLATILE, errors="ignore") for side in (one, other))
+        pd.testing.assert_frame_equal(first, second, check_exact=False, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips, one of them without a face for a while, and a file that is no video."""
+    root = tmp_path_factory.mktemp("videos")
+    for name in ("crossing.mp4", "leaving.mp4", "cut.mp4"):
+        shutil.copy(SAMPLES / name, root / name)
+    (root / "broken.mp4").write_text("this is no video")
+    return root
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Plain:
+    out = tmp_path_factory.mktemp("plain") / "r.parquet"
+    report = fervid.analyze(folder, out)
+    return out, report
+
+
+@pytest.mark.parametrize(
+    "run", [RunSettings(workers=1), RunSettings(workers=2), RunSettings(batch_size=1), RunSettings(batch_size=7)]
+)
+def test_how_a_batch_is_run_changes_no_result(plain: Plain, folder: Path, tmp_path: Path, run: RunSettings) -> None:
+    fervid.analyze(folder, tmp_path / "r.parquet", AnalyzeSettings(run=run))
+    assert_same(read_results(plain[0]), read_results(tmp_path / "r.parquet"))
+
+
+def test_one_broken_file_costs_only_itself(plain: Plain) -> None:
+    out, report = plain
+    videos = read_results(out).videos.set_index("video")
+    assert videos.loc["broken.mp4", "status"] == "failed"
+    assert videos.loc["broken.mp4", "error"] == "UnreadableVideo"
+    assert "not a video" in videos.loc["broken.mp4", "message"]
+    assert (videos["status"] == "ok").sum() == 3
+    assert report.exit_code == 3
+
+
+def test_no_temporary_file_is_left(plain: Plain) -> None:
+    out, _ = plain
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted(
+        ["r.parquet", *(f"r.{name}.csv" for name in SMALL)]
+    )
+
+
+@pytest.mark.parametrize("name", ["r.csv", "results"])
+def test_every_output_form_holds_the_same(plain: Plain, folder: Path, tmp_path: Path, name: str) -> None:
+    fervid.analyze(folder, tmp_path / name)
+    expected, found = read_results(plain[0]), read_results(tmp_path / name)
+    order = ["video", "frame", "face_id"]
+    one, other = (frame.timeline.sort_values(order).reset_index(drop=True) for frame in (expected, found))
+    pd.testing.assert_frame_equal(one, other[one.columns], check_exact=False, atol=1e-6, check_categorical=False)
+    pd.testing.assert_frame_equal(expected.episodes, found.episodes)
+    if name == "results":
+        partitions = sorted(path.name for path in (tmp_path / name / "timeline").iterdir())
+        ids = expected.videos["video_id"].dropna()
+        assert partitions == sorted(f"video_id={video_id}" for video_id in ids)
+
+
+def test_provenance_travels_with_the_table(plain: Plain) -> None:
+    metadata = read_results(plain[0]).metadata
+    assert metadata["schema_version"] == "1"
+    assert metadata["version"] == fervid.__version__
+    assert metadata["settings"]["scan"]["fps"] == 5.0
+    assert len(metadata["weights_sha256"]) == len(metadata["detector_sha256"]) == 64
+    assert metadata["detector"] == "retinaface"
+
+
+def test_copies_are_analysed_once(tmp_path: Path) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(SAMPLES / "cut.mp4", root / name)
+    report = fervid.analyze(root, tmp_path / "r.parquet")
+    assert [video.status for video in report.videos] == ["ok", "skipped"]
+    results = read_results(tmp_path / "r.parquet")
+    assert set(results.timeline["video"]) == {"a.mp4"}
+    assert results.videos["message"].tolist()[1] == "same content as a.mp4"
+
+
+def test_names_that_bite(tmp_path: Path) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    names = ["-dash.mp4", "=1+1.mp4", 'quo"te, comma.mp4', "new\nline.mp4", "ünï.mp4"]
+    for number, name in enumerate(names):
+        (root / name).write_bytes((SAMPLES / "cut.mp4").read_bytes() + b"\0" * (8 * number))
+    os.rename(root / "ünï.mp4", os.fsencode(root) + b"/latin\xfc.mp4")
+    report = fervid.analyze(root, tmp_path / "r.csv", AnalyzeSettings(scan=ScanSettings(fps=1)))
+    assert [video.status for video in report.videos] == ["ok"] * len(names)
+    shown = set(read_results(tmp_path / "r.csv").videos["video"])
+    assert shown == {*names[:4], "latin\\xfc.mp4"}
+    for path in tmp_path.glob("*.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            cells = {row[0] for row in csv.reader(file)}
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+
+
+def test_end_and_start_limit_the_samples(tmp_path: Path) -> None:
+    settings = AnalyzeSettings(scan=ScanSettings(start=1.0, end=2.0))
+    fervid.analyze(SAMPLES / "crossing.mp4", tmp_path / "r.parquet", settings)
+    times = read_results(tmp_path / "r.parquet").timeline["time"].unique()
+    np.testing.assert_allclose(times, [1.0, 1.2, 1.4, 1.6, 1.8, 2.0], atol=1e-6)
+
+
+def test_wrong_calls_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound):
+        fervid.analyze(tmp_path / "nothing", tmp_path / "r.parquet")
+    with pytest.raises(UsageError, match="no videos"):
+        fervid.analyze(tmp_path, tmp_path / "r.parquet")
+    with pytest.raises(UsageError, match="must end in"):
+        fervid.analyze(SAMPLES, tmp_path / "r.xlsx")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        fervid.analyze(SAMPLES, tmp_path / "file" / "r.parquet")
+    (tmp_path / "folder.parquet").mkdir()
+    with pytest.raises(OutputError, match="it is a folder"):
+        fervid.analyze(SAMPLES, tmp_path / "folder.parquet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["analyze", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "1", "--quiet"], 0, ""),
+        (["analyze", "{samples}/cut.mp4"], 2, "--out"),
+        (["analyze", "{tmp}/nothing", "--out", "{tmp}/r.parquet"], 2, "no such file or folder"),
+        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--fps", "-1"], 2, "fps must lie between"),
+        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--device", "tpu"], 2, "must be one of auto, cpu, gpu"),
+        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--model", "{tmp}/no.keras"], 2, "no such weights"),
+        (
+            ["analyze", "{tmp}/bad.mp4", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "1"],
+            3,
+            "failed: bad.mp4",
+        ),
+        (["analyze", "{tmp}/bad.mp4", "--out", "{tmp}/r.parquet"], 4, "failed: bad.mp4: empty file"),
+        (["analyze", "{samples}", "--out", "/proc/fervid/r.parquet"], 5, "cannot write"),
+    ],
+)
+def test_exit_codes(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    (tmp_path / "bad.mp4").touch()
+    done = command(*(word.format(samples=SAMPLES, tmp=tmp_path) for word in arguments))
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    if "--quiet" in arguments:
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    out = tmp_path / "out" / "r.parquet"
+    line = [sys.executable, "-m", "fervid.cli", "analyze", str(SAMPLES), "--out", str(out), "--fps", "0"]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not out.parent.exists():
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
+    assert list(out.parent.iterdir()) == []
+
+
+def test_version_is_printed() -> None:
+    assert command("--version").stdout.strip() == f"fervid {fervid.__version__}"
+
+
+def test_schema_survives_an_empty_result(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").touch()
+    report = fervid.analyze(tmp_path / "bad.mp4", tmp_path / "r.parquet")
+    assert report.exit_code == 4
+    assert pq.read_schema(tmp_path / "r.parquet").remove_metadata().equals(TIMELINE)
+    assert json.loads(json.dumps(read_results(tmp_path / "r.parquet").metadata))["settings"]

@@ -1,0 +1,178 @@
+"""Who may import whom: the table of rooms, read from the source, and what a fresh process loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "fervid"
+
+BASIC = {"errors", "types", "config"}
+"""What every room may import."""
+
+ROOMS: dict[str, set[str]] = {
+    "version": set(),
+    "errors": set(),
+    "types": set(),
+    "config": {"errors", "types"},
+    "discover": BASIC,
+    "video": BASIC,
+    "detect": BASIC,
+    "track": BASIC,
+    "crop": BASIC,
+    "scan": BASIC | {"video", "detect", "track", "crop"},
+    "sidecar": BASIC | {"crop"},
+    "engines": BASIC | {"crop", "scan"},
+    "model": BASIC | {"crop", "sidecar"},
+    "classify": BASIC | {"model"},
+    "timeline": BASIC,
+    "summarize": BASIC | {"timeline"},
+    "tables": BASIC,
+    "annotate": BASIC | {"tables", "video"},
+    "report": BASIC | {"tables", "video"},
+    "exports": BASIC | {"tables", "video"},
+    "stills": BASIC | {"discover", "detect", "crop", "model", "classify", "tables"},
+    "batch": BASIC
+    | {"discover", "detect", "scan", "engines", "sidecar", "model", "classify"}
+    | {"timeline", "summarize", "tables", "version"},
+    "__init__": {"types", "version", "batch", "tables"},
+}
+"""Room by room, the rooms that it may import. ``cli`` may import everything."""
+
+TRAINING = BASIC | {"crop", "sidecar", "model", "classify", "tables", "discover", "training"}
+"""The same for ``training``; its ``framing`` measures with the detector."""
+
+OWNERS = {
+    "av": {"video"},
+    "pyarrow": {"tables"},
+    "keras": {"model", "training"},
+    "tensorflow": {"model", "training"},
+}
+"""Libraries that only these rooms import."""
+
+ALONE = {"errors", "types", "timeline", "summarize"}
+"""Rooms that need nothing beyond the standard library and numpy."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full dotted names of the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            module = node.module or ""
+            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "fervid" else [module]
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def rooms_imported(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported(path) if name.startswith("fervid.")}
+
+
+def test_this_test_sees_imports(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(
+        "import fervid.scan\nfrom fervid import track\nfrom fervid.training.dataset import read\n"
+        "def f():\n    import keras.layers\n"
+    )
+    assert rooms_imported(path) == {"scan", "track", "training"}
+    assert "keras.layers" in set(imported(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    room, found = room_of(path), rooms_imported(path)
+    if room == "training":
+        extra = {"detect"} if path.stem == "framing" else set()
+        assert found <= TRAINING | extra
+    elif room != "cli":
+        assert room in ROOMS, f"fervid/{room}.py has no row in the table of rooms"
+        assert found <= ROOMS[room]
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_library_is_imported_by_its_owners_only(library: str) -> None:
+    users = {room_of(path) for path in FILES if library in {name.split(".")[0] for name in imported(path)}}
+    assert users <= OWNERS[library]
+    assert users
+
+
+@pytest.mark.parametrize("room", sorted(ALONE))
+def test_plain_rooms_need_numpy_only(room: str) -> None:
+    names = {name.split(".")[0] for name in imported(PACKAGE / f"{room}.py")}
+    assert names - {"numpy", "fervid"} <= sys.stdlib_module_names
+
+
+def test_imports_form_no_circle() -> None:
+    graph = {room: {name for name in allowed if name != room} for room, allowed in ROOMS.items()}
+    while leaves := {room for room, allowed in graph.items() if not allowed & graph.keys()}:
+        graph = {room: allowed for room, allowed in graph.items() if room not in leaves}
+    assert not graph
+
+
+# what a fresh process loads
+
+HELP = """
+import runpy
+sys.argv = ["fervid", {arguments}]
+try:
+    runpy.run_module("fervid.cli", run_name="__main__")
+except SystemExit as stop:
+    assert stop.code in (0, None), stop.code
+"""
+
+SCAN = """
+from pathlib import Path
+from fervid.config import ScanSettings
+from fervid.crop import FER2013_GEOMETRY
+from fervid.scan import scan
+assert scan(Path("sample_videos/cut.mp4"), ScanSettings(fps=1), FER2013_GEOMETRY).tracks
+"""
+
+
+def loaded(code: str) -> tuple[set[str], str]:
+    """Top-level modules that a fresh interpreter holds after ``code``, and what it printed."""
+    script = f"import sys\n{code}\nprint('LOADED', *{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    printed, names = done.stdout.rsplit("LOADED", 1)
+    return set(names.split()), printed
+
+
+@pytest.mark.parametrize("module", ["fervid", "fervid.cli", "fervid.scan", "fervid.engines", "fervid.batch"])
+def test_importing_loads_no_tensorflow(module: str) -> None:
+    names, _ = loaded(f"import {module}")
+    assert "fervid" in names
+    assert not names & {"tensorflow", "keras"}
+
+
+def test_importing_the_package_is_light() -> None:
+    names, _ = loaded("import fervid; fervid.EMOTIONS; fervid.__version__; dir(fervid)")
+    assert not names & {"tensorflow", "keras", "cv2", "av", "pandas", "pyarrow", "scipy", "onnxruntime"}
+
+
+@pytest.mark.parametrize("arguments", ["'--help'", "'--version'", "'analyze', '--help'"])
+def test_help_loads_nothing_heavy(arguments: str) -> None:
+    names, printed = loaded(HELP.format(arguments=arguments))
+    assert "fervid" in printed
+    assert not names & {"tensorflow", "keras", "cv2", "av", "pandas", "pyarrow", "scipy", "onnxruntime"}
+
+
+def test_scanning_a_video_loads_no_tensorflow() -> None:
+    names, _ = loaded(SCAN)
+    assert {"av", "cv2", "onnxruntime"} <= names
+    assert not names & {"tensorflow", "keras", "pyarrow"}

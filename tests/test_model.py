@@ -1,0 +1,159 @@
+"""Weights, sidecar and batcher."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fervid.classify import Batcher
+from fervid.crop import FER2013_GEOMETRY
+from fervid.errors import BadWeights
+from fervid.model import EmotionModel, build, load, save, softmax
+from fervid.sidecar import SHIPPED, Architecture, read_sidecar, sha256, sidecar_path
+from fervid.types import EMOTIONS
+
+SMALL = Architecture(widths=(4, 6), pairs=(1,))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> EmotionModel:
+    return load()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "small.keras"
+    save(build(SMALL), path, SMALL, FER2013_GEOMETRY, temperature=1.5, training={"epoch": 3})
+    return path
+
+
+def crops(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 48, 48)).astype(np.uint8)
+
+
+def test_shipped_weights_are_small_and_their_sidecar_fits() -> None:
+    assert SHIPPED.stat().st_size <= 4_000_000
+    sidecar = read_sidecar(SHIPPED)
+    assert sidecar.emotions == EMOTIONS
+    assert sidecar.geometry == FER2013_GEOMETRY
+    assert sidecar.weights_sha256 == sha256(SHIPPED)
+
+
+def test_probabilities_are_distributions(shipped: EmotionModel) -> None:
+    values = shipped.probabilities(crops(9))
+    assert values.shape == (9, 7)
+    assert values.dtype == np.float32
+    assert (values >= 0).all()
+    np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64, 1000])
+def test_batches_and_neighbours_change_no_result(shipped: EmotionModel, batch_size: int) -> None:
+    videos = {key: crops(count, count) for key, count in {"a": 5, "b": 1, "c": 70, "d": 2}.items()}
+    batcher: Batcher[str] = Batcher(shipped, batch_size)
+    found = {key: values for name in videos for key, values in batcher.add(name, videos[name])}
+    found |= dict(batcher.flush())
+    assert list(found) == list(videos)
+    for key, values in found.items():
+        np.testing.assert_allclose(values, shipped.probabilities(videos[key]), atol=1e-4)
+
+
+def test_a_video_without_crops_passes_the_batcher(shipped: EmotionModel) -> None:
+    batcher: Batcher[str] = Batcher(shipped, 8)
+    assert [(key, values.shape) for key, values in batcher.add("none", crops(0))] == [("none", (0, 7))]
+    assert list(batcher.flush()) == []
+
+
+def test_brightness_and_contrast_of_a_crop_cancel(shipped: EmotionModel) -> None:
+    crop = np.random.default_rng(1).integers(60, 160, (1, 48, 48)).astype(np.uint8)
+    brighter = (crop.astype(int) + 40).astype(np.uint8)
+    np.testing.assert_allclose(shipped.logits(crop), shipped.logits(brighter), atol=1e-3)
+
+
+def test_saved_weights_come_back(saved: Path) -> None:
+    model = load(saved)
+    assert model.sidecar.temperature == 1.5
+    assert model.sidecar.training == {"epoch": 3}
+    again = load(saved)
+    np.testing.assert_array_equal(model.logits(crops(4)), again.logits(crops(4)))
+
+
+def test_half_precision_storage_keeps_the_logits(tmp_path: Path) -> None:
+    network = build(SMALL, votes=True)
+    save(network, tmp_path / "w.keras", SMALL, FER2013_GEOMETRY)
+    images = crops(16)
+    stored = load(tmp_path / "w.keras").logits(images)
+    exact = EmotionModel(build(SMALL), read_sidecar(tmp_path / "w.keras"))
+    for layer in exact.network.layers:
+        layer.set_weights(network.get_layer(layer.name).get_weights())
+    np.testing.assert_allclose(stored, exact.logits(images), atol=0.02)
+
+
+def test_temperature_flattens() -> None:
+    logits = np.array([[2.0, 0, 0, 0, 0, 0, 0]], np.float32)
+    sharp, flat = softmax(logits, 0.5), softmax(logits, 2.0)
+    assert sharp.max() > softmax(logits).max() > flat.max()
+    assert softmax(np.array([[1000.0, 0.0]], np.float32)).sum() == pytest.approx(1)
+
+
+def change(saved: Path, **values: object) -> None:
+    sidecar = sidecar_path(saved)
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"emotions": ["happy", "sad"]}, "cannot use"),
+        ({"format": 99}, "cannot use"),
+        ({"input_size": 64}, "cannot use"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"architecture": {"widths": [8, 8], "pairs": [1]}}, "does not hold the network"),
+        ({"architecture": {"depth": 3}}, "unknown key 'depth'"),
+        ({"surprise": 1}, "unknown key 'surprise'"),
+        ({"weights_sha256": "0" * 64}, "SHA-256"),
+    ],
+)
+def test_a_sidecar_that_does_not_fit_is_refused(saved: Path, values: dict[str, object], said: str) -> None:
+    change(saved, **values)
+    with pytest.raises(BadWeights, match=said):
+        load(saved)
+
+
+def test_missing_and_garbled_files_are_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadWeights, match="no such weights"):
+        load(tmp_path / "none.keras")
+    sidecar_path(saved).write_text("[1, 2")
+    with pytest.raises(BadWeights, match="not a sidecar"):
+        load(saved)
+    sidecar_path(saved).unlink()
+    with pytest.raises(BadWeights, match="no sidecar"):
+        load(saved)
+
+
+def test_weights_that_are_no_archive_are_refused(saved: Path) -> None:
+    saved.write_bytes(b"not an archive")
+    change(saved, weights_sha256=sha256(saved))
+    with pytest.raises(BadWeights, match="does not hold the network"):
+        load(saved)
+
+
+def test_code_in_a_weights_file_is_never_run(saved: Path, tmp_path: Path) -> None:
+    """The archive's own description of the network is never read, so it may say what it likes."""
+    evil = tmp_path / "evil.keras"
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(evil, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "config.json":
+                trap = {"module": "os", "class_name": "system", "config": {"command": f"touch {tmp_path}/ran"}}
+                data = json.dumps(trap).encode()
+            target.writestr(name, data)
+    shutil.copy(sidecar_path(saved), sidecar_path(evil))
+    change(evil, weights_sha256=sha256(evil))
+    np.testing.assert_array_equal(load(evil).logits(crops(2)), load(saved).logits(crops(2)))
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,224 @@
+"""Augmentation, the training loop, and the figures of an evaluation."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fervid.crop import FER2013_GEOMETRY
+from fervid.errors import BadDataset, ConfigError
+from fervid.model import load
+from fervid.sidecar import Architecture
+from fervid.training import train as training
+from fervid.training.augment import AugmentSettings, augment, degrade, mix
+from fervid.training.dataset import Dataset, read, sample
+from fervid.training.evaluate import (
+    bootstrap,
+    brier_score,
+    class_scores,
+    confusion_matrix,
+    evaluate,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability,
+    summary_scores,
+)
+from fervid.training.present import format_evaluation, write_evaluation
+from fervid.training.train import TrainSettings, train
+from fervid.types import EMOTIONS
+
+TINY = TrainSettings(
+    epochs=2,
+    batch_size=16,
+    warmup=1,
+    learning_rate=0.01,
+    ema=0.5,
+    holdout=0.3,
+    mixed_precision=False,
+    architecture=Architecture(widths=(4, 8), pairs=(1,), dropout=0.1),
+)
+
+
+@pytest.fixture(scope="module")
+def faces() -> Dataset:
+    """Pictures of seven patterns that even a tiny network tells apart."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(7), 20)
+    rows = np.arange(48)
+    images = [128 + 80 * np.sin(rows[:, None] * (label + 1) / 4) + rng.normal(0, 15, (48, 48)) for label in labels]
+    votes = np.eye(8, dtype=np.float32)[labels]
+    return Dataset(np.clip(images, 0, 255).astype(np.uint8), labels, np.array(["Training"] * len(labels)), votes)
+
+
+def test_augmentation_is_repeatable_and_keeps_the_type(faces: Dataset) -> None:
+    settings = AugmentSettings()
+    one = augment(faces.images[:40], settings, np.random.default_rng(5), 44)
+    assert one.shape == (40, 44, 44)
+    assert one.dtype == np.uint8
+    np.testing.assert_array_equal(one, augment(faces.images[:40], settings, np.random.default_rng(5), 44))
+    assert (one != augment(faces.images[:40], settings, np.random.default_rng(6), 44)).any()
+
+
+def test_no_augmentation_is_the_central_crop(faces: Dataset) -> None:
+    none = AugmentSettings(flip=0, rotation=0, scale=0, stretch=0, shift=0, gamma=0, erase=0, degrade=0)
+    np.testing.assert_array_equal(augment(faces.images, none, np.random.default_rng(0), 48), faces.images)
+    np.testing.assert_array_equal(
+        augment(faces.images, none, np.random.default_rng(0), 44), faces.images[:, 2:-2, 2:-2]
+    )
+
+
+def test_flip_mirrors(faces: Dataset) -> None:
+    image = np.tile(np.arange(48, dtype=np.uint8), (48, 1))[None]
+    always = AugmentSettings(flip=1, rotation=0, scale=0, stretch=0, shift=0, gamma=0, erase=0, degrade=0)
+    np.testing.assert_array_equal(augment(image, always, np.random.default_rng(0), 48), image[:, :, ::-1])
+
+
+def test_degradation_changes_detail_more_than_the_mean(faces: Dataset) -> None:
+    rng = np.random.default_rng(1)
+    for image in faces.images[:30]:
+        result = degrade(image, rng)
+        assert result.shape == image.shape
+        assert result.dtype == np.uint8
+        assert abs(float(result.mean()) - float(image.mean())) < 6
+
+
+def test_mixup_blends_inputs_and_targets_alike() -> None:
+    inputs = np.arange(8, dtype=np.float32).reshape(8, 1)
+    mixed, (targets,) = mix(inputs, (inputs.copy(),), 0.4, np.random.default_rng(0))
+    np.testing.assert_allclose(mixed, targets)
+    assert (mixed != inputs).any()
+    assert (np.abs(mixed - inputs) <= 3.5 + 1e-5).all(), "each row keeps at least half of itself"
+    same, _ = mix(inputs, (inputs,), 0.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(same, inputs)
+
+
+def test_training_writes_weights_sidecar_and_run_folder(faces: Dataset, tmp_path: Path) -> None:
+    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    model = load(tmp_path / "m.keras")
+    assert model.sidecar.geometry == FER2013_GEOMETRY
+    assert model.sidecar.temperature == pytest.approx(result.temperature)
+    assert model.sidecar.training["epoch"] == result.epoch
+    assert model.sidecar.training["images"] == len(faces)
+    with (tmp_path / "m" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert (tmp_path / "m" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "m" / "settings.json").read_text())["epochs"] == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_training_learns(faces: Dataset, tmp_path: Path) -> None:
+    settings = TrainSettings(**{**vars(TINY), "epochs": 12, "augment": AugmentSettings(degrade=0, erase=0, mixup=0)})
+    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
+    assert result.history[-1]["loss"] < 0.75 * result.history[0]["loss"]
+    assert max(row["accuracy"] for row in result.history) > 0.5
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"balance": "sampler"}, {"balance": "weights", "votes": 0.0, "optimizer": "sgd"}]
+)
+def test_going_on_from_a_checkpoint_equals_never_having_stopped(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    settings = TrainSettings(**{**vars(TINY), "epochs": 3, **changes})
+    straight = train(faces, tmp_path / "a.keras", FER2013_GEOMETRY, settings)
+    run_epoch = training._run_epoch
+
+    def stop_before_the_last(*arguments: object) -> object:
+        if arguments[-1] == 2:
+            raise KeyboardInterrupt
+        return run_epoch(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "_run_epoch", stop_before_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        train(faces, tmp_path / "b.keras", FER2013_GEOMETRY, settings)
+    monkeypatch.undo()
+    resumed = train(faces, tmp_path / "b.keras", FER2013_GEOMETRY, settings)
+    for one, other in zip(straight.history, resumed.history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["nll"] == pytest.approx(other["nll"], rel=1e-3)
+    logits = [load(tmp_path / f"{name}.keras").logits(faces.images) for name in "ab"]
+    np.testing.assert_allclose(logits[0], logits[1], atol=0.02)
+
+
+def test_a_run_folder_belongs_to_one_recipe(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TrainSettings(**{**vars(TINY), "epochs": 1}))
+    with pytest.raises(ConfigError, match="other settings"):
+        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+
+
+def test_a_missing_class_is_named(faces: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(BadDataset, match="disgust"):
+        train(faces.take(faces.labels != 1), tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_epoch_of_the_real_recipe(shared_data: Path, tmp_path: Path) -> None:
+    data = sample(read([shared_data], "Training"), 300, 0)
+    settings = TrainSettings(epochs=1, warmup=0, batch_size=32)
+    result = train(data, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
+    assert 0 < result.history[0]["loss"] < 4
+    assert (tmp_path / "m.keras").stat().st_size < 4_000_000
+
+
+def test_scores_by_hand() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    predicted = np.array([0, 0, 1, 1, 2, 2])
+    confusion = confusion_matrix(labels, predicted)
+    assert confusion[:3, :3].tolist() == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    scores = class_scores(confusion)
+    np.testing.assert_allclose(scores["precision"][:3], [1, 1 / 2, 1 / 2])
+    np.testing.assert_allclose(scores["recall"][:3], [2 / 3, 1 / 2, 1])
+    np.testing.assert_allclose(scores["f1"][:3], [4 / 5, 1 / 2, 2 / 3])
+    summary = summary_scores(confusion)
+    assert summary["accuracy"] == pytest.approx(4 / 6)
+    assert summary["macro_f1"] == pytest.approx((4 / 5 + 1 / 2 + 2 / 3) / 3)
+    assert summary["weighted_f1"] == pytest.approx((3 * 4 / 5 + 2 * 1 / 2 + 2 / 3) / 6)
+
+
+def test_probability_scores_by_hand() -> None:
+    probabilities = np.zeros((2, 7))
+    probabilities[0, 0], probabilities[0, 1] = 0.8, 0.2
+    probabilities[1, 2], probabilities[1, 3] = 0.6, 0.4
+    labels = np.array([0, 3])
+    assert negative_log_likelihood(probabilities, labels) == pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2)
+    assert brier_score(probabilities, labels) == pytest.approx((0.2**2 + 0.2**2 + 0.6**2 + 0.6**2) / 2)
+    assert reliability(probabilities, labels).ece == pytest.approx((0.2 + 0.6) / 2)
+
+
+def test_temperature_undoes_overconfidence() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1.5, (4000, 7)).astype(np.float32)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.array([rng.choice(7, p=row / row.sum()) for row in chances])
+    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.08)
+
+
+def test_bootstrap_surrounds_the_figure() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 7, 700)
+    predicted = np.where(rng.random(700) < 0.7, labels, rng.integers(0, 7, 700))
+    low, high = bootstrap(labels, predicted, rounds=300)["accuracy"]
+    assert low < (labels == predicted).mean() < high
+    assert 0.03 < high - low < 0.12
+
+
+def test_evaluation_is_told_in_full(faces: Dataset, tmp_path: Path) -> None:
+    evaluation = evaluate(load(), faces)
+    values = json.loads(format_evaluation(evaluation, as_json=True))
+    expected = {"n", "accuracy", "macro_f1", "weighted_f1", "per_class", "nll", "brier", "ece", "ece_uncalibrated"}
+    assert values.keys() >= expected | {"flip_averaged", "accuracy_95"}
+    assert values["per_class"].keys() == set(EMOTIONS)
+    assert values["per_class"]["happy"].keys() == {"precision", "recall", "f1", "support"}
+    assert values["n"] == len(faces)
+    assert "flip-averaged" in format_evaluation(evaluation)
+    write_evaluation(evaluation, tmp_path / "e")
+    with (tmp_path / "e" / "confusion.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == len(faces)
+    for name in ("confusion.png", "reliability.png"):
+        assert (tmp_path / "e" / name).read_bytes().startswith(b"\x89PNG")
