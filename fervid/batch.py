@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -94,9 +95,11 @@ def analyze(
     }
     engine = engine or LocalEngine(min(settings.run.workers, len(sources)), settings.run.timeout)
     reports: dict[int, VideoReport] = {}
-    with ResultsWriter(Path(out), metadata) as writer:
+    tasks = (ScanTask(position, source.path) for position, source in enumerate(sources))
+    scanning = engine.run(tasks, settings.scan, sidecar.geometry)
+    # closing: workers end with the batch, however it ends
+    with ResultsWriter(Path(out), metadata) as writer, contextlib.closing(scanning) as scans:
         start(len(sources))
-        scans = engine.run((ScanTask(i, s.path) for i, s in enumerate(sources)), settings.scan, sidecar.geometry)
         for position, outcome in _score(_once(scans, sources), weights, settings):
             report = _finish(writer, position, sources[position], outcome, settings.timeline)
             reports[position] = report

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -36,7 +36,9 @@ Outcome = tuple[ScanTask, Scan | FervidError]
 class Engine(Protocol):
     """Scans videos, several at a time."""
 
-    def run(self, tasks: Iterable[ScanTask], settings: ScanSettings, geometry: CropGeometry) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Iterable[ScanTask], settings: ScanSettings, geometry: CropGeometry
+    ) -> Generator[Outcome, None, None]:
         """Yield each task with its scan or with what went wrong, in order of completion."""
         ...
 
@@ -99,7 +101,9 @@ class LocalEngine:
     def __init__(self, workers: int = 0, timeout: float = 0.0) -> None:
         self._workers, self._timeout = workers or usable_cores(), timeout
 
-    def run(self, tasks: Iterable[ScanTask], settings: ScanSettings, geometry: CropGeometry) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Iterable[ScanTask], settings: ScanSettings, geometry: CropGeometry
+    ) -> Generator[Outcome, None, None]:
         """See Engine."""
         remaining = iter(tasks)
         running: dict[Future[Scan], ScanTask] = {}

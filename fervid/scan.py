@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 import time as clock
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ def fingerprint(path: Path) -> str:
     """32 hex digits of the SHA-256 of a file's content. Raises UnreadableVideo."""
     digest = hashlib.sha256()
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableVideo("not a regular file")  # a named pipe would never end
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -136,6 +136,19 @@ def test_names_that_bite(tmp_path: Path) -> None:
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
 
 
+def test_what_is_no_regular_file_and_what_takes_too_long_fails_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    shutil.copy(SAMPLES / "crossing.mp4", tmp_path / "slow.mp4")
+    settings = AnalyzeSettings(scan=ScanSettings(fps=0), run=RunSettings(timeout=0.2))
+    report = fervid.analyze(tmp_path, tmp_path / "r.parquet", settings)
+    assert {video.video: video.message for video in report.videos} == {
+        "gone.mp4": "No such file or directory",
+        "pipe.mp4": "not a regular file",
+        "slow.mp4": "not scanned within 0.2 s",
+    }
+
+
 def test_end_and_start_limit_the_samples(tmp_path: Path) -> None:
     settings = AnalyzeSettings(scan=ScanSettings(start=1.0, end=2.0))
     fervid.analyze(SAMPLES / "crossing.mp4", tmp_path / "r.parquet", settings)
