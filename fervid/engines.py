@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
@@ -94,6 +94,14 @@ def _context() -> Any:
     return context
 
 
+def _start(pool: Any) -> bool:
+    """Start the pool's processes and threads; whether that worked."""
+    try:
+        return bool(pool.active)
+    except BrokenExecutor:
+        return False
+
+
 class LocalEngine:
     """Worker processes on this machine; one that dies or takes longer than ``timeout`` seconds (0: no limit)
     costs one video and is replaced."""
@@ -108,10 +116,12 @@ class LocalEngine:
         remaining = iter(tasks)
         running: dict[Future[Scan], ScanTask] = {}
         pool: Any = ProcessPool(max_workers=self._workers, context=_context())
+        started = False
         try:
             with _signals_held():
-                if not pool.active:  # starts it
-                    raise WorkerFailed("the pool of worker processes cannot be started")
+                started = _start(pool)
+            if not started:
+                raise WorkerFailed("the worker processes cannot be started")
             while True:
                 # a few more than there are workers: none idles, and results do not pile up here
                 while len(running) < self._workers + 2 and (task := next(remaining, None)) is not None:
@@ -124,10 +134,11 @@ class LocalEngine:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), self._outcome(future)
         finally:
-            with _signals_held():
-                if pool.active:
-                    pool.stop()
-                pool.join()
+            if started:
+                with _signals_held():
+                    if pool.active:
+                        pool.stop()
+                    pool.join()
 
     def _outcome(self, future: Future[Scan]) -> Scan | FervidError:
         try:

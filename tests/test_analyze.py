@@ -209,7 +209,7 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals)
             time.sleep(0.05)
         os.killpg(process.pid, number)
         said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
     assert list(out.parent.iterdir()) == []
 
