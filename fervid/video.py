@@ -14,12 +14,12 @@ from typing import Any
 
 import av
 import av.error
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from fervid.errors import OutputError, UnreadableVideo
+from fervid.opencv import cv2
 from fervid.types import ByteArray, Frame, VideoInfo
 
 FORMATS = (

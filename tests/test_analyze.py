@@ -214,6 +214,16 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals)
     assert list(out.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("job", ["analyze", "classify"])
+def test_a_missing_system_library_is_one_line(tmp_path: Path, job: str) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    done = command(job, SAMPLES, "--out", tmp_path / "r.csv", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert "libGL.so.1" in done.stderr
+    assert "apt-get install libgl1" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_version_is_printed() -> None:
     assert command("--version").stdout.strip() == f"fervid {fervid.__version__}"
 

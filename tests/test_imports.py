@@ -14,13 +14,14 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "fervid"
 
-BASIC = {"errors", "types", "config"}
+BASIC = {"errors", "types", "config", "opencv"}
 """What every room may import."""
 
 ROOMS: dict[str, set[str]] = {
     "version": set(),
     "errors": set(),
     "types": set(),
+    "opencv": {"errors"},
     "config": {"errors", "types"},
     "discover": BASIC,
     "video": BASIC,
@@ -51,6 +52,7 @@ TRAINING = BASIC | {"crop", "sidecar", "model", "classify", "tables", "discover"
 
 OWNERS = {
     "av": {"video"},
+    "cv2": {"opencv"},
     "pyarrow": {"tables"},
     "keras": {"model", "training"},
     "tensorflow": {"model", "training"},

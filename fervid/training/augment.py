@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from fervid.opencv import cv2
 from fervid.types import ByteArray, FloatArray
 
 

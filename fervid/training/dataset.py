@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from fervid.crop import SIZE, decode_image, fit_square
 from fervid.discover import IMAGE_SUFFIXES
 from fervid.errors import BadDataset, InputNotFound
+from fervid.opencv import cv2
 from fervid.tables import read_columns
 from fervid.types import EMOTIONS, ByteArray, FloatArray
 

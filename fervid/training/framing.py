@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from fervid.config import ScanSettings
 from fervid.crop import SIZE, CropGeometry
 from fervid.detect import FaceDetector, create_detector
 from fervid.errors import BadDataset
+from fervid.opencv import cv2
 from fervid.types import ByteArray
 
 ENLARGE = 4

@@ -1,0 +1,14 @@
+"""OpenCV, or one line that says what it lacks. Every other module imports ``cv2`` from here."""
+
+from __future__ import annotations
+
+from fervid.errors import MissingLibrary
+
+try:
+    import cv2 as cv2
+except ImportError as error:
+    raise MissingLibrary(
+        f"OpenCV cannot load a system library ({error}); on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
+    ) from error
+
+__all__ = ["cv2"]
