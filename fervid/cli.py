@@ -189,7 +189,13 @@ def train(
     data: Annotated[list[Path], typer.Option(help="fer2013.csv, a folder per class, or Parquet; may be repeated.")],
     out: Annotated[Path, typer.Option(help="Weights to write, ending in .keras; the sidecar goes beside.")],
     recipe: Annotated[Path | None, typer.Option(help="TOML file with training settings.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Length of the run and of its schedule.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adamw, adam or sgd (Nesterov).")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the schedule.")] = None,
+    balance: Annotated[str | None, typer.Option(help="none, sampler or weights: rare classes by 1/sqrt(n).")] = None,
+    votes: Annotated[float | None, typer.Option(help="Weight of the loss on FER+ votes; 0: none.")] = None,
+    mixed_precision: Annotated[bool | None, typer.Option(help="Compute in bfloat16.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use only so many images, for a trial.")] = None,
     run: Annotated[
@@ -206,8 +212,12 @@ def train(
 
     if out.suffix != ".keras":
         raise UsageError(f"--out must end in .keras: {out}")
-    values = read_toml(recipe) if recipe else {}
-    values |= {key: value for key, value in {"epochs": epochs, "seed": seed}.items() if value is not None}
+    given = {
+        "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
+        "balance": balance, "votes": votes, "mixed_precision": mixed_precision, "seed": seed,
+    }  # fmt: skip
+    values = {key.replace("-", "_"): value for key, value in (read_toml(recipe) if recipe else {}).items()}
+    values |= {key: value for key, value in given.items() if value is not None}
     settings = from_mapping(TrainSettings, values, str(recipe or "options"))
     images = read(data, "Training")
     if limit:

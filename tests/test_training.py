@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +159,13 @@ def test_a_missing_class_is_named(faces: Dataset, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_few_images_to_hold_out_are_refused(faces: Dataset, tmp_path: Path) -> None:
+    settings = TrainSettings(**{**vars(TINY), "holdout": 0.01})
+    with pytest.raises(BadDataset, match="raise holdout"):
+        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_epoch_of_the_real_recipe(shared_data: Path, tmp_path: Path) -> None:
     data = sample(read([shared_data], "Training"), 300, 0)
     settings = TrainSettings(epochs=1, warmup=0, batch_size=32)
@@ -222,3 +231,27 @@ def test_evaluation_is_told_in_full(faces: Dataset, tmp_path: Path) -> None:
     assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == len(faces)
     for name in ("confusion.png", "reliability.png"):
         assert (tmp_path / "e" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_trains_from_a_recipe_and_goes_on(faces: Dataset, tmp_path: Path) -> None:
+    lines = ["emotion,pixels,Usage"]
+    lines += [f"{y},{' '.join(map(str, x.ravel()))},Training" for x, y in zip(faces.images, faces.labels, strict=True)]
+    data, recipe, out = tmp_path / "fer2013.csv", tmp_path / "r.toml", tmp_path / "m.keras"
+    data.write_text("\n".join(lines))
+    recipe.write_text("epochs = 9\nholdout = 0.2\nbatch-size = 16\n[architecture]\nwidths = [4, 8]\npairs = [1]\n")
+    words = f"train --data {data} --recipe {recipe} --out {out} --epochs 1 --balance weights --no-mixed-precision"
+    for expected in ("epoch 0 done", "epoch 1 done"):
+        done = command(words)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stderr
+        assert "oneDNN" not in done.stderr
+    settings = json.loads((tmp_path / "m" / "settings.json").read_text())
+    assert (settings["epochs"], settings["balance"], settings["batch_size"]) == (1, "weights", 16)
+    done = command(f"evaluate --data {data} --split all --json --model {out}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["n"] == len(faces)
+
+
+def command(words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fervid.cli", *words.split()]
+    return subprocess.run(line, capture_output=True, text=True, check=False)

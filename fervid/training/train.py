@@ -213,10 +213,13 @@ def train(
     empty = [name for name, count in zip(EMOTIONS, data.counts(), strict=True) if count < 2]
     if empty:
         raise BadDataset(f"fewer than two training images of: {', '.join(empty)}")
-    run = run or out.with_suffix("")
-    _open_run(run, settings)
     rest, held = split(data, settings.holdout, settings.seed)
     calibration, choice = split(held, 0.5, settings.seed) if settings.select == "best" else (held, held)
+    if not (len(choice) and len(calibration)):
+        share = f"a holdout of {settings.holdout:g} of {len(data)} images"
+        raise BadDataset(f"{share} leaves too few to choose the epoch and fit the temperature; raise holdout")
+    run = run or out.with_suffix("")
+    _open_run(run, settings)
     network = _compile(settings, len(Epoch(rest, settings, 0)))
     checkpoint = Checkpoint(run / "checkpoint.npz")
     done, history = checkpoint.restore(network)
