@@ -283,15 +283,21 @@ class ResultsWriter:
                 writer.write_table(_plain(pq.read_table(part)))
 
     def _compose_folder(self, parts: list[tuple[Path, str]]) -> None:
-        for part, video_id in parts:
-            target = self._out / "timeline" / f"video_id={video_id}" / "part-0.parquet"
-            table = pq.read_table(part).drop_columns(["video_id"])
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"cannot write to {target.parent}: {error.strerror}") from error
-            with replacing(target) as beside:
-                pq.write_table(table.replace_schema_metadata(self._metadata), beside, compression="zstd")
+        """Build the partitions aside and swap them for those of an earlier run."""
+        fresh, final = self._hidden / "timeline", self._out / "timeline"
+        try:
+            fresh.mkdir()
+            for part, video_id in parts:
+                target = fresh / f"video_id={video_id}"
+                target.mkdir()
+                table = pq.read_table(part).drop_columns(["video_id"]).replace_schema_metadata(self._metadata)
+                with replacing(target / "part-0.parquet") as beside:
+                    pq.write_table(table, beside, compression="zstd")
+            if final.exists():
+                final.rename(self._hidden / "before")
+            fresh.rename(final)
+        except OSError as error:
+            raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,7 +327,8 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         raise InputNotFound(f"no such results: {out}")
     try:
         if out.is_dir():
-            timeline = pq.read_table(out / "timeline") if (out / "timeline").exists() else TIMELINE.empty_table()
+            filled = any((out / "timeline").glob("*/*.parquet"))
+            timeline = pq.read_table(out / "timeline") if filled else TIMELINE.empty_table()
         elif out.suffix == ".csv":
             plain = _plain(TIMELINE.empty_table()).schema
             options = pa_csv.ConvertOptions(column_types=plain, strings_can_be_null=True)

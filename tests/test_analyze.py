@@ -98,6 +98,14 @@ def test_every_output_form_holds_the_same(plain: Plain, folder: Path, tmp_path: 
         assert partitions == sorted(f"video_id={video_id}" for video_id in ids)
 
 
+def test_a_folder_of_results_holds_the_last_run_only(tmp_path: Path) -> None:
+    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
+    for name in ("cut.mp4", "leaving.mp4"):
+        fervid.analyze(SAMPLES / name, tmp_path / "results", fast)
+        assert set(read_results(tmp_path / "results").timeline["video"]) == {name}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
+
+
 def test_provenance_travels_with_the_table(plain: Plain) -> None:
     metadata = read_results(plain[0]).metadata
     assert metadata["schema_version"] == "1"
@@ -226,6 +234,16 @@ def test_a_missing_system_library_is_one_line(tmp_path: Path, job: str) -> None:
 
 def test_version_is_printed() -> None:
     assert command("--version").stdout.strip() == f"fervid {fervid.__version__}"
+
+
+@pytest.mark.parametrize("name", ["results", "r.csv", "r.parquet"])
+def test_a_result_without_rows_can_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "bad.mp4").touch()
+    fervid.analyze(tmp_path / "bad.mp4", tmp_path / name)
+    results = read_results(tmp_path / name)
+    assert len(results.timeline) == len(results.summary) == 0
+    assert results.timeline.columns.tolist() == TIMELINE.names
+    assert results.videos["status"].tolist() == ["failed"]
 
 
 def test_schema_survives_an_empty_result(tmp_path: Path) -> None:
