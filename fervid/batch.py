@@ -15,13 +15,13 @@ import numpy as np
 
 from fervid.config import AnalyzeSettings, TimelineSettings, to_mapping
 from fervid.detect import describe_detector
-from fervid.discover import Source, discover
+from fervid.discover import Source, discover, refuse_overwriting, shown_name
 from fervid.engines import Engine, LocalEngine, ScanTask
 from fervid.errors import FervidError, UsageError
 from fervid.scan import Scan
 from fervid.sidecar import SHIPPED, read_sidecar
 from fervid.summarize import FaceSummary, summarize_face
-from fervid.tables import SCHEMA_VERSION, ResultsWriter, timeline_table
+from fervid.tables import SCHEMA_VERSION, ResultsWriter, output_paths, timeline_table
 from fervid.timeline import Episode, episodes, smooth
 from fervid.types import EMOTIONS, FloatArray
 from fervid.version import __version__
@@ -82,7 +82,8 @@ def analyze(
     sources = discover(given)
     if not sources:
         raise UsageError(f"no videos in {', '.join(map(str, given))}")
-    weights = Path(settings.run.model) if settings.run.model else SHIPPED
+    refuse_overwriting(sources, output_paths(Path(out)))
+    weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
     sidecar = read_sidecar(weights)
     detector, detector_sha256 = describe_detector(settings.scan)
     metadata = {
@@ -189,7 +190,7 @@ def _finish(
             message="; ".join(scan.notes) or None,
             faces=len(scan.tracks),
             frames_sampled=len(scan.times),
-            duration=scan.info.duration or float(scan.times[-1]),
+            duration=float(scan.times[-1] - scan.times[0]) + _step(scan),
         )
         timeline, small = _tables(name, scan, probabilities, settings)
         writer.add(position, scan.video_id, timeline, **small, videos=[_manifest_row(report, scan)])
@@ -202,22 +203,24 @@ def _tables(
     """Smooth, find episodes, summarise: one video's timeline and its rows of ``episodes`` and ``summary``."""
     edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
     raw = np.split(probabilities, edges) if scan.tracks else []
-    gap = max(settings.max_gap, _slow_step(scan))
+    # the step of a slow sampling grid is no gap
+    gap = max(settings.max_gap, 1.5 * _step(scan))
+    end = max(scan.info.duration or np.inf, float(scan.times[-1]))
     key = {"video": name, "video_id": scan.video_id}
     smoothed, found, summaries = [], [], []
     for track, values in zip(scan.tracks, raw, strict=True):
         calm = smooth(track.times, values, track.qualities, settings.smooth, gap)
-        spans = episodes(track.times, calm, settings.onset, settings.offset, settings.min_episode, gap)
+        spans = episodes(track.times, calm, settings.onset, settings.offset, settings.min_episode, gap, end)
         found += [{**key, "face_id": track.face_id, **_episode_row(episode)} for episode in spans]
-        summaries.append({**key, **_summary_row(summarize_face(track, calm, scan.times))})
+        summaries.append({**key, **_summary_row(summarize_face(track, calm, scan.times, gap))})
         smoothed.append(calm)
     timeline = timeline_table(name, scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
     return timeline, {"episodes": found, "summary": summaries}
 
 
-def _slow_step(scan: Scan) -> float:
-    """A little more than the step of a slow sampling grid, which is no gap; seconds."""
-    return 1.5 * float(np.median(np.diff(scan.times))) if len(scan.times) > 1 else 0.0
+def _step(scan: Scan) -> float:
+    """The usual time between two samples, seconds; 0 where there is only one."""
+    return float(np.median(np.diff(scan.times))) if len(scan.times) > 1 else 0.0
 
 
 def _episode_row(episode: Episode) -> dict[str, Any]:
@@ -255,8 +258,3 @@ def _manifest_row(report: VideoReport, scan: Scan | None) -> dict[str, Any]:
         row |= {"video_id": scan.video_id, "duration": info.duration, "width": info.width, "height": info.height}
         row |= {"rotation": info.rotation, "codec": info.codec, "seconds": scan.seconds}
     return row
-
-
-def shown_name(name: str) -> str:
-    """A file name as text: bytes that are no UTF-8 as backslash escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from fervid.config import AnalyzeSettings, RunSettings, ScanSettings, from_mapping
-from fervid.errors import FervidError
+from fervid.errors import FervidError, OutputError
 from fervid.version import __version__
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ def main() -> None:
     except FervidError as error:
         print(f"fervid: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a disk that fills or a file that goes, where nobody expected it
+        print(f"fervid: {error}", file=sys.stderr)
+        sys.exit(OutputError.exit_code)
     except _Interrupted:
-        print("fervid: interrupted; run the same command again to go on", file=sys.stderr)
+        print("fervid: interrupted; run the same command again", file=sys.stderr)
         sys.exit(130)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fervid.config import check
 from fervid.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
 
@@ -26,6 +27,10 @@ class CropGeometry:
     scale: float
     shift_x: float
     shift_y: float
+
+    def __post_init__(self) -> None:
+        check(0.2 <= self.scale <= 5, f"crop geometry: scale must lie between 0.2 and 5: {self.scale}")
+        check(max(abs(self.shift_x), abs(self.shift_y)) <= 1, "crop geometry: shifts must lie between -1 and 1")
 
     def square(self, face: Face) -> tuple[float, float, float]:
         """The square (x, y, side) in pixels of the picture that corresponds to a FER2013 image."""

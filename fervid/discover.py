@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fervid.errors import InputNotFound
+from fervid.errors import InputNotFound, UsageError
 
 SUFFIXES = frozenset(
     {".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m1v", ".m2ts", ".m2v", ".m4v", ".mkv"}
@@ -20,7 +21,8 @@ SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Source:
-    """``path``: the file. ``name``: how tables call it, relative to the input root it was found under."""
+    """``path``: the file. ``name``: how tables call it: relative to the input root it was found under, or,
+    where files of several roots would share that name, the path as given."""
 
     path: Path
     name: str
@@ -43,7 +45,16 @@ def discover(paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] =
             for source in _search(root, suffixes):
                 key = Path(os.path.realpath(source.path.parent)) / source.path.name
                 found.setdefault(key, source)
-    return list(found.values())
+    named = Counter(source.name for source in found.values())
+    return [Source(s.path, s.path.as_posix()) if named[s.name] > 1 else s for s in found.values()]
+
+
+def refuse_overwriting(sources: Iterable[Source], outputs: Iterable[Path]) -> None:
+    """Raise UsageError where an output is one of the inputs."""
+    targets = {os.path.realpath(output) for output in outputs}
+    for source in sources:
+        if os.path.realpath(source.path) in targets:
+            raise UsageError(f"the output would overwrite the input {source.path}")
 
 
 def _expand(given: str | os.PathLike[str]) -> list[Path]:
@@ -61,9 +72,18 @@ def _search(root: Path, suffixes: frozenset[str]) -> Iterator[Source]:
     if not root.is_dir():
         yield Source(root, root.name)
         return
-    for folder, subfolders, files in os.walk(root):
+    locked: list[OSError] = []
+    for folder, subfolders, files in os.walk(root, onerror=locked.append):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder) / name
             if not name.startswith(".") and path.suffix.lower() in suffixes:
                 yield Source(path, path.relative_to(root).as_posix())
+    for error in locked:  # listed, so that it fails by name instead of being passed over
+        path = Path(error.filename)
+        yield Source(path, path.relative_to(root).as_posix())
+
+
+def shown_name(name: str) -> str:
+    """A file name as text: bytes that are no UTF-8 as backslash escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -47,7 +47,10 @@ def fingerprint(path: Path) -> str:
     """32 hex digits of the SHA-256 of a file's content. Raises UnreadableVideo."""
     digest = hashlib.sha256()
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UnreadableVideo("a folder that cannot be listed")
+        if not stat.S_ISREG(mode):
             raise UnreadableVideo("not a regular file")  # a named pipe would never end
         with path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -107,9 +110,7 @@ class _Samples:
 
     def __init__(self, settings: ScanSettings, geometry: CropGeometry, detector: FaceDetector) -> None:
         self._settings, self._geometry, self._detector = settings, geometry, detector
-        # between two samples of a slow grid no track may be lost
-        max_gap = max(settings.max_gap, 2.5 / settings.fps) if settings.fps else settings.max_gap
-        self._tracker = FaceTracker(max_gap, settings.min_track)
+        self._tracker = FaceTracker(settings.max_gap, settings.min_track)
         self.frames: list[int] = []
         self.times: list[float] = []
         self._faces: list[list[Face]] = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fervid.config import from_mapping
+from fervid.config import check, from_mapping
 from fervid.crop import SIZE, CropGeometry
 from fervid.errors import BadWeights, ConfigError
 from fervid.types import EMOTIONS
@@ -31,6 +31,13 @@ class Architecture:
     widths: tuple[int, ...] = (32, 64, 128, 256)
     pairs: tuple[int, ...] = (1, 1, 1)
     dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        check(len(self.pairs) == len(self.widths) - 1 >= 1, "architecture: one more of widths than of pairs is needed")
+        check(
+            all(1 <= n <= 4096 for n in (*self.widths, *self.pairs)), "architecture: widths and pairs must be positive"
+        )
+        check(0 <= self.dropout < 1, f"architecture: dropout must lie between 0 and 1: {self.dropout}")
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,16 @@ def sha256(path: Path) -> str:
 
 def read_sidecar(weights: Path) -> Sidecar:
     """Read the sidecar of a weights file and check that the two belong together; raises BadWeights."""
-    path = sidecar_path(weights)
     if not weights.is_file():
         raise BadWeights(f"no such weights file: {weights}")
+    path = sidecar_path(weights)
     if not path.is_file():
         raise BadWeights(f"{weights} has no sidecar; expected {path}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         sidecar = from_mapping(Sidecar, values, str(path))
+    except OSError as error:
+        raise BadWeights(f"cannot read {path}: {error.strerror}") from error
     except (ConfigError, ValueError, TypeError, AttributeError) as error:
         raise BadWeights(f"{path} is not a sidecar of fervid: {error}") from error
     if (sidecar.format, sidecar.emotions, sidecar.input_size, sidecar.normalization) != (

@@ -13,7 +13,7 @@ import numpy as np
 from fervid.config import RunSettings, ScanSettings
 from fervid.crop import crop_face, decode_image, fit_square
 from fervid.detect import create_detector
-from fervid.discover import IMAGE_SUFFIXES, Source, discover
+from fervid.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
 from fervid.errors import UsageError
 from fervid.model import EmotionModel, load, select_device
 from fervid.opencv import cv2
@@ -50,8 +50,9 @@ def classify_stills(
     sources = discover(given, IMAGE_SUFFIXES)
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")
+    refuse_overwriting(sources, [out])
     select_device(run.device)
-    model = load(Path(run.model) if run.model else None)
+    model = load(None if run.model is None else Path(run.model))
     find = _finder(model, scan) if detect else _whole
     rows: list[dict[str, Any]] = []
     crops: list[ByteArray] = []
@@ -59,11 +60,12 @@ def classify_stills(
     for source in sources:
         image = _read(source)
         if isinstance(image, str):
-            failed.append((source.name, image))
+            failed.append((shown_name(source.name), image))
             continue
         found = find(image)
         crops += [crop for _, crop in found]
-        rows += [_box_row(source.name, face) for face, _ in found] or [{"image": source.name}]
+        name = shown_name(source.name)
+        rows += [_box_row(name, face) for face, _ in found] or [{"image": name}]
     _judge([row for row in rows if "face_x" in row], crops, model, run.batch_size)
     write_stills(out, rows)
     return StillsReport(len(sources), len(crops), tuple(failed))
@@ -92,8 +94,10 @@ def _finder(model: EmotionModel, settings: ScanSettings) -> Any:
 
 def _whole(image: ByteArray) -> list[tuple[Face, ByteArray]]:
     height, width = image.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    return [(Face(0, 0, width, height, score=float("nan")), fit_square(gray))]
+    return [(Face(left, top, side, side, score=float("nan")), fit_square(gray))]
 
 
 def _box_row(image: str, face: Face) -> dict[str, Any]:

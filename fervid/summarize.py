@@ -33,16 +33,18 @@ class FaceSummary:
     trust: str
 
 
-def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray) -> FaceSummary:
+def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max_gap: float = 1.0) -> FaceSummary:
     """Summarise one track. ``smoothed`` (n, 7): its smoothed probabilities; ``sampled`` (m,): the times of all
-    sampled frames of the video, in seconds."""
+    sampled frames of the video, in seconds. Shares and means are over time: each sample counts for the
+    seconds to the next one, at most ``max_gap``."""
     times = track.times
     first, last = float(times[0]), float(times[-1])
     possible = int(np.searchsorted(sampled, last, "right") - np.searchsorted(sampled, first, "left"))
     coverage = len(times) / max(possible, len(times))
     leading = smoothed.argmax(axis=1)
     changes = int((np.diff(leading) != 0).sum())
-    means = smoothed.mean(axis=0)
+    seconds = _held(times, max_gap)
+    means = np.average(smoothed, axis=0, weights=seconds)
     return FaceSummary(
         face_id=track.face_id,
         first_seen=first,
@@ -51,12 +53,20 @@ def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray) -> 
         coverage=coverage,
         longest_gap=float(np.diff(times).max()) if len(times) > 1 else 0.0,
         dominant=EMOTIONS[int(means.argmax())],
-        shares=tuple(np.bincount(leading, minlength=len(EMOTIONS)) / len(leading)),
+        shares=tuple(np.bincount(leading, seconds, minlength=len(EMOTIONS)) / seconds.sum()),
         means=tuple(float(mean) for mean in means),
         transitions_per_minute=60 * changes / (last - first) if last > first else 0.0,
         mean_quality=float(track.qualities.mean()),
         trust=_trust(track, coverage),
     )
+
+
+def _held(times: DoubleArray, max_gap: float) -> DoubleArray:
+    """(n,) seconds that each sample stands for; the last one as long as is usual."""
+    if len(times) < 2:
+        return np.ones(len(times))
+    steps = np.minimum(np.diff(times), max_gap)
+    return np.asarray(np.maximum(np.append(steps, np.median(steps)), 1e-6))
 
 
 def _trust(track: Track, coverage: float) -> str:

@@ -211,8 +211,15 @@ def small_path(out: Path, name: str) -> Path:
     return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
 
 
+def output_paths(out: Path) -> list[Path]:
+    """Every file that results at ``out`` consist of, but for the partitions of a folder."""
+    return [out, *(small_path(out, name) for name in SMALL)]
+
+
 def is_folder(out: Path) -> bool:
     """Whether results at ``out`` are a partitioned folder; UsageError for an ending that means nothing."""
+    if out.name in ("", ".."):
+        raise UsageError("--out must name a file or a folder of its own")
     if out.suffix not in (".parquet", ".csv", ""):
         raise UsageError(f"--out must end in .parquet or .csv, or be a folder: {out}")
     return out.suffix == ""
@@ -230,11 +237,16 @@ class ResultsWriter:
         self._metadata = {f"fervid.{key}": value for key, value in metadata.items()}
         self._small: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {name: [] for name in SMALL}
         self._parts: list[tuple[int, str]] = []
-        if not self._folder and out.is_dir():
-            raise OutputError(f"cannot write {out}: it is a folder")
+        home = out if self._folder else out.parent
         try:
-            (out if self._folder else out.parent).mkdir(parents=True, exist_ok=True)
-            self._hidden = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+            if not self._folder and out.is_dir():
+                raise OutputError(f"cannot write {out}: it is a folder")
+            home.mkdir(parents=True, exist_ok=True)
+            if self._folder and any(not entry.match("video_id=*") for entry in (out / "timeline").glob("*")):
+                raise OutputError(f"cannot write {out / 'timeline'}: it holds files that are not fervid's")
+            self._hidden = Path(tempfile.mkdtemp(dir=home, prefix=f".{out.name}."))
+        except OutputError:
+            raise
         except OSError as error:
             raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error
 
@@ -284,7 +296,7 @@ class ResultsWriter:
 
     def _compose_folder(self, parts: list[tuple[Path, str]]) -> None:
         """Build the partitions aside and swap them for those of an earlier run."""
-        fresh, final = self._hidden / "timeline", self._out / "timeline"
+        fresh, final, before = self._hidden / "timeline", self._out / "timeline", self._hidden / "before"
         try:
             fresh.mkdir()
             for part, video_id in parts:
@@ -294,9 +306,11 @@ class ResultsWriter:
                 with replacing(target / "part-0.parquet") as beside:
                     pq.write_table(table, beside, compression="zstd")
             if final.exists():
-                final.rename(self._hidden / "before")
+                final.rename(before)
             fresh.rename(final)
         except OSError as error:
+            if before.exists() and not final.exists():
+                before.rename(final)
             raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
 
 
@@ -331,7 +345,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
             timeline = pq.read_table(out / "timeline") if filled else TIMELINE.empty_table()
         elif out.suffix == ".csv":
             plain = _plain(TIMELINE.empty_table()).schema
-            options = pa_csv.ConvertOptions(column_types=plain, strings_can_be_null=True)
+            options = pa_csv.ConvertOptions(column_types=plain, strings_can_be_null=True, null_values=[""])
             timeline = _restored(pa_csv.read_csv(out, parse_options=_CSV, convert_options=options))
         else:
             timeline = pq.read_table(out)
@@ -339,13 +353,15 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         frame = timeline.select(TIMELINE.names).cast(TIMELINE).to_pandas()
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
+    if not set(frame["video_id"]) <= set(small["videos"]["video_id"].dropna()):
+        raise BadResults(f"{out}: the tables beside it belong to another run; analyse again")
     for name in ("face_id", "person"):
         frame[name] = frame[name].astype("Int32")
     return Results(frame, **small, metadata=_metadata(timeline.schema))
 
 
 def _read_small(path: Path, schema: pa.Schema) -> pd.DataFrame:
-    options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True)
+    options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True, null_values=[""])
     return _restored(pa_csv.read_csv(path, parse_options=_CSV, convert_options=options)).to_pandas()
 
 

@@ -72,15 +72,21 @@ class Episode:
 
 
 def episodes(
-    times: DoubleArray, smoothed: FloatArray, onset: float, offset: float, min_duration: float, max_gap: float
+    times: DoubleArray,
+    smoothed: FloatArray,
+    onset: float,
+    offset: float,
+    min_duration: float,
+    max_gap: float,
+    end: float = np.inf,
 ) -> list[Episode]:
     """Episodes by hysteresis: one begins where the leading emotion reaches ``onset`` and ends where it falls
     below ``offset`` or another begins. They never overlap and never reach over a gap. ``times`` (n,),
-    ``smoothed`` (n, 7)."""
+    ``smoothed`` (n, 7); none lasts beyond ``end``, that of the video."""
     found = []
     for part in segments(times, max_gap):
         spans = _spans(smoothed[part], onset, offset)
-        found += [_episode(times[part], smoothed[part], *span) for span in spans]
+        found += [_episode(times[part], smoothed[part], *span, end) for span in spans]
     return [episode for episode in found if episode.offset - episode.onset >= min_duration - 1e-9]
 
 
@@ -102,11 +108,13 @@ def _spans(values: FloatArray, onset: float, offset: float) -> list[tuple[int, i
     return spans
 
 
-def _episode(times: DoubleArray, values: FloatArray, emotion: int, start: int, end: int) -> Episode:
+def _episode(times: DoubleArray, values: FloatArray, emotion: int, start: int, end: int, latest: float) -> Episode:
     course = values[start:end, emotion]
     apex = start + int(course.argmax())
     if end < len(times):
         stop = float(times[end])
     else:
         stop = float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))
-    return Episode(emotion, float(times[start]), float(times[apex]), stop, float(course.max()), float(course.mean()))
+    return Episode(
+        emotion, float(times[start]), float(times[apex]), min(stop, latest), float(course.max()), float(course.mean())
+    )

@@ -26,7 +26,9 @@ MAX_PREDICTION = 0.5
 MAX_STALL = 3.0
 """After missing frames a picture may have moved this many times further than usual before it is a cut."""
 EVIDENCE = 3
-"""Samples a track needs, where its shot has as many."""
+"""Samples a track needs, where its shot has as many; one less where they come at a slow step."""
+SLOW_STEP = 0.5
+"""Seconds between samples above which a third would ask for more than a second of presence."""
 
 
 @dataclass(eq=False)
@@ -69,8 +71,9 @@ class FaceTracker:
 
     ``update`` is called once per sampled frame in order of time; ``cut`` between two shots; ``finish`` at
     the end. ``finish`` returns the tracks that have enough evidence, in the order of their first sample:
-    a track must be seen at least three times and for at least ``min_track`` seconds, or as much of that as
-    its shot allows. ``max_gap``: seconds after which an unseen face ends its track.
+    a track must be seen at least three times (twice where samples are more than half a second apart)
+    and for at least ``min_track`` seconds, or as much of that as its shot allows. ``max_gap``: seconds after
+    which an unseen face ends its track, or two and a half times the usual step where that is longer.
     """
 
     def __init__(self, max_gap: float = 1.0, min_track: float = 0.4) -> None:
@@ -79,11 +82,16 @@ class FaceTracker:
         self._ended: list[TrackState] = []
         self._kept: list[TrackState] = []
         self._shot: list[float] = []
+        self._steps: deque[float] = deque(maxlen=9)
+        self._time: float | None = None
         self._sample = 0
 
     def update(self, time: float, faces: list[Face], appearances: list[FloatArray] | None = None) -> None:
         """Add the faces of one sampled frame; ``appearances`` are unit vectors, one a face, all of one length."""
         looks: list[FloatArray | None] = list(appearances) if appearances is not None else [None] * len(faces)
+        if self._time is not None:
+            self._steps.append(time - self._time)
+        self._time = time
         self._shot.append(time)
         self._retire(time)
         pairs = _associate(self._active, faces, looks, time)
@@ -98,15 +106,22 @@ class FaceTracker:
         self._sample += 1
 
     def _retire(self, time: float) -> None:
-        gone = [track for track in self._active if time - track.time > self._max_gap + 1e-6]
+        # where samples are far apart, one of them may be missed all the same
+        allowed = max(self._max_gap, 2.5 * self._step()) + 1e-6
+        gone = [track for track in self._active if time - track.time > allowed]
         self._active = [track for track in self._active if track not in gone]
         self._ended += gone
+
+    def _step(self) -> float:
+        """The usual time between the last samples, seconds."""
+        return float(np.median(self._steps)) if self._steps else 0.0
 
     def cut(self) -> None:
         """A new shot begins: no track goes on."""
         if not self._shot:
             return
-        needed = min(EVIDENCE, len(self._shot))
+        slow = self._step() > SLOW_STEP
+        needed = min(EVIDENCE - slow, len(self._shot))
         span = min(self._min_track, self._shot[-1] - self._shot[0]) - 1e-6
         for track in (*self._ended, *self._active):
             if len(track.samples) >= needed and track.time - track.first_time >= span:

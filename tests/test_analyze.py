@@ -20,8 +20,9 @@ import pytest
 import fervid
 from fervid.batch import BatchReport
 from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
-from fervid.errors import InputNotFound, OutputError, UsageError
+from fervid.errors import BadResults, InputNotFound, OutputError, UsageError
 from fervid.tables import SMALL, TIMELINE, Results, read_results
+from fervid.video import VideoReader, VideoWriter
 
 SAMPLES = Path(__file__).parent.parent / "sample_videos"
 VOLATILE = ["seconds", "finished_at"]
@@ -164,6 +165,63 @@ def test_end_and_start_limit_the_samples(tmp_path: Path) -> None:
     np.testing.assert_allclose(times, [1.0, 1.2, 1.4, 1.6, 1.8, 2.0], atol=1e-6)
 
 
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
+    for name in ("clip.csv", "r.summary.csv"):
+        shutil.copy(SAMPLES / "cut.mp4", tmp_path / name)
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(UsageError, match="would overwrite the input"):
+            fervid.analyze(tmp_path / name, tmp_path / ("clip.csv" if name == "clip.csv" else "r.parquet"))
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_folder_of_results_never_takes_foreign_files_along(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "timeline").mkdir(parents=True)
+    (tmp_path / "mine" / "timeline" / "notes.txt").write_text("keep me")
+    with pytest.raises(OutputError, match="not fervid's"):
+        fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "mine")
+    assert (tmp_path / "mine" / "timeline" / "notes.txt").read_text() == "keep me"
+    for name in ("", ".", ".."):
+        with pytest.raises(UsageError, match="of its own"):
+            fervid.analyze(SAMPLES / "cut.mp4", name)
+
+
+def test_files_of_one_name_under_two_roots_keep_apart(tmp_path: Path) -> None:
+    for root, clip in (("a", "cut.mp4"), ("b", "leaving.mp4")):
+        (tmp_path / root).mkdir()
+        shutil.copy(SAMPLES / clip, tmp_path / root / "clip.mp4")
+    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
+    report = fervid.analyze([tmp_path / "a", tmp_path / "b"], tmp_path / "r.parquet", fast)
+    assert [video.video for video in report.videos] == [f"{tmp_path}/{root}/clip.mp4" for root in "ab"]
+
+
+def test_tables_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
+    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
+    fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", fast)
+    fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "r.csv", fast)
+    assert len(read_results(tmp_path / "r.csv").timeline)
+    with pytest.raises(BadResults, match="another run"):
+        read_results(tmp_path / "r.parquet")
+
+
+def test_a_slow_film_has_its_face(tmp_path: Path) -> None:
+    with VideoReader(SAMPLES / "cut.mp4", fps=0) as reader:
+        image = next(iter(reader.frames())).bgr
+    with VideoWriter(tmp_path / "slow.mp4", image.shape[1], image.shape[0]) as writer:
+        for index in range(8):
+            writer.write(image, 2.0 * index)
+    report = fervid.analyze(tmp_path / "slow.mp4", tmp_path / "NA.csv")
+    assert (report.videos[0].status, report.videos[0].faces) == ("ok", 1)
+    results = read_results(tmp_path / "NA.csv")
+    assert results.summary["coverage"].tolist() == [1.0]
+    assert results.summary.filter(like="share_").sum(axis=1).tolist() == pytest.approx([1.0])
+
+
+def test_episodes_end_with_their_film(plain: Plain) -> None:
+    results = read_results(plain[0])
+    joined = results.episodes.merge(results.videos, on="video_id", suffixes=("", "_video"))
+    assert (joined["offset"] <= joined["duration_video"] + 1e-9).all()
+
+
 def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound):
         fervid.analyze(tmp_path / "nothing", tmp_path / "r.parquet")
@@ -218,7 +276,7 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals)
         os.killpg(process.pid, number)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
-    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
+    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again"
     assert list(out.parent.iterdir()) == []
 
 

@@ -60,7 +60,7 @@ def test_ready_crops_are_taken_whole(tmp_path: Path) -> None:
     report = classify_stills([tmp_path / "a.png"], tmp_path / "l.csv", detect=False)
     row = pd.read_csv(tmp_path / "l.csv").iloc[0]
     assert report.faces == 1
-    assert row[["face_x", "face_y", "face_width", "face_height"]].tolist() == [0, 0, 96, 64]
+    assert row[["face_x", "face_y", "face_width", "face_height"]].tolist() == [16, 0, 64, 64]
     assert np.isnan(row["face_score"])
     assert row[list(EMOTIONS)].sum() == pytest.approx(1, abs=1e-4)
 

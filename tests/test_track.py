@@ -224,6 +224,23 @@ def test_a_film_of_one_frame_has_its_face() -> None:
     assert follow([[at(100)]]) == [[(0, 0)]]
 
 
+@pytest.mark.parametrize("step", [0.8, 2.0, 10.0])
+def test_a_slow_film_keeps_its_face_and_may_miss_it_once(step: float) -> None:
+    frames: list[list[Face]] = [[at(100)] if index != 5 else [] for index in range(10)]
+    (track,) = follow(frames, [step * index for index in range(10)])
+    assert [sample for sample, _ in track] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+
+
+def test_two_looks_are_enough_where_samples_are_far_apart() -> None:
+    frames: list[list[Face]] = [[at(100)] if index in (10, 11) else [] for index in range(60)]
+    assert follow(frames, [float(index) for index in range(60)]) == [[(10, 0), (11, 0)]]
+
+
+def test_a_stall_in_a_fast_film_ends_the_track() -> None:
+    times = [0.2 * index + (1.4 if index >= 10 else 0.0) for index in range(20)]
+    assert follow([[at(100)]] * 20, times) == [whole(10), whole(10, first=10)]
+
+
 # invariants
 
 faces = st.builds(at, st.integers(0, 600), st.integers(0, 400), st.sampled_from([60.0, 100.0, 170.0]))
@@ -231,7 +248,7 @@ faces = st.builds(at, st.integers(0, 600), st.integers(0, 400), st.sampled_from(
 
 @given(
     frames=st.lists(st.lists(faces, max_size=4), max_size=25),
-    steps=st.lists(st.floats(0.01, 1.5), min_size=25, max_size=25),
+    steps=st.lists(st.floats(0.01, 0.4), min_size=25, max_size=25),
     cuts=st.sets(st.integers(0, 24), max_size=3),
 )
 def test_invariants(frames: list[list[Face]], steps: list[float], cuts: set[int]) -> None:

@@ -199,7 +199,9 @@ def _read_folders(path: Path) -> Dataset:
         for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
             if folder.name.lower() not in SPELLINGS:
                 raise BadDataset(f"{folder}: the folder is named after none of {', '.join(EMOTIONS)}")
-            for file in sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES):
+            for file in sorted(
+                entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
+            ):
                 images.append(_decode(file.read_bytes(), str(file)))
                 labels.append(SPELLINGS[folder.name.lower()])
                 usages.append(usage)

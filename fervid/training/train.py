@@ -7,10 +7,12 @@ metrics an epoch, a checkpoint from which training goes on exactly, and the best
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import sys
 import time
+import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +74,9 @@ class TrainSettings:
         check(self.batch_size >= 2, f"batch-size must be at least 2: {self.batch_size}")
         check(self.learning_rate > 0, f"learning-rate must be positive: {self.learning_rate}")
         check(0 < self.holdout < 0.9, f"holdout must lie between 0 and 0.9: {self.holdout}")
+        check(0 <= self.label_smoothing < 1, f"label-smoothing must lie between 0 and 1: {self.label_smoothing}")
+        check(0 <= self.votes <= 100, f"votes must lie between 0 and 100: {self.votes}")
+        check(0 <= self.weight_decay < 1, f"weight-decay must lie between 0 and 1: {self.weight_decay}")
         check(0 <= self.ema < 1, f"ema must lie between 0 and 1: {self.ema}")
         check(16 <= self.crop <= 48, f"crop must lie between 16 and 48: {self.crop}")
 
@@ -175,13 +180,17 @@ class Checkpoint:
         """Put a saved state back; returns epochs done and their metrics, (0, []) where there is none."""
         if not self._path.exists():
             return 0, []
-        with np.load(self._path, allow_pickle=False) as saved:
-            variables = _state(network)
-            if len(saved.files) != len(variables) + 2:
-                raise ConfigError(f"{self._path} belongs to another network; choose another run folder")
-            for i, variable in enumerate(variables):
-                variable.assign(saved[str(i)])
-            return int(saved["epoch"]), json.loads(str(saved["history"]))
+        try:
+            with np.load(self._path, allow_pickle=False) as saved:
+                values = dict(saved)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{self._path} is damaged; remove it to start over") from error
+        variables = _state(network)
+        if len(values) != len(variables) + 2:
+            raise ConfigError(f"{self._path} belongs to another network; choose another run folder")
+        for i, variable in enumerate(variables):
+            variable.assign(values[str(i)])
+        return int(values["epoch"]), json.loads(str(values["history"]))
 
 
 def _state(network: Any) -> list[Any]:
@@ -219,7 +228,7 @@ def train(
         share = f"a holdout of {settings.holdout:g} of {len(data)} images"
         raise BadDataset(f"{share} leaves too few to choose the epoch and fit the temperature; raise holdout")
     run = run or out.with_suffix("")
-    _open_run(run, settings)
+    _open_run(run, settings, data)
     network = _compile(settings, len(Epoch(rest, settings, 0)))
     checkpoint = Checkpoint(run / "checkpoint.npz")
     done, history = checkpoint.restore(network)
@@ -238,15 +247,17 @@ def train(
     return _finish(run, out, geometry, settings, data, calibration, history)
 
 
-def _open_run(run: Path, settings: TrainSettings) -> None:
-    """Make the run folder, or check that it belongs to the same recipe."""
-    text = json.dumps(to_mapping(settings), indent=2) + "\n"
-    file = run / "settings.json"
+def _open_run(run: Path, settings: TrainSettings, data: Dataset) -> None:
+    """Make the run folder, or check that it belongs to the same recipe and the same images."""
+    digest = hashlib.sha256(data.images.tobytes() + data.labels.tobytes() + data.votes.tobytes()).hexdigest()
+    texts = {"settings.json": json.dumps(to_mapping(settings), indent=2) + "\n", "data.sha256": digest + "\n"}
     try:
         run.mkdir(parents=True, exist_ok=True)
-        if file.exists() and file.read_text(encoding="utf-8") != text:
-            raise ConfigError(f"{run} holds a run with other settings; choose another folder or remove it")
-        file.write_text(text, encoding="utf-8")
+        for name, text in texts.items():
+            file = run / name
+            if file.exists() and file.read_text(encoding="utf-8") != text:
+                raise ConfigError(f"{run} holds a run with other settings or data; choose another folder or remove it")
+            file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write the run folder {run}: {error.strerror}") from error
 
@@ -263,6 +274,8 @@ def _run_epoch(
         for inputs, targets in bar:
             # not fit(): at its end Keras overwrites the weights with their moving average
             loss = float(network.train_on_batch(inputs, targets, return_dict=True)["loss"])
+            if not np.isfinite(loss):
+                raise ConfigError("the training loss is no longer finite; try a smaller learning-rate")
             total += loss
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
     _copy_average(network, averaged, bool(settings.ema))
