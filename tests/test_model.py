@@ -116,6 +116,8 @@ def change(saved: Path, **values: object) -> None:
         ({"architecture": {"widths": [8, 8], "pairs": [1]}}, "does not hold the network"),
         ({"architecture": {"depth": 3}}, "unknown key 'depth'"),
         ({"surprise": 1}, "unknown key 'surprise'"),
+        ({"architecture": {"widths": [4, 6], "pairs": [1, 1]}}, "one more of widths"),
+        ({"geometry": {"scale": -1.0, "shift_x": 0, "shift_y": 0}}, "scale"),
         ({"weights_sha256": "0" * 64}, "SHA-256"),
     ],
 )

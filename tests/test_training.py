@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,6 +152,27 @@ def test_a_run_folder_belongs_to_one_recipe(faces: Dataset, tmp_path: Path) -> N
     train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TrainSettings(**{**vars(TINY), "epochs": 1}))
     with pytest.raises(ConfigError, match="other settings"):
         train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+
+
+def test_a_run_goes_on_with_its_own_data_only(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    other = faces.take(np.arange(len(faces))[::-1])
+    with pytest.raises(ConfigError, match="other settings or data"):
+        train(other, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+
+
+def test_a_damaged_checkpoint_is_named(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    checkpoint = tmp_path / "m" / "checkpoint.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match="damaged"):
+        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+
+
+@pytest.mark.parametrize("bad", [{"votes": float("nan")}, {"label_smoothing": 7.0}, {"holdout": 0.0}, {"crop": 50}])
+def test_nonsense_recipes_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        TrainSettings(**bad)
 
 
 def test_a_missing_class_is_named(faces: Dataset, tmp_path: Path) -> None:
