@@ -17,7 +17,7 @@ from fervid.config import AnalyzeSettings, TimelineSettings, to_mapping
 from fervid.detect import describe_detector
 from fervid.discover import Source, discover, refuse_overwriting, shown_name
 from fervid.engines import Engine, LocalEngine, ScanTask
-from fervid.errors import FervidError, UsageError
+from fervid.errors import FervidError, UsageError, batch_exit_code
 from fervid.scan import Scan
 from fervid.sidecar import SHIPPED, read_sidecar
 from fervid.summarize import FaceSummary, summarize_face
@@ -56,8 +56,7 @@ class BatchReport:
     @property
     def exit_code(self) -> int:
         """0 when nothing failed, 3 when some inputs failed, 4 when all did."""
-        failed = self.count("failed")
-        return 0 if not failed else 4 if failed == len(self.videos) else 3
+        return batch_exit_code(self.count("failed"), len(self.videos))
 
 
 Listener = Callable[[VideoReport], None]

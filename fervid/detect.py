@@ -58,11 +58,9 @@ class RetinaFace:
     _sizes = ((16, 32), (64, 128), (256, 512))
 
     def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
-        source = _source(weights, *RETINAFACE_FILE)
-        text = _verified(source, RETINAFACE_SHA256)
-        assignment = ast.parse(text).body[0]
+        assignment = ast.parse(_retinaface_weights(weights)).body[0]
         if not isinstance(assignment, ast.Assign):
-            raise BadWeights(f"{source} holds no weights")
+            raise BadWeights("the detector's file holds no weights")
         self._session = _session(ast.literal_eval(assignment.value))
         self._threshold, self._long_side = score_threshold, long_side
 
@@ -88,9 +86,8 @@ class CenterFace:
     sha256 = CENTERFACE_SHA256
 
     def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
-        source = _source(weights, *CENTERFACE_FILE)
         # through OpenCV: the file fixes its input size, which onnxruntime would insist on
-        self._network = cv2.dnn.readNetFromONNX(np.frombuffer(_verified(source, CENTERFACE_SHA256), np.uint8))
+        self._network = cv2.dnn.readNetFromONNX(np.frombuffer(_centerface_weights(weights), np.uint8))
         self._threshold, self._long_side = score_threshold, long_side
 
     def detect(self, image: ByteArray) -> list[Face]:
@@ -146,18 +143,23 @@ def create_detector(settings: ScanSettings) -> FaceDetector:
 
 
 def describe_detector(settings: ScanSettings) -> tuple[str, str]:
-    """Name and SHA-256 of the weights of the detector that the settings name, checked, without loading it."""
+    """Name and SHA-256 of the weights of the detector that the settings name, checked; what is pinned
+    is not loaded for that."""
     if settings.detector == "retinaface":
-        data = _verified(_source(settings.detector_weights, *RETINAFACE_FILE), RETINAFACE_SHA256)
-    elif settings.detector == "centerface":
-        data = _verified(_source(settings.detector_weights, *CENTERFACE_FILE), CENTERFACE_SHA256)
-    else:
-        return settings.detector, create_detector(settings).sha256
-    return settings.detector, hashlib.sha256(data).hexdigest()
+        _retinaface_weights(settings.detector_weights)
+        return settings.detector, RETINAFACE_SHA256
+    if settings.detector == "centerface":
+        _centerface_weights(settings.detector_weights)
+        return settings.detector, CENTERFACE_SHA256
+    return settings.detector, create_detector(settings).sha256
 
 
-def _source(weights: str | None, package: str, file: str) -> Path:
-    return Path(weights) if weights else _packaged(package, file)
+def _retinaface_weights(given: str | None) -> bytes:
+    return _verified(Path(given) if given else _packaged(*RETINAFACE_FILE), RETINAFACE_SHA256)
+
+
+def _centerface_weights(given: str | None) -> bytes:
+    return _verified(Path(given) if given else _packaged(*CENTERFACE_FILE), CENTERFACE_SHA256)
 
 
 def _yunet_file(weights: str | None) -> Path:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,8 +75,7 @@ def _context() -> Any:
     """The multiprocessing context of the workers: forked from a server that has the scan's libraries loaded.
 
     The key that interrupts a batch reaches its whole process group; the workers leave it to this process.
-    They inherit that from the server, which is started while SIGINT is ignored. One that arrives meanwhile
-    stays pending, as a blocked signal does.
+    They inherit that from the server, which is started with SIGINT blocked.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -84,13 +83,13 @@ def _context() -> Any:
     context.set_forkserver_preload(["fervid.scan"])
     if threading.current_thread() is not threading.main_thread():
         return context
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    with _signals_held():
+        resource_tracker.ensure_running()  # first, because its start unblocks SIGINT
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return context
 
 

@@ -21,6 +21,9 @@ person can act on; the command line prints it and ends with ``exit_code``.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class FervidError(Exception):
     """Root of fervid's own exceptions."""
@@ -80,3 +83,19 @@ class OutputLocked(FervidError, BlockingIOError):
     """Another run holds the same output."""
 
     exit_code = 75
+
+
+@contextlib.contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Raise OutputError, naming ``path``, where the system refuses what the block writes."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def batch_exit_code(failed: int, total: int) -> int:
+    """0 when nothing failed, 3 when some inputs failed, 4 when all did."""
+    return 0 if not failed else 4 if failed == total else 3

@@ -23,7 +23,7 @@ import numpy as np
 
 from fervid.config import Device, to_mapping
 from fervid.crop import CropGeometry, normalize
-from fervid.errors import BadWeights, OutputError, UsageError
+from fervid.errors import BadWeights, UsageError, writing
 from fervid.sidecar import SHIPPED, Architecture, Sidecar, read_sidecar, sha256, sidecar_path
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
 
@@ -111,7 +111,7 @@ def save(
     twin = build(architecture, dtype="float16")
     for layer in twin.layers:
         layer.set_weights([np.asarray(w, np.float32) for w in model.get_layer(layer.name).get_weights()])
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fervid-") as folder:
             weights, sidecar_file = Path(folder) / "weights.keras", Path(folder) / "weights.json"
@@ -120,8 +120,6 @@ def save(
             sidecar_file.write_text(json.dumps(to_mapping(sidecar), indent=2) + "\n", encoding="utf-8")
             os.replace(weights, path)
             os.replace(sidecar_file, sidecar_path(path))
-    except OSError as error:
-        raise OutputError(f"cannot write weights to {path}: {error.strerror or error}") from error
     return sidecar
 
 

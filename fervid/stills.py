@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from fervid.classify import Batcher
 from fervid.config import RunSettings, ScanSettings
 from fervid.crop import crop_face, decode_image, fit_square
 from fervid.detect import create_detector
 from fervid.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
-from fervid.errors import UsageError
+from fervid.errors import UsageError, batch_exit_code
 from fervid.model import EmotionModel, load, select_device
 from fervid.opencv import cv2
 from fervid.tables import write_stills
-from fervid.types import EMOTIONS, ByteArray, Face, FloatArray
+from fervid.types import EMOTIONS, ByteArray, Face
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class StillsReport:
     @property
     def exit_code(self) -> int:
         """0 when nothing failed, 3 when some images failed, 4 when all did."""
-        return 0 if not self.failed else 4 if len(self.failed) == self.images else 3
+        return batch_exit_code(len(self.failed), self.images)
 
 
 def classify_stills(
@@ -66,7 +67,7 @@ def classify_stills(
         crops += [crop for _, crop in found]
         name = shown_name(source.name)
         rows += [_box_row(name, face) for face, _ in found] or [{"image": name}]
-    _judge([row for row in rows if "face_x" in row], crops, model, run.batch_size)
+    _judge([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
     write_stills(out, rows)
     return StillsReport(len(sources), len(crops), tuple(failed))
 
@@ -105,11 +106,10 @@ def _box_row(image: str, face: Face) -> dict[str, Any]:
     return {"image": image, **box, "face_score": None if np.isnan(face.score) else face.score}
 
 
-def _judge(rows: list[dict[str, Any]], crops: list[ByteArray], model: EmotionModel, batch_size: int) -> None:
+def _judge(rows: list[dict[str, Any]], crops: list[ByteArray], batcher: Batcher[int]) -> None:
     """Add the probabilities of each row's crop to it."""
-    for start in range(0, len(crops), batch_size):
-        values: FloatArray = model.probabilities(np.stack(crops[start : start + batch_size]))
-        for row, chances in zip(rows[start : start + batch_size], values, strict=True):
-            best = int(chances.argmax())
-            row.update(zip(EMOTIONS, chances.tolist(), strict=True))
-            row.update(emotion=EMOTIONS[best], confidence=float(chances[best]))
+    done = [result for index, crop in enumerate(crops) for result in batcher.add(index, crop[None])]
+    for index, (chances,) in [*done, *batcher.flush()]:
+        best = int(chances.argmax())
+        rows[index].update(zip(EMOTIONS, chances.tolist(), strict=True))
+        rows[index].update(emotion=EMOTIONS[best], confidence=float(chances[best]))

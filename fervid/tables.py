@@ -23,15 +23,12 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from fervid.errors import BadDataset, BadResults, InputNotFound, OutputError, UsageError
+from fervid.errors import BadDataset, BadResults, InputNotFound, OutputError, UsageError, writing
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
 SCHEMA_VERSION = 1
 
 _LABEL = pa.dictionary(pa.int8(), pa.string())
-
-
-_CSV = pa_csv.ParseOptions(newlines_in_values=True)
 
 
 def _fields(kind: pa.DataType, *names: str) -> list[pa.Field]:
@@ -167,12 +164,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        with writing(path):
+            yield beside
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            beside.replace(path)
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -238,17 +234,13 @@ class ResultsWriter:
         self._small: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {name: [] for name in SMALL}
         self._parts: list[tuple[int, str]] = []
         home = out if self._folder else out.parent
-        try:
+        with writing(out):
             if not self._folder and out.is_dir():
                 raise OutputError(f"cannot write {out}: it is a folder")
             home.mkdir(parents=True, exist_ok=True)
             if self._folder and any(not entry.match("video_id=*") for entry in (out / "timeline").glob("*")):
                 raise OutputError(f"cannot write {out / 'timeline'}: it holds files that are not fervid's")
             self._hidden = Path(tempfile.mkdtemp(dir=home, prefix=f".{out.name}."))
-        except OutputError:
-            raise
-        except OSError as error:
-            raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error
 
     def __enter__(self) -> ResultsWriter:
         return self
@@ -297,7 +289,7 @@ class ResultsWriter:
     def _compose_folder(self, parts: list[tuple[Path, str]]) -> None:
         """Build the partitions aside and swap them for those of an earlier run."""
         fresh, final, before = self._hidden / "timeline", self._out / "timeline", self._hidden / "before"
-        try:
+        with writing(final):
             fresh.mkdir()
             for part, video_id in parts:
                 target = fresh / f"video_id={video_id}"
@@ -307,11 +299,12 @@ class ResultsWriter:
                     pq.write_table(table, beside, compression="zstd")
             if final.exists():
                 final.rename(before)
-            fresh.rename(final)
-        except OSError as error:
-            if before.exists() and not final.exists():
-                before.rename(final)
-            raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
+            try:
+                fresh.rename(final)
+            except OSError:
+                if before.exists():
+                    before.rename(final)
+                raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,12 +337,10 @@ def read_results(path: str | os.PathLike[str]) -> Results:
             filled = any((out / "timeline").glob("*/*.parquet"))
             timeline = pq.read_table(out / "timeline") if filled else TIMELINE.empty_table()
         elif out.suffix == ".csv":
-            plain = _plain(TIMELINE.empty_table()).schema
-            options = pa_csv.ConvertOptions(column_types=plain, strings_can_be_null=True, null_values=[""])
-            timeline = _restored(pa_csv.read_csv(out, parse_options=_CSV, convert_options=options))
+            timeline = _read_csv(out, _plain(TIMELINE.empty_table()).schema)
         else:
             timeline = pq.read_table(out)
-        small = {name: _read_small(small_path(out, name), schema) for name, schema in SMALL.items()}
+        small = {name: _read_csv(small_path(out, name), schema).to_pandas() for name, schema in SMALL.items()}
         frame = timeline.select(TIMELINE.names).cast(TIMELINE).to_pandas()
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
@@ -360,9 +351,11 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     return Results(frame, **small, metadata=_metadata(timeline.schema))
 
 
-def _read_small(path: Path, schema: pa.Schema) -> pd.DataFrame:
+def _read_csv(path: Path, schema: pa.Schema) -> pa.Table:
+    """What ``_plain`` made of a table of that schema, with its strings as they were."""
+    parse = pa_csv.ParseOptions(newlines_in_values=True)
     options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True, null_values=[""])
-    return _restored(pa_csv.read_csv(path, parse_options=_CSV, convert_options=options)).to_pandas()
+    return _restored(pa_csv.read_csv(path, parse_options=parse, convert_options=options))
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:

@@ -41,7 +41,6 @@ class TrackState:
     velocity: tuple[float, float] = (0.0, 0.0)
     samples: list[tuple[int, int]] = field(default_factory=list)
     first_time: float = 0.0
-    scores: float = 0.0
 
     def predict(self, time: float) -> tuple[float, float]:
         """Expected centre at ``time``, in pixels."""
@@ -63,7 +62,6 @@ class TrackState:
             self.appearance = appearance if self.appearance is None else 0.7 * self.appearance + 0.3 * appearance
         self.face, self.time = face, time
         self.samples.append(sample)
-        self.scores += face.score
 
 
 class FaceTracker:
@@ -100,7 +98,7 @@ class FaceTracker:
         taken = {position for _, position in pairs}
         for position, face in enumerate(faces):
             if position not in taken:
-                new = TrackState(face, time, looks[position], first_time=time, scores=face.score)
+                new = TrackState(face, time, looks[position], first_time=time)
                 new.samples.append((self._sample, position))
                 self._active.append(new)
         self._sample += 1

@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from fervid.errors import OutputError
+from fervid.errors import writing
 from fervid.tables import replacing
 from fervid.training.evaluate import Evaluation, View, class_scores
 from fervid.training.plots import plot_confusion, plot_reliability
@@ -41,10 +41,8 @@ def _interval(view: View, name: str) -> str:
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """``evaluation.json``, ``confusion.csv``, ``confusion.png`` and ``reliability.png``; raises OutputError."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}") from error
     with replacing(folder / "evaluation.json") as beside:
         beside.write_text(json.dumps(evaluation.to_json(), indent=2) + "\n", encoding="utf-8")
     with replacing(folder / "confusion.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:

@@ -16,7 +16,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from fervid.config import check, to_mapping
 from fervid.crop import CropGeometry, normalize
-from fervid.errors import BadDataset, ConfigError, OutputError
+from fervid.errors import BadDataset, ConfigError, writing
 from fervid.model import VOTES, build, save, softmax
 from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings, augment, mix
@@ -251,15 +251,13 @@ def _open_run(run: Path, settings: TrainSettings, data: Dataset) -> None:
     """Make the run folder, or check that it belongs to the same recipe and the same images."""
     digest = hashlib.sha256(data.images.tobytes() + data.labels.tobytes() + data.votes.tobytes()).hexdigest()
     texts = {"settings.json": json.dumps(to_mapping(settings), indent=2) + "\n", "data.sha256": digest + "\n"}
-    try:
+    with writing(f"the run folder {run}"):
         run.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             file = run / name
             if file.exists() and file.read_text(encoding="utf-8") != text:
                 raise ConfigError(f"{run} holds a run with other settings or data; choose another folder or remove it")
             file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write the run folder {run}: {error.strerror}") from error
 
 
 def _run_epoch(
@@ -341,7 +339,7 @@ def _finish(
     rows = [row["accuracy"] for row in history]
     epoch = 1 + (int(np.argmax(rows)) if settings.select == "best" else len(rows) - 1)
     provenance = {
-        "settings": asdict(settings),
+        "settings": to_mapping(settings),
         "images": len(data),
         "class_counts": dict(zip(EMOTIONS, map(int, data.counts()), strict=True)),
         "votes": list(VOTES) if settings.votes else None,
