@@ -51,43 +51,89 @@ VOTES = (*EMOTIONS, "contempt")
 """Classes of the auxiliary head that learns the annotators' votes (FER+) in training."""
 
 
-def _convolution(x: Any, width: int, kernel: int, name: str, dtype: str) -> Any:
-    x = layers.Conv2D(
-        width,
-        kernel,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        data_format="channels_last",
-        dtype=dtype,
-        name=f"{name}_conv",
-    )(x)
-    return layers.BatchNormalization(axis=-1, dtype=dtype, name=f"{name}_bn")(x)
+class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
+    """Batch normalisation of (n, c, h, w) by PyTorch's own kernel, for training on Keras' PyTorch backend.
+
+    Keras composes it there from separate operations, which makes training 3 times slower on a CPU.
+    """
+
+    def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise by the batch's statistics where ``training``, else as Keras does."""
+        if not training:
+            return super().call(x, training=training, mask=mask)
+        import torch
+
+        return torch.nn.functional.batch_norm(
+            x.contiguous(memory_format=torch.channels_last),
+            self.moving_mean.value,
+            self.moving_variance.value,
+            self.gamma.value,
+            self.beta.value,
+            training=True,
+            momentum=1 - self.momentum,
+            eps=self.epsilon,
+        )
 
 
-def _residual_pair(x: Any, width: int, name: str, dtype: str) -> Any:
-    shortcut = x if x.shape[-1] == width else _convolution(x, width, 1, f"{name}_shortcut", dtype)
-    x = _convolution(x, width, 3, f"{name}_a", dtype)
-    x = layers.ReLU(dtype=dtype, name=f"{name}_a_relu")(x)
-    x = _convolution(x, width, 3, f"{name}_b", dtype)
-    x = layers.Add(dtype=dtype, name=f"{name}_add")([x, shortcut])
-    return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
+@dataclass(frozen=True)
+class _Builder:
+    """The blocks of the network, in one dtype and one order of axes."""
+
+    dtype: str
+    channels_first: bool
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        return {"data_format": "channels_first" if self.channels_first else "channels_last", "dtype": self.dtype}
+
+    def convolution(self, x: Any, width: int, kernel: int, name: str) -> Any:
+        x = layers.Conv2D(
+            width,
+            kernel,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"{name}_conv",
+            **self.axes,
+        )(x)
+        if self.channels_first:
+            return FusedBatchNormalization(axis=1, dtype=self.dtype, name=f"{name}_bn")(x)
+        return layers.BatchNormalization(axis=-1, dtype=self.dtype, name=f"{name}_bn")(x)
+
+    def residual_pair(self, x: Any, width: int, name: str) -> Any:
+        channels = x.shape[1 if self.channels_first else -1]
+        shortcut = x if channels == width else self.convolution(x, width, 1, f"{name}_shortcut")
+        x = self.convolution(x, width, 3, f"{name}_a")
+        x = layers.ReLU(dtype=self.dtype, name=f"{name}_a_relu")(x)
+        x = self.convolution(x, width, 3, f"{name}_b")
+        x = layers.Add(dtype=self.dtype, name=f"{name}_add")([x, shortcut])
+        return layers.ReLU(dtype=self.dtype, name=f"{name}_relu")(x)
 
 
-def build(architecture: Architecture, votes: bool = False, dtype: str = "float32", seed: int | None = None) -> Any:
+def build(
+    architecture: Architecture,
+    votes: bool = False,
+    dtype: str = "float32",
+    seed: int | None = None,
+    training: bool = False,
+) -> Any:
     """A Keras model from (n, h, w, 1) normalised crops to (n, 7) float32 logits.
 
     With ``votes`` it returns a dict of ``emotion`` (n, 7) and ``votes`` (n, 8) logits, for training.
     ``dtype`` is a Keras dtype policy such as ``mixed_bfloat16``. Any h and w of at least 16 fit.
+    ``training`` lays the axes out as the backend trains fastest; the weights are the same.
     """
-    inputs = keras.Input((None, None, 1), name="crop")
-    x = _convolution(inputs, architecture.widths[0], 3, "stem", dtype)
+    block = _Builder(dtype, channels_first=training and keras.backend.backend() == "torch")
+    inputs = x = keras.Input((None, None, 1), name="crop")
+    if block.channels_first:
+        x = layers.Permute((3, 1, 2), dtype=dtype, name="channels_first")(x)
+    x = block.convolution(x, architecture.widths[0], 3, "stem")
     x = layers.ReLU(dtype=dtype, name="stem_relu")(x)
     for stage, (width, pairs) in enumerate(zip(architecture.widths[1:], architecture.pairs, strict=True), 1):
-        x = layers.MaxPooling2D(2, data_format="channels_last", dtype=dtype, name=f"stage{stage}_pool")(x)
+        x = layers.MaxPooling2D(2, name=f"stage{stage}_pool", **block.axes)(x)
         for pair in range(pairs):
-            x = _residual_pair(x, width, f"stage{stage}_{pair}", dtype)
-    x = layers.GlobalAveragePooling2D(data_format="channels_last", dtype=dtype, name="pool")(x)
+            x = block.residual_pair(x, width, f"stage{stage}_{pair}")
+    x = layers.GlobalAveragePooling2D(name="pool", **block.axes)(x)
     x = layers.Dropout(architecture.dropout, seed=seed, dtype=dtype, name="dropout")(x)
     half = dtype if dtype == "float16" else "float32"
     outputs = layers.Dense(len(EMOTIONS), dtype=half, name="emotion")(x)

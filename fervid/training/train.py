@@ -132,12 +132,13 @@ def _optimizer(settings: TrainSettings, steps: int) -> Any:
         warmup_steps=max(1, min(settings.warmup, settings.epochs - 1) * steps),
     )
     average = {"use_ema": bool(settings.ema), "ema_momentum": settings.ema or 0.99}
-    if settings.optimizer == "sgd":
-        decay = settings.weight_decay
-        return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=decay, **average)
     if settings.optimizer == "adam":
         return keras.optimizers.Adam(schedule, **average)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, **average)
+    decay: dict[str, Any] = {"weight_decay": settings.weight_decay, **average}
+    if settings.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, **decay)
+    else:
+        optimizer = keras.optimizers.AdamW(schedule, **decay)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 
@@ -145,7 +146,7 @@ def _optimizer(settings: TrainSettings, steps: int) -> Any:
 def _compile(settings: TrainSettings, steps: int) -> Any:
     keras.utils.set_random_seed(settings.seed)
     dtype = "mixed_bfloat16" if settings.mixed_precision else "float32"
-    network = build(settings.architecture, votes=bool(settings.votes), dtype=dtype, seed=settings.seed)
+    network = build(settings.architecture, votes=bool(settings.votes), dtype=dtype, seed=settings.seed, training=True)
 
     def cross_entropy() -> Any:
         return keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -233,7 +234,7 @@ def train(
     checkpoint = Checkpoint(run / "checkpoint.npz")
     done, history = checkpoint.restore(network)
     tell(f"{len(rest)} training images, {len(held)} held out, {network.count_params():,} parameters, epoch {done} done")
-    averaged = build(settings.architecture)
+    averaged = build(settings.architecture, training=True)
     best = max((row["accuracy"] for row in history), default=-1.0)
     for epoch in range(done, settings.epochs):
         history.append(_run_epoch(network, averaged, rest, choice, settings, epoch))
