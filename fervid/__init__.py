@@ -1,7 +1,7 @@
 """fervid turns folders of video into emotion timelines.
 
-``analyze`` does what ``fervid analyze`` does; ``read_results`` gives its tables as pandas frames. Importing
-this package loads neither TensorFlow nor OpenCV.
+``analyze`` does what ``fervid analyze`` does; ``read_results`` gives its tables as pandas frames,
+``plot_timeline`` draws a face of them. Importing this package loads neither TensorFlow nor OpenCV.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from fervid.version import __version__
 
 if TYPE_CHECKING:
     from fervid.batch import analyze
+    from fervid.plot import plot_timeline
     from fervid.tables import read_results
 
-__all__ = ["EMOTIONS", "__version__", "analyze", "read_results"]
+__all__ = ["EMOTIONS", "__version__", "analyze", "plot_timeline", "read_results"]
 
-_LAZY = {"analyze": "fervid.batch", "read_results": "fervid.tables"}
+_LAZY = {"analyze": "fervid.batch", "plot_timeline": "fervid.plot", "read_results": "fervid.tables"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,157 @@
+"""Tables → one HTML page that shows them. It needs no network, and nothing beside it.
+
+The charts are drawn by uPlot, which lies in ``assets`` with its licence.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import jinja2
+
+from fervid.errors import UnreadableVideo, UsageError, writing
+from fervid.palette import EMOTION_COLORS
+from fervid.report import content
+from fervid.report.thumbnails import MAX_THUMBNAILS, thumbnails
+from fervid.sources import locate
+from fervid.tables import Results, read_results, replacing
+from fervid.types import EMOTIONS
+from fervid.version import __version__
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class Written:
+    """``size`` in bytes. ``missing``: (video, reason) of each whose faces have no picture."""
+
+    path: Path
+    size: int
+    missing: tuple[tuple[str, str], ...]
+
+
+def write_report(
+    results: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    videos: Path | None = None,
+    pictures: bool = True,
+    sources: Mapping[str, Path] | None = None,
+    progress: Callable[[Collection[str]], Iterable[str]] = lambda names: names,
+) -> Written:
+    """Write the report of the results at ``results`` to ``out``, which ends in .html.
+
+    With ``pictures``, faces are cut out of the videos, which are looked for in ``sources`` (name in the tables →
+    file) or else under ``videos``, the folder that was analysed. ``progress`` wraps the names of the videos that
+    are opened. Raises UsageError, BadResults, OutputError.
+    """
+    target = Path(out)
+    check_target(target)
+    tables = read_results(results)
+    found: dict[str, dict[int, str]] = {}
+    missing: list[tuple[str, str]] = []
+    if pictures:
+        wanted = content.wanted_thumbnails(tables, MAX_THUMBNAILS)
+        files = locate(wanted, videos) if sources is None else sources
+        ids = dict(zip(tables.videos["video"], tables.videos["video_id"], strict=True))
+        for name in progress(wanted):
+            try:
+                if name not in files:
+                    raise UnreadableVideo("not found")
+                found[name] = thumbnails(files[name], ids[name], wanted[name])
+            except UnreadableVideo as error:
+                missing.append((name, str(error)))
+    page = render(tables, Path(results).name, found)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return Written(target, len(page.encode()), tuple(missing))
+
+
+def check_target(out: Path) -> None:
+    """Raise UsageError where a report cannot be called ``out``."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"a report ends in .html: {out}")
+
+
+def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]) -> str:
+    """The page. ``name`` is that of the results, ``pictures`` is video → face_id → data URI."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"clock": clock, "span": span, "percent": percent}
+    script = "\n".join(_asset(part) for part in ("uPlot.iife.min.js", "page.js"))
+    colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
+    style = "\n".join([_asset("uPlot.min.css"), _asset("page.css"), colors])
+    found = content.videos(tables, pictures)
+    data = {"emotions": EMOTIONS, "colors": [EMOTION_COLORS[emotion] for emotion in EMOTIONS], "videos": found}
+    return environment.get_template("page.html").render(
+        name=name,
+        data=data,
+        videos=found,
+        thinned=any(face["thinned"] > 1 for video in found for face in video["faces"]),
+        overview=content.overview(tables),
+        provenance=content.provenance(tables),
+        emotions=EMOTIONS,
+        colors=EMOTION_COLORS,
+        licence=_asset("uPlot.LICENSE"),
+        script=script,
+        style=style,
+        policy=_policy(script, style),
+        version=__version__,
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8").strip()
+
+
+def _policy(script: str, style: str) -> str:
+    """A content security policy: this script and this style, pictures inside the page, and nothing else."""
+
+    def digest(text: str) -> str:
+        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+    return (
+        f"default-src 'none'; script-src {digest(script)}; style-src {digest(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def clock(seconds: float) -> str:
+    """75.25 → 1:15.2."""
+    tenths = int(seconds * 10 + 1e-6)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{head}:{rest // 10:02d}.{rest % 10}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in words: 4.2 s, 2 min 47 s, 3 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that says 0 and 100 only where they are true."""
+    value = 100 * share
+    if 0 < value < 0.5:
+        return "< 1 %"
+    if 99.5 <= value < 100:
+        return "> 99 %"
+    return f"{value:.0f} %"

@@ -1,0 +1,449 @@
+/* The page's behaviour. Text reaches the page through textContent only, never as HTML. */
+(() => {
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const EMOTIONS = data.emotions, COLORS = data.colors, COUNT = EMOTIONS.length, NONE = 255, STEPS = 254;
+const RIBBON = 26;
+const shown = EMOTIONS.map(() => true);
+let raw = true, lanes = false, printing = false;
+const charts = new Map();
+
+/* small things */
+
+function make(tag, options = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(options)) {
+    if (key === "text") node.textContent = value;
+    else if (key === "class") node.className = value;
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/* paper is white, whatever the screen is */
+const PAPER = {"--soft": "#444", "--line": "#ccc", "--fill": "#eee", "--hatch": "rgba(0, 0, 0, .12)", "--grid": "rgba(0, 0, 0, .1)"};
+const color = name => printing ? PAPER[name] : getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function clock(seconds, digits = 1) {
+  const unit = 10 ** digits, whole = Math.round(seconds * unit), rest = whole % (60 * unit), minutes = Math.floor(whole / (60 * unit));
+  const tail = (rest / unit).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
+  return minutes >= 60 ? `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
+}
+
+function percent(share) {
+  const value = 100 * share;
+  return value > 0 && value < 0.5 ? "< 1 %" : value >= 99.5 && value < 100 ? "> 99 %" : `${Math.round(value)} %`;
+}
+
+function bytes(text) {
+  const binary = atob(text), found = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) found[i] = binary.charCodeAt(i);
+  return found;
+}
+
+/* a face's columns: times, smoothed, raw, quality; null in a gap */
+function columns(face) {
+  if (face.columns) return face.columns;
+  const times = Array.from(new Float32Array(bytes(face.t).buffer)), values = bytes(face.v), n = face.n;
+  const column = k => Array.from(values.subarray(k * n, (k + 1) * n), v => v === NONE ? null : v / STEPS);
+  const range = (from, to) => Array.from({length: to - from}, (_, k) => column(from + k));
+  face.columns = {times, smooth: range(0, COUNT), raw: range(COUNT, 2 * COUNT), quality: column(2 * COUNT)};
+  return face.columns;
+}
+
+/* the strip of a video: a lane for each face, coloured by its episodes */
+
+function drawStrip(canvas, video) {
+  const faces = video.faces.slice(0, 40), many = faces.length, lane = many > 10 ? 2 : many > 4 ? 3 : 6, space = many > 10 ? 1 : 2;
+  const height = Math.max(8, faces.length * (lane + space) - space), width = canvas.clientWidth, ratio = devicePixelRatio || 1;
+  if (!width) return;
+  canvas.style.height = `${height}px`;
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
+  const pen = canvas.getContext("2d"), length = Math.max(video.end - video.start, 1e-3);
+  pen.scale(ratio, ratio);
+  const bar = (from, to, y, fill) => {
+    const x = (from - video.start) / length * width;
+    pen.fillStyle = fill;
+    pen.fillRect(x, y, Math.max(1, (to - from) / length * width), lane);
+  };
+  if (!faces.length) bar(video.start, video.end, 1, color("--fill"));
+  faces.forEach((face, i) => {
+    const y = i * (lane + space);
+    for (const [from, to] of face.seen) bar(from, to, y, color("--line"));
+    for (const [emotion, from, to] of face.episodes) bar(from, Math.min(to, video.end), y, COLORS[emotion]);
+  });
+}
+
+/* charts */
+
+function hatch(pen, x, y, width, height) {
+  pen.save();
+  pen.beginPath();
+  pen.rect(x, y, width, height);
+  pen.clip();
+  pen.strokeStyle = color("--hatch");
+  pen.lineWidth = devicePixelRatio || 1;
+  pen.beginPath();
+  const step = 7 * (devicePixelRatio || 1);
+  for (let at = x - height - x % step; at < x + width; at += step) {
+    pen.moveTo(at, y + height);
+    pen.lineTo(at + height, y);
+  }
+  pen.stroke();
+  pen.restore();
+}
+
+/* where the face was not found, behind the lines */
+function drawGaps(plot, face, video) {
+  const {left, top, width, height} = plot.bbox, edges = [video.start, ...face.seen.flat(), video.end];
+  for (let i = 0; i < edges.length; i += 2) {
+    if (edges[i + 1] - edges[i] <= 0) continue;
+    const from = Math.max(left, plot.valToPos(edges[i], "x", true)), to = Math.min(left + width, plot.valToPos(edges[i + 1], "x", true));
+    if (to - from > 1) hatch(plot.ctx, from, top, to - from, height);
+  }
+}
+
+/* the episodes, in a band above the chart */
+function drawRibbon(plot, face) {
+  const ratio = devicePixelRatio || 1, {left, top, width} = plot.bbox, pen = plot.ctx, high = (RIBBON - 8) * ratio, y = top - (RIBBON - 2) * ratio;
+  pen.save();
+  pen.beginPath();
+  pen.rect(left, y, width, high);
+  pen.clip();
+  pen.font = `600 ${11 * ratio}px system-ui, sans-serif`;
+  pen.textBaseline = "middle";
+  pen.textAlign = "left";
+  for (const [from, to] of face.seen) {
+    const x = plot.valToPos(from, "x", true);
+    pen.fillStyle = color("--fill");
+    pen.fillRect(x, y + high / 2 - ratio, Math.max(ratio, plot.valToPos(to, "x", true) - x), 2 * ratio);
+  }
+  for (const [emotion, from, to] of face.episodes) {
+    const begin = plot.valToPos(from, "x", true), end = plot.valToPos(to, "x", true);
+    if (end < left || begin > left + width) continue;
+    pen.globalAlpha = shown[emotion] ? 1 : 0.25;
+    pen.fillStyle = COLORS[emotion];
+    pen.beginPath();
+    pen.roundRect(begin + ratio / 2, y, Math.max(ratio, end - begin - ratio), high, 3 * ratio);
+    pen.fill();
+    const from_ = Math.max(begin, left) + 6 * ratio, room = Math.min(end, left + width) - from_ - 4 * ratio;
+    if (pen.measureText(EMOTIONS[emotion]).width <= room) {
+      pen.fillStyle = ["sad", "angry", "neutral", "disgust"].includes(EMOTIONS[emotion]) ? "#fff" : "#14161a";
+      pen.fillText(EMOTIONS[emotion], from_, y + high / 2 + ratio / 2);
+    }
+  }
+  pen.restore();
+}
+
+function faded(hex, alpha) {
+  return hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
+}
+
+/* the numbers to draw: as they are, or each emotion lifted into its lane, the first on top */
+function lifted(values, emotion) {
+  if (!lanes) return values;
+  const base = COUNT - 1 - emotion;
+  return values.map(v => v === null ? null : base + 0.9 * v);
+}
+
+function seriesOf(emotion) {
+  const base = COUNT - 1 - emotion, hue = COLORS[emotion], alone = (plot, i, show, gaps) => lonely(plot.data[i]);
+  const points = {show: true, filter: alone, size: 5, width: 0, fill: hue};
+  const smooth = {stroke: hue, width: 2, show: shown[emotion], points};
+  const thin = {stroke: faded(hue, 0.55), width: 1, show: shown[emotion] && raw, points: {...points, size: 3}};
+  return lanes ? [{...smooth, fill: faded(hue, 0.22), fillTo: () => base}, thin] : [smooth, thin];
+}
+
+/* the samples between two gaps, which a line does not show */
+function lonely(values) {
+  const found = [];
+  for (let i = 0; i < values.length; i++)
+    if (values[i] !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null) found.push(i);
+  return found;
+}
+
+function axes() {
+  const soft = color("--soft"), grid = {stroke: color("--grid"), width: 1}, font = "12px system-ui, sans-serif";
+  const common = {stroke: soft, grid, ticks: {show: false}, font};
+  const across = {...common, size: 28, space: 70, values: (plot, splits) => splits.map(v => clock(v, splits.length > 1 && splits[1] - splits[0] < 1 ? 1 : 0))};
+  if (!lanes) return [across, {...common, size: 38, splits: [0, 0.25, 0.5, 0.75, 1], values: (_, v) => v.map(x => x === 0.5 ? ".5" : x % 1 ? "" : String(x))}];
+  return [across, {...common, size: 64, splits: EMOTIONS.map((_, i) => i), values: () => EMOTIONS.map((_, i) => EMOTIONS[COUNT - 1 - i])}];
+}
+
+function options(face, video, width, group) {
+  return {
+    width, height: (lanes ? 336 : 232) - (printing ? 52 : 0), padding: [RIBBON, 16, 0, 0], legend: {show: false},
+    scales: {x: {time: false, min: group.min, max: group.max}, y: {range: lanes ? [0, COUNT] : [0, 1.02]}},
+    axes: axes(),
+    series: [{}, ...EMOTIONS.flatMap((_, i) => seriesOf(i).reverse())],
+    cursor: {x: true, y: false, drag: {x: true, y: false}, sync: {key: group.key, setSeries: false}, points: {show: false}, bind: {dblclick: () => () => zoom(group, video.start, video.end)}},
+    hooks: {
+      drawClear: [plot => drawGaps(plot, face, video)],
+      draw: [plot => drawRibbon(plot, face)],
+      setScale: [(plot, key) => { if (key === "x") follow(group, plot); }],
+      setCursor: [plot => tell(plot)],
+    },
+  };
+}
+
+/* all faces of a video show the same span */
+function follow(group, plot) {
+  const {min, max} = plot.scales.x;
+  if (group.busy || min === null || (min === group.min && max === group.max)) return;
+  zoom(group, min, max);
+}
+
+function zoom(group, min, max) {
+  const {start, end} = group.video, least = Math.min(0.5, end - start), length = Math.min(Math.max(max - min, least), end - start);
+  const from = Math.min(Math.max((min + max - length) / 2, start), end - length);
+  group.min = from;
+  group.max = from + length;
+  group.busy = true;
+  for (const chart of group.charts) chart.plot.setScale("x", {min: group.min, max: group.max});
+  queueMicrotask(() => { group.busy = false; });
+}
+
+function zoomBy(group, factor, at = (group.min + group.max) / 2) {
+  zoom(group, at - (at - group.min) * factor, at + (group.max - at) * factor);
+}
+
+/* the numbers under the cursor */
+function tell(plot) {
+  const chart = charts.get(plot.root.parentNode);
+  if (!chart) return;
+  const {tip, face} = chart, index = plot.cursor.idx, meant = chart.keyed || chart.host.matches(":hover, .touched");
+  if (index === null || index === undefined || plot.cursor.left < 0 || !meant) {
+    tip.hidden = true;
+    return;
+  }
+  const {times, smooth, raw: alone, quality} = columns(face);
+  const order = EMOTIONS.map((_, i) => i).sort((a, b) => smooth[b][index] - smooth[a][index]);
+  const number = v => v.toFixed(2).replace(/^0/, "");
+  const head = make("p", {}, make("b", {text: clock(times[index], 2)}), make("span", {text: quality[index] === null ? "not found" : `quality ${number(quality[index])}`}));
+  const list = make("ul", {"aria-hidden": "true"});
+  if (quality[index] !== null) for (const i of order)
+    list.append(make("li", {class: `c-${EMOTIONS[i]}`}, make("span", {text: EMOTIONS[i]}), make("b", {text: number(smooth[i][index])}), make("i", {text: number(alone[i][index])})));
+  tip.replaceChildren(head, list);
+  tip.hidden = false;
+  const left = plot.over.offsetLeft + plot.cursor.left, room = chart.host.clientWidth;
+  tip.style.left = `${left + 14 + tip.offsetWidth < room ? left + 14 : Math.max(0, left - 14 - tip.offsetWidth)}px`;
+  if (chart.keyed && quality[index] !== null) chart.live.textContent = `${clock(times[index])}: ${EMOTIONS[order[0]]} ${number(smooth[order[0]][index])}`;
+}
+
+function draw(chart) {
+  const {host, face, video, group} = chart, {times, smooth, raw: alone} = columns(face);
+  const width = Math.max(240, printing ? 660 : host.clientWidth);
+  if (chart.plot) chart.plot.destroy();
+  host.classList.toggle("tall", lanes);
+  const values = EMOTIONS.flatMap((_, i) => [lifted(alone[i], i), lifted(smooth[i], i)]);
+  group.busy = true;
+  chart.plot = new uPlot(options(face, video, width, group), [times, ...values], host);
+  queueMicrotask(() => { group.busy = false; });
+  touch(chart);
+}
+
+/* two fingers zoom and move, one shows the numbers */
+function touch(chart) {
+  const {host, plot, group} = chart, fingers = new Map();
+  let before = null;
+  const place = event => event.clientX - plot.over.getBoundingClientRect().left;
+  plot.over.addEventListener("pointerdown", event => {
+    if (event.pointerType !== "touch") return;
+    for (const other of charts.values()) other.host.classList.toggle("touched", other === chart);
+    fingers.set(event.pointerId, place(event));
+    before = null;
+  });
+  plot.over.addEventListener("pointermove", event => {
+    if (!fingers.has(event.pointerId)) return;
+    fingers.set(event.pointerId, place(event));
+    if (fingers.size === 1) plot.setCursor({left: place(event), top: 10});
+    if (fingers.size !== 2) return;
+    const [a, b] = [...fingers.values()].sort((x, y) => x - y), width = plot.over.clientWidth, length = group.max - group.min;
+    if (before) {
+      const scale = Math.min(Math.max((before[1] - before[0]) / Math.max(b - a, 8), 0.5), 2), at = group.min + before[2] / width * length;
+      const from = at - (a + b) / 2 / width * length * scale;
+      zoom(group, from, from + length * scale);
+    }
+    before = [a, b, (a + b) / 2];
+  });
+  for (const name of ["pointerup", "pointercancel", "pointerleave"])
+    plot.over.addEventListener(name, event => { fingers.delete(event.pointerId); before = null; });
+}
+
+function keys(event, chart) {
+  const {plot, group} = chart, times = columns(chart.face).times, last = times.length - 1;
+  const index = plot.cursor.idx ?? Math.floor(last / 2), far = event.shiftKey ? 10 : 1;
+  const to = {ArrowLeft: index - far, ArrowRight: index + far, Home: 0, End: last}[event.key];
+  if (to !== undefined) {
+    const at = Math.min(Math.max(to, 0), last);
+    if (times[at] < group.min || times[at] > group.max) zoom(group, times[at] - (group.max - group.min) / 2, times[at] + (group.max - group.min) / 2);
+    chart.keyed = true;
+    queueMicrotask(() => { for (const other of group.charts) other.plot.setCursor({left: plot.valToPos(times[at], "x"), top: 10}); });
+  } else if (event.key === "+" || event.key === "=") zoomBy(group, 0.5);
+  else if (event.key === "-") zoomBy(group, 2);
+  else if (event.key === "0" || event.key === "Escape") zoom(group, group.video.start, group.video.end);
+  else return;
+  event.preventDefault();
+}
+
+/* a video's faces, built when it is opened */
+
+function said(face) {
+  const parts = face.episodes.slice(0, 12).map(([e, from, to]) => `${EMOTIONS[e]} from ${clock(from)} to ${clock(to)}`);
+  const more = face.episodes.length > 12 ? ` and ${face.episodes.length - 12} more` : "";
+  return parts.length ? `Episodes: ${parts.join(", ")}${more}.` : "No episode.";
+}
+
+function faceHead(face) {
+  const picture = face.thumb ? make("img", {src: face.thumb, alt: `Face ${face.id}`, width: 72, height: 72}) : make("span", {class: "blank", text: face.id, "aria-hidden": "true"});
+  const title = make("h3", {}, make("span", {text: face.person === null ? `Face ${face.id}` : `Face ${face.id}, person ${face.person}`}),
+    make("small", {text: `${clock(face.first)} – ${clock(face.last)} · ${face.samples} samples · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
+  title.append(make("span", face.trust === "ok" ? {class: "badge", text: "no warning"} : {class: "badge doubt", text: "low trust"}));
+  const bars = make("div", {class: "bars", "aria-hidden": "true"});
+  const list = make("ul", {class: "percents"});
+  const order = face.shares.map((_, i) => i).sort((a, b) => face.shares[b] - face.shares[a]).filter(i => face.shares[i] > 0);
+  for (const i of order) {
+    const bar = make("i", {class: `c-${EMOTIONS[i]}`});
+    bar.style.flexGrow = face.shares[i];
+    bars.append(bar);
+    list.append(make("li", {class: `c-${EMOTIONS[i]}`}, `${EMOTIONS[i]} `, make("b", {text: percent(face.shares[i])})));
+  }
+  return make("div", {class: "who"}, picture, title, bars, list);
+}
+
+function episodeTable(face) {
+  const head = make("tr", {}, ...["emotion", "from", "to", "length", "peak"].map((text, i) => make("th", {scope: "col", class: i ? "n" : "", text})));
+  const rows = face.episodes.map(([emotion, from, to, peak]) => make("tr", {},
+    make("td", {class: `c-${EMOTIONS[emotion]}`, text: EMOTIONS[emotion]}), make("td", {class: "n", text: clock(from)}), make("td", {class: "n", text: clock(to)}),
+    make("td", {class: "n", text: `${(to - from).toFixed(1)} s`}), make("td", {class: "n", text: peak.toFixed(2).replace(/^0/, "")})));
+  const table = make("div", {class: "scroll"}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
+  return make("details", {class: "episodes"}, make("summary", {text: `${face.episodes.length} episode${face.episodes.length === 1 ? "" : "s"}`}), table);
+}
+
+function faceCard(face, video, group) {
+  const host = make("div", {class: "chart", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": `Timeline of face ${face.id}. Mostly ${EMOTIONS[face.dominant]}. ${said(face)}`});
+  const tip = make("div", {class: "tip"}), live = make("span", {class: "hidden", "aria-live": "polite"});
+  tip.hidden = true;
+  host.append(tip, live);
+  const chart = {host, face, video, group, tip, live, plot: null, keyed: false};
+  charts.set(host, chart);
+  host.addEventListener("keydown", event => { if (chart.plot) keys(event, chart); });
+  host.addEventListener("mousemove", () => { for (const other of charts.values()) other.keyed = false; }, true);
+  host.addEventListener("blur", () => { chart.keyed = false; tip.hidden = true; host.classList.remove("touched"); });
+  const pad = Math.max(0.5, 0.05 * (face.last - face.first));
+  const tools = make("div", {class: "zoom"},
+    make("button", {type: "button", text: "+", "aria-label": "Zoom in", onclick: () => zoomBy(group, 0.5)}),
+    make("button", {type: "button", text: "−", "aria-label": "Zoom out", onclick: () => zoomBy(group, 2)}),
+    make("button", {type: "button", text: "this face", onclick: () => zoom(group, face.first - pad, face.last + pad)}),
+    make("button", {type: "button", text: "whole video", onclick: () => zoom(group, video.start, video.end)}));
+  if (face.thinned > 1) tools.append(make("span", {text: `thinned: one pair of points for ${face.thinned} samples`}));
+  const card = make("article", {class: "face"}, faceHead(face)), foot = make("div", {class: "foot"}, tools);
+  if (face.trust !== "ok") card.append(make("p", {class: "warning", text: `To be read with care: ${face.trust}.`}));
+  if (face.episodes.length) foot.prepend(episodeTable(face));
+  card.append(host, foot, make("p", {class: "printed", text: said(face), "aria-hidden": "true"}));
+  return card;
+}
+
+function build(details) {
+  const body = details.querySelector(".body");
+  if (body.childElementCount) return;
+  const video = data.videos[details.dataset.video];
+  const group = {key: `video ${details.dataset.video}`, video, min: video.start, max: video.end, charts: [], busy: false};
+  if (video.message) body.append(make("p", {class: "warning", text: video.message}));
+  if (video.trust && video.faces.length) body.append(make("p", {class: "warning", text: `To be read with care: ${video.trust}.`}));
+  if (!video.faces.length) body.append(make("p", {class: "hint", text: video.more ? "" : "No face was found in this video."}));
+  for (const face of video.faces) body.append(faceCard(face, video, group));
+  if (video.more) body.append(make("p", {class: "hint", text: `${video.more} more face${video.more === 1 ? " was" : "s were"} seen for a shorter time; the tables have them.`}));
+  for (const host of body.querySelectorAll(".chart")) near.observe(host);
+}
+
+function show(host) {
+  const chart = charts.get(host);
+  if (chart.plot) return;
+  draw(chart);
+  chart.group.charts.push(chart);
+  sized.observe(host);
+}
+
+const near = new IntersectionObserver(entries => {
+  for (const {isIntersecting, target} of entries) {
+    if (!isIntersecting) continue;
+    near.unobserve(target);
+    if (target.matches(".chart")) show(target);
+    else { drawStrip(target, data.videos[target.closest(".video").dataset.video]); target.dataset.drawn = "yes"; sized.observe(target); }
+  }
+}, {rootMargin: "400px"});
+
+const sized = new ResizeObserver(entries => {
+  if (printing) return;
+  for (const {target, contentRect} of entries) {
+    if (target.matches(".strip")) drawStrip(target, data.videos[target.closest(".video").dataset.video]);
+    else {
+      const {plot} = charts.get(target);
+      if (plot && contentRect.width && Math.abs(plot.width - contentRect.width) > 1) plot.setSize({width: Math.max(240, contentRect.width), height: plot.height});
+    }
+  }
+});
+
+function redraw() {
+  for (const chart of charts.values()) if (chart.plot) draw(chart);
+  for (const canvas of document.querySelectorAll(".strip[data-drawn]")) drawStrip(canvas, data.videos[canvas.closest(".video").dataset.video]);
+}
+
+/* what the page lets one do */
+
+const all = [...document.querySelectorAll(".video")];
+for (const details of all) {
+  near.observe(details.querySelector(".strip"));
+  details.addEventListener("toggle", () => { if (details.open) build(details); });
+}
+for (const button of document.querySelectorAll(".key")) button.addEventListener("click", () => {
+  const emotion = Number(button.dataset.emotion);
+  shown[emotion] = !shown[emotion];
+  button.setAttribute("aria-pressed", shown[emotion]);
+  redraw();
+});
+const press = (id, act) => document.getElementById(id)?.addEventListener("click", event => act(event.currentTarget));
+press("raw", button => { raw = !raw; button.setAttribute("aria-pressed", raw); redraw(); });
+press("lanes", button => { lanes = !lanes; button.setAttribute("aria-pressed", lanes); redraw(); });
+press("toggle", button => {
+  const open = button.textContent === "Open all";
+  for (const details of all) if (!details.hidden) { if (open) build(details); details.open = open; }
+  button.textContent = open ? "Close all" : "Open all";
+});
+document.getElementById("search")?.addEventListener("input", event => {
+  const wanted = event.target.value.toLowerCase();
+  for (const details of all) details.hidden = !data.videos[details.dataset.video].name.toLowerCase().includes(wanted);
+  document.getElementById("nothing").hidden = all.some(details => !details.hidden);
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+const LIMIT = 150; /* so many charts are printed; a browser cannot hold any number */
+let opened = [];
+addEventListener("beforeprint", () => {
+  printing = true;
+  opened = [];
+  let room = LIMIT;
+  for (const details of all) {
+    const strip = details.querySelector(".strip");
+    if (!strip.dataset.drawn) drawStrip(strip, data.videos[details.dataset.video]);
+    if (details.hidden || (room -= Math.max(1, data.videos[details.dataset.video].faces.length)) < 0) continue;
+    build(details);
+    if (!details.open) { opened.push(details); details.open = true; }
+    for (const host of details.querySelectorAll(".chart")) show(host);
+  }
+  redraw();
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  for (const details of opened) details.open = false;
+  redraw();
+});
+
+const faces = data.videos.reduce((sum, video) => sum + video.faces.length, 0);
+if (all.length <= 3 && faces <= 12) for (const details of all) { build(details); details.open = true; }
+else if (all.length) { const first = all.find(details => data.videos[details.dataset.video].faces.length) || all[0]; build(first); first.open = true; }
+})();

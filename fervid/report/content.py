@@ -1,0 +1,198 @@
+"""Tables → what the page says: plain values, ready for its template and its script."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fervid.gaps import longest_step, usual_step
+from fervid.report.series import MAX_FACES, course, encode, share_rows
+from fervid.report.thumbnails import Wanted
+from fervid.tables import Results
+from fervid.types import EMOTIONS, DoubleArray
+
+COLUMNS = [*(f"{emotion}_smooth" for emotion in EMOTIONS), *EMOTIONS, "face_quality"]
+"""What is drawn of each row: smoothed, raw, quality."""
+
+Face = tuple[str, int]
+"""(video_id, face_id)."""
+
+
+def overview(results: Results) -> dict[str, Any]:
+    """The figures of the whole batch."""
+    videos, summary, timeline = results.videos, results.summary, results.timeline
+    frames = timeline.drop_duplicates(["video_id", "frame"])
+    with_face = timeline.loc[timeline["face_id"].notna(), ["video_id", "frame"]].drop_duplicates()
+    weights = summary["samples"].to_numpy(np.float64)
+    shares = summary[[f"share_{emotion}" for emotion in EMOTIONS]].to_numpy(np.float64)
+    by_status = {status: videos[videos["status"] == status] for status in ("ok", "no_face", "skipped", "failed")}
+    read = pd.concat([by_status["ok"], by_status["no_face"]]).sort_index()
+    return {
+        "videos": len(videos),
+        "status": {status: len(rows) for status, rows in by_status.items()},
+        "faces": len(summary),
+        "trusted": int((summary["trust"] == "ok").sum()),
+        "seconds": float(read["duration"].fillna(0).sum()),
+        "samples": len(frames),
+        "coverage": len(with_face) / len(frames) if len(frames) else 0.0,
+        "shares": (weights @ shares / weights.sum()).tolist() if len(summary) else None,
+        "failures": _rows(by_status["failed"], "video", "error", "message"),
+        "skipped": _rows(by_status["skipped"], "video", "message"),
+        "notes": _rows(read[read["message"].notna()], "video", "message"),
+    }
+
+
+def _rows(frame: pd.DataFrame, *names: str) -> list[dict[str, Any]]:
+    """Rows as dicts, None for what is missing."""
+    chosen = frame[list(names)].astype(object)
+    rows: list[dict[str, Any]] = chosen.where(chosen.notna(), None).to_dict("records")
+    return rows
+
+
+def drawn_faces(results: Results) -> set[Face]:
+    """The faces that get a chart: all, or in a very large batch those with the most samples."""
+    chosen = results.summary.nlargest(MAX_FACES, "samples")
+    return set(zip(chosen["video_id"], chosen["face_id"].astype(int), strict=True))
+
+
+def wanted_thumbnails(results: Results, most: int) -> dict[str, list[Wanted]]:
+    """Video → the frame in which to picture each of its faces: the first whose quality is within 5 % of the best."""
+    chosen = results.summary.nlargest(most, "samples")
+    faces = set(zip(chosen["video"], chosen["face_id"].astype(int), strict=True))
+    seen = results.timeline[results.timeline["face_id"].notna()]
+    best = seen.groupby(["video", "face_id"], sort=False)["face_quality"].transform("max")
+    good = seen[seen["face_quality"] >= 0.95 * best].drop_duplicates(["video", "face_id"])
+    wanted: dict[str, list[Wanted]] = {}
+    for row in good.itertuples():
+        if (row.video, int(row.face_id)) in faces:
+            box = (row.face_x, row.face_y, row.face_width, row.face_height)
+            wanted.setdefault(row.video, []).append(Wanted(int(row.face_id), int(row.frame), box))
+    return wanted
+
+
+def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> list[dict[str, Any]]:
+    """Every analysed video with its faces, in the order of the table."""
+    drawn, rows = drawn_faces(results), _Rows(results.timeline)
+    summaries: dict[str, list[dict[str, Any]]] = {}
+    for face in results.summary.to_dict("records"):
+        if (face["video_id"], int(face["face_id"])) in drawn:
+            summaries.setdefault(face["video_id"], []).append(face)
+    limit = share_rows([int(face["samples"]) for faces in summaries.values() for face in faces])
+    episodes = _episodes(results.episodes)
+    read = results.videos[results.videos["status"].isin(["ok", "no_face"])]
+    found = []
+    for row in read.itertuples():
+        sampled = rows.sampled(row.video_id)
+        longest = longest_step(results.metadata, sampled)
+        pictures = thumbnails.get(row.video, {})
+        faces = []
+        for face in summaries.get(row.video_id, []):
+            key = (row.video_id, int(face["face_id"]))
+            part = rows.faces[key]
+            shown = encode(course(rows.times[part], rows.values[part], sampled, longest, limit))
+            said = _face(face, sorted(episodes.get(key, []), key=lambda episode: episode[1]), rows.people[part])
+            faces.append(said | shown | {"thumb": pictures.get(key[1])})
+        found.append(_to_the_end(_video(row, sampled, faces), float(sampled[-1]) if len(sampled) else 0.0))
+    return found
+
+
+class _Rows:
+    """The timeline as arrays in the order of video, face and time, and where each face's rows lie in them."""
+
+    def __init__(self, timeline: pd.DataFrame) -> None:
+        codes, ids = pd.factorize(timeline["video_id"])
+        faces = timeline["face_id"].fillna(-1).to_numpy(np.int64)
+        order = np.lexsort((timeline["time"], faces, codes))
+        codes, faces = codes[order], faces[order]
+        self.times = timeline["time"].to_numpy(np.float64)[order]
+        self.values = timeline[COLUMNS].to_numpy(np.float32)[order]
+        self.people = timeline["person"].to_numpy(np.float64, na_value=np.nan)[order]
+        edges = np.flatnonzero((np.diff(codes) != 0) | (np.diff(faces) != 0)) + 1
+        starts = np.concatenate([[0], edges]) if len(codes) else edges
+        parts = [slice(*pair) for pair in itertools.pairwise([*starts.tolist(), len(codes)])]
+        self.faces = {(str(ids[codes[part.start]]), int(faces[part.start])): part for part in parts}
+        videos = np.searchsorted(codes, np.arange(len(ids) + 1)).tolist()
+        self._videos = {str(name): slice(*pair) for name, pair in zip(ids, itertools.pairwise(videos), strict=True)}
+
+    def sampled(self, video_id: str) -> DoubleArray:
+        """(m,) times of the frames that were sampled of a video."""
+        return np.unique(self.times[self._videos.get(video_id, slice(0, 0))])
+
+
+def _episodes(episodes: pd.DataFrame) -> dict[Face, list[list[float]]]:
+    """Face → [emotion, onset, offset, peak] of each of its episodes."""
+    found: dict[Face, list[list[float]]] = {}
+    columns = [episodes[name].tolist() for name in ("video_id", "face_id", "emotion", "onset", "offset", "peak")]
+    for video_id, face_id, emotion, onset, offset, peak in zip(*columns, strict=True):
+        episode = [EMOTIONS.index(emotion), round(onset, 3), round(offset, 3), round(peak, 3)]
+        found.setdefault((video_id, int(face_id)), []).append(episode)
+    return found
+
+
+def _to_the_end(video: dict[str, Any], last: float) -> dict[str, Any]:
+    """A face in the last sampled frame counts as seen up to the end of what was sampled."""
+    for face in video["faces"]:
+        if face["seen"][-1][1] >= last - 1e-3:
+            face["seen"][-1][1] = round(video["end"], 3)
+    return video
+
+
+def _video(row: Any, sampled: np.ndarray[Any, Any], faces: list[dict[str, Any]]) -> dict[str, Any]:
+    last = float(sampled[-1]) if len(sampled) else 0.0
+    duration = last if row.duration is None or math.isnan(row.duration) else float(row.duration)
+    return {
+        "name": row.video,
+        "duration": duration,
+        "start": float(sampled[0]) if len(sampled) else 0.0,
+        "end": max(last, min(duration, last + (usual_step(sampled) or 1.0))),
+        "size": None if pd.isna(row.width) else f"{int(row.width)} × {int(row.height)}",
+        "codec": None if pd.isna(row.codec) else row.codec,
+        "sampled": int(row.frames_sampled),
+        "message": None if pd.isna(row.message) else row.message,
+        "trust": None if pd.isna(row.trust) or row.trust == "ok" else row.trust,
+        "faces": faces,
+        "more": int(row.faces) - len(faces),
+        "doubtful": sum(face["trust"] != "ok" for face in faces),
+    }
+
+
+def _face(row: dict[str, Any], episodes: list[list[float]], people: DoubleArray) -> dict[str, Any]:
+    known = people[~np.isnan(people)]
+    return {
+        "id": int(row["face_id"]),
+        "person": int(known[0]) if len(known) else None,
+        "trust": row["trust"],
+        "dominant": EMOTIONS.index(row["dominant"]),
+        "shares": [round(float(row[f"share_{emotion}"]), 4) for emotion in EMOTIONS],
+        "first": round(float(row["first_seen"]), 3),
+        "last": round(float(row["last_seen"]), 3),
+        "samples": int(row["samples"]),
+        "coverage": round(float(row["coverage"]), 4),
+        "gap": round(float(row["longest_gap"]), 3),
+        "quality": round(float(row["mean_quality"]), 3),
+        "changes": round(float(row["transitions_per_minute"]), 1),
+        "episodes": episodes,
+    }
+
+
+def provenance(results: Results) -> dict[str, Any]:
+    """What is known of how the tables came about; empty where they carry nothing (CSV)."""
+    known = dict(results.metadata)
+    settings = known.pop("settings", {})
+    finished = results.videos["finished_at"].dropna()
+    return {
+        "facts": known,
+        "settings": [
+            (group, name, _said(value)) for group, values in settings.items() for name, value in values.items()
+        ],
+        "finished": str(finished.max()) if len(finished) else None,
+    }
+
+
+def _said(value: Any) -> str:
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,83 @@
+"""Source video → a small picture of each of its faces."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fervid.errors import UnreadableVideo
+from fervid.fingerprint import fingerprint
+from fervid.opencv import cv2
+from fervid.types import ByteArray
+from fervid.video import VideoReader
+
+SIDE = 112
+"""Pixels of a thumbnail's side: sharp at 56 on a dense screen."""
+
+MARGIN = 0.3
+"""Of the box's longer side, around it."""
+
+MAX_THUMBNAILS = 400
+"""A page holds at most so many, those of the faces with the most samples."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A face to show: as it is in frame ``frame``, in the box x, y, width, height in shown pixels."""
+
+    face_id: int
+    frame: int
+    box: tuple[float, float, float, float]
+
+
+def thumbnails(path: Path, video_id: str, wanted: Iterable[Wanted]) -> dict[int, str]:
+    """face_id → JPEG as a data URI, as far as the frames can be decoded.
+
+    Raises UnreadableVideo, also where the content is no longer that of ``video_id``.
+    """
+    by_frame: dict[int, list[Wanted]] = {}
+    for face in wanted:
+        by_frame.setdefault(face.frame, []).append(face)
+    if fingerprint(path) != video_id:
+        raise UnreadableVideo("changed since it was analysed")
+    found: dict[int, str] = {}
+    with VideoReader(path) as reader:
+        for frame in reader.frames():
+            for face in by_frame.pop(frame.index, []):
+                found[face.face_id] = _encode(cut_out(frame.bgr, face.box))
+            if not by_frame:
+                break
+    return found
+
+
+def cut_out(image: ByteArray, box: tuple[float, float, float, float]) -> ByteArray:
+    """The square around a face, with a margin: (SIDE, SIDE, 3) uint8. Beyond the picture its border goes on."""
+    x, y, width, height = box
+    side = max(2.0, (1 + 2 * MARGIN) * max(width, height))
+    left, top = x + width / 2 - side / 2, y + height / 2 - side / 2
+    if side > SIDE:  # shrinking needs the mean over an area, which an affine warp does not take
+        rows, columns = image.shape[:2]
+        square = cv2.copyMakeBorder(
+            image[max(0, int(top)) : int(top + side) + 1, max(0, int(left)) : int(left + side) + 1],
+            max(0, -int(top)),
+            max(0, int(top + side) + 1 - rows),
+            max(0, -int(left)),
+            max(0, int(left + side) + 1 - columns),
+            cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    scale = SIDE / side
+    matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+    shown = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(shown, np.uint8)
+
+
+def _encode(image: ByteArray) -> str:
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 78, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+    if not done:
+        raise UnreadableVideo("a face cannot be encoded as JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
