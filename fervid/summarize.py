@@ -1,10 +1,12 @@
-"""Per-face statistics and how far to trust them."""
+"""Per-face and per-video statistics, and how far to trust them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
@@ -13,6 +15,11 @@ MIN_SAMPLES = 5
 MIN_PIXELS = 40.0
 MIN_COVERAGE = 0.6
 MIN_QUALITY = 0.45
+"""``face_quality`` below which a row counts as of low quality, and a face as badly seen on average."""
+MAX_LOW_QUALITY = 0.5
+"""Share of low-quality rows above which a face or a video is doubtful."""
+MAX_DOUBTFUL = 0.25
+"""Share of rows that belong to doubtful faces above which a video is doubtful."""
 
 
 @dataclass(frozen=True)
@@ -31,34 +38,84 @@ class FaceSummary:
     transitions_per_minute: float
     mean_quality: float
     trust: str
+    low_quality_share: float
+
+
+@dataclass(frozen=True)
+class VideoSummary:
+    """What one video lacks; the same measures as those of a face, over all that was sampled of the video."""
+
+    coverage: float
+    longest_gap: float
+    low_quality_share: float | None
+    trust: str
 
 
 def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max_gap: float = 1.0) -> FaceSummary:
     """Summarise one track. ``smoothed`` (n, 7): its smoothed probabilities; ``sampled`` (m,): the times of all
     sampled frames of the video, in seconds. Shares and means are over time: each sample counts for the
-    seconds to the next one, at most ``max_gap``."""
+    seconds to the next one, at most ``max_gap``. Coverage and gaps are of the face's own span, from its first
+    sample to its last."""
     times = track.times
     first, last = float(times[0]), float(times[-1])
-    possible = int(np.searchsorted(sampled, last, "right") - np.searchsorted(sampled, first, "left"))
-    coverage = len(times) / max(possible, len(times))
+    own = sampled[np.searchsorted(sampled, first, "left") : np.searchsorted(sampled, last, "right")]
+    coverage = len(times) / max(len(own), len(times))
     leading = smoothed.argmax(axis=1)
     changes = int((np.diff(leading) != 0).sum())
     seconds = _held(times, max_gap)
     means = np.average(smoothed, axis=0, weights=seconds)
+    low = float((track.qualities < MIN_QUALITY).mean())
     return FaceSummary(
         face_id=track.face_id,
         first_seen=first,
         last_seen=last,
         samples=len(times),
         coverage=coverage,
-        longest_gap=float(np.diff(times).max()) if len(times) > 1 else 0.0,
+        longest_gap=longest_absence(own, np.isin(own, times)),
         dominant=EMOTIONS[int(means.argmax())],
-        shares=tuple(np.bincount(leading, seconds, minlength=len(EMOTIONS)) / seconds.sum()),
+        shares=tuple(np.minimum(np.bincount(leading, seconds, minlength=len(EMOTIONS)) / seconds.sum(), 1.0).tolist()),
         means=tuple(float(mean) for mean in means),
         transitions_per_minute=60 * changes / (last - first) if last > first else 0.0,
         mean_quality=float(track.qualities.mean()),
-        trust=_trust(track, coverage),
+        trust=_trust_of_face(track, coverage, low),
+        low_quality_share=low,
     )
+
+
+def summarize_video(tracks: Sequence[Track], faces: Sequence[FaceSummary], sampled: DoubleArray) -> VideoSummary:
+    """Summarise one video from its ``tracks``, their summaries and ``sampled`` (m,), m > 0, the times of all
+    sampled frames. Coverage is the share of these with at least one face; the longest gap may lie before the
+    first face or after the last."""
+    shown = np.isin(sampled, np.concatenate([*(track.times for track in tracks), np.zeros(0)]))
+    coverage, gap = float(shown.mean()), longest_absence(sampled, shown)
+    if not tracks:
+        return VideoSummary(0.0, gap, None, "no face")
+    low = float((np.concatenate([track.qualities for track in tracks]) < MIN_QUALITY).mean())
+    doubtful = [face.samples for face in faces if face.trust != "ok"]
+    reasons = []
+    if coverage < MIN_COVERAGE:
+        reasons.append(f"a face in only {_percent(coverage)} of the samples")
+    if sum(doubtful) > MAX_DOUBTFUL * sum(face.samples for face in faces):
+        reasons.append(f"{len(doubtful)} of {len(faces)} faces doubtful")
+    if low > MAX_LOW_QUALITY:
+        reasons.append(f"{_percent(low)} of its rows are of low quality")
+    return VideoSummary(coverage, gap, low, "; ".join(reasons) or "ok")
+
+
+def longest_absence(sampled: DoubleArray, present: npt.NDArray[np.bool_]) -> float:
+    """The longest time, in seconds, for which looking found nothing.
+
+    ``sampled`` (m,) in increasing order: when a frame was looked at; ``present`` (m,): what for was in it. An
+    absence lasts from the first frame without to the next one with, at the end a usual step longer than to
+    the last one. So the step between two samples is no gap, at any sampling rate, and neither is a time of
+    which the video holds no frame.
+    """
+    if present.all():
+        return 0.0
+    step = float(np.median(np.diff(sampled))) if len(sampled) > 1 else 0.0
+    borders = np.flatnonzero(np.diff(np.concatenate([[False], ~present, [False]]))).reshape(-1, 2)
+    until = np.append(sampled, sampled[-1] + step)
+    return float((until[borders[:, 1]] - sampled[borders[:, 0]]).max())
 
 
 def _held(times: DoubleArray, max_gap: float) -> DoubleArray:
@@ -69,17 +126,21 @@ def _held(times: DoubleArray, max_gap: float) -> DoubleArray:
     return np.asarray(np.maximum(np.append(steps, np.median(steps)), 1e-6))
 
 
-def _trust(track: Track, coverage: float) -> str:
+def _trust_of_face(track: Track, coverage: float, low: float) -> str:
     """``ok``, or everything that speaks against this face's figures."""
     seconds = float(track.times[-1] - track.times[0])
     pixels = float(np.median(track.boxes[:, 2:].min(axis=1)))
     reasons = []
     if seconds < MIN_SECONDS or len(track.times) < MIN_SAMPLES:
-        reasons.append(f"seen for only {seconds:.1f} s")
+        reasons.append(f"seen for only {seconds:.1f} s in {len(track.times)} samples")
     if pixels < MIN_PIXELS:
         reasons.append(f"only {pixels:.0f} pixels wide")
     if coverage < MIN_COVERAGE:
-        reasons.append(f"seen in only {100 * coverage:.0f} % of the samples of its span")
-    if track.qualities.mean() < MIN_QUALITY:
+        reasons.append(f"seen in only {_percent(coverage)} of the samples of its span")
+    if track.qualities.mean() < MIN_QUALITY or low > MAX_LOW_QUALITY:
         reasons.append("low picture quality or a turned face")
     return "; ".join(reasons) or "ok"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
