@@ -1,28 +1,34 @@
-"""Many videos: discover → scan in worker processes → score in one batcher → finish → tables."""
+"""Many videos: discover → scan in worker processes → score in one batcher → finish → tables.
+
+Every finished video is durable at once as a part in the store beside the output; the tables are composed
+from the parts at the end. A later run does only what is new, changed or failed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fervid.config import AnalyzeSettings, TimelineSettings, to_mapping
+from fervid.config import AnalyzeSettings, to_mapping
 from fervid.detect import describe_detector
-from fervid.discover import Source, discover, refuse_overwriting, shown_name
-from fervid.engines import Engine, LocalEngine, ScanTask
-from fervid.errors import FervidError, UsageError, batch_exit_code
+from fervid.discover import Source, discover, refuse_overwriting, select, shown_name
+from fervid.engines import Engine, Known, LocalEngine, ScanJob, ScanTask
+from fervid.errors import FervidError, OutputError, UnreadableVideo, batch_exit_code
+from fervid.fingerprint import fingerprint
+from fervid.finish import finish, now
+from fervid.parts import Entry, Row, compose, read_rows, refuse_foreign, write_part
 from fervid.scan import Scan
 from fervid.sidecar import SHIPPED, read_sidecar
-from fervid.summarize import FaceSummary, summarize_face
-from fervid.tables import SCHEMA_VERSION, ResultsWriter, output_paths, timeline_table
-from fervid.timeline import Episode, episodes, smooth
+from fervid.store import Failure, Settled, Stamp, Store, StoreView, settings_key, store_folder
+from fervid.tables import SCHEMA_VERSION, is_folder, output_paths
 from fervid.types import EMOTIONS, FloatArray
 from fervid.version import __version__
 
@@ -32,7 +38,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoReport:
-    """The manifest row of one video. ``status``: ok, no_face, failed or skipped."""
+    """What became of one video. ``status``: ok, no_face, failed or skipped; ``fresh``: found out by this run.
+    ``duration``: seconds of video; ``seconds``: of work, by stage."""
 
     video: str
     status: str
@@ -41,6 +48,8 @@ class VideoReport:
     faces: int = 0
     frames_sampled: int = 0
     duration: float = 0.0
+    fresh: bool = True
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,9 @@ class BatchReport:
 
     videos: tuple[VideoReport, ...]
 
-    def count(self, status: str) -> int:
-        """How many videos ended with that status."""
-        return sum(video.status == status for video in self.videos)
+    def count(self, status: str, fresh: bool | None = None) -> int:
+        """How many videos ended with that status; ``fresh``: of those that this run, or an earlier one, found out."""
+        return sum(video.status == status and fresh in (None, video.fresh) for video in self.videos)
 
     @property
     def exit_code(self) -> int:
@@ -59,201 +68,316 @@ class BatchReport:
         return batch_exit_code(self.count("failed"), len(self.videos))
 
 
-Listener = Callable[[VideoReport], None]
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do with each input: ``analyze`` it, or pass it over since it is ``done``, has ``failed``
+    before, is a ``copy`` of another input, or is ``skipped`` for the reason given."""
+
+    videos: tuple[tuple[str, str, str], ...]
+    """Name, what would be done, and why."""
+
+    def count(self, what: str) -> int:
+        """How many inputs that would happen to."""
+        return sum(planned == what for _, planned, _ in self.videos)
+
+
+class Listener:
+    """Hears how a batch goes on; does nothing by itself."""
+
+    def start(self, count: int) -> None:
+        """Called once, with the number of videos."""
+
+    def video(self, report: VideoReport) -> None:
+        """A video is done."""
+
+    def tell(self, message: str) -> None:
+        """Something that a person may want to know."""
+
+
+Paths = Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
 
 
 def analyze(
-    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    paths: Paths,
     out: str | os.PathLike[str],
     settings: AnalyzeSettings | None = None,
-    listener: Listener = lambda report: None,
-    start: Callable[[int], None] = lambda count: None,
+    listener: Listener | None = None,
     engine: Engine | None = None,
 ) -> BatchReport:
     """Analyse videos, files or folders, and write the four tables to ``out``.
 
-    ``out`` ends in .parquet or .csv, or is a folder. ``start`` is called once with the number of videos,
-    ``listener`` with each video's report as it is done. A video that cannot be read costs nothing but its
-    own rows. Raises UsageError and OutputError.
+    ``out`` ends in .parquet or .csv, or is a folder. The tables hold the videos of this call; what an earlier
+    one with the same ``out`` and settings has finished is not done again. A video that cannot be read costs
+    nothing but its own rows. Raises UsageError, OutputLocked and OutputError.
     """
-    settings = settings or AnalyzeSettings()
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    sources = discover(given)
-    if not sources:
-        raise UsageError(f"no videos in {', '.join(map(str, given))}")
-    refuse_overwriting(sources, output_paths(Path(out)))
-    weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
-    sidecar = read_sidecar(weights)
-    detector, detector_sha256 = describe_detector(settings.scan)
-    metadata = {
-        "schema_version": str(SCHEMA_VERSION),
-        "version": __version__,
-        "settings": json.dumps(to_mapping(settings)),
-        "weights_sha256": sidecar.weights_sha256,
-        "detector": detector,
-        "detector_sha256": detector_sha256,
-    }
-    engine = engine or LocalEngine(min(settings.run.workers, len(sources)), settings.run.timeout)
-    reports: dict[int, VideoReport] = {}
-    tasks = (ScanTask(position, source.path) for position, source in enumerate(sources))
-    scanning = engine.run(tasks, settings.scan, sidecar.geometry)
-    # closing: workers end with the batch, however it ends
-    with ResultsWriter(Path(out), metadata) as writer, contextlib.closing(scanning) as scans:
-        start(len(sources))
-        for position, outcome in _score(_once(scans, sources), weights, settings):
-            report = _finish(writer, position, sources[position], outcome, settings.timeline)
-            reports[position] = report
-            listener(report)
-    return BatchReport(tuple(reports[position] for position in sorted(reports)))
+    settings, listener = settings or AnalyzeSettings(), listener or Listener()
+    setup = _Setup.of(paths, Path(out), settings)
+    with setup.store() as store:
+        listener.start(len(setup.sources))
+        batch = _Batch(setup, store, listener)
+        batch.run(engine or setup.engine())
+        return batch.compose()
+
+
+def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | None = None) -> Plan:
+    """What ``analyze`` would do; writes nothing. Raises UsageError."""
+    setup = _Setup.of(paths, Path(out), settings or AnalyzeSettings())
+    return Plan(tuple(_plan(setup.sources, setup.view(), setup.settings.run.retry_failed)))
+
+
+def _plan(sources: Iterable[Source], view: StoreView, retry: bool) -> Iterator[tuple[str, str, str]]:
+    met: dict[str, str] = {}
+    for source in sources:
+        name = shown_name(source.name)
+        if source.skip:
+            yield name, "skipped", source.skip
+            continue
+        try:
+            video_id = view.fingerprint(source.path) or fingerprint(source.path)
+        except UnreadableVideo as error:
+            yield name, "analyze", f"it will fail: {error}"
+            continue
+        failure = view.failure(video_id)
+        if video_id in met:
+            yield name, "copy", f"same content as {met[video_id]}"
+        elif view.done(video_id):
+            yield name, "done", ""
+        elif failure and not retry:
+            yield name, "failed", failure.message
+        else:
+            yield name, "analyze", "failed before" if failure else "new"
+        met.setdefault(video_id, name)
 
 
 @dataclass(frozen=True)
-class _Duplicate:
-    """A video whose content was already met under another name."""
+class _Setup:
+    """What a batch is about, before anything is written."""
 
-    scan: Scan
-    of: str
+    sources: list[Source]
+    out: Path
+    settings: AnalyzeSettings
+    weights: Path
+    metadata: dict[str, str]
+    identity: dict[str, Any]
+    geometry: Any
+
+    @classmethod
+    def of(cls, paths: Paths, out: Path, settings: AnalyzeSettings) -> _Setup:
+        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        sources = select(discover(given), settings.inputs)
+        refuse_overwriting(sources, output_paths(out))
+        weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
+        sidecar = read_sidecar(weights)
+        detector, detector_sha256 = describe_detector(settings.scan)
+        made_with = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
+        provenance = {
+            "schema_version": str(SCHEMA_VERSION),
+            "version": __version__,
+            "weights_sha256": sidecar.weights_sha256,
+            "detector": detector,
+            "detector_sha256": detector_sha256,
+        }
+        metadata = {**provenance, "settings": json.dumps(to_mapping(settings))}
+        identity = json.loads(json.dumps({**provenance, **made_with}))  # as it will be read again
+        return cls(sources, out, settings, weights, metadata, identity, sidecar.geometry)
+
+    def _arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
+        folder = store_folder(self.out, is_folder(self.out))
+        made = (self.out / "timeline").exists() if is_folder(self.out) else self.out.exists()
+        return folder, self.identity, made, self.settings.run.overwrite
+
+    def view(self) -> StoreView:
+        return StoreView(*self._arguments())
+
+    def store(self) -> Store:
+        refuse_foreign(self.out)
+        return Store(*self._arguments())
+
+    def engine(self) -> Engine:
+        run = self.settings.run
+        return LocalEngine(run.workers, run.timeout, int(run.worker_memory * 2**30))
 
 
-_Scanned = Scan | _Duplicate | FervidError
-_Scored = tuple[Scan, FloatArray] | _Duplicate | FervidError
+class _Batch:
+    """One run: which inputs are settled, and how."""
 
+    def __init__(self, setup: _Setup, store: Store, listener: Listener) -> None:
+        self._setup, self._store, self._listener = setup, store, listener
+        self._settled = Settled(store.parts, setup.settings.run.retry_failed)
+        self._ids: dict[int, str] = {}
+        """Position of an input → fingerprint of its content."""
+        self._lost: dict[int, Failure] = {}
+        """Inputs that failed for a reason that their content, if it is known, need not share."""
+        self._stamps: dict[int, Stamp | None] = {}
+        self._fresh: dict[str, VideoReport] = {}
+        """What this run found out, by fingerprint."""
+        self._batcher: Batcher[int] | None = None
+        self._scans: dict[int, Scan] = {}
 
-def _once(
-    scans: Iterable[tuple[ScanTask, Scan | FervidError]], sources: list[Source]
-) -> Iterator[tuple[int, _Scanned]]:
-    """Outcomes by position; of several files with one content the first in input order is kept.
+    def run(self, engine: Engine) -> None:
+        """Scan and score whatever is not settled."""
+        job = ScanJob(self._setup.settings.scan, self._setup.geometry, self._settled, self._store.spool)
+        # closing: workers end with the batch, however it ends
+        with contextlib.closing(engine.run(self._tasks(), job)) as scanning:
+            for task, outcome in scanning:
+                self._take(task, outcome)
+        for scored in self._batcher.flush() if self._batcher else ():
+            self._finish(scored.key, scored.probabilities, scored.seconds)
 
-    Which copy is scanned first is chance, so a copy waits until all files before it are known.
-    """
-    arrived: dict[int, Scan | FervidError] = {}
-    names: dict[str, str] = {}
-    due = 0
-    for task, outcome in scans:
-        arrived[task.position] = outcome
-        while due in arrived:
-            ready = arrived.pop(due)
-            if isinstance(ready, Scan) and ready.video_id in names:
-                yield due, _Duplicate(ready, names[ready.video_id])
+    def _name(self, position: int) -> str:
+        return shown_name(self._setup.sources[position].name)
+
+    def _tasks(self) -> Iterator[ScanTask]:
+        """The inputs to scan; those that are known to be settled are passed over."""
+        for position, source in enumerate(self._setup.sources):
+            if source.skip:
+                self._listener.video(VideoReport(self._name(position), "skipped", message=source.skip))
+                continue
+            video_id = self._store.fingerprint(source.path)
+            if video_id is not None and self._settled(video_id):
+                self._know(position, video_id)
             else:
-                if isinstance(ready, Scan):
-                    names[ready.video_id] = shown_name(sources[due].name)
-                yield due, ready
-            due += 1
+                self._stamps[position] = _stamp(source.path)
+                yield ScanTask(position, source.path)
 
-
-def _score(
-    scans: Iterable[tuple[int, _Scanned]], weights: Path, settings: AnalyzeSettings
-) -> Iterator[tuple[int, _Scored]]:
-    """Give every scan its probabilities. TensorFlow is loaded when the first face has been found."""
-    batcher: Batcher[int] | None = None
-    waiting: dict[int, Scan] = {}
-    for position, outcome in scans:
-        if not isinstance(outcome, Scan):
-            yield position, outcome
-        elif not outcome.tracks:
-            yield position, (outcome, np.zeros((0, len(EMOTIONS)), np.float32))
+    def _take(self, task: ScanTask, outcome: Scan | Known | FervidError) -> None:
+        """What a worker found out about one input."""
+        position = task.position
+        if isinstance(outcome, OutputError):
+            raise outcome
+        if self._stamps[position] is not None and self._stamps[position] != _stamp(task.path):
+            self._fail(position, UnreadableVideo("changed while it was read; run again when it is complete"), None)
+        elif isinstance(outcome, Known):
+            self._remember(position, outcome.video_id)
+            self._know(position, outcome.video_id)
+        elif isinstance(outcome, FervidError):
+            self._fail(position, outcome, _content(task.path))
         else:
-            batcher = batcher or _create_batcher(weights, settings)
-            waiting[position] = outcome
-            for done, probabilities in batcher.add(position, np.concatenate([track.crops for track in outcome.tracks])):
-                yield done, (waiting.pop(done), probabilities)
-    for done, probabilities in batcher.flush() if batcher else ():
-        yield done, (waiting.pop(done), probabilities)
+            self._scans[position] = outcome
+            if not len(outcome.crops):
+                self._finish(position, np.zeros((0, len(EMOTIONS)), np.float32), 0.0)
+                return
+            self._batcher = self._batcher or self._create_batcher()
+            for scored in self._batcher.add(position, outcome.crops):
+                self._finish(scored.key, scored.probabilities, scored.seconds)
+
+    def _create_batcher(self) -> Batcher[int]:
+        """TensorFlow is loaded when the first face has been found."""
+        from fervid.classify import Batcher
+        from fervid.model import load, select_device
+
+        run = self._setup.settings.run
+        select_device(run.device)
+        return Batcher(load(self._setup.weights), run.batch_size, self._listener.tell)
+
+    def _finish(self, position: int, probabilities: FloatArray, seconds: float) -> None:
+        """A video has all its probabilities: make its part, which is then there for good."""
+        started = time.monotonic()
+        scan = self._scans.pop(position)
+        timeline, rows = finish(scan, probabilities, self._setup.settings.timeline)
+        scan.discard()
+        first = self._fresh.get(scan.video_id)
+        if first is None or first.status == "failed":  # a copy of it may have had worse luck
+            self._fresh.pop(scan.video_id, None)
+            write_part(self._store.parts.part(scan.video_id), timeline, rows)
+            self._store.forget_failure(scan.video_id)
+        self._remember(position, scan.video_id)
+        stages = {"scan": scan.seconds, "score": seconds, "finish": time.monotonic() - started}
+        self._report(position, scan.video_id, replace(_report(self._name(position), rows["videos"][0]), seconds=stages))
+
+    def _fail(self, position: int, error: FervidError, video_id: str | None) -> None:
+        """An input could not be analysed; where its content is known, that is remembered."""
+        failure = Failure(type(error).__name__, str(error), now())
+        report = VideoReport(self._name(position), "failed", failure.error, failure.message)
+        if video_id is None:
+            self._lost[position] = failure
+            self._listener.video(report)
+        else:
+            self._store.add_failure(video_id, failure)
+            self._remember(position, video_id)
+            self._report(position, video_id, report)
+
+    def _know(self, position: int, video_id: str) -> None:
+        """An input whose content was settled before, or by a copy of it."""
+        self._ids[position] = video_id
+        failure = self._store.failure(video_id)
+        status, error, message = ("failed", failure.error, failure.message) if failure else ("ok", None, None)
+        self._report(position, video_id, VideoReport(self._name(position), status, error, message, fresh=False))
+
+    def _report(self, position: int, video_id: str, report: VideoReport) -> None:
+        """Tell of an input; of a copy of one that was met, that it is one."""
+        first = self._fresh.setdefault(video_id, report)
+        if first is not report and first.status != "failed":
+            report = VideoReport(report.video, "skipped", message=f"same content as {first.video}", fresh=report.fresh)
+        self._listener.video(report)
+
+    def _remember(self, position: int, video_id: str) -> None:
+        self._ids[position] = video_id
+        stamp = self._stamps.get(position)
+        if stamp is not None:
+            self._store.remember(self._setup.sources[position].path, stamp, video_id)
+
+    def compose(self) -> BatchReport:
+        """Write the tables, unless they are there and would be the same."""
+        entries, reports = self._entries()
+        outputs = output_paths(self._setup.out)
+        digest = settings_key({"entries": [(entry.name, entry.row) for entry in entries]})
+        if not self._store.composed(digest, outputs):
+            compose(self._setup.out, entries, self._setup.metadata, self._store.spool)
+            self._store.set_composed(digest, outputs)
+        self._store.drop_others()
+        return BatchReport(tuple(reports))
+
+    def _entries(self) -> tuple[list[Entry], list[VideoReport]]:
+        """Every input in order; of several with one content the first stands for it."""
+        met: dict[str, str] = {}
+        entries, reports = [], []
+        for position, source in enumerate(self._setup.sources):
+            name, video_id = self._name(position), self._ids.get(position)
+            part = self._store.parts.part(video_id) if video_id else None
+            failure = self._lost.get(position) or (self._store.failure(video_id) if video_id else None)
+            if source.skip:
+                row: Row = {"status": "skipped", "message": source.skip}
+            elif failure:
+                row = {"video_id": video_id, "status": "failed", **asdict(failure)}
+                part = None
+            else:
+                assert part is not None  # every input is settled by now
+                assert video_id is not None
+                row = read_rows(part)["videos"][0]
+                if video_id in met:
+                    row, part = row | {"status": "skipped", "message": f"same content as {met[video_id]}"}, None
+                met.setdefault(video_id, name)
+            entries.append(Entry(name, part, row))
+            fresh = video_id in self._fresh and self._fresh[video_id].fresh
+            reports.append(_report(name, row, fresh or position in self._lost))
+        return entries, reports
 
 
-def _create_batcher(weights: Path, settings: AnalyzeSettings) -> Batcher[int]:
-    from fervid.classify import Batcher
-    from fervid.model import load, select_device
-
-    select_device(settings.run.device)
-    return Batcher(load(weights), settings.run.batch_size)
-
-
-def _finish(
-    writer: ResultsWriter, position: int, source: Source, outcome: _Scored, settings: TimelineSettings
-) -> VideoReport:
-    """Hand one video's rows to the writer."""
-    name = shown_name(source.name)
-    if isinstance(outcome, FervidError):
-        report = VideoReport(name, "failed", type(outcome).__name__, str(outcome))
-        writer.add(position, "", None, videos=[_manifest_row(report, None)])
-    elif isinstance(outcome, _Duplicate):
-        report = VideoReport(name, "skipped", message=f"same content as {outcome.of}")
-        writer.add(position, "", None, videos=[_manifest_row(report, outcome.scan)])
-    else:
-        scan, probabilities = outcome
-        report = VideoReport(
-            name,
-            "ok" if scan.tracks else "no_face",
-            message="; ".join(scan.notes) or None,
-            faces=len(scan.tracks),
-            frames_sampled=len(scan.times),
-            duration=float(scan.times[-1] - scan.times[0]) + _step(scan),
-        )
-        timeline, small = _tables(name, scan, probabilities, settings)
-        writer.add(position, scan.video_id, timeline, **small, videos=[_manifest_row(report, scan)])
-    return report
+def _report(name: str, row: Row, fresh: bool = True) -> VideoReport:
+    """A manifest row in short."""
+    return VideoReport(
+        name,
+        row["status"],
+        row.get("error"),
+        row.get("message"),
+        row.get("faces") or 0,
+        row.get("frames_sampled") or 0,
+        row.get("duration") or 0.0,
+        fresh,
+    )
 
 
-def _tables(
-    name: str, scan: Scan, probabilities: FloatArray, settings: TimelineSettings
-) -> tuple[Any, dict[str, list[dict[str, Any]]]]:
-    """Smooth, find episodes, summarise: one video's timeline and its rows of ``episodes`` and ``summary``."""
-    edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
-    raw = np.split(probabilities, edges) if scan.tracks else []
-    # the step of a slow sampling grid is no gap
-    gap = max(settings.max_gap, 1.5 * _step(scan))
-    end = max(scan.info.duration or np.inf, float(scan.times[-1]))
-    key = {"video": name, "video_id": scan.video_id}
-    smoothed, found, summaries = [], [], []
-    for track, values in zip(scan.tracks, raw, strict=True):
-        calm = smooth(track.times, values, track.qualities, settings.smooth, gap)
-        spans = episodes(track.times, calm, settings.onset, settings.offset, settings.min_episode, gap, end)
-        found += [{**key, "face_id": track.face_id, **_episode_row(episode)} for episode in spans]
-        summaries.append({**key, **_summary_row(summarize_face(track, calm, scan.times, gap))})
-        smoothed.append(calm)
-    timeline = timeline_table(name, scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
-    return timeline, {"episodes": found, "summary": summaries}
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        return Stamp.of(path)
+    except OSError:
+        return None
 
 
-def _step(scan: Scan) -> float:
-    """The usual time between two samples, seconds; 0 where there is only one."""
-    return float(np.median(np.diff(scan.times))) if len(scan.times) > 1 else 0.0
-
-
-def _episode_row(episode: Episode) -> dict[str, Any]:
-    return {
-        "emotion": EMOTIONS[episode.emotion],
-        "onset": episode.onset,
-        "apex": episode.apex,
-        "offset": episode.offset,
-        "duration": episode.offset - episode.onset,
-        "peak": episode.peak,
-        "mean": episode.mean,
-    }
-
-
-def _summary_row(summary: FaceSummary) -> dict[str, Any]:
-    row = to_mapping(summary)
-    shares, means = row.pop("shares"), row.pop("means")
-    for index, name in enumerate(EMOTIONS):
-        row[f"share_{name}"], row[f"mean_{name}"] = shares[index], means[index]
-    return row
-
-
-def _manifest_row(report: VideoReport, scan: Scan | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "video": report.video,
-        "status": report.status,
-        "error": report.error,
-        "message": report.message,
-        "frames_sampled": report.frames_sampled,
-        "faces": report.faces,
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    if scan is not None:
-        info = scan.info
-        row |= {"video_id": scan.video_id, "duration": info.duration, "width": info.width, "height": info.height}
-        row |= {"rotation": info.rotation, "codec": info.codec, "seconds": scan.seconds}
-    return row
+def _content(path: Path) -> str | None:
+    """The fingerprint of a file, where it can be read."""
+    try:
+        return fingerprint(path)
+    except UnreadableVideo:
+        return None

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from fervid.config import AnalyzeSettings, RunSettings, ScanSettings, from_mapping
+from fervid.config import AnalyzeSettings, RunSettings, ScanSettings, TimelineSettings, from_mapping
 from fervid.errors import FervidError, OutputError
 from fervid.version import __version__
 
-if TYPE_CHECKING:
-    from tqdm import tqdm
-
-    from fervid.batch import BatchReport, VideoReport
+SMOOTH = TimelineSettings().smooth
 
 app = typer.Typer(
     name="fervid",
@@ -47,7 +43,7 @@ def main() -> None:
         print(f"fervid: {error}", file=sys.stderr)
         sys.exit(OutputError.exit_code)
     except _Interrupted:
-        print("fervid: interrupted; run the same command again", file=sys.stderr)
+        print("fervid: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
 
 
@@ -81,18 +77,33 @@ def analyze(
     end: Annotated[float | None, typer.Option(help="Stop at this second.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
     workers: Annotated[int, typer.Option(help="Scan processes; 0: one per core.")] = 0,
+    worker_memory: Annotated[float, typer.Option(help="GB a scan process may use; 0: an equal share.")] = 0.0,
     batch_size: Annotated[int, typer.Option(help="Faces per classification batch.")] = 256,
     min_face: Annotated[float, typer.Option(help="Ignore faces smaller than this, in pixels.")] = 20.0,
-    smooth: Annotated[float, typer.Option(help="Width of the smoothing window in seconds; 0: none.")] = 1.0,
+    smooth: Annotated[float, typer.Option(help="Width of the smoothing window in seconds; 0: none.")] = SMOOTH,
     detector: Annotated[str, typer.Option(help="retinaface, centerface or yunet.")] = "retinaface",
     detector_weights: Annotated[
         str | None, typer.Option(help="The detector's file, where it comes from no package.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Emotion weights (.keras beside its sidecar).")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds one video may take to scan; 0: no limit.")] = 0.0,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out names like this; may be repeated.")] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Take links that lead out of their folder.")
+    ] = False,
+    settle: Annotated[float, typer.Option(help="Leave files changed less than so many seconds ago.")] = 0.0,
+    shard: Annotated[str, typer.Option(help="i/n: only the i-th of n parts of the videos.")] = "",
+    annotate: Annotated[
+        Path | None, typer.Option(help="Also write annotated videos into this folder, as fervid annotate does.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write an HTML report, as fervid report does.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do everything anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing when all is well.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Messages as JSON, one object a line.")] = False,
 ) -> None:
-    """Analyse videos and write emotion timelines."""
+    """Analyse videos and write emotion timelines; what an earlier run has done is not done again."""
     settings = from_mapping(
         AnalyzeSettings,
         {
@@ -101,62 +112,137 @@ def analyze(
                 "detector": detector, "detector_weights": detector_weights,
             },
             "timeline": {"smooth": smooth},
-            "run": {"device": device, "workers": workers, "batch_size": batch_size, "timeout": timeout, "model": model},
+            "inputs": {"exclude": exclude or [], "follow_links": follow_links, "settle": settle, "shard": shard},
+            "run": {
+                "device": device, "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size,
+                "timeout": timeout, "model": model, "retry_failed": retry_failed, "overwrite": overwrite,
+            },
         },
         "options",
     )  # fmt: skip
+    _carry_out(paths, out, settings, annotate, report, dry_run, quiet, log_json)
+
+
+def _carry_out(
+    paths: list[str],
+    out: Path,
+    settings: AnalyzeSettings,
+    annotate: Path | None,
+    report: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    log_json: bool,
+) -> NoReturn:
+    """Analyse, then annotate and report as asked; ends with the exit code."""
+    from fervid import display
     from fervid.batch import analyze as run
+    from fervid.batch import plan
 
-    with _Display(quiet) as display:
-        report = run(paths, out, settings, listener=display.video, start=display.start)
-    display.close(report, out)
-    raise typer.Exit(report.exit_code)
+    if dry_run:
+        display.show_plan(plan(paths, out, settings))
+        raise typer.Exit
+    sources = None if report is None else display.sources_for_report(paths, report)
+    films = None if annotate is None else display.sources_for_videos(paths, annotate)
+    with display.BatchDisplay(quiet, log_json) as listener:
+        done = run(paths, out, settings, listener)
+    listener.close(done, out)
+    quiet = quiet or log_json
+    if report is not None:
+        display.write_report(out, report, None, True, quiet, sources)
+    annotated = 0
+    if annotate is not None and films is not None:
+        annotated = display.write_videos(out, annotate, films, "full", False, quiet)
+    raise typer.Exit(done.exit_code or annotated)
 
 
-class _Display:
-    """Progress of a batch on stderr: a bar on a terminal, one line per failed file, a closing table."""
+@app.command()
+def run(
+    job: Annotated[Path, typer.Argument(metavar="JOB.toml", help="Job file; see jobs/nightly.toml.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing when all is well.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Messages as JSON, one object a line.")] = False,
+) -> None:
+    """Carry out a job file: fervid analyze with everything written down."""
+    from fervid.config import read_job
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: tqdm[NoReturn] | None = None
-        self._begun = time.monotonic()
+    described = read_job(job)
+    annotate, report = (Path(path) if path else None for path in (described.annotate, described.report))
+    paths, out = list(described.paths), Path(described.out)
+    _carry_out(paths, out, described.settings, annotate, report, dry_run, quiet, log_json)
 
-    def __enter__(self) -> _Display:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+@app.command()
+def merge(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="What fervid analyze wrote.")],
+    out: Annotated[Path, typer.Option(help="results.parquet, results.csv, or a folder.")],
+) -> None:
+    """Join several results into one, such as those of shards."""
+    from fervid.merge import merge as join
 
-    def start(self, count: int) -> None:
-        """The batch has ``count`` videos."""
-        from tqdm import tqdm
+    done = join(results, out)
+    print(f"{done.videos} videos, {done.copies} of them copies or passed over: {out}", file=sys.stderr)
 
-        hidden = self._quiet or not sys.stderr.isatty()
-        self._bar = tqdm(total=count, unit="video", disable=hidden, dynamic_ncols=True)
 
-    def video(self, report: VideoReport) -> None:
-        """One video is done."""
-        assert self._bar is not None  # start() comes first
-        self._bar.update()
-        if report.status == "failed":
-            self._bar.write(f"failed: {report.video}: {report.message}", file=sys.stderr)
+@app.command()
+def info(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Versions, devices, codecs and weights, for bug reports."""
+    from json import dumps
 
-    def close(self, report: BatchReport, out: Path) -> None:
-        """The closing lines."""
-        if self._quiet:
-            return
-        elapsed = max(time.monotonic() - self._begun, 1e-3)
-        seconds = sum(video.duration for video in report.videos)
-        faces = sum(video.faces for video in report.videos)
-        rows = [("videos with faces", report.count("ok")), ("without a face", report.count("no_face"))]
-        rows += [("copies skipped", report.count("skipped")), ("failed", report.count("failed")), ("faces", faces)]
-        for label, value in rows:
-            print(f"{label:>18}  {value}", file=sys.stderr)
-        print(
-            f"{'video analysed':>18}  {seconds:.1f} s in {elapsed:.1f} s ({seconds / elapsed:.1f} x)", file=sys.stderr
-        )
-        print(f"{'results':>18}  {out}", file=sys.stderr)
+    from fervid.info import as_text, gather
+
+    print(dumps(gather(), indent=2) if json else as_text(gather()))
+
+
+@app.command()
+def annotate(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="What fervid analyze wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the annotated videos.")],
+    videos: Annotated[
+        Path | None, typer.Option(help="The folder that was analysed; default: the working directory.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="full, or minimal: boxes and labels only.")] = "full",
+    blur: Annotated[bool, typer.Option("--blur", help="Make the faces unrecognisable.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing when all is well.")] = False,
+) -> None:
+    """Draw results over the videos they come from: boxes, labels and timelines."""
+    from fervid import display
+    from fervid.sources import locate
+    from fervid.tables import read_results
+
+    sources = locate(read_results(results).videos["video"], videos)
+    raise typer.Exit(display.write_videos(results, out, sources, style, blur, quiet))
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="What fervid analyze wrote.")],
+    out: Annotated[Path, typer.Option(help="The page to write, ending in .html.")],
+    videos: Annotated[Path | None, typer.Option(help="The analysed folder, for pictures of the faces.")] = None,
+    thumbnails: Annotated[bool, typer.Option(help="Show a picture of each face.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing when all is well.")] = False,
+) -> None:
+    """Write results as one HTML page: an overview, and a timeline of every face."""
+    from fervid import display
+
+    display.write_report(results, out, videos, thumbnails, quiet)
+
+
+@app.command()
+def export(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="What fervid analyze wrote.")],
+    to: Annotated[str, typer.Option(help="elan, pyfeat, openface or csv.")],
+    out: Annotated[Path, typer.Option(help="A file; for elan and openface a folder where there are several videos.")],
+    values: Annotated[str | None, typer.Option(help="Probabilities to write: raw or smooth.")] = None,
+    videos: Annotated[Path | None, typer.Option(help="The analysed folder; ELAN files then point there.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ELAN files that are already there.")] = False,
+) -> None:
+    """Write results as files that other tools read."""
+    from fervid.exports import export as write
+
+    done = write(results, to, out, values, videos, overwrite)
+    for note in done.notes:
+        print(note, file=sys.stderr)
+    print(f"{len(done.files)} file{'' if len(done.files) == 1 else 's'}: {out}", file=sys.stderr)
 
 
 def _tell() -> Callable[[str], None]:

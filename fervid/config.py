@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
+import re
 import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,6 +21,7 @@ T = TypeVar("T")
 
 Device = Literal["auto", "cpu", "gpu"]
 DetectorName = Literal["retinaface", "centerface", "yunet"]
+Smoother = Literal["adaptive", "gaussian"]
 
 
 def check(condition: bool, message: str) -> None:
@@ -61,21 +65,51 @@ class ScanSettings:
 class TimelineSettings:
     """How a face's raw probabilities become a smoothed timeline and episodes. All times in seconds."""
 
-    smooth: float = 1.0
-    """Full width of the centred smoothing window; 0 leaves the raw values."""
+    smooth: float = 1.5
+    """Width of the centred smoothing window, twice its Gaussian's standard deviation; 0 leaves the raw values."""
+    smoother: Smoother = "adaptive"
+    """Whether the window ends where the expression changes, or is the same everywhere."""
     max_gap: float = 1.0
     """Samples further apart than this never influence each other."""
     min_episode: float = 0.3
-    onset: float = 0.5
-    """Smoothed probability at which an episode begins."""
-    offset: float = 0.35
-    """Smoothed probability below which it ends."""
+    """Shortest episode, and width of the window in which raw values count as evidence of one."""
+    onset: float = 0.4
+    """Evidence, a mixture of smoothed and raw probability, that an episode reaches."""
+    offset: float = 0.3
+    """Evidence below which it ends."""
 
     def __post_init__(self) -> None:
         check(0 <= self.smooth <= 60, f"smooth must lie between 0 and 60 seconds: {self.smooth}")
         check(self.max_gap > 0, f"max-gap must be positive: {self.max_gap}")
         check(self.min_episode >= 0, f"min-episode must not be negative: {self.min_episode}")
         check(0 < self.offset <= self.onset < 1, "offset must be above 0 and at most onset, which is below 1")
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """Which of the videos that are found are taken."""
+
+    exclude: tuple[str, ...] = ()
+    """Patterns (``*_proxy.mp4``, ``raw/*``) of names, relative to their input folder, to leave out."""
+    follow_links: bool = False
+    """Take links that lead out of the input folder too."""
+    settle: float = 0.0
+    """A file changed less than so many seconds ago may still be growing: it is left for the next run."""
+    shard: str = ""
+    """``i/n``: only the i-th of n parts of the videos, 1 to n, divided by their names."""
+
+    def __post_init__(self) -> None:
+        check(self.settle >= 0, f"settle must not be negative: {self.settle}")
+        check(not self.shard or self.part is not None, f"shard must read i/n with 1 <= i <= n: {self.shard!r}")
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """``shard`` as numbers."""
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard)
+        if not match:
+            return None
+        number, count = int(match[1]), int(match[2])
+        return (number, count) if 1 <= number <= count else None
 
 
 @dataclass(frozen=True)
@@ -90,8 +124,15 @@ class RunSettings:
     """Seconds one video may take to scan; 0 sets no limit."""
     model: str | None = None
     """Weights (`.keras` with its sidecar); none takes those that fervid ships."""
+    worker_memory: float = 0.0
+    """Gigabytes that a scan process may use; 0: an equal share of the machine's, at least 2."""
+    retry_failed: bool = False
+    """Try again what failed in an earlier run."""
+    overwrite: bool = False
+    """Do everything anew, also where the output was made with other settings or weights."""
 
     def __post_init__(self) -> None:
+        check(self.worker_memory >= 0, f"worker-memory must not be negative: {self.worker_memory}")
         check(0 <= self.workers <= 1024, f"workers must lie between 0 and 1024: {self.workers}")
         check(1 <= self.batch_size <= 65536, f"batch-size must lie between 1 and 65536: {self.batch_size}")
         check(self.timeout >= 0, f"timeout must not be negative: {self.timeout}")
@@ -103,7 +144,35 @@ class AnalyzeSettings:
 
     scan: ScanSettings = ScanSettings()
     timeline: TimelineSettings = TimelineSettings()
+    inputs: InputSettings = InputSettings()
     run: RunSettings = RunSettings()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job file: everything that ``fervid run`` needs. Relative paths start at the file's own folder."""
+
+    paths: tuple[str, ...]
+    """Video files, folders or glob patterns."""
+    out: str
+    """``results.parquet``, ``results.csv`` or a folder; ``%Y``, ``%m``, ``%d`` and the like stand for the date."""
+    annotate: str | None = None
+    """Folder for annotated videos; dates as in ``out``."""
+    report: str | None = None
+    """HTML report to write; dates as in ``out``."""
+    scan: ScanSettings = ScanSettings()
+    timeline: TimelineSettings = TimelineSettings()
+    inputs: InputSettings = InputSettings()
+    run: RunSettings = RunSettings()
+
+    def __post_init__(self) -> None:
+        check(len(self.paths) > 0, "paths must name at least one file, folder or pattern")
+        check(bool(self.out), "out must name a file or a folder")
+
+    @property
+    def settings(self) -> AnalyzeSettings:
+        """The settings of the analysis alone."""
+        return AnalyzeSettings(self.scan, self.timeline, self.inputs, self.run)
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
@@ -121,7 +190,14 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "settings
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise ConfigError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
         arguments[name] = _convert(hints[name], value, f"{where}: {key}")
+    missing = [field.name for field in dataclasses.fields(cls) if field.name not in arguments and _required(field)]  # type: ignore[arg-type]
+    if missing:
+        raise ConfigError(f"{where}: {', '.join(missing)} must be given")
     return cls(**arguments)
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
@@ -153,6 +229,23 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if type(value) is not kind:
         raise ConfigError(f"{where} must be {kind.__name__}, not {value!r}")
     return value
+
+
+def read_job(path: Path, today: datetime | None = None) -> Job:
+    """A job file, its relative paths made absolute and its dates filled in; InputNotFound or ConfigError.
+
+    ``today``: the date that ``%Y`` and the like stand for, the present one where None.
+    """
+    job = from_mapping(Job, read_toml(path), str(path))
+    home, today = path.absolute().parent, today or datetime.now()
+
+    def dated(name: str | None) -> str | None:
+        return None if name is None else os.path.normpath(home / today.strftime(name))
+
+    out = dated(job.out)
+    assert out is not None
+    paths = tuple(os.path.normpath(home / name) for name in job.paths)
+    return dataclasses.replace(job, paths=paths, out=out, annotate=dated(job.annotate), report=dated(job.report))
 
 
 def to_mapping(settings: Any) -> dict[str, Any]:

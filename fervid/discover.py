@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
+import hashlib
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fervid.config import InputSettings
 from fervid.errors import InputNotFound, UsageError
 
 SUFFIXES = frozenset(
@@ -22,11 +26,14 @@ SUFFIXES = frozenset(
 @dataclass(frozen=True)
 class Source:
     """``path``: the file. ``name``: how tables call it: relative to the input root it was found under, or,
-    where files of several roots would share that name, the path as given."""
+    where files of several roots would share that name, the path as given. ``skip``: why it is passed over."""
 
     path: Path
     name: str
+    skip: str | None = None
 
+
+OUTSIDE = "a link that leads out of the input folder; --follow-links takes it"
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """The same for still images."""
@@ -46,7 +53,37 @@ def discover(paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] =
                 key = Path(os.path.realpath(source.path.parent)) / source.path.name
                 found.setdefault(key, source)
     named = Counter(source.name for source in found.values())
-    return [Source(s.path, s.path.as_posix()) if named[s.name] > 1 else s for s in found.values()]
+    return [replace(s, name=s.path.as_posix()) if named[s.name] > 1 else s for s in found.values()]
+
+
+def select(sources: Iterable[Source], settings: InputSettings) -> list[Source]:
+    """The sources that ``settings`` take; those that it passes over for a reason of their own carry it."""
+    chosen = []
+    for source in sources:
+        name = shown_name(source.name)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in settings.exclude) or not _in_shard(name, settings):
+            continue
+        if source.skip == OUTSIDE and settings.follow_links:
+            source = replace(source, skip=None)
+        if source.skip is None and settings.settle and _age(source.path) < settings.settle:
+            source = replace(source, skip="changed a moment ago; left for the next run")
+        chosen.append(source)
+    return chosen
+
+
+def _in_shard(name: str, settings: InputSettings) -> bool:
+    if settings.part is None:
+        return True
+    number, count = settings.part
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % count == number - 1
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file's last change; infinite where there is nothing to be seen of it."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return float("inf")
 
 
 def refuse_overwriting(sources: Iterable[Source], outputs: Iterable[Path]) -> None:
@@ -78,10 +115,15 @@ def _search(root: Path, suffixes: frozenset[str]) -> Iterator[Source]:
         for name in sorted(files):
             path = Path(folder) / name
             if not name.startswith(".") and path.suffix.lower() in suffixes:
-                yield Source(path, path.relative_to(root).as_posix())
+                yield Source(path, path.relative_to(root).as_posix(), OUTSIDE if _leaves(path, root) else None)
     for error in locked:  # listed, so that it fails by name instead of being passed over
         path = Path(error.filename)
         yield Source(path, path.relative_to(root).as_posix())
+
+
+def _leaves(path: Path, root: Path) -> bool:
+    """Whether ``path`` is a link to something outside ``root``; a dangling one fails by itself, later."""
+    return path.is_symlink() and path.exists() and not path.resolve().is_relative_to(root.resolve())
 
 
 def shown_name(name: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
+import resource
 import signal
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
@@ -19,7 +21,16 @@ from pebble import ProcessExpired, ProcessPool
 from fervid.config import ScanSettings
 from fervid.crop import CropGeometry
 from fervid.errors import FervidError, WorkerFailed
+from fervid.fingerprint import fingerprint
 from fervid.scan import Scan, scan
+
+ATTEMPTS = 2
+"""So often may a video kill its worker before it is given up."""
+
+MIN_MEMORY = 2 << 30
+"""Bytes that every scan process may use, however small its share of the machine's memory."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -30,17 +41,41 @@ class ScanTask:
     path: Path
 
 
-Outcome = tuple[ScanTask, Scan | FervidError]
+@dataclass(frozen=True)
+class ScanJob:
+    """What all tasks of a batch share; it travels to the workers. ``settled`` tells of a video's fingerprint
+    whether its outcome is known already; ``spool`` is a folder for what is too big to travel."""
+
+    settings: ScanSettings
+    geometry: CropGeometry
+    settled: Callable[[str], bool]
+    spool: Path
+
+
+@dataclass(frozen=True)
+class Known:
+    """A video whose content an earlier run, or another file of this one, has settled."""
+
+    video_id: str
+
+
+Outcome = tuple[ScanTask, Scan | Known | FervidError]
 
 
 class Engine(Protocol):
     """Scans videos, several at a time."""
 
-    def run(
-        self, tasks: Iterable[ScanTask], settings: ScanSettings, geometry: CropGeometry
-    ) -> Generator[Outcome, None, None]:
+    def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """Yield each task with its scan or with what went wrong, in order of completion."""
         ...
+
+
+def work(task: ScanTask, job: ScanJob) -> Scan | Known:
+    """What a worker does with one task; raises UnreadableVideo and OutputError."""
+    video_id = fingerprint(task.path)
+    if job.settled(video_id):
+        return Known(video_id)
+    return scan(task.path, video_id, job.settings, job.geometry, job.spool / f"{task.position}.crops")
 
 
 def usable_cores() -> int:
@@ -101,20 +136,45 @@ def _start(pool: Any) -> bool:
         return False
 
 
+def total_memory() -> int:
+    """Bytes of memory in this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _prepare_worker(memory: int) -> None:
+    """Run in each worker at its start: it dies with its parent, is the first that the system ends where memory
+    runs out, and may use ``memory`` bytes itself."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
 class LocalEngine:
-    """Worker processes on this machine; one that dies or takes longer than ``timeout`` seconds (0: no limit)
-    costs one video and is replaced."""
+    """Worker processes on this machine; one that dies, takes longer than ``timeout`` seconds (0: no limit) or
+    more than ``memory`` bytes (0: an equal share) costs one video and is replaced."""
 
-    def __init__(self, workers: int = 0, timeout: float = 0.0) -> None:
-        self._workers, self._timeout = workers or usable_cores(), timeout
+    def __init__(
+        self,
+        workers: int = 0,
+        timeout: float = 0.0,
+        memory: int = 0,
+        work: Callable[[ScanTask, ScanJob], Scan | Known] = work,
+    ) -> None:
+        self._workers, self._timeout, self._work = workers or usable_cores(), timeout, work
+        self._memory = memory or max(MIN_MEMORY, total_memory() // self._workers)
+        self._deaths: dict[int, int] = {}
 
-    def run(
-        self, tasks: Iterable[ScanTask], settings: ScanSettings, geometry: CropGeometry
-    ) -> Generator[Outcome, None, None]:
+    def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """See Engine."""
-        remaining = iter(tasks)
-        running: dict[Future[Scan], ScanTask] = {}
-        pool: Any = ProcessPool(max_workers=self._workers, context=_context())
+        waiting = iter(tasks)
+        again: list[ScanTask] = []
+        running: dict[Future[Scan | Known], ScanTask] = {}
+        pool: Any = ProcessPool(
+            max_workers=self._workers, context=_context(), initializer=_prepare_worker, initargs=(self._memory,)
+        )
         started = False
         try:
             with _signals_held():
@@ -123,15 +183,20 @@ class LocalEngine:
                 raise WorkerFailed("the worker processes cannot be started")
             while True:
                 # a few more than there are workers: none idles, and results do not pile up here
-                while len(running) < self._workers + 2 and (task := next(remaining, None)) is not None:
-                    arguments = (task.path, settings, geometry)
-                    future = pool.schedule(scan, args=arguments, timeout=self._timeout or None)
-                    running[future] = task
+                while len(running) < self._workers + 2:
+                    task = again.pop() if again else next(waiting, None)
+                    if task is None:
+                        break
+                    running[pool.schedule(self._work, args=(task, job), timeout=self._timeout or None)] = task
                 if not running:
                     pool.close()
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), self._outcome(future)
+                    task = running.pop(future)
+                    if self._deserves_another(future, task):
+                        again.append(task)
+                    else:
+                        yield task, self._outcome(future)
         finally:
             if started:
                 with _signals_held():
@@ -139,14 +204,24 @@ class LocalEngine:
                         pool.stop()
                     pool.join()
 
-    def _outcome(self, future: Future[Scan]) -> Scan | FervidError:
+    def _deserves_another(self, future: Future[Scan | Known], task: ScanTask) -> bool:
+        """Whether the worker died under the task for the first time: it may have been killed by chance."""
+        if not isinstance(future.exception(), ProcessExpired):
+            return False
+        self._deaths[task.position] = self._deaths.get(task.position, 0) + 1
+        return self._deaths[task.position] < ATTEMPTS
+
+    def _outcome(self, future: Future[Scan | Known]) -> Scan | Known | FervidError:
         try:
             return future.result()
         except FervidError as error:
             return error
         except TimeoutError:
-            return WorkerFailed(f"not scanned within {self._timeout:g} s")
+            return WorkerFailed(f"not scanned within {self._timeout:g} s; --timeout sets the limit")
         except ProcessExpired as error:
-            return WorkerFailed(f"the worker process died (exit code {error.exitcode}); the file may crash its codec")
+            died = f"the worker process died {ATTEMPTS} times (exit code {error.exitcode})"
+            return WorkerFailed(f"{died}; the file may crash its codec, or memory ran out")
+        except MemoryError:
+            return WorkerFailed(f"needs more than the {self._memory / 2**30:.1f} GB that a scan process may use")
         except Exception as error:  # a worker's bug must not end the batch
             return WorkerFailed(f"internal error: {type(error).__name__}: {error}")

@@ -11,6 +11,7 @@
     ├── MissingLibrary (ImportError)            exit 2, says what to install
     ├── UnreadableVideo (ValueError)            one file; the batch goes on
     ├── WorkerFailed (RuntimeError)             one file; a scan process crashed or ran out of time
+    ├── DeviceMemoryError (MemoryError)         the batch is halved; exit 1 where one face is too much
     ├── BadResults (ValueError)                 exit 2, a table that fervid did not write
     ├── OutputError (OSError)                   exit 5
     └── OutputLocked (BlockingIOError)          exit 75
@@ -65,6 +66,10 @@ class UnreadableVideo(FervidError, ValueError):
 
 class WorkerFailed(FervidError, RuntimeError):
     """The process that scanned a video died or was stopped."""
+
+
+class DeviceMemoryError(FervidError, MemoryError):
+    """The memory of the computing device does not hold a batch."""
 
 
 class BadResults(FervidError, ValueError):

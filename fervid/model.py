@@ -23,7 +23,7 @@ import numpy as np
 
 from fervid.config import Device, to_mapping
 from fervid.crop import CropGeometry, normalize
-from fervid.errors import BadWeights, UsageError, writing
+from fervid.errors import BadWeights, DeviceMemoryError, UsageError, writing
 from fervid.sidecar import SHIPPED, Architecture, Sidecar, read_sidecar, sha256, sidecar_path
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
 
@@ -169,6 +169,10 @@ def save(
     return sidecar
 
 
+_MEMORY_ERRORS = {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}
+"""What TensorFlow, PyTorch and Python call it."""
+
+
 @dataclass(frozen=True, eq=False)
 class EmotionModel:
     """Loaded weights with their sidecar."""
@@ -177,8 +181,19 @@ class EmotionModel:
     sidecar: Sidecar
 
     def logits(self, crops: ByteArray) -> FloatArray:
-        """Crops (n, 48, 48) uint8 → raw logits (n, 7) float32."""
-        return np.asarray(self.network.predict_on_batch(normalize(crops)), dtype=np.float32)
+        """Crops (n, 48, 48) uint8 → raw logits (n, 7) float32; raises DeviceMemoryError.
+
+        On a CPU a crop's logits are the same, bit for bit, whatever else is in the batch.
+        """
+        inputs = normalize(crops)
+        if len(inputs) == 1:  # a product of a matrix and a single row takes another path, and other last bits
+            inputs = np.repeat(inputs, 2, axis=0)
+        try:
+            return np.asarray(self.network.predict_on_batch(inputs), dtype=np.float32)[: len(crops)]
+        except Exception as error:
+            if type(error).__name__ in _MEMORY_ERRORS or "RESOURCE_EXHAUSTED" in str(error):
+                raise DeviceMemoryError(f"the device's memory does not hold {len(crops)} faces at once") from error
+            raise
 
     def probabilities(self, crops: ByteArray) -> FloatArray:
         """Crops (n, 48, 48) uint8 → calibrated probabilities (n, 7) float32, rows summing to 1."""
@@ -209,6 +224,16 @@ def select_device(device: Device) -> None:
         tf.config.set_visible_devices([], "GPU")
     for gpu in found if device != "cpu" else ():
         tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def devices() -> list[str]:
+    """What TensorFlow could compute on, such as ``CPU`` and ``GPU:0 NVIDIA H100``."""
+    with _silence():
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices()
+        names = {device.name: tf.config.experimental.get_device_details(device).get("device_name") for device in found}
+    return [" ".join(filter(None, (name.removeprefix("/physical_device:"), text))) for name, text in names.items()]
 
 
 def load(path: Path | None = None) -> EmotionModel:

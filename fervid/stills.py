@@ -109,7 +109,8 @@ def _box_row(image: str, face: Face) -> dict[str, Any]:
 def _judge(rows: list[dict[str, Any]], crops: list[ByteArray], batcher: Batcher[int]) -> None:
     """Add the probabilities of each row's crop to it."""
     done = [result for index, crop in enumerate(crops) for result in batcher.add(index, crop[None])]
-    for index, (chances,) in [*done, *batcher.flush()]:
+    for scored in [*done, *batcher.flush()]:
+        chances = scored.probabilities[0]
         best = int(chances.argmax())
-        rows[index].update(zip(EMOTIONS, chances.tolist(), strict=True))
-        rows[index].update(emotion=EMOTIONS[best], confidence=float(chances[best]))
+        rows[scored.key].update(zip(EMOTIONS, chances.tolist(), strict=True))
+        rows[scored.key].update(emotion=EMOTIONS[best], confidence=float(chances[best]))

@@ -9,12 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -22,8 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from pyarrow.dataset import partitioning
 
-from fervid.errors import BadDataset, BadResults, InputNotFound, OutputError, UsageError, writing
+from fervid.errors import BadDataset, BadResults, InputNotFound, UsageError, writing
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
 SCHEMA_VERSION = 1
@@ -75,6 +73,7 @@ SUMMARY = pa.schema(
         *_emotions("mean_{}", pa.float64()),
         *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
         *_fields(pa.string(), "trust"),
+        *_fields(pa.float64(), "low_quality_share"),
     ]
 )
 
@@ -87,6 +86,8 @@ VIDEOS = pa.schema(
         *_fields(pa.int64(), "frames_sampled", "faces"),
         *_fields(pa.float64(), "seconds"),
         *_fields(pa.string(), "finished_at"),
+        *_fields(pa.float64(), "coverage", "longest_gap", "low_quality_share"),
+        *_fields(pa.string(), "trust"),
     ]
 )
 
@@ -139,7 +140,7 @@ def timeline_table(
         "frame": pa.array(np.concatenate([seen, frames[empty]]), pa.int64()),
         "time": pa.array(np.concatenate([*(track.times for track in tracks), times[empty]]), pa.float64()),
         "face_id": column([np.full(len(track.times), track.face_id) for track in tracks], pa.int32()),
-        "person": pa.nulls(len(seen) + count, pa.int32()),
+        "person": pa.array([track.person for track in tracks for _ in track.times] + [None] * count, pa.int32()),
         "face_score": column([track.scores for track in tracks], pa.float32()),
         "face_quality": column([track.qualities for track in tracks], pa.float32()),
         "confidence": column([values.max(axis=1) for values in smoothed], pa.float32()),
@@ -177,10 +178,18 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_table_csv(path: Path, table: pa.Table) -> None:
     """Write a table as CSV, cells that a spreadsheet would run as a formula made safe; raises OutputError."""
     with replacing(path) as beside:
-        pa_csv.write_csv(_plain(table), beside)
+        pa_csv.write_csv(plain(table), beside)
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def write_frame_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a pandas frame as CSV without its index, cells made safe as in ``write_table_csv``; raises OutputError."""
+    texts = [name for name in frame.columns if pd.api.types.is_string_dtype(frame[name])]
+    safe = frame.assign(**{name: frame[name].map(_harmless, na_action="ignore") for name in texts})
+    with replacing(path) as beside:
+        safe.to_csv(beside, index=False)
+
+
+def plain(table: pa.Table) -> pa.Table:
     """The table as CSV can hold it: labels as strings, none of which begins like a formula."""
     for index, field in enumerate(table.schema):
         if field.type in (pa.string(), _LABEL):
@@ -221,95 +230,14 @@ def is_folder(out: Path) -> bool:
     return out.suffix == ""
 
 
-class ResultsWriter:
-    """Collects finished videos as parts in a hidden folder beside ``out`` and composes the tables at the end.
-
-    ``add`` takes videos in any order; the tables come out in the order of their ``position``. Leaving the
-    context after an exception writes nothing under the final names. Raises OutputError.
-    """
-
-    def __init__(self, out: Path, metadata: Mapping[str, str]) -> None:
-        self._out, self._folder = out, is_folder(out)
-        self._metadata = {f"fervid.{key}": value for key, value in metadata.items()}
-        self._small: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {name: [] for name in SMALL}
-        self._parts: list[tuple[int, str]] = []
-        home = out if self._folder else out.parent
-        with writing(out):
-            if not self._folder and out.is_dir():
-                raise OutputError(f"cannot write {out}: it is a folder")
-            home.mkdir(parents=True, exist_ok=True)
-            if self._folder and any(not entry.match("video_id=*") for entry in (out / "timeline").glob("*")):
-                raise OutputError(f"cannot write {out / 'timeline'}: it holds files that are not fervid's")
-            self._hidden = Path(tempfile.mkdtemp(dir=home, prefix=f".{out.name}."))
-
-    def __enter__(self) -> ResultsWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._compose()
-        finally:
-            shutil.rmtree(self._hidden, ignore_errors=True)
-
-    def add(self, position: int, video_id: str, timeline: pa.Table | None, **small: list[dict[str, Any]]) -> None:
-        """One video: its timeline (None where it failed) and its rows of the small tables."""
-        for name, rows in small.items():
-            self._small[name].append((position, rows))
-        if timeline is None:
-            return
-        with replacing(self._hidden / f"{position}.parquet") as beside:
-            pq.write_table(timeline.replace_schema_metadata(self._metadata), beside, compression="zstd")
-        self._parts.append((position, video_id))
-
-    def _compose(self) -> None:
-        parts = [(self._hidden / f"{position}.parquet", video_id) for position, video_id in sorted(self._parts)]
-        if self._folder:
-            self._compose_folder(parts)
-        else:
-            with replacing(self._out) as beside:
-                (self._compose_csv if self._out.suffix == ".csv" else self._compose_parquet)(beside, parts)
-        for name, schema in SMALL.items():
-            rows = [row for _, rows in sorted(self._small[name], key=lambda entry: entry[0]) for row in rows]
-            write_table_csv(small_path(self._out, name), pa.Table.from_pylist(rows, schema))
-
-    def _compose_parquet(self, path: Path, parts: list[tuple[Path, str]]) -> None:
-        schema = TIMELINE.with_metadata(self._metadata)
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for part, _ in parts:
-                writer.write_table(pq.read_table(part).replace_schema_metadata(self._metadata))
-
-    def _compose_csv(self, path: Path, parts: list[tuple[Path, str]]) -> None:
-        with pa_csv.CSVWriter(path, _plain(TIMELINE.empty_table()).schema) as writer:
-            for part, _ in parts:
-                writer.write_table(_plain(pq.read_table(part)))
-
-    def _compose_folder(self, parts: list[tuple[Path, str]]) -> None:
-        """Build the partitions aside and swap them for those of an earlier run."""
-        fresh, final, before = self._hidden / "timeline", self._out / "timeline", self._hidden / "before"
-        with writing(final):
-            fresh.mkdir()
-            for part, video_id in parts:
-                target = fresh / f"video_id={video_id}"
-                target.mkdir()
-                table = pq.read_table(part).drop_columns(["video_id"]).replace_schema_metadata(self._metadata)
-                with replacing(target / "part-0.parquet") as beside:
-                    pq.write_table(table, beside, compression="zstd")
-            if final.exists():
-                final.rename(before)
-            try:
-                fresh.rename(final)
-            except OSError:
-                if before.exists():
-                    before.rename(final)
-                raise
-
-
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The four tables as pandas frames, and what is known of how they came about."""
+    """The four tables as pandas frames, and what is known of how they came about.
+
+    Rows come in the order of the inputs, whatever form the results have on disk. ``emotion`` and ``dominant``
+    are categories in the order of EMOTIONS; ``face_id``, ``person`` and the counts and sizes in ``videos`` are
+    nullable integers.
+    """
 
     timeline: pd.DataFrame
     episodes: pd.DataFrame
@@ -323,6 +251,12 @@ class Results:
             f"<fervid results: {len(self.videos)} videos ({failed} failed), {faces} faces, {len(self.timeline)} rows>"
         )
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the same line, and the first faces. pandas escapes the names."""
+        columns = ["video", "face_id", "first_seen", "last_seen", "coverage", "dominant", "trust"]
+        faces = self.summary[columns].head(10).to_html(index=False, float_format="{:.2f}".format, border=0)
+        return f"<p>{repr(self)[1:-1]}</p>{faces if len(self.summary) else ''}"
+
 
 def read_results(path: str | os.PathLike[str]) -> Results:
     """Read what ``fervid analyze --out`` wrote: a Parquet file, a CSV file or a folder.
@@ -330,32 +264,85 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     Raises InputNotFound, or BadResults where fervid did not write it.
     """
     out = Path(path)
+    tables = read_tables(out)
+    frames = {name: _tidy(table) for name, table in tables.items()}
+    timeline, videos = frames["timeline"], frames["videos"]
+    if out.is_dir():  # its partitions come in the order of their names
+        keys = videos["video_id"].drop_duplicates()
+        order = timeline["video_id"].map(dict(zip(keys, range(len(keys)), strict=True)))
+        frames["timeline"] = timeline.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
+    return Results(**frames, metadata=_metadata(tables["timeline"].schema))
+
+
+def read_tables(out: Path) -> dict[str, pa.Table]:
+    """The four tables as they are on disk, ``timeline`` with the metadata; raises InputNotFound and BadResults."""
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
     try:
-        if out.is_dir():
-            filled = any((out / "timeline").glob("*/*.parquet"))
-            timeline = pq.read_table(out / "timeline") if filled else TIMELINE.empty_table()
-        elif out.suffix == ".csv":
-            timeline = _read_csv(out, _plain(TIMELINE.empty_table()).schema)
-        else:
-            timeline = pq.read_table(out)
-        small = {name: _read_csv(small_path(out, name), schema).to_pandas() for name, schema in SMALL.items()}
-        frame = timeline.select(TIMELINE.names).cast(TIMELINE).to_pandas()
+        timeline = _read_timeline(out)
+        tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
+        for name, schema in SMALL.items():
+            tables[name] = _read_csv(small_path(out, name), schema, True)
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
-    if not set(frame["video_id"]) <= set(small["videos"]["video_id"].dropna()):
+    known = set(tables["videos"]["video_id"].to_pylist())
+    if not set(tables["timeline"]["video_id"].unique().to_pylist()) <= known:
         raise BadResults(f"{out}: the tables beside it belong to another run; analyse again")
-    for name in ("face_id", "person"):
-        frame[name] = frame[name].astype("Int32")
-    return Results(frame, **small, metadata=_metadata(timeline.schema))
+    return tables
 
 
-def _read_csv(path: Path, schema: pa.Schema) -> pa.Table:
-    """What ``_plain`` made of a table of that schema, with its strings as they were."""
+def _read_timeline(out: Path) -> pa.Table:
+    if out.is_dir():
+        filled = any((out / "timeline").glob("*/*.parquet"))
+        # as text, though every digit of a fingerprint be a decimal one
+        names = partitioning(pa.schema([("video_id", pa.string())]), flavor="hive")
+        return pq.read_table(out / "timeline", partitioning=names) if filled else TIMELINE.empty_table()
+    if out.suffix == ".csv":
+        return _read_csv(out, plain(TIMELINE.empty_table()).schema)
+    return pq.read_table(out)
+
+
+_NULLABLE = {"face_id", "person", "width", "height", "rotation", "frames_sampled", "faces"}
+"""Integer columns that may hold nulls, which plain numpy integers cannot."""
+
+
+def _tidy(table: pa.Table) -> pd.DataFrame:
+    """The table with the types that ``Results`` tells of."""
+    frame = table.to_pandas()
+    for field in table.schema:
+        if field.name in ("emotion", "dominant"):
+            frame[field.name] = pd.Categorical(frame[field.name], EMOTIONS)
+        elif field.name in _NULLABLE:
+            frame[field.name] = frame[field.name].astype(f"Int{field.type.bit_width}")
+    return frame
+
+
+def _read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:
+    """What ``_plain`` made of a table of that schema, with its strings as they were; with ``fill``, columns that
+    an earlier version did not write are null."""
     parse = pa_csv.ParseOptions(newlines_in_values=True)
-    options = pa_csv.ConvertOptions(column_types=schema, strings_can_be_null=True, null_values=[""])
+    options = pa_csv.ConvertOptions(
+        column_types=schema,
+        strings_can_be_null=True,
+        null_values=[""],
+        include_columns=schema.names if fill else [],
+        include_missing_columns=fill,
+    )
     return _restored(pa_csv.read_csv(path, parse_options=parse, convert_options=options))
+
+
+def read_metadata(out: Path) -> dict[str, Any]:
+    """How the results at ``out`` came about: versions, hashes, ``settings``; empty for CSV, which holds none.
+
+    Raises InputNotFound and BadResults.
+    """
+    if not out.exists():
+        raise InputNotFound(f"no such results: {out}")
+    try:
+        files = sorted((out / "timeline").glob("*/*.parquet"))[:1] if out.is_dir() else [out]
+        return _metadata(pq.read_schema(files[0])) if files and files[0].suffix == ".parquet" else {}
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:

@@ -80,9 +80,12 @@ def test_one_broken_file_costs_only_itself(plain: Plain) -> None:
 
 def test_no_temporary_file_is_left(plain: Plain) -> None:
     out, _ = plain
-    assert sorted(path.name for path in out.parent.iterdir()) == sorted(
-        ["r.parquet", *(f"r.{name}.csv" for name in SMALL)]
-    )
+    state = out.parent / ".r.parquet.fervid"
+    expected = ["r.parquet", state.name, *(f"r.{name}.csv" for name in SMALL)]
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted(expected)
+    found = {path.name.partition("-")[0] for path in state.iterdir()}
+    assert found == {"lock", "identity.json", "index.jsonl", "composed.json", "parts"}
+    assert {path.suffix for path in state.glob("parts-*/*")} == {".parquet", ".json"}
 
 
 @pytest.mark.parametrize("name", ["r.csv", "results"])
@@ -95,13 +98,13 @@ def test_every_output_form_holds_the_same(plain: Plain, folder: Path, tmp_path: 
     pd.testing.assert_frame_equal(expected.episodes, found.episodes)
     if name == "results":
         partitions = sorted(path.name for path in (tmp_path / name / "timeline").iterdir())
-        ids = expected.videos["video_id"].dropna()
+        ids = expected.timeline["video_id"].unique()
         assert partitions == sorted(f"video_id={video_id}" for video_id in ids)
 
 
 def test_a_folder_of_results_holds_the_last_run_only(tmp_path: Path) -> None:
     fast = AnalyzeSettings(scan=ScanSettings(fps=1))
-    for name in ("cut.mp4", "leaving.mp4"):
+    for name in ("cut.mp4", "leaving.mp4", "cut.mp4"):
         fervid.analyze(SAMPLES / name, tmp_path / "results", fast)
         assert set(read_results(tmp_path / "results").timeline["video"]) == {name}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
@@ -154,7 +157,7 @@ def test_what_is_no_regular_file_and_what_takes_too_long_fails_alone(tmp_path: P
     assert {video.video: video.message for video in report.videos} == {
         "gone.mp4": "No such file or directory",
         "pipe.mp4": "not a regular file",
-        "slow.mp4": "not scanned within 0.2 s",
+        "slow.mp4": "not scanned within 0.2 s; --timeout sets the limit",
     }
 
 
@@ -225,8 +228,6 @@ def test_episodes_end_with_their_film(plain: Plain) -> None:
 def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound):
         fervid.analyze(tmp_path / "nothing", tmp_path / "r.parquet")
-    with pytest.raises(UsageError, match="no videos"):
-        fervid.analyze(tmp_path, tmp_path / "r.parquet")
     with pytest.raises(UsageError, match="must end in"):
         fervid.analyze(SAMPLES, tmp_path / "r.xlsx")
     (tmp_path / "file").touch()
@@ -235,6 +236,11 @@ def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.parquet").mkdir()
     with pytest.raises(OutputError, match="it is a folder"):
         fervid.analyze(SAMPLES, tmp_path / "folder.parquet")
+
+
+def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
+    assert fervid.analyze(tmp_path, tmp_path / "r.parquet").exit_code == 0
+    assert len(read_results(tmp_path / "r.parquet").videos) == 0
 
 
 @pytest.mark.parametrize(
@@ -271,13 +277,14 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals)
     out = tmp_path / "out" / "r.parquet"
     line = [sys.executable, "-m", "fervid.cli", "analyze", str(SAMPLES), "--out", str(out), "--fps", "0"]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        while not out.parent.exists():
+        while not (out.parent / ".r.parquet.fervid" / "identity.json").exists():
             time.sleep(0.05)
         os.killpg(process.pid, number)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
-    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again"
-    assert list(out.parent.iterdir()) == []
+    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
+    assert [path.name for path in out.parent.iterdir()] == [".r.parquet.fervid"]
+    assert not (out.parent / ".r.parquet.fervid" / "spool").exists()
 
 
 @pytest.mark.parametrize("job", ["analyze", "classify"])

@@ -12,7 +12,7 @@ import pytest
 
 from fervid.classify import Batcher
 from fervid.crop import FER2013_GEOMETRY
-from fervid.errors import BadWeights
+from fervid.errors import BadWeights, DeviceMemoryError
 from fervid.model import EmotionModel, build, load, save, softmax
 from fervid.sidecar import SHIPPED, Architecture, read_sidecar, sha256, sidecar_path
 from fervid.types import EMOTIONS
@@ -53,20 +53,49 @@ def test_probabilities_are_distributions(shipped: EmotionModel) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64, 1000])
-def test_batches_and_neighbours_change_no_result(shipped: EmotionModel, batch_size: int) -> None:
+def test_batches_and_neighbours_change_no_bit_of_a_result(shipped: EmotionModel, batch_size: int) -> None:
     videos = {key: crops(count, count) for key, count in {"a": 5, "b": 1, "c": 70, "d": 2}.items()}
     batcher: Batcher[str] = Batcher(shipped, batch_size)
-    found = {key: values for name in videos for key, values in batcher.add(name, videos[name])}
-    found |= dict(batcher.flush())
-    assert list(found) == list(videos)
-    for key, values in found.items():
-        np.testing.assert_allclose(values, shipped.probabilities(videos[key]), atol=1e-4)
+    found = [scored for name in videos for scored in batcher.add(name, videos[name])]
+    found += batcher.flush()
+    assert [scored.key for scored in found] == list(videos)
+    for scored in found:
+        np.testing.assert_array_equal(scored.probabilities, shipped.probabilities(videos[scored.key]))
+        assert scored.seconds > 0
 
 
 def test_a_video_without_crops_passes_the_batcher(shipped: EmotionModel) -> None:
     batcher: Batcher[str] = Batcher(shipped, 8)
-    assert [(key, values.shape) for key, values in batcher.add("none", crops(0))] == [("none", (0, 7))]
+    assert [(scored.key, scored.probabilities.shape) for scored in batcher.add("none", crops(0))] == [("none", (0, 7))]
     assert list(batcher.flush()) == []
+
+
+class Narrow:
+    """A network whose device holds so many faces at once."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.batches: list[int] = []
+
+    def predict_on_batch(self, inputs: np.ndarray) -> np.ndarray:
+        self.batches.append(len(inputs))
+        if len(inputs) > self.room:
+            raise type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor")
+        return np.asarray(inputs.mean(axis=(1, 2)) + np.arange(7))
+
+
+def test_a_batch_too_big_for_the_device_is_halved(shipped: EmotionModel) -> None:
+    network, said = Narrow(room=70), list[str]()
+    batcher: Batcher[str] = Batcher(EmotionModel(network, shipped.sidecar), 256, said.append)
+    videos = {"a": crops(300), "b": crops(9)}
+    found = [scored for name in videos for scored in batcher.add(name, videos[name])] + list(batcher.flush())
+    assert {scored.key: len(scored.probabilities) for scored in found} == {"a": 300, "b": 9}
+    assert network.batches[:4] == [256, 128, 64, 64]
+    assert max(network.batches[2:]) == 64
+    assert len(said) == 2
+    hopeless: Batcher[str] = Batcher(EmotionModel(Narrow(room=0), shipped.sidecar), 4)
+    with pytest.raises(DeviceMemoryError):
+        list(hopeless.add("a", crops(4)))
 
 
 def test_brightness_and_contrast_of_a_crop_cancel(shipped: EmotionModel) -> None:

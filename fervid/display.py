@@ -1,0 +1,172 @@
+"""What a command shows on stderr while it works: bars on a terminal, plain lines elsewhere, closing counts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tqdm import tqdm
+
+from fervid.batch import BatchReport, Listener, Plan, VideoReport
+
+if TYPE_CHECKING:
+    from fervid.annotate import AnnotatedVideo
+
+
+class BatchDisplay(Listener):
+    """Progress of a batch: a bar on a terminal, one line per failed file, a closing table.
+
+    ``quiet`` prints nothing but what newly failed; ``log_json`` prints every event as a JSON object instead.
+    """
+
+    def __init__(self, quiet: bool = False, log_json: bool = False) -> None:
+        self._quiet, self._log_json = quiet or log_json, log_json
+        self._bar: tqdm[NoReturn] | None = None
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> BatchDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def start(self, count: int) -> None:
+        """See Listener."""
+        hidden = self._quiet or not sys.stderr.isatty()
+        self._bar = tqdm(total=count, unit="video", disable=hidden, dynamic_ncols=True)
+        self._log(event="start", videos=count)
+
+    def video(self, report: VideoReport) -> None:
+        """See Listener."""
+        if self._bar is not None:
+            self._bar.update()
+        for stage, seconds in report.seconds.items():
+            self._log(event="stage", video=report.video, stage=stage, seconds=round(seconds, 3))
+        if self._log_json:
+            found = {"status": report.status, "fresh": report.fresh, "error": report.error, "message": report.message}
+            self._log(event="video", video=report.video, **found, faces=report.faces, duration=report.duration)
+        elif report.status == "failed" and report.fresh:
+            tqdm.write(f"failed: {report.video}: {report.message}", file=sys.stderr)
+
+    def tell(self, message: str) -> None:
+        """See Listener."""
+        self._log(event="message", message=message)
+        if not self._log_json:
+            tqdm.write(message, file=sys.stderr)
+
+    def _log(self, **values: Any) -> None:
+        if self._log_json:
+            print(json.dumps({"time": round(time.time(), 3), **values}), file=sys.stderr, flush=True)
+
+    def close(self, report: BatchReport, out: Path) -> None:
+        """The closing lines."""
+        elapsed = max(time.monotonic() - self._begun, 1e-3)
+        statuses = {status: report.count(status) for status in ("ok", "no_face", "skipped", "failed")}
+        self._log(event="end", **statuses, exit_code=report.exit_code, seconds=round(elapsed, 3), out=str(out))
+        if self._quiet:
+            return
+        fresh = [video for video in report.videos if video.fresh]
+        before = sum(not video.fresh for video in report.videos)
+        seconds = sum(video.duration for video in fresh)
+        rows = [("videos with faces", statuses["ok"]), ("without a face", statuses["no_face"])]
+        rows += [("passed over", statuses["skipped"]), ("failed", statuses["failed"])]
+        rows += [("faces", sum(video.faces for video in report.videos))]
+        rows += [("done before", before)] if before else []
+        for label, value in rows:
+            print(f"{label:>18}  {value}", file=sys.stderr)
+        if not report.videos:
+            print("no videos found", file=sys.stderr)
+        if seconds:
+            speed = f"{seconds:.1f} s in {elapsed:.1f} s ({seconds / elapsed:.1f} x)"
+            print(f"{'video analysed':>18}  {speed}", file=sys.stderr)
+        print(f"{'results':>18}  {out}", file=sys.stderr)
+
+
+def show_plan(plan: Plan) -> None:
+    """What a run would do, a line a video, on stdout; the counts on stderr."""
+    for name, what, why in plan.videos:
+        print(f"{what:<8} {name}{f': {why}' if why else ''}")
+    counts = [f"{plan.count(what)} {label}" for what, label in _PLANNED.items() if plan.count(what)]
+    print("; ".join(counts) or "no videos found", file=sys.stderr)
+
+
+_PLANNED = {
+    "analyze": "to analyse",
+    "done": "done before",
+    "failed": "failed before (--retry-failed tries again)",
+    "copy": "copies",
+    "skipped": "passed over",
+}
+
+
+def sources_for_videos(paths: list[str], folder: Path) -> dict[str, Path]:
+    """Video name → its file, before the work begins; UsageError or OutputError where ``folder`` is no good."""
+    from fervid.annotate import prepare
+    from fervid.discover import discover, shown_name
+
+    sources = {shown_name(source.name): source.path for source in discover(paths)}
+    prepare(sources, sources, folder)
+    return sources
+
+
+def write_videos(results: Path, out: Path, sources: dict[str, Path], style: str, blur: bool, quiet: bool) -> int:
+    """Write annotated videos, a bar on a terminal, one line per video; returns the exit code."""
+    from fervid.annotate import annotate as run
+    from fervid.tables import read_results
+
+    table = read_results(results)
+    hidden = quiet or not sys.stderr.isatty()
+    total = float(table.videos.loc[table.videos["status"].isin(["ok", "no_face"]), "duration"].sum())
+    shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}]"
+    with tqdm(total=total, bar_format=shape, disable=hidden, dynamic_ncols=True) as bar:
+
+        def tell(video: AnnotatedVideo) -> None:
+            name, note = video.path or video.video, f": {video.message}" if video.message else ""
+            if video.status == "failed" or not quiet:
+                bar.write(f"{video.status}: {name}{note}", file=sys.stderr)
+
+        done = run(table, sources, out, style, blur, tell, bar.update)
+    if not quiet:
+        counts = [f"{done.count(status)} {status}" for status in ("written", "skipped", "failed")]
+        print(f"annotated videos: {', '.join(counts)}: {out}", file=sys.stderr)
+    return done.exit_code
+
+
+def sources_for_report(paths: list[str], target: Path) -> dict[str, Path]:
+    """Video name → its file, before the work begins; UsageError for a target that cannot be a report."""
+    from fervid.discover import discover, refuse_overwriting, shown_name
+    from fervid.report import check_target
+
+    check_target(target)
+    sources = discover(paths)
+    refuse_overwriting(sources, [target])
+    return {shown_name(source.name): source.path for source in sources}
+
+
+def write_report(
+    results: Path, out: Path, videos: Path | None, pictures: bool, quiet: bool, sources: dict[str, Path] | None = None
+) -> None:
+    """Write the report, a bar on a terminal, and say what it lacks."""
+    from fervid.report import write_report
+
+    hidden = quiet or not sys.stderr.isatty()
+
+    def progress(names: Collection[str]) -> Iterator[str]:
+        with tqdm(names, unit="video", desc="faces", disable=hidden, dynamic_ncols=True) as bar:
+            yield from bar
+
+    written = write_report(results, out, videos, pictures, sources, progress)
+    reasons = {reason for _, reason in written.missing}
+    for reason in sorted(reasons):
+        names = [name for name, why in written.missing if why == reason]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        print(f"no pictures of the faces: {reason}: {', '.join(names[:3])}{more}", file=sys.stderr)
+    if "not found" in reasons and videos is None:
+        print("--videos names the folder that was analysed; --no-thumbnails leaves the pictures out", file=sys.stderr)
+    if not quiet:
+        print(f"{out}: {written.size / 1e6:.1f} MB", file=sys.stderr)

@@ -1,0 +1,92 @@
+"""One scanned and judged video → its timeline and its rows of the small tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from fervid.config import TimelineSettings, to_mapping
+from fervid.episodes import Episode, episodes, evidence
+from fervid.scan import Scan
+from fervid.summarize import FaceSummary, summarize_face, summarize_video
+from fervid.tables import timeline_table
+from fervid.timeline import smooth
+from fervid.types import EMOTIONS, FloatArray
+
+Row = dict[str, Any]
+
+
+def finish(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) -> tuple[Any, dict[str, list[Row]]]:
+    """Smooth, find episodes, summarise.
+
+    ``probabilities`` (n, 7): those of the crops of all tracks, one after another. Returns the timeline (an
+    Arrow table) and the rows of ``episodes``, ``summary`` and ``videos``. The video's name is left open.
+    """
+    edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
+    raw = np.split(probabilities, edges) if scan.tracks else []
+    # the step of a slow sampling grid is no gap
+    gap = max(settings.max_gap, 1.5 * _step(scan))
+    end = max(scan.info.duration or np.inf, float(scan.times[-1]))
+    smoothed, found, faces = [], [], []
+    for track, values in zip(scan.tracks, raw, strict=True):
+        times, trust, least = track.times, track.qualities, settings.min_episode
+        calm = smooth(times, values, trust, settings.smooth, gap, settings.smoother)
+        seen = evidence(times, values, calm, trust, least, gap)
+        spans = episodes(times, seen, settings.onset, settings.offset, least, gap, end)
+        found += [{"face_id": track.face_id, **_episode_row(episode)} for episode in spans]
+        faces.append(summarize_face(track, calm, scan.times, gap))
+        smoothed.append(calm)
+    timeline = timeline_table("", scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
+    lacks = to_mapping(summarize_video(scan.tracks, faces, scan.times))
+    rows = {"episodes": found, "summary": list(map(_summary_row, faces)), "videos": [_manifest_row(scan) | lacks]}
+    return timeline, {name: [{"video_id": scan.video_id, **row} for row in some] for name, some in rows.items()}
+
+
+def now() -> str:
+    """The time of day, for the manifest."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _step(scan: Scan) -> float:
+    """The usual time between two samples, seconds; 0 where there is only one."""
+    return float(np.median(np.diff(scan.times))) if len(scan.times) > 1 else 0.0
+
+
+def _episode_row(episode: Episode) -> Row:
+    return {
+        "emotion": EMOTIONS[episode.emotion],
+        "onset": episode.onset,
+        "apex": episode.apex,
+        "offset": episode.offset,
+        "duration": episode.offset - episode.onset,
+        "peak": episode.peak,
+        "mean": episode.mean,
+    }
+
+
+def _summary_row(summary: FaceSummary) -> Row:
+    row = to_mapping(summary)
+    shares, means = row.pop("shares"), row.pop("means")
+    for index, name in enumerate(EMOTIONS):
+        row[f"share_{name}"], row[f"mean_{name}"] = float(shares[index]), float(means[index])
+    return row
+
+
+def _manifest_row(scan: Scan) -> Row:
+    info = scan.info
+    return {
+        "status": "ok" if scan.tracks else "no_face",
+        "error": None,
+        "message": "; ".join(scan.notes) or None,
+        "duration": info.duration,
+        "width": info.width,
+        "height": info.height,
+        "rotation": info.rotation,
+        "codec": info.codec,
+        "frames_sampled": len(scan.times),
+        "faces": len(scan.tracks),
+        "seconds": scan.seconds,
+        "finished_at": now(),
+    }

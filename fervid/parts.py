@@ -1,0 +1,223 @@
+"""Parts: what is known of one video, in one file; and the tables, composed of the parts of a batch.
+
+A part is a Parquet file: the video's timeline, and in its metadata the video's rows of the small tables. It
+does not name the video, so that a file may be moved without being analysed again; the names come in when
+the tables are composed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from fervid.errors import BadResults, OutputError, writing
+from fervid.tables import SMALL, TIMELINE, is_folder, plain, read_tables, replacing, small_path
+
+_ROWS = b"fervid.rows"
+
+ROW_GROUP = 1 << 16
+"""Rows that are gathered from small videos before they are written as one row group."""
+
+Row = dict[str, Any]
+
+
+def write_part(path: Path, timeline: pa.Table, rows: Mapping[str, list[Row]]) -> None:
+    """Write a video's timeline and its ``rows`` of the small tables, by table name; raises OutputError."""
+    nameless = timeline.drop_columns(["video"]).replace_schema_metadata({_ROWS: json.dumps(rows)})
+    with replacing(path) as beside:
+        pq.write_table(nameless, beside, compression="zstd")
+
+
+def read_rows(path: Path) -> dict[str, list[Row]]:
+    """A part's rows of the small tables; raises BadResults where it is damaged."""
+    try:
+        return dict(json.loads(pq.read_schema(path).metadata[_ROWS]))
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise BadResults(f"{path} is damaged; remove it, and its video is analysed again") from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One input in the tables: its ``name``, and its part or, where it has none, its manifest row."""
+
+    name: str
+    part: Path | None
+    row: Row
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raise OutputError where something lies at ``out`` that fervid did not write and would have to replace."""
+    if is_folder(out):
+        if any(not entry.match("video_id=*") for entry in (out / "timeline").glob("*")):
+            raise OutputError(f"cannot write {out / 'timeline'}: it holds files that are not fervid's")
+    elif out.is_dir():
+        raise OutputError(f"cannot write {out}: it is a folder")
+
+
+def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], spool: Path) -> None:
+    """Write the four tables at ``out`` from ``entries``, in their order.
+
+    Each table replaces its forerunner when it is complete; after an error all are as they were. ``spool``
+    is a folder on the disk of ``out`` for what is not yet complete. Raises OutputError and BadResults.
+    """
+    with contextlib.ExitStack() as stack:
+        timeline = stack.enter_context(_timeline(out, {f"fervid.{k}": v for k, v in metadata.items()}, spool))
+        small = {name: stack.enter_context(_csv(small_path(out, name), schema)) for name, schema in SMALL.items()}
+        for entry in entries:
+            rows: dict[str, list[Row]] = {"videos": [entry.row]}
+            if entry.part is not None:
+                rows = read_rows(entry.part)
+                timeline.add(_named(entry.part, entry.name))
+            for name, schema in SMALL.items():
+                named = [{**row, "video": entry.name} for row in rows.get(name, [])]
+                small[name].write_table(plain(pa.Table.from_pylist(named, schema)))
+
+
+def _named(part: Path, name: str) -> pa.Table:
+    try:
+        table = pq.read_table(part)
+    except (OSError, pa.ArrowException) as error:
+        raise BadResults(f"{part} is damaged; remove it, and its video is analysed again") from error
+    return table.append_column("video", pa.array([name] * len(table), pa.string())).select(TIMELINE.names)
+
+
+class _Timeline(Protocol):
+    def add(self, table: pa.Table) -> None:
+        """The rows of one more video."""
+
+
+@contextlib.contextmanager
+def _csv(path: Path, schema: pa.Schema) -> Iterator[Any]:
+    with replacing(path) as beside, pa_csv.CSVWriter(beside, plain(schema.empty_table()).schema) as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def _timeline(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[_Timeline]:
+    if is_folder(out):
+        with _partitions(out / "timeline", metadata, spool) as folder:
+            yield folder
+    elif out.suffix == ".csv":
+        with _csv(out, TIMELINE) as writer:
+            yield _Csv(writer)
+    else:
+        schema = TIMELINE.with_metadata(metadata)
+        with replacing(out) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+            groups = _RowGroups(writer, schema)
+            yield groups
+            groups.flush()
+
+
+class _Csv:
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def add(self, table: pa.Table) -> None:
+        self._writer.write_table(plain(table))
+
+
+class _RowGroups:
+    """Gathers small videos, so that a file of many has row groups of a useful size."""
+
+    def __init__(self, writer: Any, schema: pa.Schema) -> None:
+        self._writer, self._schema = writer, schema
+        self._gathered: list[pa.Table] = []
+
+    def add(self, table: pa.Table) -> None:
+        self._gathered.append(table.cast(self._schema))
+        if sum(map(len, self._gathered)) >= ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._gathered:
+            self._writer.write_table(pa.concat_tables(self._gathered).combine_chunks())
+        self._gathered = []
+
+
+@contextlib.contextmanager
+def _partitions(final: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[_Timeline]:
+    """Build the partitions aside and swap them for those of an earlier run."""
+    fresh, before = spool / "timeline", spool / "before"
+    with writing(final):
+        fresh.mkdir()
+        yield _Partitions(fresh, metadata)
+        if final.exists():
+            final.rename(before)
+        try:
+            fresh.rename(final)
+        except OSError:
+            if before.exists():
+                before.rename(final)
+            raise
+
+
+class _Partitions:
+    def __init__(self, folder: Path, metadata: Mapping[str, str]) -> None:
+        self._folder, self._metadata = folder, metadata
+
+    def add(self, table: pa.Table) -> None:
+        if not len(table):
+            return
+        target = self._folder / f"video_id={table['video_id'][0].as_py()}"
+        target.mkdir()
+        nameless = table.drop_columns(["video_id"]).replace_schema_metadata(self._metadata)
+        with replacing(target / "part-0.parquet") as beside:
+            pq.write_table(nameless, beside, compression="zstd")
+
+
+def merge_tables(results: Iterable[Path], out: Path, metadata: Mapping[str, str], spool: Path) -> tuple[int, int]:
+    """Write the tables of several results as one; of videos with one content the first that has rows is kept.
+
+    Returns the number of rows of the manifest, and how many of them are copies of another. Raises BadResults.
+    """
+    met: dict[str, str] = {}
+    rows = copies = 0
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(_timeline(out, {f"fervid.{k}": v for k, v in metadata.items()}, spool))
+        small = {name: stack.enter_context(_csv(small_path(out, name), schema)) for name, schema in SMALL.items()}
+        for path in results:
+            tables = read_tables(path)
+            again = set(met)
+            manifest = [_as_copy(row, met) for row in tables["videos"].to_pylist()]
+            rows, copies = rows + len(manifest), copies + sum(row["status"] == "skipped" for row in manifest)
+            for name, schema in SMALL.items():
+                kept = manifest if name == "videos" else _without(tables[name].to_pylist(), again)
+                small[name].write_table(plain(pa.Table.from_pylist(kept, schema)))
+            for video in _by_video(tables["timeline"]):
+                if video["video_id"][0].as_py() not in again:
+                    sink.add(video)
+    return rows, copies
+
+
+def _as_copy(row: Row, met: dict[str, str]) -> Row:
+    """A manifest row, marked as a copy where its content was met before."""
+    video_id = row["video_id"]
+    if video_id is None or row["status"] not in ("ok", "no_face"):
+        return row
+    if video_id in met:
+        return {**row, "status": "skipped", "message": f"same content as {met[video_id]}"}
+    met[video_id] = row["video"]
+    return row
+
+
+def _without(rows: list[Row], video_ids: set[str]) -> list[Row]:
+    return [row for row in rows if row["video_id"] not in video_ids]
+
+
+def _by_video(timeline: pa.Table) -> Iterator[pa.Table]:
+    """The runs of rows of one video each."""
+    ids = timeline["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    edges = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
+    for start, end in itertools.pairwise(edges):
+        if end > start:
+            yield timeline.slice(start, end - start)

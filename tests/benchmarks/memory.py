@@ -1,0 +1,90 @@
+"""Peak memory of the main process and of a worker against the length of a video.
+
+A clip is repeated, without encoding it again, to the lengths asked for, and each is analysed by the real
+command line; the peaks are those that the system states (VmHWM).
+
+    python -m tests.benchmarks.memory CLIP [--minutes 5 --minutes 60] [--fps 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+
+from tests.conftest import ROOT
+
+
+def repeat(clip: Path, seconds: float, out: Path) -> Path:
+    """``clip``'s video stream, one time after another, until ``seconds`` are full."""
+    with av.open(str(clip)) as source, av.open(str(out), "w") as target:
+        stream = source.streams.video[0]
+        copy: Any = target.add_stream_from_template(stream)
+        packets = [(packet.pts, packet.dts, packet.duration, bytes(packet), packet.is_keyframe)
+                   for packet in source.demux(stream) if packet.dts is not None and packet.pts is not None]  # fmt: skip
+        base = stream.time_base
+        assert base is not None
+        length = max(pts + (duration or 0) for pts, _, duration, _, _ in packets) - min(dts for _, dts, *_ in packets)
+        for turn in range(int(seconds / (length * base)) + 1):
+            for pts, dts, duration, data, key in packets:
+                packet = av.Packet(data)
+                packet.stream, packet.time_base, packet.is_keyframe = copy, base, key
+                packet.pts, packet.dts, packet.duration = pts + turn * length, dts + turn * length, duration or 0
+                target.mux(packet)
+    return out
+
+
+def peaks(line: list[str]) -> tuple[float, float]:
+    """Run a command; the peak memory of its main process and of its largest other one, in MB."""
+    process = subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT
+    )
+    seen: dict[int, float] = {}
+    while process.poll() is None:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                found = _peak(entry, process.pid)
+                if found is not None:
+                    seen[int(entry.name)] = found
+        time.sleep(0.1)
+    assert process.returncode == 0, f"exit code {process.returncode}"
+    return seen.pop(process.pid), max(seen.values())
+
+
+def _peak(entry: Path, session: int) -> float | None:
+    try:
+        if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) != session:
+            return None
+        for row in (entry / "status").read_text().splitlines():
+            if row.startswith("VmHWM:"):
+                return int(row.split()[1]) / 1024
+    except OSError:  # it has just ended
+        pass
+    return None
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--minutes", type=float, action="append")
+    parser.add_argument("--fps", type=float, default=5.0)
+    arguments = parser.parse_args()
+    print("| minutes of video | main process, MB | worker, MB |\n|---|---|---|")
+    for minutes in arguments.minutes or [5.0, 60.0]:
+        with tempfile.TemporaryDirectory() as folder:
+            video = repeat(arguments.clip, 60 * minutes, Path(folder) / "long.mp4")
+            out = str(Path(folder) / "r.parquet")
+            line = [sys.executable, "-m", "fervid.cli", "analyze", str(video), "--out", out, "--workers", "1"]
+            main_peak, worker_peak = peaks([*line, "--fps", str(arguments.fps)])
+        print(f"| {minutes:g} | {main_peak:.0f} | {worker_peak:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Mutated video files, and what a batch makes of them: ``python -m tests.fuzz``."""

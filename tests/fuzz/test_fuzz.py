@@ -1,0 +1,27 @@
+"""A slice of the fuzz run; all of it: ``python -m tests.fuzz --count 10000 --folder fuzz``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.fuzz.__main__ import CLIP, run_batch
+from tests.fuzz.mutate import MUTATIONS, SEEDS, make_seeds, mutate
+
+
+def test_mutations_are_repeatable_and_differ(tmp_path: Path) -> None:
+    seeds = make_seeds(tmp_path, CLIP)
+    assert set(seeds) == set(SEEDS)
+    files = [mutate(seeds, index, seed=0) for index in range(200)]
+    assert files == [mutate(seeds, index, seed=0) for index in range(200)]
+    assert len({data for _, data in files}) > 150
+    for name, data in seeds.items():  # each container is met, and each way to spoil it
+        assert any(title.endswith(name) and content != data for title, content in files)
+    for mutation in MUTATIONS:
+        assert any(mutation.__name__ in title for title, _ in files)
+
+
+def test_three_hundred_spoilt_files_cost_nothing_but_themselves(tmp_path: Path) -> None:
+    outcome = run_batch(tmp_path, make_seeds(tmp_path / "seeds", CLIP), range(300), seed=1, timeout=30)
+    assert sum(outcome.statuses.values()) == 300
+    assert outcome.statuses.get("ok", 0) > 20  # much survives a few flipped bytes
+    assert outcome.statuses.get("UnreadableVideo", 0) > 20

@@ -1,0 +1,141 @@
+"""Workers that crash, hang or eat memory cost their own file; a full disk costs nothing that is complete."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fervid
+from fervid.config import AnalyzeSettings, ScanSettings
+from fervid.engines import Known, LocalEngine, ScanJob, ScanTask, work
+from fervid.scan import Scan
+from fervid.tables import read_results
+from tests.test_analyze import SAMPLES
+
+FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
+
+
+def hostile(task: ScanTask, job: ScanJob) -> Scan | Known:
+    """A worker whose fate hangs on the file's name."""
+    name = task.path.stem
+    attempts = task.path.with_suffix(".attempts")
+    with attempts.open("a") as file:
+        file.write("x")
+    if name == "segfault" or (name == "once" and attempts.read_text() == "x"):
+        ctypes.string_at(0)
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "sleeps":
+        time.sleep(3600)
+    hoard = []
+    while name == "greedy":
+        hoard.append(bytearray(b"x") * (64 << 20))
+    return work(task, job)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    names = ("a good one", "greedy", "killed", "once", "segfault", "sleeps", "z good one")
+    clips = sorted(SAMPLES.glob("*.mp4"))
+    for index, name in enumerate(names):
+        shutil.copy(clips[index % len(clips)], folder / f"{name}.mp4")
+        with (folder / f"{name}.mp4").open("ab") as file:
+            file.write(bytes([index]))  # no two of the same content
+    return folder
+
+
+def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
+    engine = LocalEngine(workers=2, timeout=30, memory=2 << 30, work=hostile)
+    report = fervid.analyze(root, tmp_path / "r.parquet", FAST, engine=engine)
+    found = {video.video.removesuffix(".mp4"): video for video in report.videos}
+    assert {name for name, video in found.items() if video.status == "ok"} == {"a good one", "once", "z good one"}
+    said = {name: str(video.message) for name, video in found.items() if video.status == "failed"}
+    assert "died 2 times" in said["segfault"]
+    assert "died 2 times" in said["killed"]
+    assert "not scanned within 30 s" in said["sleeps"]
+    assert "needs more than the 2.0 GB" in said["greedy"]
+    attempts = {path.stem: len(path.read_text()) for path in root.glob("*.attempts")}
+    assert attempts == {name: 2 if name in ("segfault", "killed", "once") else 1 for name in found}
+    assert report.exit_code == 3
+    assert set(read_results(tmp_path / "r.parquet").timeline["video"]) == {
+        "a good one.mp4",
+        "once.mp4",
+        "z good one.mp4",
+    }
+    again = fervid.analyze(root, tmp_path / "r.parquet", FAST)  # a failure is not tried again unasked
+    assert (again.count("ok", fresh=True), again.count("failed", fresh=True)) == (0, 0)
+
+
+def test_workers_die_with_a_killed_batch(tmp_path: Path) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "fervid.cli",
+        "analyze",
+        str(SAMPLES),
+        "--out",
+        str(tmp_path / "r.parquet"),
+        "--fps",
+        "0",
+    ]
+    process = subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True)
+    spool = tmp_path / ".r.parquet.fervid" / "spool"
+    deadline = time.monotonic() + 120
+    while not list(spool.glob("*.found")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    while members(process.pid):
+        assert time.monotonic() < deadline, "workers outlive their batch"
+        time.sleep(0.05)
+
+
+def members(group: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == group and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: small videos pass, the crops of a long one do not."""
+    out = tmp_path / "r.parquet"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    videos = [SAMPLES / "cut.mp4", SAMPLES / "crossing.mp4"]
+    line = [sys.executable, "-m", "fervid.cli", "analyze", *map(str, videos), "--out", str(out), "--workers", "1"]
+    done = subprocess.run([*line, "--fps", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = out.read_bytes()
+    videos.append(SAMPLES / "pan_zoom.mp4")
+    line = [sys.executable, "-m", "fervid.cli", "analyze", *map(str, videos), "--out", str(out), "--workers", "1"]
+    done = subprocess.run(
+        [*line, "--fps", "0", "--overwrite"], capture_output=True, text=True, check=False, preexec_fn=limit
+    )
+    assert done.returncode == 5, done.stderr
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert out.read_bytes() == kept  # the old tables stand until others replace them
+    done = subprocess.run([*line, "--fps", "0"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,340 @@
+"""What a second run does: only what is new, changed, failed or asked for; and when it may not run at all."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import fervid
+from fervid.batch import BatchReport, Listener, VideoReport, plan
+from fervid.config import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
+from fervid.engines import LocalEngine
+from fervid.errors import BadResults, OutputLocked, UsageError
+from fervid.tables import read_results
+from tests.clips import at_rate, write_clip
+from tests.test_analyze import SAMPLES, assert_same, command
+
+SCAN = ScanSettings(fps=2)
+FAST = AnalyzeSettings(scan=SCAN)
+LONG_AGO = 1_600_000_000
+
+
+class Diary(Listener):
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.reports: list[VideoReport] = []
+
+    def video(self, report: VideoReport) -> None:
+        self.reports.append(report)
+
+    @property
+    def fresh(self) -> list[str]:
+        return sorted(report.video for report in self.reports if report.fresh and report.status != "skipped")
+
+
+def run(root: Path, out: Path, scan: ScanSettings = SCAN, **options: Any) -> tuple[BatchReport, list[str]]:
+    """The report of a run, and the videos that it really worked on."""
+    diary = Diary()
+    report = fervid.analyze(root, out, AnalyzeSettings(scan=scan, run=RunSettings(**options)), diary)
+    assert len(diary.reports) == len(report.videos)
+    return report, diary.fresh
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two clips with faces, one without, one that is no video; none changed lately."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    shutil.copy(SAMPLES / "cut.mp4", folder / "cut.mp4")
+    shutil.copy(SAMPLES / "leaving.mp4", folder / "leaving.mp4")
+    write_clip(folder / "numbers.mp4", at_rate(10, 20))
+    (folder / "broken.mp4").write_text("this is no video")
+    for path in folder.iterdir():
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    return folder
+
+
+def test_a_second_run_does_nothing_and_touches_nothing(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    first, fresh = run(root, out)
+    assert fresh == ["broken.mp4", "cut.mp4", "leaving.mp4", "numbers.mp4"]
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("r.*")}
+    again, fresh = run(root, out)
+    assert fresh == []
+    assert [(v.video, v.status) for v in again.videos] == [(v.video, v.status) for v in first.videos]
+    assert again.exit_code == first.exit_code == 3
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("r.*")} == before
+
+
+@pytest.mark.parametrize("name", ["r.parquet", "r.csv", "results"])
+def test_new_changed_and_vanished_files(root: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    run(root, out)
+    shutil.copy(SAMPLES / "crossing.mp4", root / "new.mp4")
+    write_clip(root / "numbers.mp4", at_rate(10, 30))
+    (root / "leaving.mp4").unlink()
+    report, fresh = run(root, out)
+    assert fresh == ["new.mp4", "numbers.mp4"]
+    assert [video.video for video in report.videos] == ["broken.mp4", "cut.mp4", "new.mp4", "numbers.mp4"]
+    run(root, tmp_path / f"whole{out.suffix}")
+    assert_same(read_results(tmp_path / f"whole{out.suffix}"), read_results(out))
+
+
+def test_a_moved_file_is_not_analysed_again(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    (root / "deep").mkdir()
+    (root / "cut.mp4").rename(root / "deep" / "moved.mp4")
+    report, fresh = run(root, out)
+    assert fresh == []
+    assert "deep/moved.mp4" in [video.video for video in report.videos]
+    results = read_results(out)
+    for table in (results.timeline, results.summary, results.videos):
+        assert "deep/moved.mp4" in set(table["video"])
+        assert "cut.mp4" not in set(table["video"])
+
+
+def test_a_lost_index_costs_reading_but_no_work(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    (tmp_path / ".r.parquet.fervid" / "index.jsonl").unlink()
+    assert run(root, out)[1] == []
+
+
+def test_a_lost_table_is_composed_again(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    kept = read_results(out)
+    (tmp_path / "r.summary.csv").unlink()
+    out.write_bytes(b"garbage")
+    assert run(root, out)[1] == []
+    assert_same(kept, read_results(out))
+
+
+def test_failures_are_tried_again_when_asked_or_when_the_file_changed(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    report, fresh = run(root, out, retry_failed=True)
+    assert fresh == ["broken.mp4"]
+    assert report.count("failed") == 1
+    write_clip(root / "broken.mp4", at_rate(10, 12))
+    report, fresh = run(root, out)
+    assert fresh == ["broken.mp4"]
+    assert report.exit_code == 0
+
+
+def test_a_failure_by_bad_luck_is_forgotten_once_it_went_well(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    report, _ = run(root / "cut.mp4", out, timeout=0.01)
+    assert "not scanned within" in str(report.videos[0].message)
+    assert run(root / "cut.mp4", out)[1] == []
+    report, fresh = run(root / "cut.mp4", out, retry_failed=True)
+    assert (fresh, report.exit_code) == (["cut.mp4"], 0)
+    assert run(root / "cut.mp4", out)[0].exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        AnalyzeSettings(scan=ScanSettings(fps=1)),
+        AnalyzeSettings(scan=SCAN, timeline=TimelineSettings(smooth=0.5)),
+    ],
+)
+def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: AnalyzeSettings) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    kept = out.read_bytes()
+    with pytest.raises(UsageError, match="--overwrite"):
+        fervid.analyze(root, out, settings)
+    with pytest.raises(UsageError, match="--overwrite"):
+        plan(root, out, settings)
+    assert out.read_bytes() == kept
+    diary = Diary()
+    anew = AnalyzeSettings(settings.scan, settings.timeline, run=RunSettings(overwrite=True))
+    fervid.analyze(root, out, anew, diary)
+    assert len(diary.fresh) == 4
+    assert len(list((tmp_path / ".r.parquet.fervid").glob("parts-*"))) == 1
+    assert fervid.analyze(root, out, settings).count("ok", fresh=True) == 0
+
+
+def test_other_weights_are_noticed(root: Path, tmp_path: Path) -> None:
+    from fervid.crop import FER2013_GEOMETRY
+    from fervid.model import build, save
+    from fervid.sidecar import Architecture
+
+    small = Architecture((4, 8), (1,), 0.0)
+    save(build(small), tmp_path / "w.keras", small, FER2013_GEOMETRY)
+    run(root, tmp_path / "r.parquet")
+    with pytest.raises(UsageError, match="weights_sha256"):
+        run(root, tmp_path / "r.parquet", model=str(tmp_path / "w.keras"))
+
+
+def test_how_a_batch_is_run_may_change(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "r.parquet", workers=1)
+    assert run(root, tmp_path / "r.parquet", workers=2, batch_size=3, timeout=100.0)[1] == []
+
+
+def test_a_table_of_unknown_origin_is_not_replaced(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.parquet").write_text("my own notes")
+    with pytest.raises(UsageError, match="--overwrite"):
+        run(root, tmp_path / "r.parquet")
+    assert (tmp_path / "r.parquet").read_text() == "my own notes"
+    assert run(root, tmp_path / "r.parquet", overwrite=True)[1]
+
+
+def test_a_damaged_part_is_named(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "r.parquet")
+    part = next((tmp_path / ".r.parquet.fervid").glob("parts-*/*.parquet"))
+    part.write_bytes(b"bad sector")
+    (root / "broken.mp4").unlink()  # the tables must be composed anew
+    with pytest.raises(BadResults, match="remove it"):
+        run(root, tmp_path / "r.parquet")
+    part.unlink()
+    assert len(run(root, tmp_path / "r.parquet")[1]) == 1
+
+
+def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(root: Path, tmp_path: Path) -> None:
+    class Camera(LocalEngine):
+        """Scans, while someone writes to the file."""
+
+        def run(self, tasks: Any, job: Any) -> Any:
+            for task, outcome in super().run(tasks, job):
+                with task.path.open("ab") as file:
+                    file.write(b"more")
+                yield task, outcome
+
+    report = fervid.analyze(root / "cut.mp4", tmp_path / "r.parquet", FAST, engine=Camera())
+    assert report.videos[0].status == "failed"
+    assert "changed while it was read" in str(report.videos[0].message)
+    assert run(root / "cut.mp4", tmp_path / "r.parquet")[1] == ["cut.mp4"]
+
+
+def test_files_that_may_still_grow_are_left(root: Path, tmp_path: Path) -> None:
+    now = time.time()
+    os.utime(root / "cut.mp4", (now, now))
+    settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(settle=3600, exclude=("broken*",)))
+    report = fervid.analyze(root, tmp_path / "r.parquet", settings)
+    assert {v.video: v.status for v in report.videos} == {
+        "cut.mp4": "skipped",
+        "leaving.mp4": "ok",
+        "numbers.mp4": "no_face",
+    }
+    assert report.exit_code == 0
+    os.utime(root / "cut.mp4", (LONG_AGO, LONG_AGO))
+    assert fervid.analyze(root, tmp_path / "r.parquet", settings).count("ok", fresh=True) == 1
+
+
+def test_links_that_lead_out_are_passed_over_unless_asked(root: Path, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "crossing.mp4", tmp_path / "secret.mp4")
+    (root / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+    (root / "inner.mp4").symlink_to(root / "cut.mp4")
+    report = fervid.analyze(root, tmp_path / "r.parquet", FAST)
+    found = {video.video: (video.status, video.message) for video in report.videos}
+    assert found["link.mp4"][0] == "skipped"
+    assert "--follow-links" in str(found["link.mp4"][1])
+    assert found["inner.mp4"] == ("skipped", "same content as cut.mp4") or found["cut.mp4"][0] == "skipped"
+    asked = AnalyzeSettings(scan=SCAN, inputs=InputSettings(follow_links=True))
+    found = {
+        video.video: (video.status, video.message)
+        for video in fervid.analyze(root, tmp_path / "r.parquet", asked).videos
+    }
+    assert found["link.mp4"][0] == "ok"
+
+
+def test_a_dry_run_tells_and_writes_nothing(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results" / "r.parquet"
+    shutil.copy(root / "cut.mp4", root / "cut again.mp4")
+    done = command("analyze", root, "--out", out, "--fps", "2", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["analyze"] * 4 + ["copy"]
+    assert not out.parent.exists()
+    fervid.analyze(root, out, FAST)
+    before = sorted(path for path in tmp_path.rglob("*"))
+    done = command("analyze", root, "--out", out, "--fps", "2", "--dry-run")
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"done", "failed", "copy"}
+    done = command("analyze", root, "--out", out, "--fps", "2", "--dry-run", "--retry-failed")
+    assert "analyze  broken.mp4: failed before" in done.stdout
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_a_second_run_on_the_same_output_ends_at_once_with_75(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    with (tmp_path / ".r.parquet.fervid" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(OutputLocked):
+            run(root, out)
+        done = command("analyze", root, "--out", out, "--fps", "2")
+        assert done.returncode == 75
+        assert "another run" in done.stderr
+        assert run(root, tmp_path / "other.parquet")[1]  # another output is another matter
+    assert run(root, out)[1] == []
+
+
+def test_the_log_is_one_object_a_line(root: Path, tmp_path: Path) -> None:
+    done = command("analyze", root, "--out", tmp_path / "r.parquet", "--fps", "2", "--log-json")
+    assert done.returncode == 3
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]
+    stages = {(event["video"], event["stage"]) for event in events if event["event"] == "stage"}
+    assert stages == {(f"{n}.mp4", s) for n in ("cut", "leaving", "numbers") for s in ("scan", "score", "finish")}
+    assert all(event["seconds"] >= 0 for event in events if event["event"] == "stage")
+    assert events[-1]["exit_code"] == 3
+
+
+def test_quiet_speaks_once_of_a_failure_and_never_of_success(root: Path, tmp_path: Path) -> None:
+    line: list[str | Path] = ["analyze", root, "--out", tmp_path / "r.parquet", "--fps", "2", "--quiet"]
+    assert "broken.mp4" in command(*line).stderr
+    again = command(*line)
+    assert (again.returncode, again.stderr, again.stdout) == (3, "", "")
+
+
+def test_shards_together_are_the_whole(root: Path, tmp_path: Path) -> None:
+    shutil.copy(root / "cut.mp4", root / "zz copy.mp4")
+    fervid.analyze(root, tmp_path / "whole.parquet", FAST)
+    shards = []
+    for number in (1, 2, 3):
+        shards.append(tmp_path / f"shard-{number}.parquet")
+        settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(shard=f"{number}/3"))
+        fervid.analyze(root, shards[-1], settings)
+    done = command("merge", *shards, "--out", tmp_path / "all.parquet")
+    assert done.returncode == 0, done.stderr
+    whole, merged = read_results(tmp_path / "whole.parquet"), read_results(tmp_path / "all.parquet")
+    assert sorted(whole.videos["video"]) == sorted(merged.videos["video"])
+    assert sorted(merged.videos["status"]) == sorted(whole.videos["status"])
+    columns = ["video_id", "frame", "face_id", *fervid.EMOTIONS]
+    one, other = (r.timeline[columns].sort_values(columns[:3]).reset_index(drop=True) for r in (whole, merged))
+    pd.testing.assert_frame_equal(one, other)
+    assert merged.metadata["weights_sha256"] == whole.metadata["weights_sha256"]
+    assert np.isclose(len(merged.episodes), len(whole.episodes))
+
+
+@pytest.mark.parametrize("name", ["m.csv", "merged"])
+def test_results_merge_into_every_form(root: Path, tmp_path: Path, name: str) -> None:
+    fervid.analyze(root / "cut.mp4", tmp_path / "a.parquet", FAST)
+    fervid.analyze([root / "leaving.mp4", root / "broken.mp4"], tmp_path / "b", FAST)
+    assert command("merge", tmp_path / "a.parquet", tmp_path / "b", "--out", tmp_path / name).returncode == 0
+    merged = read_results(tmp_path / name)
+    assert merged.videos["video"].tolist() == ["cut.mp4", "leaving.mp4", "broken.mp4"]
+    assert set(merged.timeline["video"]) == {"cut.mp4", "leaving.mp4"}
+    assert not list(tmp_path.glob(".m*.tmp"))
+
+
+def test_what_was_made_otherwise_is_not_merged(root: Path, tmp_path: Path) -> None:
+    fervid.analyze(root / "cut.mp4", tmp_path / "a.parquet", FAST)
+    fervid.analyze(root / "leaving.mp4", tmp_path / "b.parquet", AnalyzeSettings(scan=ScanSettings(fps=1)))
+    done = command("merge", tmp_path / "a.parquet", tmp_path / "b.parquet", "--out", tmp_path / "m.parquet")
+    assert done.returncode == 2
+    assert "scan.fps" in done.stderr
+    done = command("merge", tmp_path / "a.parquet", "--out", tmp_path / "a.parquet")
+    assert (done.returncode, (tmp_path / "m.parquet").exists()) == (2, False)
