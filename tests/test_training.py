@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from fervid.crop import FER2013_GEOMETRY
-from fervid.errors import BadDataset, ConfigError
+from fervid.errors import BadDataset, BadWeights, ConfigError
 from fervid.model import load
 from fervid.sidecar import Architecture
 from fervid.training import train as training
@@ -31,7 +32,8 @@ from fervid.training.evaluate import (
     summary_scores,
 )
 from fervid.training.present import format_evaluation, write_evaluation
-from fervid.training.train import TrainSettings, train
+from fervid.training.teachers import soft_targets
+from fervid.training.train import Epoch, TrainSettings, train
 from fervid.types import EMOTIONS
 
 TINY = TrainSettings(
@@ -277,3 +279,42 @@ def test_the_command_trains_from_a_recipe_and_goes_on(faces: Dataset, tmp_path: 
 def command(words: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "fervid.cli", *words.split()]
     return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+# distillation
+
+
+def test_teachers_take_part_in_the_targets(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "teacher.keras", FER2013_GEOMETRY, TINY)
+    recipe = replace(TINY, teachers=(str(tmp_path / "teacher.keras"),), distill=0.25)
+    soft = soft_targets([tmp_path / "teacher.keras"], faces, tmp_path / "soft.npy")
+    assert soft.shape == (len(faces), 7)
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-5)
+    plain, mixed = Epoch(faces, TINY, 0), Epoch(faces, recipe, 0, soft)
+    rows = np.arange(9)
+    np.testing.assert_allclose(mixed._targets(rows), 0.75 * plain._targets(rows) + 0.25 * soft[rows], atol=1e-6)
+    result = train(faces, tmp_path / "student.keras", FER2013_GEOMETRY, recipe)
+    assert len(result.history) == 2
+    written = load(tmp_path / "student.keras").sidecar.training
+    assert written["teachers_sha256"] == [load(tmp_path / "teacher.keras").sidecar.weights_sha256]
+
+
+def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
+    cache = tmp_path / "soft.npy"
+    kept = np.full((len(faces), 7), 1 / 7, np.float32)
+    np.save(cache, kept)
+    np.testing.assert_array_equal(soft_targets([tmp_path / "gone.keras"], faces, cache), kept)
+    with pytest.raises(BadWeights):
+        soft_targets([tmp_path / "gone.keras"], faces, tmp_path / "other.npy")
+
+
+def test_a_run_may_begin_with_trained_weights(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "first.keras", FER2013_GEOMETRY, TINY)
+    still = replace(TINY, begin_with=str(tmp_path / "first.keras"), learning_rate=1e-9, epochs=1, ema=0.0, seed=5)
+    train(faces, tmp_path / "second.keras", FER2013_GEOMETRY, still)
+    first, second = (load(tmp_path / f"{name}.keras").network for name in ("first", "second"))
+    kernels = [network.get_layer("stage1_0_a_conv").get_weights()[0] for network in (first, second)]
+    np.testing.assert_allclose(kernels[0], kernels[1], atol=1e-2)
+    other = replace(still, architecture=Architecture(widths=(4, 16), pairs=(1,), dropout=0.1))
+    with pytest.raises(ConfigError, match="another architecture"):
+        train(faces, tmp_path / "third.keras", FER2013_GEOMETRY, other)

@@ -27,12 +27,13 @@ from tqdm import tqdm
 from fervid.config import check, to_mapping
 from fervid.crop import CropGeometry, normalize
 from fervid.errors import BadDataset, ConfigError, writing
-from fervid.model import VOTES, build, save, softmax
+from fervid.model import VOTES, build, load, save, softmax
 from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings, augment, mix
 from fervid.training.dataset import Dataset, split
 from fervid.training.evaluate import fit_temperature, predict_logits
 from fervid.training.plots import plot_curves
+from fervid.training.teachers import hashes, soft_targets
 from fervid.types import EMOTIONS, FloatArray
 
 STATISTICS_BATCHES = 24
@@ -65,6 +66,12 @@ class TrainSettings:
     """Share of every class kept out of training: half of it may choose the epoch, half fits the temperature."""
     select: Literal["best", "last"] = "best"
     """Which epoch is kept. With ``last`` nothing is chosen and all of the holdout fits the temperature."""
+    begin_with: str = ""
+    """Weights of the same architecture to begin with, instead of random ones."""
+    teachers: tuple[str, ...] = ()
+    """Weights whose mean judgement of each training image becomes a part of its target (distillation)."""
+    distill: float = 0.5
+    """Share of the teachers in the target; the label has the rest."""
     seed: int = 0
     architecture: Architecture = field(default_factory=Architecture)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -78,14 +85,15 @@ class TrainSettings:
         check(0 <= self.votes <= 100, f"votes must lie between 0 and 100: {self.votes}")
         check(0 <= self.weight_decay < 1, f"weight-decay must lie between 0 and 1: {self.weight_decay}")
         check(0 <= self.ema < 1, f"ema must lie between 0 and 1: {self.ema}")
+        check(0 <= self.distill <= 1, f"distill must lie between 0 and 1: {self.distill}")
         check(16 <= self.crop <= 48, f"crop must lie between 16 and 48: {self.crop}")
 
 
 class Epoch:
     """The batches of one epoch; what they hold depends on the seed, the epoch and the batch alone."""
 
-    def __init__(self, data: Dataset, settings: TrainSettings, epoch: int) -> None:
-        self._data, self._settings, self._epoch = data, settings, epoch
+    def __init__(self, data: Dataset, settings: TrainSettings, epoch: int, soft: FloatArray | None = None) -> None:
+        self._data, self._settings, self._epoch, self._soft = data, settings, epoch, soft
         rng = np.random.default_rng((settings.seed, epoch))
         share = 1 / np.sqrt(np.maximum(data.counts(), 1))
         self._class_weight = (share / (share * data.counts()).sum() * len(data)).astype(np.float32)
@@ -95,18 +103,29 @@ class Epoch:
         else:
             self._order = rng.permutation(len(data))
 
+    @property
+    def number(self) -> int:
+        """Which epoch this is, from 0."""
+        return self._epoch
+
     def __len__(self) -> int:
         return max(1, len(self._order) // self._settings.batch_size)
+
+    def _targets(self, rows: Any) -> FloatArray:
+        """(n, 7) float32: the labels, smoothed, mixed with what teachers say."""
+        smooth = self._settings.label_smoothing
+        labels = np.eye(len(EMOTIONS), dtype=np.float32)[self._data.labels[rows]]
+        labels = labels * (1 - smooth) + smooth / len(EMOTIONS)
+        if self._soft is not None:
+            labels = labels * (1 - self._settings.distill) + self._settings.distill * self._soft[rows]
+        return np.asarray(labels, np.float32)
 
     def __getitem__(self, index: int) -> tuple[FloatArray, Any]:
         settings = self._settings
         rng = np.random.default_rng((settings.seed, self._epoch, index))
         rows = self._order[index * settings.batch_size : (index + 1) * settings.batch_size]
         crops = augment(self._data.images[rows], settings.augment, rng, settings.crop)
-        smooth = settings.label_smoothing
-        labels = np.eye(len(EMOTIONS), dtype=np.float32)[self._data.labels[rows]] * (1 - smooth) + smooth / len(
-            EMOTIONS
-        )
+        labels = self._targets(rows)
         if settings.balance == "weights":
             labels = labels * self._class_weight[self._data.labels[rows]][:, None]
         targets = (labels, self._data.votes[rows]) if settings.votes else (labels,)
@@ -158,7 +177,21 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     network.optimizer.build(network.trainable_variables)
+    if settings.begin_with:
+        _begin_with(network, settings)
     return network
+
+
+def _begin_with(network: Any, settings: TrainSettings) -> None:
+    """Copy the weights that a run begins with; raises BadWeights, and ConfigError where they are of another shape."""
+    given = load(Path(settings.begin_with))
+    if (given.sidecar.architecture.widths, given.sidecar.architecture.pairs) != (
+        settings.architecture.widths,
+        settings.architecture.pairs,
+    ):
+        raise ConfigError(f"begin-with: {settings.begin_with} is of another architecture")
+    for layer in given.network.layers:
+        network.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 class Checkpoint:
@@ -234,10 +267,13 @@ def train(
     checkpoint = Checkpoint(run / "checkpoint.npz")
     done, history = checkpoint.restore(network)
     tell(f"{len(rest)} training images, {len(held)} held out, {network.count_params():,} parameters, epoch {done} done")
+    teachers = [Path(name) for name in settings.teachers]
+    soft = soft_targets(teachers, rest, run / "teachers.npy") if teachers else None
     averaged = build(settings.architecture, training=True)
     best = max((row["accuracy"] for row in history), default=-1.0)
     for epoch in range(done, settings.epochs):
-        history.append(_run_epoch(network, averaged, rest, choice, settings, epoch))
+        batches = Epoch(rest, settings, epoch, soft)
+        history.append(_run_epoch(network, averaged, batches, rest, choice, settings))
         if settings.select == "last" or history[-1]["accuracy"] > best:
             best = history[-1]["accuracy"]
             save(averaged, run / "best.keras", settings.architecture, geometry, training={"epoch": epoch + 1})
@@ -262,12 +298,11 @@ def _open_run(run: Path, settings: TrainSettings, data: Dataset) -> None:
 
 
 def _run_epoch(
-    network: Any, averaged: Any, data: Dataset, choice: Dataset, settings: TrainSettings, epoch: int
+    network: Any, averaged: Any, batches: Epoch, data: Dataset, choice: Dataset, settings: TrainSettings
 ) -> dict[str, float]:
     """One epoch of training; leaves the averaged weights in ``averaged`` and measures them on ``choice``."""
     started = time.monotonic()
-    batches = Epoch(data, settings, epoch)
-    title = f"epoch {epoch + 1}/{settings.epochs}"
+    title = f"epoch {batches.number + 1}/{settings.epochs}"
     total = 0.0
     with tqdm(batches, desc=title, leave=False, disable=not sys.stderr.isatty()) as bar:
         for inputs, targets in bar:
@@ -282,7 +317,7 @@ def _run_epoch(
     probabilities = softmax(predict_logits(averaged, choice.images))
     truth = probabilities[np.arange(len(choice)), choice.labels]
     return {
-        "epoch": epoch + 1,
+        "epoch": batches.number + 1,
         "loss": total / len(batches),
         "accuracy": float((probabilities.argmax(axis=1) == choice.labels).mean()),
         "nll": float(-np.log(np.maximum(truth, 1e-12)).mean()),
@@ -345,6 +380,7 @@ def _finish(
         "class_counts": dict(zip(EMOTIONS, map(int, data.counts()), strict=True)),
         "votes": list(VOTES) if settings.votes else None,
         "epoch": epoch,
+        "teachers_sha256": hashes([Path(name) for name in settings.teachers]),
         "backend": f"keras {keras.__version__} on {keras.backend.backend()}",
     }
     save(kept, out, settings.architecture, geometry, temperature, provenance)
