@@ -12,6 +12,10 @@ from fervid.types import ByteArray, Face, FloatArray
 
 SIZE = 48
 """Side of a crop in pixels; FER2013's own."""
+ASPECT = 0.72
+"""Usual ratio of a face box's width to its height: the median over the faces that no border cuts."""
+EDGE = 2.0
+"""A box this near to the border of the picture, in pixels, may be cut off by it."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +103,26 @@ def normalize(crops: ByteArray) -> FloatArray:
 
 
 def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
-    """How far to trust a face's crop, 0 to 1: the geometric mean of five terms, each 0 to 1.
+    """How far to trust a face's crop, 0 to 1: the product of six terms, each 0 to 1 but at least 0.02.
 
-    Size: the box's smaller side against 48 pixels. Sharpness: the standard deviation of the crop's
-    Laplacian after normalisation, against 0.5. Pose: how centred the nose is between the eyes, 1 in a
-    frontal view, 0 in profile (1 where the detector gives no landmarks). Completeness: the share of the
-    box inside the picture of ``width`` x ``height`` pixels. Score: the detector's.
+    Size: the box's smaller side against 48 pixels. Sharpness: the standard deviation of the crop's Laplacian
+    after normalisation, from 0.15 (nothing but outlines) to 0.45 (eyelids and teeth can be seen). Contrast:
+    the crop's standard deviation against 16 gray levels. Pose: how centred the nose is between the eyes,
+    against three quarters of the way; 0 in profile, 1 where the detector gives no landmarks. Completeness:
+    the share of the face inside the picture of ``width`` x ``height`` pixels. Score: the detector's. The
+    limits were set on real crops: a frontal close-up is near 1, a face of 20 pixels, one of which half is
+    outside, and one in profile are below 0.45.
     """
-    size = min(1.0, min(face.width, face.height) / SIZE)
-    sharpness = min(1.0, float(cv2.Laplacian(normalize(crop[None])[0, :, :, 0], cv2.CV_32F).std()) / 0.5)
-    inside_x = min(face.x + face.width, width) - max(face.x, 0)
-    inside_y = min(face.y + face.height, height) - max(face.y, 0)
-    complete = max(0.0, inside_x) * max(0.0, inside_y) / max(face.width * face.height, 1e-6)
-    terms = np.array([size, sharpness, _frontal(face), min(1.0, complete), face.score])
-    return float(np.exp(np.log(np.maximum(terms, 1e-3)).mean()))
+    sharpness = float(cv2.Laplacian(normalize(crop[None])[0, :, :, 0], cv2.CV_32F).std())
+    terms = (
+        min(face.width, face.height) / SIZE,
+        (sharpness - 0.15) / 0.3,
+        float(crop.std()) / 16,
+        _frontal(face) / 0.75,
+        _complete(face, width, height),
+        face.score,
+    )
+    return float(np.prod(np.clip(terms, 0.02, 1.0)))
 
 
 def _frontal(face: Face) -> float:
@@ -123,3 +133,19 @@ def _frontal(face: Face) -> float:
     line = left - right
     along = float((nose - right) @ line / max(float(line @ line), 1e-6))
     return float(np.clip(1 - 2 * abs(along - 0.5), 0, 1))
+
+
+def _complete(face: Face, width: int, height: int) -> float:
+    """The share of the face that is inside the picture, 0 to 1.
+
+    Detectors draw the box around what they see of a face that the border cuts off; its other side then says
+    how long the missing one would be.
+    """
+    inside_x = max(0.0, min(face.x + face.width, width) - max(face.x, 0))
+    inside_y = max(0.0, min(face.y + face.height, height) - max(face.y, 0))
+    full_x, full_y = max(face.width, 1e-6), max(face.height, 1e-6)
+    if face.x < EDGE or face.x + face.width > width - EDGE:
+        full_x = max(full_x, ASPECT * face.height)
+    if face.y < EDGE or face.y + face.height > height - EDGE:
+        full_y = max(full_y, face.width / ASPECT)
+    return min(1.0, inside_x / full_x) * min(1.0, inside_y / full_y)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import stat
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fervid.appearance import appearance
 from fervid.config import ScanSettings
-from fervid.crop import CropGeometry, crop_face, face_quality, normalize
+from fervid.crop import CropGeometry, crop_face, face_quality
+from fervid.cuts import CutDetector
 from fervid.detect import FaceDetector, create_detector
-from fervid.errors import UnreadableVideo
+from fervid.errors import BadWeights, UnreadableVideo
 from fervid.opencv import cv2
-from fervid.track import CutDetector, FaceTracker
-from fervid.types import ByteArray, DoubleArray, Face, FloatArray, Frame, Track, VideoInfo
+from fervid.persons import EVERY, MIN_QUALITY, MIN_SIDE, FaceEmbedder, join_tracks, load_embedder
+from fervid.spool import CropSpool, SpooledCrops
+from fervid.track import FaceTracker
+from fervid.types import ByteArray, Crops, DoubleArray, Face, FloatArray, Frame, Track, VideoInfo
 from fervid.video import VideoReader
-
-_APPEARANCE_SIDE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Scan:
 
     ``frames`` (n,) int64 and ``times`` (n,) float64 seconds: every sampled frame, with or without a face.
     ``tracks``: faces, ids from 0 in order of appearance. ``notes``: what went wrong without ending the
-    scan, in words.
+    scan, in words. ``crops``: those of all tracks, one after another. ``seconds``: what the scan took.
     """
 
     video_id: str
@@ -40,43 +40,55 @@ class Scan:
     times: DoubleArray
     tracks: list[Track]
     notes: list[str]
+    crops: SpooledCrops
     seconds: float
 
-
-def fingerprint(path: Path) -> str:
-    """32 hex digits of the SHA-256 of a file's content. Raises UnreadableVideo."""
-    digest = hashlib.sha256()
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise UnreadableVideo("a folder that cannot be listed")
-        if not stat.S_ISREG(mode):
-            raise UnreadableVideo("not a regular file")  # a named pipe would never end
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise UnreadableVideo(error.strerror or str(error)) from error
-    return digest.hexdigest()[:32]
+    def discard(self) -> None:
+        """Remove the crops; they have been judged."""
+        self.crops.path.unlink(missing_ok=True)
 
 
-def scan(path: Path, settings: ScanSettings, geometry: CropGeometry) -> Scan:
-    """Decode, sample, detect, track and crop one video; raises UnreadableVideo."""
+def scan(path: Path, video_id: str, settings: ScanSettings, geometry: CropGeometry, spool: Path) -> Scan:
+    """Decode, sample, detect, track and crop one video, of fingerprint ``video_id``.
+
+    The crops go to the file ``spool``. Raises UnreadableVideo, and OutputError where the disk is full.
+    """
     started = clock.monotonic()
-    video_id = fingerprint(path)
     cv2.setNumThreads(1)
     with VideoReader(path, settings.fps, settings.start, settings.end, threads=1) as reader:
-        samples = _Samples(settings, geometry, _detector(settings))
-        for frame in _shots(reader, samples):
-            samples.add(frame)
-        notes = _notes(reader)
+        embedder, refused = _embedder()
+        frames, times, tracks = follow(reader.frames(), settings, geometry, _detector(settings), spool, embedder)
+        notes = [*_notes(reader), *refused]
         info = reader.info
-    if not samples.times:
+    if not len(times):
         where = "in the chosen span" if settings.start or settings.end is not None else "in the file"
         raise UnreadableVideo(f"no frame can be decoded {where}")
-    tracks = samples.tracks()
-    frames = np.array(samples.frames, np.int64)
-    return Scan(video_id, info, frames, np.array(samples.times), tracks, notes, clock.monotonic() - started)
+    crops = SpooledCrops(spool, 0, sum(len(track.times) for track in tracks))
+    return Scan(video_id, info, frames, times, tracks, notes, crops, clock.monotonic() - started)
+
+
+def follow(
+    frames: Iterable[Frame],
+    settings: ScanSettings,
+    geometry: CropGeometry,
+    detector: FaceDetector,
+    spool: Path | None = None,
+    embedder: FaceEmbedder | None = None,
+) -> tuple[npt.NDArray[np.int64], DoubleArray, list[Track]]:
+    """Detect and track in every sampled one of ``frames``, find cuts in all of them.
+
+    Returns the indices (n,) and times (n,) in seconds of the sampled frames, and the tracks, ids from 0 in
+    order of appearance. Their crops go to the file ``spool``, or stay in memory without one. Without an
+    ``embedder`` no track is given a person.
+    """
+    with CropSpool(spool) as crops:
+        samples, cuts = _Samples(settings, geometry, detector, crops, embedder), CutDetector()
+        for frame in frames:
+            cuts.update(frame.time, frame.thumbnail)
+            if frame.sampled:
+                samples.add(frame)
+        tracks = samples.tracks(cuts.finish())
+    return np.array(samples.frames, np.int64), np.array(samples.times), tracks
 
 
 @lru_cache(maxsize=1)
@@ -84,14 +96,13 @@ def _detector(settings: ScanSettings) -> FaceDetector:
     return create_detector(settings)
 
 
-def _shots(reader: VideoReader, samples: _Samples) -> Iterator[Frame]:
-    """The sampled frames; tells ``samples`` where a cut lies between two of them."""
-    cuts = CutDetector()
-    for frame in reader.frames():
-        if cuts.update(frame.time, frame.thumbnail):
-            samples.cut()
-        if frame.sampled:
-            yield frame
+@lru_cache(maxsize=1)
+def _embedder() -> tuple[FaceEmbedder | None, list[str]]:
+    """The embedder, where there is one, and a note where its weights are refused: faces can do without."""
+    try:
+        return load_embedder(), []
+    except BadWeights as error:
+        return None, [f"no person is told apart: {error}"]
 
 
 def _notes(reader: VideoReader) -> list[str]:
@@ -108,17 +119,25 @@ def _notes(reader: VideoReader) -> list[str]:
 class _Samples:
     """The sampled frames seen so far, with their faces."""
 
-    def __init__(self, settings: ScanSettings, geometry: CropGeometry, detector: FaceDetector) -> None:
+    def __init__(
+        self,
+        settings: ScanSettings,
+        geometry: CropGeometry,
+        detector: FaceDetector,
+        crops: CropSpool,
+        embedder: FaceEmbedder | None,
+    ) -> None:
         self._settings, self._geometry, self._detector = settings, geometry, detector
+        self._spool = crops
         self._tracker = FaceTracker(settings.max_gap, settings.min_track)
         self.frames: list[int] = []
         self.times: list[float] = []
         self._faces: list[list[Face]] = []
-        self._crops: list[list[ByteArray]] = []
+        self._crops: list[list[int]] = []
+        """Their numbers in the spool."""
         self._qualities: list[list[float]] = []
-
-    def cut(self) -> None:
-        self._tracker.cut()
+        self._embedder, self._embedded = embedder, -np.inf
+        self._embeddings: dict[tuple[int, int], FloatArray] = {}
 
     def add(self, frame: Frame) -> None:
         image = frame.bgr
@@ -127,18 +146,36 @@ class _Samples:
         faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]
         gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) if faces else np.zeros((1, 1), np.uint8)
         crops = [crop_face(gray, face, self._geometry) for face in faces]
-        self._tracker.update(frame.time, faces, [_appearance(crop) for crop in crops])
+        self._tracker.update(frame.time, faces, [appearance(image, gray, face) for face in faces])
         self.frames.append(frame.index)
         self.times.append(frame.time)
         self._faces.append(faces)
-        self._crops.append(crops)
+        self._crops.append([self._spool.add(crop) for crop in crops])
         self._qualities.append([face_quality(f, c, width, height) for f, c in zip(faces, crops, strict=True)])
+        if self._embedder is not None and frame.time - self._embedded >= EVERY - 1e-6:
+            self._embed(image, self._embedder)
 
-    def tracks(self) -> list[Track]:
-        """The tracks with enough evidence, ids from 0 in order of appearance."""
-        return [self._track(face_id, samples) for face_id, samples in enumerate(self._tracker.finish())]
+    def _embed(self, image: ByteArray, embedder: FaceEmbedder) -> None:
+        """Keep what the good faces of the newest sample say about who they are."""
+        for position, (face, quality) in enumerate(zip(self._faces[-1], self._qualities[-1], strict=True)):
+            if quality >= MIN_QUALITY and min(face.width, face.height) >= MIN_SIDE:
+                self._embeddings[len(self.times) - 1, position] = embedder.embed(image, face)
+                self._embedded = self.times[-1]
 
-    def _track(self, face_id: int, samples: list[tuple[int, int]]) -> Track:
+    def tracks(self, cuts: list[float]) -> list[Track]:
+        """The tracks with enough evidence, ids from 0 in order of appearance; none reaches over a cut."""
+        found = self._tracker.finish(cuts)
+        crops = self._spool.arrange(
+            [self._crops[sample][position] for sample, position in samples] for samples in found
+        )
+        tracks = [self._track(face_id, *pair) for face_id, pair in enumerate(zip(found, crops, strict=True))]
+        known = [[self._embeddings[entry] for entry in samples if entry in self._embeddings] for samples in found]
+        vectors = [np.array(rows, np.float32) for rows in known]
+        for track, person in zip(tracks, join_tracks(vectors, [track.frames for track in tracks]), strict=True):
+            track.person = person
+        return tracks
+
+    def _track(self, face_id: int, samples: list[tuple[int, int]], crops: Crops) -> Track:
         faces = [self._faces[sample][position] for sample, position in samples]
         return Track(
             face_id,
@@ -147,12 +184,5 @@ class _Samples:
             np.array([face.box for face in faces], np.float32),
             np.array([face.score for face in faces], np.float32),
             np.array([self._qualities[sample][position] for sample, position in samples], np.float32),
-            np.stack([self._crops[sample][position] for sample, position in samples]),
+            crops,
         )
-
-
-def _appearance(crop: ByteArray) -> FloatArray:
-    """A unit vector (256,) that changes little between two looks at one face: the crop, small and normalised."""
-    small = cv2.resize(crop, (_APPEARANCE_SIDE, _APPEARANCE_SIDE), interpolation=cv2.INTER_AREA)
-    values = normalize(np.asarray(small, np.uint8)[None]).ravel()
-    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-6), np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -72,12 +73,21 @@ class Face:
         return (self.x, self.y, self.width, self.height)
 
 
+class Crops(Protocol):
+    """Crops (n, 48, 48) uint8: an array, or something that reads the rows of a slice when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> ByteArray: ...
+
+
 @dataclass(eq=False)
 class Track:
     """One face followed through time.
 
     ``frames`` (n,) int64, ``times`` (n,) float64 seconds, ``boxes`` (n, 4) float32 x, y, width, height,
-    ``scores`` (n,) float32, ``qualities`` (n,) float32 in [0, 1], ``crops`` (n, 48, 48) uint8.
+    ``scores`` (n,) float32, ``qualities`` (n,) float32 in [0, 1], ``crops`` (n, 48, 48) uint8. ``person``:
+    shared by the tracks of one person within the video, None where unknown.
     """
 
     face_id: int
@@ -86,4 +96,5 @@ class Track:
     boxes: FloatArray
     scores: FloatArray
     qualities: FloatArray
-    crops: ByteArray
+    crops: Crops
+    person: int | None = None

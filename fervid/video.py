@@ -1,16 +1,13 @@
-"""Reading and writing video: exact presentation times, pictures as shown. The only file that imports av."""
+"""Reading video: exact presentation times, pictures as shown. Shares ``av`` with ``writer`` and ``sound`` alone."""
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import av
 import av.error
@@ -18,9 +15,10 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from fervid.errors import OutputError, UnreadableVideo
+from fervid.errors import UnreadableVideo
 from fervid.opencv import cv2
 from fervid.types import ByteArray, Frame, VideoInfo
+from fervid.writer import VideoWriter as VideoWriter
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,nut,dv,rm,gif,ivf,obu,"
@@ -41,17 +39,19 @@ TOLERANCE = 0.0006
 
 _REORDER_DEPTH = 16
 
-_CLOCK = Fraction(1, 90000)
-"""The writer's unit of time."""
+_UNSPECIFIED = 2
+"""H.273's code where nobody says how pixels stand for colours."""
 
 
 class VideoReader:
     """The first video stream of a local file.
 
     ``frames()`` yields every decoded frame in presentation order and marks those that the sampling grid
-    takes; only a frame whose ``bgr`` is read is converted. After iteration ``corrupt`` counts undecodable
-    packets and frames, ``repaired`` the times that had to be made up because the container's were missing
-    or ran backwards, and ``truncated`` says whether the file ended early.
+    takes; only a frame whose ``bgr`` is read is converted. ``planes()`` yields them ready to be drawn on and
+    encoded again. After iteration ``corrupt`` counts undecodable packets and frames, ``repaired`` the times
+    that had to be made up because the container's were missing or ran backwards, ``ends`` is when the last
+    frame gives way, in seconds, and ``truncated`` says whether the file ended early. ``origin``: the
+    container's time, in seconds, of the player's zero.
 
     Raises UnreadableVideo, with a reason, when opened or iterated.
     """
@@ -68,8 +68,10 @@ class VideoReader:
         self.corrupt = 0
         self.repaired = 0
         self.truncated = False
+        self.ends = 0.0
         self._reformatter = VideoReformatter()
-        self._container = _open(path)
+        self._container = open_local(path)
+        self.origin = float(Fraction(self._container.start_time or 0, av.time_base))
         try:
             if not self._container.streams.video:
                 raise UnreadableVideo("no video stream")
@@ -171,7 +173,8 @@ class VideoReader:
             nonlocal first
             frame = waiting.pop(0)
             stamp = heapq.heappop(stamps) if stamps else None
-            first = stamp if first is None else first
+            if first is None and stamp is not None:
+                first, self.origin = stamp, float(stamp * base)
             if stamp != frame.pts:
                 self.repaired += 1
             return (None if stamp is None or first is None else float((stamp - first) * base)), frame
@@ -209,23 +212,36 @@ class VideoReader:
         or after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
         """
         tick = self._start
-        end = 0.0
+        for index, time, picture in self._intact():
+            sampled = time >= tick - TOLERANCE
+            if sampled and self._fps > 0:
+                ticks = math.floor((time + TOLERANCE - self._start) * self._fps) + 1
+                tick = self._start + ticks / self._fps
+            yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
+
+    def planes(self) -> Iterator[tuple[float, ByteArray]]:
+        """(time, picture) of every decoded frame, as shown, whatever the sampling grid. Instead of ``frames()``.
+
+        A picture is the caller's own, (height * 3 / 2, width) uint8: 8-bit 4:2:0 of limited range, the luma
+        plane over the two chroma planes (I420). Odd sides grow by one pixel.
+        """
+        for _, time, picture in self._intact():
+            yield time, self._planes(picture)
+
+    def _intact(self) -> Iterator[tuple[int, float, VideoFrame]]:
+        """(index, time, frame) of every decoded frame up to ``end`` that is not damaged."""
         try:
             for index, (time, picture) in enumerate(self._timed()):
                 if self._end is not None and time > self._end + TOLERANCE:
                     return
-                end = time + float((picture.duration or 0) * (picture.time_base or 0))
+                self.ends = time + float((picture.duration or 0) * (picture.time_base or 0))
                 if picture.is_corrupt:
                     self.corrupt += 1
-                    continue
-                sampled = time >= tick - TOLERANCE
-                if sampled and self._fps > 0:
-                    ticks = math.floor((time + TOLERANCE - self._start) * self._fps) + 1
-                    tick = self._start + ticks / self._fps
-                yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
+                else:
+                    yield index, time, picture
         except av.error.FFmpegError as error:
             raise UnreadableVideo(_reason(error)) from error
-        self.truncated |= self._ends_early(end)
+        self.truncated |= self._ends_early(self.ends)
 
     def _ends_early(self, end: float) -> bool:
         """Whether the last picture was gone well before the end that the container states.
@@ -251,10 +267,41 @@ class VideoReader:
         width, height = self._unrotated
         shown = self._reformatter.reformat(picture, width=width, height=height, format="bgr24", threads=1)
         image = np.asarray(shown.to_ndarray(), np.uint8)
+        return self._upright(image)
+
+    def _upright(self, image: ByteArray) -> ByteArray:
         turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-        if self.info.rotation:
-            image = np.asarray(cv2.rotate(image, turns[self.info.rotation]), np.uint8)
-        return image
+        turn = turns.get(self.info.rotation)
+        return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
+
+    @property
+    def colour(self) -> tuple[int, int, int]:
+        """H.273 codes of matrix, primaries and transfer of what ``planes`` yields; 2 where unspecified."""
+        picture = self._first[1]
+        matrix, primaries = int(picture.colorspace), int(picture.color_primaries)
+        if not picture.format.components[0].is_luma or matrix == 0:
+            return 6, primaries, int(picture.color_trc)  # RGB becomes BT.601
+        return matrix, primaries, int(picture.color_trc)
+
+    def _planes(self, picture: VideoFrame) -> ByteArray:
+        width, height = self._unrotated
+        if (picture.format.name, picture.width, picture.height) != (
+            "yuv420p",
+            width,
+            height,
+        ) or picture.color_range == 2:
+            picture = self._reformatter.reformat(
+                picture, width=width, height=height, format="yuv420p", dst_color_range=1, threads=1
+            )
+        shown = [self._upright(_pixels(plane)) for plane in picture.planes]
+        height, width = (side + side % 2 for side in shown[0].shape)
+        canvas = np.empty((height * 3 // 2, width), np.uint8)
+        for target, plane in zip(split_planes(canvas), shown, strict=True):
+            rows, columns = plane.shape
+            target[:rows, :columns] = plane
+            target[rows:, :columns] = plane[-1:]
+            target[:, columns:] = target[:, columns - 1 : columns]
+        return canvas
 
     def _thumbnail(self, picture: VideoFrame) -> ByteArray:
         """A small gray picture, not rotated: the free luma plane where there is one of 8 bits."""
@@ -269,7 +316,20 @@ class VideoReader:
         return np.asarray(picture.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)
 
 
-def _open(path: str | os.PathLike[str]) -> Any:
+def split_planes(canvas: ByteArray) -> tuple[ByteArray, ByteArray, ByteArray]:
+    """Views of luma (h, w), blue and red difference (h / 2, w / 2) of a picture (h * 3 / 2, w) in I420."""
+    height, width = canvas.shape[0] * 2 // 3, canvas.shape[1]
+    chroma = canvas[height:].reshape(2, height // 2, width // 2)
+    return canvas[:height], chroma[0], chroma[1]
+
+
+def _pixels(plane: Any) -> ByteArray:
+    """A view of a plane of 8-bit samples."""
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]
+
+
+def open_local(path: str | os.PathLike[str]) -> Any:
     """The opened container. Only local files: protocols and demuxers are limited to such."""
     name = os.fsdecode(os.path.abspath(path))
     try:
@@ -289,100 +349,20 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-class VideoWriter:
-    """Write H.264 video that browsers play: yuv420p, index at the front, every frame at its own time.
+def codecs() -> dict[str, list[str]]:
+    """Which of the usual video codecs the FFmpeg in use decodes, and which it encodes; and its version."""
+    return {
+        "decoders": [name for name in _DECODERS if _has_codec(name, "r")],
+        "encoders": [name for name in ("libx264", "h264_nvenc", "aac") if _has_codec(name, "w")],
+        "ffmpeg": [f"{name} {'.'.join(map(str, version))}" for name, version in sorted(av.library_versions.items())],
+    }
 
-    The file appears under its name only when the context ends without an exception. ``rotation`` stores a
-    display rotation in degrees clockwise; ``tone`` adds a sine of that many hertz as sound. Odd sides grow
-    by one pixel, since the format has none. Raises OutputError.
-    """
 
-    def __init__(
-        self, path: str | os.PathLike[str], width: int, height: int, crf: int = 23, rotation: int = 0, tone: float = 0.0
-    ) -> None:
-        self._path = Path(path)
-        self._partial = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")
-        self._margin = (height % 2, width % 2)
-        self._tone = tone
-        self._last: int | None = None
-        try:
-            with self._reporting():
-                self._container = av.open(f"file:{self._partial.absolute()}", "w", options={"movflags": "+faststart"})
-                self._stream: Any = self._container.add_stream("libx264", rate=30)
-                self._audio = self._container.add_stream("aac", rate=44100, layout="mono") if tone else None
-        except BaseException:
-            self._discard()
-            raise
-        self._stream.width, self._stream.height = width + width % 2, height + height % 2
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.time_base = self._stream.codec_context.time_base = _CLOCK
-        self._stream.options = {"crf": str(crf), "preset": "medium"}
-        if rotation:
-            self._stream.set_display_rotation(-rotation)
+_DECODERS = ("h264", "hevc", "vvc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mpeg2video", "mjpeg", "prores", "flv")
 
-    def __enter__(self) -> VideoWriter:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                with self._reporting():
-                    self._finish()
-            else:
-                with contextlib.suppress(av.error.FFmpegError, OSError):
-                    self._container.close()
-        finally:
-            self._discard()
-
-    def write(self, image: ByteArray, time: float) -> None:
-        """Add a picture (height, width, 3) uint8, blue-green-red, shown from ``time`` seconds on.
-
-        ValueError unless ``time`` is later than that of the picture before.
-        """
-        pts = round(time / _CLOCK)
-        if self._last is not None and pts <= self._last:
-            raise ValueError(f"times must increase: {time} s after {float(self._last * _CLOCK)} s")
-        self._last = pts
-        if any(self._margin):
-            bottom, right = self._margin
-            image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-        frame = VideoFrame.from_ndarray(image, format="bgr24")
-        frame.pts, frame.time_base = pts, _CLOCK
-        with self._reporting():
-            self._container.mux(self._stream.encode(frame))
-
-    @contextlib.contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Raise OutputError for what FFmpeg or the disk refuses."""
-        try:
-            yield
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"cannot write {self._path}: {reason}") from error
-
-    def _discard(self) -> None:
-        with contextlib.suppress(OSError):
-            self._partial.unlink()
-
-    def _finish(self) -> None:
-        if self._last is None:
-            raise ValueError("there is no picture to write")
-        if self._audio is not None:
-            self._write_tone(self._audio, float(self._last * _CLOCK))
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-        with self._partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self._partial, self._path)
-
-    def _write_tone(self, stream: Any, seconds: float) -> None:
-        rate, block = 44100, 1024
-        for begin in range(0, int(seconds * rate), block):
-            phase = 2 * np.pi * self._tone * np.arange(begin, begin + block) / rate
-            samples = (0.1 * np.sin(phase)).astype(np.float32)[None]
-            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
-            self._container.mux(stream.encode(frame))
-        self._container.mux(stream.encode(None))
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
+    try:
+        return bool(av.codec.Codec(name, mode))
+    except (av.error.FFmpegError, ValueError):  # PyAV calls an unknown codec a ValueError
+        return False

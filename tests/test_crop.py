@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fervid.config import ScanSettings
 from fervid.crop import FER2013_GEOMETRY, SIZE, CropGeometry, crop_face, face_quality, fit_square, normalize
+from fervid.detect import create_detector
 from fervid.types import ByteArray, Face
+from fervid.video import VideoReader
 
 PLAIN = CropGeometry(scale=1.0, shift_x=0.0, shift_y=0.0)
 
@@ -218,8 +222,8 @@ def test_above_the_crops_size_more_pixels_add_nothing() -> None:
 
 
 def test_quality_falls_with_blur() -> None:
-    assert falls([quality(crop=blurred(deviation)) for deviation in (1.5, 2, 3, 4, 5)])
-    assert quality(crop=blurred(1.5)) < quality()
+    assert falls([quality(crop=blurred(deviation)) for deviation in (1.3, 1.6, 1.9, 2.2)])
+    assert quality(crop=blurred(1.3)) < quality()
 
 
 def test_quality_falls_with_truncation_on_every_side() -> None:
@@ -249,3 +253,50 @@ def test_quality_falls_with_the_detectors_score() -> None:
 
 def test_without_landmarks_pose_counts_for_nothing() -> None:
     assert quality(replace(GOOD, landmarks=())) == pytest.approx(quality())
+
+
+def test_quality_falls_as_the_picture_darkens() -> None:
+    assert falls([quality(crop=np.asarray(texture(SIZE, SIZE) // part, np.uint8)) for part in (1, 8, 16)])
+
+
+def test_a_box_that_stops_at_the_border_is_a_part_of_a_face() -> None:
+    whole = quality(replace(GOOD, x=40, width=50))
+    assert quality(replace(GOOD, x=0, width=30)) < 0.75 * whole
+    assert quality(replace(GOOD, x=170, width=30)) < 0.75 * whole
+    assert quality(replace(GOOD, x=40, width=30)) > quality(replace(GOOD, x=0, width=30))
+
+
+# quality of real crops
+
+
+def seen(picture: ByteArray) -> list[float]:
+    """Quality of the faces of a picture, the widest first."""
+    gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+    height, width = gray.shape
+    faces = sorted(create_detector(ScanSettings()).detect(picture), key=lambda face: -face.width)
+    return [face_quality(face, crop_face(gray, face, FER2013_GEOMETRY), width, height) for face in faces]
+
+
+def still(path: Path, time: float) -> ByteArray:
+    with VideoReader(path, fps=0, start=time) as reader:
+        return next(frame.bgr for frame in reader.frames() if frame.sampled)
+
+
+def test_a_close_up_is_good_and_worse_views_of_it_are_not(shared_media: Path) -> None:
+    picture = still(shared_media / "talking_d3.mp4", 1.0)
+    assert seen(picture)[0] > 0.95
+    far = np.full((360, 640, 3), 128, np.uint8)
+    far[100:134, 100:134] = cv2.resize(picture, (34, 34), interpolation=cv2.INTER_AREA)
+    assert seen(far)[0] < 0.45
+    assert seen(np.ascontiguousarray(picture[:, 256:]))[0] < 0.45
+    blurred_much = np.asarray(cv2.GaussianBlur(picture, (0, 0), 12), np.uint8)
+    assert seen(blurred_much)[0] < 0.8
+    assert seen((picture // 12).astype(np.uint8))[0] < 0.45
+
+
+def test_profiles_are_low_and_a_face_in_the_dark_is_no_close_up(shared_media: Path) -> None:
+    assert seen(still(shared_media / "hamilton_cuts.mp4", 2.0))[0] < 0.1
+    audience = seen(still(shared_media / "hamilton_cuts.mp4", 9.0))
+    assert len(audience) >= 4
+    assert max(audience) < 0.45
+    assert seen(still(shared_media / "hamilton_cuts.mp4", 5.0))[0] > 0.6

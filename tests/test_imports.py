@@ -24,26 +24,50 @@ ROOMS: dict[str, set[str]] = {
     "opencv": {"errors"},
     "config": {"errors", "types"},
     "discover": BASIC,
-    "video": BASIC,
+    "fingerprint": BASIC,
+    "writer": BASIC,
+    "video": BASIC | {"writer"},
+    "sound": BASIC | {"video"},
+    "course": BASIC,
+    "canvas": BASIC,
+    "lettering": BASIC | {"canvas"},
+    "strip": BASIC | {"canvas", "course", "lettering", "palette"},
+    "overlay": BASIC | {"canvas", "course", "lettering", "palette", "strip"},
     "detect": BASIC,
+    "cuts": BASIC,
+    "appearance": BASIC,
+    "persons": BASIC | {"appearance"},
     "track": BASIC,
     "crop": BASIC,
-    "scan": BASIC | {"video", "detect", "track", "crop"},
+    "spool": BASIC | {"crop"},
+    "scan": BASIC | {"video", "detect", "cuts", "appearance", "track", "persons", "crop", "spool"},
     "sidecar": BASIC | {"crop"},
-    "engines": BASIC | {"crop", "scan"},
+    "engines": BASIC | {"crop", "fingerprint", "scan"},
+    "store": BASIC,
     "model": BASIC | {"crop", "sidecar"},
     "classify": BASIC | {"model"},
     "timeline": BASIC,
+    "episodes": BASIC | {"timeline"},
     "summarize": BASIC | {"timeline"},
     "tables": BASIC,
-    "annotate": BASIC | {"tables", "video"},
-    "report": BASIC | {"tables", "video"},
-    "exports": BASIC | {"tables", "video"},
+    "parts": BASIC | {"tables"},
+    "finish": BASIC | {"scan", "timeline", "episodes", "summarize", "tables"},
+    "merge": BASIC | {"parts", "tables"},
+    "annotate": BASIC
+    | {"discover", "fingerprint", "video", "sound", "writer", "course", "canvas", "overlay", "tables"},
+    "palette": set(),
+    "gaps": BASIC,
+    "sources": BASIC | {"discover"},
+    "report": BASIC | {"tables", "video", "fingerprint", "sources", "gaps", "palette", "version", "report"},
+    "exports": BASIC | {"tables", "sources", "version"},
+    "plot": BASIC | {"tables", "gaps", "palette"},
     "stills": BASIC | {"discover", "detect", "crop", "model", "classify", "tables"},
     "batch": BASIC
-    | {"discover", "detect", "scan", "engines", "sidecar", "model", "classify"}
-    | {"timeline", "summarize", "tables", "version"},
-    "__init__": {"types", "version", "batch", "tables"},
+    | {"discover", "detect", "fingerprint", "scan", "engines", "sidecar", "model", "classify"}
+    | {"finish", "parts", "store", "tables", "version"},
+    "info": BASIC | {"detect", "engines", "model", "sidecar", "version", "video"},
+    "display": BASIC | {"annotate", "batch", "discover", "report", "tables"},
+    "__init__": {"types", "version", "batch", "plot", "tables"},
 }
 """Room by room, the rooms that it may import. ``cli`` may import everything."""
 
@@ -51,15 +75,18 @@ TRAINING = BASIC | {"crop", "sidecar", "model", "classify", "tables", "discover"
 """The same for ``training``; its ``framing`` measures with the detector."""
 
 OWNERS = {
-    "av": {"video"},
+    "av": {"video", "sound", "writer"},
+    "PIL": {"lettering", "strip"},
     "cv2": {"opencv"},
-    "pyarrow": {"tables"},
+    "pyarrow": {"tables", "parts"},
+    "pympi": {"exports"},
+    "jinja2": {"report"},
     "keras": {"model", "training"},
     "tensorflow": {"model", "training"},
 }
 """Libraries that only these rooms import."""
 
-ALONE = {"errors", "types", "timeline", "summarize"}
+ALONE = {"errors", "types", "timeline", "episodes", "summarize"}
 """Rooms that need nothing beyond the standard library and numpy."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -142,7 +169,9 @@ from pathlib import Path
 from fervid.config import ScanSettings
 from fervid.crop import FER2013_GEOMETRY
 from fervid.scan import scan
-assert scan(Path("sample_videos/cut.mp4"), ScanSettings(fps=1), FER2013_GEOMETRY).tracks
+import tempfile
+with tempfile.TemporaryDirectory() as folder:
+    assert scan(Path("sample_videos/cut.mp4"), "0", ScanSettings(fps=1), FER2013_GEOMETRY, Path(folder) / "0").tracks
 """
 
 

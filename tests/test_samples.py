@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -70,7 +71,8 @@ def decoded(name: str) -> Decoded:
 
 @lru_cache(maxsize=len(CLIPS))
 def scanned(name: str) -> Scan:
-    found = scan(SAMPLES / name, ScanSettings(), FER2013_GEOMETRY)
+    with tempfile.TemporaryDirectory() as folder:
+        found = scan(SAMPLES / name, name, ScanSettings(), FER2013_GEOMETRY, Path(folder) / "crops")
     assert found.notes == []
     return found
 

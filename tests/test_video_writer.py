@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fervid.errors import FervidError, OutputError
+from fervid.opencv import cv2
 from fervid.video import VideoReader, VideoWriter
 from tests.clips import HEIGHT, WIDTH, at_rate, draw_number, read_number, read_numbers, read_times, write_clip
 from tests.conftest import ROOT, ClipFactory
@@ -166,3 +167,65 @@ def test_any_name_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write_clip(Path(name) if relative else tmp_path / name, at_rate(25, 10))
     assert os.listdir(tmp_path) == [name]
     assert read_numbers(tmp_path / name) == list(range(10))
+
+
+def lengths(path: Path) -> list[float]:
+    """Seconds that each frame is shown, as the container states them, in presentation order."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        found = [(packet.pts, packet.duration) for packet in container.demux(stream) if packet.size]
+        base = float(stream.time_base or 0)
+    return [duration * base for _, duration in sorted((pts or 0, duration or 0) for pts, duration in found)]
+
+
+def test_every_frame_lasts_until_the_next_and_the_last_as_long_as_the_one_before(clip: ClipFactory) -> None:
+    times = [0.0, 0.04, 0.3, 0.35, 1.0, 1.5]
+    assert lengths(clip(times)) == pytest.approx([*np.diff(times), 0.5], abs=1e-4)
+
+
+@pytest.mark.parametrize(("until", "last"), [(3.5, 2.0), (1.6, 0.1), (1.0, 0.5)])
+def test_the_last_frame_can_be_held(tmp_path: Path, until: float, last: float) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT) as writer:
+        for number, time in enumerate((0.0, 1.0, 1.5)):
+            writer.write(draw_number(number), time)
+        writer.hold(until)
+    assert lengths(tmp_path / "clip.mp4")[-1] == pytest.approx(last, abs=1e-4)
+
+
+def test_one_frame_alone_has_a_length(clip: ClipFactory) -> None:
+    assert lengths(clip([0.0])) == pytest.approx([0.04])
+
+
+def test_planes_go_in_and_come_out_as_they_are(clip: ClipFactory, tmp_path: Path) -> None:
+    source, target = clip(at_rate(25, 20)), tmp_path / "again.mp4"
+    with VideoReader(source) as reader, VideoWriter(target, WIDTH, HEIGHT, crf=0) as writer:
+        before = [(time, planes.copy()) for time, planes in reader.planes()]
+        for time, planes in before:
+            writer.write_planes(planes, time)
+    with VideoReader(target) as reader:
+        after = list(reader.planes())
+    assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=1e-5)
+    for (_, one), (_, other) in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (63, 47)])
+def test_planes_show_what_bgr_shows(clip: ClipFactory, rotation: int, width: int, height: int) -> None:
+    path = clip(at_rate(25, 5), rotation=rotation, width=width, height=height)
+    with VideoReader(path, fps=0) as reader:
+        pictures = [frame.bgr for frame in reader.frames()]
+    with VideoReader(path) as reader:
+        planes = [picture for _, picture in reader.planes()]
+    for one, other in zip(pictures, planes, strict=True):
+        shown = np.asarray(cv2.cvtColor(other, cv2.COLOR_YUV2BGR_I420), np.uint8)
+        assert shown.shape == one.shape
+        assert np.abs(shown.astype(int) - one).mean() < 6
+
+
+@pytest.mark.parametrize("colour", [(1, 1, 1), (6, 6, 6), (9, 9, 16)])
+def test_what_the_samples_stand_for_is_written_down(tmp_path: Path, colour: tuple[int, int, int]) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT, colour=colour) as writer:
+        writer.write(draw_number(1), 0.0)
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        assert reader.colour == colour

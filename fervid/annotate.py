@@ -1,0 +1,240 @@
+"""Table → annotated videos: each source again, with what is known of its faces drawn over every frame."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fervid.canvas import Canvas, matrix_code
+from fervid.config import ScanSettings, TimelineSettings
+from fervid.course import FaceCourse
+from fervid.discover import Source, refuse_overwriting
+from fervid.errors import UnreadableVideo, UsageError, batch_exit_code, writing
+from fervid.fingerprint import fingerprint
+from fervid.overlay import STYLES, Overlay, Style
+from fervid.sound import FilmSound
+from fervid.tables import Results, read_results
+from fervid.types import EMOTIONS, DoubleArray
+from fervid.video import VideoReader
+from fervid.writer import VideoWriter
+
+PRESET, CRF, THREADS = "fast", 20, 2
+"""How x264 encodes: a good picture, without being what takes the time."""
+
+SUFFIX = ".annotated.mp4"
+
+BLUR_REACH = 0.1
+"""Faces stay blurred for a sampling step and this long, in seconds, before their first and after their last sample."""
+
+_MAX_NAME = 220
+
+
+@dataclass(frozen=True)
+class AnnotatedVideo:
+    """What became of one video. ``status``: written, skipped or failed; ``path`` where it was written."""
+
+    video: str
+    status: str
+    path: Path | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class AnnotateReport:
+    """What became of every video of the results, in their order."""
+
+    videos: tuple[AnnotatedVideo, ...]
+
+    def count(self, status: str) -> int:
+        """How many videos ended with that status."""
+        return sum(video.status == status for video in self.videos)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing failed, 3 when some videos failed, 4 when all did."""
+        return batch_exit_code(self.count("failed"), len(self.videos))
+
+
+def annotate(
+    results: str | os.PathLike[str] | Results,
+    sources: Mapping[str, Path],
+    out: str | os.PathLike[str],
+    style: str = "full",
+    blur: bool = False,
+    listener: Callable[[AnnotatedVideo], object] = lambda video: None,
+    progress: Callable[[float], object] = lambda seconds: None,
+) -> AnnotateReport:
+    """Write ``<name>.annotated.mp4`` into the folder ``out`` for every analysed video of ``results``.
+
+    ``sources``: where each video of the tables lies; the file must still be the one that was analysed. With
+    ``blur`` the faces that the table knows are made unrecognisable. ``listener`` is called with each video
+    that is done, ``progress`` with the seconds of video written since the last call. A video that cannot be
+    read costs nothing but itself. Raises UsageError, BadResults and OutputError.
+    """
+    found = results if isinstance(results, Results) else read_results(results)
+    if style not in STYLES:
+        raise UsageError(f"--style must be {' or '.join(STYLES)}, not {style!r}")
+    if blur:
+        _refuse_part(found)
+    targets = prepare(found.videos["video"].tolist(), sources, Path(out))
+    faces = KnownFaces(found)
+    done = []
+    for row in found.videos.to_dict("records"):
+        done.append(_one(row, faces, sources.get(row["video"]), targets[row["video"]], STYLES[style], blur, progress))
+        listener(done[-1])
+    return AnnotateReport(tuple(done))
+
+
+def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Make the folder and choose the file to write for each video name.
+
+    Raises UsageError where that would overwrite a source, and OutputError.
+    """
+    targets = output_paths(names, folder)
+    refuse_overwriting((Source(path, name) for name, path in sources.items()), targets.values())
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return targets
+
+
+def output_paths(names: Iterable[str], folder: Path) -> dict[str, Path]:
+    """Video name → the file to write, each its own, all inside ``folder``."""
+    paths: dict[str, Path] = {}
+    used: set[str] = set()
+    for name in names:
+        parts = [_shortened(part) for part in PurePosixPath(name).parts if part not in ("..", ".", "/", "//")]
+        inner = PurePosixPath(*parts) if parts else PurePosixPath("video")
+        choices = [inner.with_name(inner.stem), inner]
+        choices += [inner.with_name(f"{inner.name}.{number}") for number in range(2, len(paths) + 4)]
+        chosen = next(choice for choice in choices if choice.as_posix().casefold() not in used)
+        used.add(chosen.as_posix().casefold())
+        paths[name] = folder / chosen.with_name(chosen.name + SUFFIX)
+    return paths
+
+
+def _shortened(part: str) -> str:
+    """A name that leaves room for what is added to it."""
+    data = part.encode()
+    if len(data) <= _MAX_NAME:
+        return part
+    digest = hashlib.sha256(data).hexdigest()[:8]
+    return data[: _MAX_NAME - 9].decode(errors="ignore") + "-" + digest
+
+
+def _refuse_part(results: Results) -> None:
+    """Faces outside the span that was analysed are unknown, and would be seen."""
+    scan = results.metadata.get("settings", {}).get("scan", {})
+    if scan.get("start") or scan.get("end") is not None:
+        raise UsageError("--blur needs results of whole videos; these were analysed with --start or --end")
+
+
+def _one(
+    row: Mapping[str, Any],
+    faces: KnownFaces,
+    source: Path | None,
+    target: Path,
+    style: Style,
+    blur: bool,
+    progress: Callable[[float], object],
+) -> AnnotatedVideo:
+    """Annotate the video of one row of the manifest, or say why not."""
+    name, message = row["video"], row["message"]
+    if row["status"] not in ("ok", "no_face"):
+        why = f"it could not be analysed: {message}" if row["status"] == "failed" else message
+        return AnnotatedVideo(name, "skipped", message=why)
+    if source is None:
+        return AnnotatedVideo(name, "failed", message="no such file under --videos")
+    try:
+        if fingerprint(source) != row["video_id"]:
+            return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
+        with writing(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        notes = annotate_video(source, target, faces.of(row["video_id"]), style, blur, faces.step, progress)
+    except UnreadableVideo as error:
+        return AnnotatedVideo(name, "failed", message=str(error))
+    return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
+
+
+def annotate_video(
+    source: Path,
+    target: Path,
+    courses: list[FaceCourse],
+    style: Style = "full",
+    blur: bool = False,
+    step: float = 0.2,
+    progress: Callable[[float], object] = lambda seconds: None,
+) -> list[str]:
+    """Draw ``courses`` over every frame of one video; ``step``: seconds between its samples.
+
+    Returns what went wrong without ending the work, in words. Raises UnreadableVideo and OutputError.
+    """
+    with VideoReader(source, fps=0, threads=THREADS) as reader, FilmSound(source, reader.origin) as sound:
+        pictures = reader.planes()
+        time, planes = next(pictures, (0.0, None))
+        if planes is None:
+            raise UnreadableVideo("no frame can be decoded")
+        height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+        code = matrix_code(reader.colour[0], height)
+        end = reader.info.duration or max([0.0, *(float(course.times[-1]) for course in courses)])
+        overlay = Overlay(courses, width, height, end, code, style)
+        with VideoWriter(
+            target, width, height, CRF, sound=sound, preset=PRESET, threads=THREADS, colour=reader.colour
+        ) as writer:
+            while planes is not None:
+                canvas = Canvas(planes, code)
+                if blur:
+                    for box in (course.cover(time, step + BLUR_REACH) for course in courses):
+                        if box is not None:
+                            canvas.hide(*box)
+                overlay.draw(canvas, time)
+                writer.write_planes(planes, time)
+                before = time
+                time, planes = next(pictures, (time, None))
+                progress(time - before)
+            writer.hold(min(reader.ends, max(reader.info.duration or reader.ends, time)))
+        return sound.notes
+
+
+class KnownFaces:
+    """What some results know of the faces of each video. ``step``: seconds between samples, as they were asked for."""
+
+    def __init__(self, results: Results) -> None:
+        settings = results.metadata.get("settings", {})
+        self._max_gap = settings.get("timeline", {}).get("max_gap", TimelineSettings().max_gap)
+        self.step = 1 / (settings.get("scan", {}).get("fps", ScanSettings().fps) or 25.0)
+        self._rows = dict(list(results.timeline.groupby("video_id", sort=False)))
+        trust = results.summary.set_index(["video_id", "face_id"])["trust"]
+        self._trust: dict[tuple[str, int], str] = trust.to_dict()
+
+    def of(self, video_id: str) -> list[FaceCourse]:
+        """The courses of one video's faces, in the order of their numbers."""
+        rows = self._rows.get(video_id)
+        if rows is None:
+            return []
+        sampled: DoubleArray = np.unique(rows["time"].to_numpy(np.float64))
+        step = float(np.median(np.diff(sampled))) if len(sampled) > 1 else self.step
+        seen = rows[rows["face_id"].notna()]
+        return [
+            self._course(video_id, int(face_id), face.sort_values("time"), sampled, step)
+            for face_id, face in seen.groupby("face_id")
+        ]
+
+    def _course(self, video_id: str, face_id: int, rows: pd.DataFrame, sampled: DoubleArray, step: float) -> FaceCourse:
+        times = rows["time"].to_numpy(np.float64)
+        last = float(times[-1])
+        return FaceCourse(
+            face_id,
+            times,
+            rows[["face_x", "face_y", "face_width", "face_height"]].to_numpy(np.float32),
+            rows[[f"{name}_smooth" for name in EMOTIONS]].to_numpy(np.float32),
+            self._trust.get((video_id, face_id), "ok"),
+            max(self._max_gap, 1.5 * step),  # the step of a slow sampling grid is no gap
+            last + step if last >= sampled[-1] else last,
+        )

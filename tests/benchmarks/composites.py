@@ -1,0 +1,441 @@
+"""Composites with exact truth: real heads on known paths over a drawn background, rendered in memory.
+
+A head is cut out of a clip with a soft ellipse; the detector, run on the head alone, says where its face box
+lies, so that truth and detector agree about what a box is. A face counts as *required* where at least
+``VISIBLE`` of it can be seen; where less can be seen, finding it or not is neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fervid.config import ScanSettings
+from fervid.detect import FaceDetector, create_detector
+from fervid.types import ByteArray, Face, FloatArray, Frame
+from fervid.video import THUMBNAIL, TOLERANCE, VideoReader
+from tests.conftest import ROOT
+
+WIDTH, HEIGHT = 640, 360
+VISIBLE = 0.6
+HINTED = 0.25
+"""A face that can be seen by less than this is gone, and its absence begins."""
+HEAD_HEIGHT = 150
+"""Height of the face box in the cut-out, pixels; heads are shown at most this large, about."""
+HEAD_SECONDS = 3.0
+
+SHARED = ROOT.parent / "shared" / "media"
+SOURCES = (
+    ("talking_d3.mp4", 0.0),
+    ("d19_h264_longgop.mkv", 0.0),
+    ("d9_vfr.mp4", 0.0),
+    ("wolfgang.mp4", 11.0),
+    ("emo7_angry.mp4", 0.0),
+    ("emo7_happy.mp4", 0.0),
+    ("emo7_surprise.mp4", 0.0),
+    ("emo7_fear.mp4", 0.0),
+    ("emo7_neutral.mp4", 0.0),
+    ("d13_rot90.mov", 0.0),
+)
+"""Clip and second from which each head is taken."""
+SAMPLES = (("pan_zoom.mp4", 2.0), ("variable_rate.mp4", 0.0))
+"""The same where the shared clips are absent; further heads are these, mirrored and tinted."""
+
+Box = tuple[float, float, float, float]
+Key = tuple[float, float, float, float]
+"""Second, centre x, centre y, height of the face box, in pixels."""
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A head that moves: ``pictures`` (h, w, 3) uint8 at 25 a second, the face's ``boxes`` in them, one ``alpha``."""
+
+    pictures: list[ByteArray]
+    boxes: list[Box]
+    alpha: FloatArray
+
+    def at(self, time: float) -> int:
+        """The picture for ``time`` seconds, forwards and back for ever."""
+        last = len(self.pictures) - 1
+        step = int(time * 25) % (2 * last)
+        return step if step <= last else 2 * last - step
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A head on a path: linear between ``keys``, shown from the first to the last or during ``spans`` only.
+
+    ``depth``: (second, depth) steps, the larger in front. ``tilt``: degrees of swing to either side,
+    ``period`` seconds long. ``counts``: whether a tracker should report it at all.
+    """
+
+    head: int
+    keys: tuple[Key, ...]
+    spans: tuple[Span, ...] = ()
+    depth: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    tilt: float = 0.0
+    period: float = 4.0
+    counts: bool = True
+
+    def pose(self, time: float) -> Key | None:
+        """(tilt in degrees, centre x, centre y, height) at ``time``, None where it isn't shown."""
+        spans = self.spans or ((self.keys[0][0], self.keys[-1][0]),)
+        if not any(begin <= time < end for begin, end in spans):
+            return None
+        columns = np.array(self.keys).T
+        x, y, height = (float(np.interp(time, columns[0], column)) for column in columns[1:])
+        return self.tilt * float(np.sin(2 * np.pi * time / self.period)), x, y, height
+
+    def depth_at(self, time: float) -> float:
+        """Which of two layers is in front."""
+        return [depth for begin, depth in self.depth if begin <= max(time, self.depth[0][0])][-1]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A plain rectangle that hides what is behind it; ``keys`` are seconds and centres, its height is fixed."""
+
+    keys: tuple[tuple[float, float, float], ...]
+    width: float
+    height: float
+    gray: int = 70
+    depth: float = 50.0
+    spans: tuple[Span, ...] = ()
+
+    def depth_at(self, time: float) -> float:
+        """Which of two layers is in front."""
+        return self.depth
+
+    def corner(self, time: float) -> tuple[float, float] | None:
+        """Left and top at ``time``, None where it isn't shown."""
+        if self.spans and not any(begin <= time < end for begin, end in self.spans):
+            return None
+        columns = np.array(self.keys).T
+        x, y = (float(np.interp(time, columns[0], column)) for column in columns[1:])
+        return x - self.width / 2, y - self.height / 2
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One view: what it shows until ``end`` seconds. ``camera``: (second, x, y) of the view, which moves all."""
+
+    end: float
+    layers: tuple[Actor | Block, ...]
+    scenery: int = 0
+    camera: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0),)
+    shake: float = 0.0
+
+    def shift(self, time: float) -> tuple[float, float]:
+        """How far the view has moved at ``time``, pixels."""
+        columns = np.array(self.camera).T
+        x, y = (float(np.interp(time, columns[0], column)) for column in columns[1:])
+        swing = self.shake * np.sin(np.array([11.3, 8.1]) * time + np.array([0.0, 1.0]))
+        return x + float(swing[0]), y + float(swing[1])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A film: shots, and what joins them. ``joins``: for each change of shot 'cut', or 'dissolve' or 'black'
+    with ``fade`` seconds. ``times``: those of its frames."""
+
+    name: str
+    shots: tuple[Shot, ...]
+    times: tuple[float, ...]
+    joins: tuple[str, ...] = ()
+    fade: float = 0.6
+    flashes: tuple[Span, ...] = ()
+
+    def cuts(self) -> list[Span]:
+        """Begin and end of each change of shot."""
+        half = [0.0 if join == "cut" else self.fade / 2 for join in self.joins]
+        return [(shot.end - wide, shot.end + wide) for shot, wide in zip(self.shots, half, strict=False)]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A face in a frame: ``actor`` is (shot, layer); ``visible`` the share of the face that can be seen."""
+
+    actor: tuple[int, int]
+    box: Box
+    visible: float
+    counts: bool = True
+
+
+@lru_cache(maxsize=1)
+def detector() -> FaceDetector:
+    """The detector that fervid uses by default."""
+    return create_detector(ScanSettings())
+
+
+def source_clips() -> list[tuple[Path, float, bool]]:
+    """Where the heads come from: clip, second, whether mirrored."""
+    if SHARED.is_dir():
+        return [(SHARED / name, begin, False) for name, begin in SOURCES]
+    return [(ROOT / "sample_videos" / name, begin, mirrored) for mirrored in (False, True) for name, begin in SAMPLES]
+
+
+@lru_cache(maxsize=16)
+def load_head(number: int) -> Head:
+    """The head of the clip ``number``, counted round."""
+    clips = source_clips()
+    path, begin, mirrored = clips[number % len(clips)]
+    pictures: list[ByteArray] = []
+    found: list[Face] = []
+    with VideoReader(path, fps=25, start=begin, end=begin + HEAD_SECONDS) as reader:
+        for frame in reader.frames():
+            if not frame.sampled:
+                continue
+            image = np.ascontiguousarray(frame.bgr[:, ::-1]) if mirrored else frame.bgr
+            image = np.asarray(image * (0.85, 1.0, 1.0), np.uint8) if mirrored else image
+            faces = detector().detect(image)
+            if faces:
+                pictures.append(image)
+                found.append(max(faces, key=lambda face: face.width * face.height))
+    return _cut_out(pictures, found)
+
+
+def _cut_out(pictures: list[ByteArray], faces: list[Face]) -> Head:
+    """The same window of every picture, shrunk, with a soft ellipse around the head."""
+    boxes = np.array([face.box for face in faces])
+    x, y, width, height = np.median(boxes, axis=0)
+    image_height, image_width = pictures[0].shape[:2]
+    left, right = max(0, int(x - 0.3 * width)), min(image_width, int(x + 1.3 * width))
+    top, bottom = max(0, int(y - 0.35 * height)), min(image_height, int(y + 1.22 * height))
+    scale = min(1.0, HEAD_HEIGHT / height)
+    size = (round((right - left) * scale), round((bottom - top) * scale))
+    sx, sy = size[0] / (right - left), size[1] / (bottom - top)
+    small = [cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA) for image in pictures]
+    moved = [((bx - left) * sx, (by - top) * sy, bw * sx, bh * sy) for bx, by, bw, bh in boxes.tolist()]
+    columns = (np.arange(size[0]) + 0.5) / size[0] * 2 - 1
+    rows = (np.arange(size[1]) + 0.5) / size[1] * 2 - 1
+    radius = (np.abs(columns[None]) ** 2.4 + np.abs(rows[:, None]) ** 2.4) ** (1 / 2.4)
+    alpha = np.clip((0.98 - radius) / 0.08, 0, 1).astype(np.float32)
+    return Head([np.asarray(image, np.uint8) for image in small], moved, alpha)
+
+
+@lru_cache(maxsize=4096)
+def _tilted(number: int, index: int, degrees: int) -> tuple[ByteArray, FloatArray, Box]:
+    """A head's picture turned around its face, its alpha, and the box that the detector draws around it alone."""
+    head = load_head(number)
+    picture, box = head.pictures[index], head.boxes[index]
+    if degrees == 0:
+        return picture, head.alpha, box
+    side = int(1.5 * max(picture.shape[:2]))
+    centre = box[0] + box[2] / 2, box[1] + box[3] / 2
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, degrees, 1.0))
+    matrix[0, 2] += side / 2 - centre[0]
+    matrix[1, 2] += side / 2 - centre[1]
+    turned = np.asarray(cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    alpha = np.asarray(cv2.warpAffine(head.alpha, matrix, (side, side)), np.float32)
+    alone = turned * alpha[:, :, None] + 128 * (1 - alpha[:, :, None])
+    faces = detector().detect(np.asarray(alone, np.uint8))
+    if faces:
+        return turned, alpha, faces[0].box
+    return turned, alpha, (side / 2 - box[2] / 2, side / 2 - box[3] / 2, box[2], box[3])
+
+
+@lru_cache(maxsize=8)
+def scenery(number: int) -> FloatArray:
+    """A quiet background with large shapes and some texture: (HEIGHT + 400, WIDTH + 800, 3) float32."""
+    random = np.random.default_rng(1000 + number)
+    height, width = HEIGHT + 400, WIDTH + 800
+    picture = np.zeros((height, width, 3), np.float32) + random.uniform(60, 170, 3).astype(np.float32)
+    for cell, strength in ((200, 30.0), (60, 12.0), (9, 4.0)):
+        grid = random.standard_normal((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
+        picture += strength * np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+    for _ in range(14):
+        left, top = random.integers(0, width), random.integers(0, height)
+        right, bottom = left + random.integers(20, 160), top + random.integers(40, 300)
+        picture[top:bottom, left:right] += np.asarray(random.uniform(-35, 35, 3), np.float32)
+    return np.clip(picture, 5, 250)
+
+
+class Film:
+    """A scene, drawn once: ``images`` (HEIGHT, WIDTH, 3) uint8 and ``faces``, frame by frame."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        drawn = [draw(scene, time) for time in scene.times]
+        self.images = [image for image, _ in drawn]
+        self.faces = [faces for _, faces in drawn]
+
+    def frames(self, fps: float) -> Iterator[Frame]:
+        """The frames as a reader of the film would give them, sampled on its grid; 0 samples all."""
+        taken = set(sampled_frames(self.scene.times, fps))
+        for index, (time, image) in enumerate(zip(self.scene.times, self.images, strict=True)):
+            yield Frame(index, time, index in taken, _thumbnail(image), lambda image=image: image)  # type: ignore[misc]
+
+
+def sampled_frames(times: Sequence[float], fps: float) -> list[int]:
+    """Indices of the frames that ``VideoReader`` samples: at each tick the first one at or after it; 0 takes all."""
+    taken: list[int] = []
+    tick = 0.0
+    for index, time in enumerate(times):
+        if time >= tick - TOLERANCE:
+            taken.append(index)
+            tick = (np.floor((time + TOLERANCE) * fps) + 1) / fps if fps > 0 else 0.0
+    return taken
+
+
+def _thumbnail(image: ByteArray) -> ByteArray:
+    """What ``VideoReader`` takes from the luma plane."""
+    step = max(1, max(image.shape[:2]) // THUMBNAIL)
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    return gray[step // 2 :: step, step // 2 :: step]
+
+
+def draw(scene: Scene, time: float) -> tuple[ByteArray, list[Truth]]:
+    """The picture at ``time``, (HEIGHT, WIDTH, 3) uint8 blue-green-red, and its faces."""
+    shares = _shares(scene, time)
+    canvas = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    truths: list[Truth] = []
+    for number, share in shares:
+        picture, faces = _draw_shot(scene.shots[number], number, time)
+        canvas += share * picture
+        truths += [replace(face, visible=face.visible * share) for face in faces]
+    if any(begin <= time < end for begin, end in scene.flashes):
+        canvas = 0.45 * canvas + 140
+    noise = np.random.default_rng(round(time * 1000)).normal(0, 2.0, (HEIGHT, WIDTH, 1)).astype(np.float32)
+    return np.asarray(np.clip(canvas + noise, 0, 255), np.uint8), truths
+
+
+def _shares(scene: Scene, time: float) -> list[tuple[int, float]]:
+    """The shots that can be seen at ``time``, and how strongly."""
+    number = sum(time >= shot.end for shot in scene.shots[:-1])
+    for before, (begin, end) in enumerate(scene.cuts()):
+        if begin < time < end:
+            done = (time - begin) / (end - begin)
+            if scene.joins[before] == "dissolve":
+                return [(before, 1 - done), (before + 1, done)]
+            return [(number, abs(1 - 2 * done))]
+    return [(number, 1.0)]
+
+
+def _draw_shot(shot: Shot, number: int, time: float) -> tuple[FloatArray, list[Truth]]:
+    x, y = shot.shift(time)
+    view = np.array([[1, 0, -200 - x], [0, 1, -200 - y]], np.float32)
+    canvas = np.asarray(cv2.warpAffine(scenery(shot.scenery), view, (WIDTH, HEIGHT)), np.float32)
+    faces: list[Truth] = []
+    masks: list[FloatArray] = []
+    order = sorted(range(len(shot.layers)), key=lambda index: shot.layers[index].depth_at(time))
+    for index in order:
+        layer = shot.layers[index]
+        placed = _place(layer, time, x, y)
+        if placed is None:
+            continue
+        colour, alpha, box = placed
+        canvas += alpha[:, :, None] * (colour - canvas)
+        for mask in masks:
+            mask *= 1 - alpha
+        if box is not None and isinstance(layer, Actor):
+            faces.append(Truth((number, index), box, 0.0, layer.counts))
+            masks.append(_oval(box))
+    areas = [np.pi / 4 * face.box[2] * face.box[3] for face in faces]
+    visible = [min(1.0, float(mask.sum()) / area) for mask, area in zip(masks, areas, strict=True)]
+    return canvas, [replace(face, visible=share) for face, share in zip(faces, visible, strict=True)]
+
+
+def _place(layer: Actor | Block, time: float, x: float, y: float) -> tuple[FloatArray, FloatArray, Box | None] | None:
+    """Colour (HEIGHT, WIDTH, 3), alpha (HEIGHT, WIDTH), and the face's box, of a layer in a view moved by (x, y)."""
+    if isinstance(layer, Block):
+        corner = layer.corner(time)
+        if corner is None:
+            return None
+        block = np.full((round(layer.height), round(layer.width), 3), layer.gray, np.float32)
+        return *_lay(block, np.ones(block.shape[:2], np.float32), corner[0] - x, corner[1] - y), None
+    pose = layer.pose(time)
+    if pose is None:
+        return None
+    tilt, cx, cy, tall = pose
+    head = load_head(layer.head)
+    index = head.at(time + layer.head)
+    picture, alpha, box = _tilted(layer.head, index, round(tilt))
+    # one scale for all pictures of a head: its face must not pump with the detector's box
+    scale = tall / float(np.median([height for *_, height in head.boxes]))
+    size = max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = np.asarray(cv2.resize(picture, size, interpolation=way), np.float32)
+    edge = np.asarray(cv2.resize(alpha, size, interpolation=way), np.float32)
+    sx, sy = size[0] / picture.shape[1], size[1] / picture.shape[0]
+    middle = np.median(np.array(head.boxes), axis=0) if not round(tilt) else np.array(box)
+    left = cx - x - (middle[0] + middle[2] / 2) * sx
+    top = cy - y - (middle[1] + middle[3] / 2) * sy
+    return *_lay(small, edge, left, top), (left + box[0] * sx, top + box[1] * sy, box[2] * sx, box[3] * sy)
+
+
+def _lay(colour: FloatArray, alpha: FloatArray, left: float, top: float) -> tuple[FloatArray, FloatArray]:
+    """A patch on an empty canvas, at a place between pixels too."""
+    move = np.array([[1, 0, left], [0, 1, top]], np.float32)
+    size = (WIDTH, HEIGHT)
+    moved = cv2.warpAffine(colour, move, size, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(moved, np.float32), np.asarray(cv2.warpAffine(alpha, move, size), np.float32)
+
+
+def _oval(box: Box) -> FloatArray:
+    """The oval inside a box as a mask (HEIGHT, WIDTH), 1 inside."""
+    x, y, width, height = box
+    columns = (np.arange(WIDTH) + 0.5 - x - width / 2) / (width / 2)
+    rows = (np.arange(HEIGHT) + 0.5 - y - height / 2) / (height / 2)
+    return np.asarray(columns[None] ** 2 + rows[:, None] ** 2 <= 1, np.float32)
+
+
+def truth_ids(film: Film, max_gap: float) -> list[list[int]]:
+    """Number of the track that each face of each frame should belong to; -1 where nothing is asked of it.
+
+    A face that was gone for more than ``max_gap`` seconds comes back as another track, as fervid's do.
+    """
+    numbers: dict[tuple[int, int], int] = {}
+    last: dict[tuple[int, int], float] = {}
+    result: list[list[int]] = []
+    count = 0
+    for time, faces in zip(film.scene.times, film.faces, strict=True):
+        row = []
+        for face in faces:
+            if face.counts and face.visible >= HINTED:
+                if face.actor not in last or time - last[face.actor] > max_gap + TOLERANCE:
+                    numbers[face.actor] = count
+                    count += 1
+                last[face.actor] = time
+            row.append(numbers[face.actor] if face.counts and face.visible >= VISIBLE else -1)
+        result.append(row)
+    return result
+
+
+def crossings(film: Film) -> int:
+    """How often one face passes another: their order from left to right changes while their boxes overlap."""
+    order: dict[tuple[tuple[int, int], tuple[int, int]], bool] = {}
+    count = 0
+    for faces in film.faces:
+        for first, second in combinations(sorted(faces, key=lambda face: face.actor), 2):
+            (x, y, width, height), (u, v, wide, high) = first.box, second.box
+            if first.actor[0] != second.actor[0]:
+                continue
+            apart = x + width / 2 - u - wide / 2
+            if x < u + wide and u < x + width and y < v + high and v < y + height:
+                count += order.get((first.actor, second.actor), apart > 0) != (apart > 0)
+            order[first.actor, second.actor] = apart > 0
+    return count
+
+
+def walk(path: str) -> tuple[Key, ...]:
+    """Keys from text: "second x y height" of each, separated by commas."""
+    return tuple((t, x, y, height) for t, x, y, height in (map(float, key.split()) for key in path.split(",")))
+
+
+def at_rate(rate: int, seconds: float) -> tuple[float, ...]:
+    """The times of frames at a constant rate."""
+    return tuple(index / rate for index in range(round(rate * seconds)))
+
+
+def dropped(times: Sequence[float], share: float, stalls: Sequence[Span], seed: int = 0) -> tuple[float, ...]:
+    """Times jittered by a few milliseconds, a ``share`` of them missing, and all of those inside ``stalls``."""
+    random = np.random.default_rng(seed)
+    kept = [time for time in times if random.random() >= share and not any(b <= time < e for b, e in stalls)]
+    return tuple(round(time + float(random.uniform(0, 0.012)), 4) for time in kept)
