@@ -25,6 +25,7 @@ from fervid.errors import FervidError, OutputError, UnreadableVideo, batch_exit_
 from fervid.fingerprint import fingerprint
 from fervid.finish import finish, now
 from fervid.parts import Entry, Row, compose, read_rows, refuse_foreign, write_part
+from fervid.persons import describe_embedder
 from fervid.scan import Scan
 from fervid.sidecar import SHIPPED, read_sidecar
 from fervid.store import Failure, Settled, Stamp, Store, StoreView, settings_key, store_folder
@@ -169,6 +170,7 @@ class _Setup:
         weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
         sidecar = read_sidecar(weights)
         detector, detector_sha256 = describe_detector(settings.scan)
+        embedder, embedder_sha256 = describe_embedder()
         made_with = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
         provenance = {
             "schema_version": str(SCHEMA_VERSION),
@@ -176,6 +178,8 @@ class _Setup:
             "weights_sha256": sidecar.weights_sha256,
             "detector": detector,
             "detector_sha256": detector_sha256,
+            "embedder": embedder,
+            "embedder_sha256": embedder_sha256,
         }
         metadata = {**provenance, "settings": json.dumps(to_mapping(settings))}
         identity = json.loads(json.dumps({**provenance, **made_with}))  # as it will be read again

@@ -10,6 +10,7 @@ from fervid.config import ScanSettings
 from fervid.detect import describe_detector
 from fervid.engines import total_memory, usable_cores
 from fervid.model import devices
+from fervid.persons import describe_embedder
 from fervid.sidecar import SHIPPED, read_sidecar
 from fervid.version import __version__
 from fervid.video import codecs
@@ -21,6 +22,7 @@ def gather() -> dict[str, Any]:
     """Everything, as plain values ready for JSON. Loads TensorFlow, to ask it for its devices."""
     sidecar = read_sidecar(SHIPPED)
     detector, detector_sha256 = describe_detector(ScanSettings())
+    embedder, embedder_sha256 = describe_embedder()
     return {
         "fervid": __version__,
         "python": platform.python_version(),
@@ -38,6 +40,7 @@ def gather() -> dict[str, Any]:
             "pairs": list(sidecar.architecture.pairs),
         },
         "detector": {"name": detector, "sha256": detector_sha256},
+        "embedder": {"name": embedder, "sha256": embedder_sha256},
     }
 
 

@@ -14,7 +14,7 @@ from fervid.errors import UsageError, writing
 from fervid.parts import merge_tables, refuse_foreign
 from fervid.tables import output_paths, read_metadata
 
-MADE_WITH = ("schema_version", "version", "weights_sha256", "detector", "detector_sha256")
+MADE_WITH = ("schema_version", "version", "weights_sha256", "detector", "detector_sha256", "embedder_sha256")
 """What must agree before rows may stand in one table; of the settings, ``scan`` and ``timeline``."""
 
 

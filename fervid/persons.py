@@ -69,14 +69,24 @@ class FaceEmbedder:
 def load_embedder() -> FaceEmbedder | None:
     """The embedder, None where its package is not installed; BadWeights where its file is another."""
     package, name = SFACE_FILE
-    try:
-        files = importlib.metadata.files(package) or []
-    except importlib.metadata.PackageNotFoundError:
+    if not _is_installed(package):
         return None
-    for entry in files:
+    for entry in importlib.metadata.files(package) or []:
         if entry.as_posix() == name:
             return FaceEmbedder(Path(str(entry.locate())))
     raise BadWeights(f"the installed {package} carries no {name}; reinstall it")
+
+
+def describe_embedder() -> tuple[str, str]:
+    """Name and SHA-256 of the embedder that a scan would use; ``none`` and nothing without one."""
+    return (FaceEmbedder.name, FaceEmbedder.sha256) if _is_installed(SFACE_FILE[0]) else ("none", "")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _session(model: bytes) -> Any:

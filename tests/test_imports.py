@@ -63,9 +63,9 @@ ROOMS: dict[str, set[str]] = {
     "plot": BASIC | {"tables", "gaps", "palette"},
     "stills": BASIC | {"discover", "detect", "crop", "model", "classify", "tables"},
     "batch": BASIC
-    | {"discover", "detect", "fingerprint", "scan", "engines", "sidecar", "model", "classify"}
+    | {"discover", "detect", "fingerprint", "persons", "scan", "engines", "sidecar", "model", "classify"}
     | {"finish", "parts", "store", "tables", "version"},
-    "info": BASIC | {"detect", "engines", "model", "sidecar", "version", "video"},
+    "info": BASIC | {"detect", "engines", "persons", "model", "sidecar", "version", "video"},
     "display": BASIC | {"annotate", "batch", "discover", "report", "tables"},
     "__init__": {"types", "version", "batch", "plot", "tables"},
 }

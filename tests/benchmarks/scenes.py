@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from tests.benchmarks.composites import Actor, Block, Scene, Shot, at_rate, dropped, walk
+from tests.benchmarks.composites import SOURCES, Actor, Block, Scene, Shot, at_rate, dropped, walk
 
 WOMAN, GLASSES, PALE, GRAY, ANGRY, HAPPY, SURPRISED, AFRAID, NEUTRAL, PHONE = range(10)
 
@@ -260,3 +262,18 @@ SCENES = (
     crowd,
     light,
 )
+
+
+def with_other_heads(scene: Scene, number: int) -> Scene:
+    """The same paths with other heads before other backgrounds; 0 changes nothing."""
+    if number == 0:
+        return scene
+
+    def changed(layer: Actor | Block) -> Actor | Block:
+        return replace(layer, head=(3 * layer.head + number) % len(SOURCES)) if isinstance(layer, Actor) else layer
+
+    shots = tuple(
+        replace(shot, scenery=shot.scenery + 20 + number, layers=tuple(map(changed, shot.layers)))
+        for shot in scene.shots
+    )
+    return replace(scene, shots=shots)

@@ -1,7 +1,7 @@
 """Tracking on composites with exact truth, at the native rate and at 5 frames a second.
 
     pip install 'fervid[benchmark]'
-    python -m tests.benchmarks.tracking [SCENE ...]
+    python -m tests.benchmarks.tracking [SCENE ...] [--heads N]
 
 IDF1, HOTA, identity switches and fragmentations are those of the package ``trackers`` (its evaluation is a
 port of TrackEval), at an IoU of 0.5 where one is needed. *Ceiling* is the IDF1 that the same detections would
@@ -40,7 +40,7 @@ from fervid.detect import FaceDetector
 from fervid.scan import follow
 from fervid.types import ByteArray, DoubleArray, Face
 from tests.benchmarks.composites import Film, Scene, crossings, detector, sampled_frames, truth_ids
-from tests.benchmarks.scenes import SCENES
+from tests.benchmarks.scenes import SCENES, with_other_heads
 
 IOU = 0.5
 RATES = (0.0, 5.0)
@@ -242,8 +242,9 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="*", help="names, or parts of names; default: all")
+    parser.add_argument("--heads", type=int, default=0, help="other heads and backgrounds, numbered from 1")
     arguments = parser.parse_args()
-    chosen = [make() for make in SCENES]
+    chosen = [with_other_heads(make(), arguments.heads) for make in SCENES]
     if arguments.scenes:
         chosen = [scene for scene in chosen if any(part in scene.name for part in arguments.scenes)]
     cv2.setNumThreads(1)
