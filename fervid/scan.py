@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,15 +14,15 @@ import numpy.typing as npt
 
 from fervid.appearance import appearance
 from fervid.config import ScanSettings
-from fervid.crop import CropGeometry, crop_face, face_quality
+from fervid.crop import SIZE, CropGeometry, crop_face, face_quality
 from fervid.cuts import CutDetector
 from fervid.detect import FaceDetector, create_detector
 from fervid.errors import BadWeights, UnreadableVideo
 from fervid.opencv import cv2
 from fervid.persons import EVERY, MIN_QUALITY, MIN_SIDE, FaceEmbedder, join_tracks, load_embedder
-from fervid.spool import CropSpool, SpooledCrops
+from fervid.spool import RowSpool, SpooledCrops, arrange
 from fervid.track import FaceTracker
-from fervid.types import ByteArray, Crops, DoubleArray, Face, FloatArray, Frame, Track, VideoInfo
+from fervid.types import ByteArray, DoubleArray, Face, FloatArray, Frame, Track, VideoInfo
 from fervid.video import VideoReader
 
 
@@ -63,7 +64,7 @@ def scan(path: Path, video_id: str, settings: ScanSettings, geometry: CropGeomet
     if not len(times):
         where = "in the chosen span" if settings.start or settings.end is not None else "in the file"
         raise UnreadableVideo(f"no frame can be decoded {where}")
-    crops = SpooledCrops(spool, 0, sum(len(track.times) for track in tracks))
+    crops = SpooledCrops(spool, 0, sum(len(track.times) for track in tracks), SIZE)
     return Scan(video_id, info, frames, times, tracks, notes, crops, clock.monotonic() - started)
 
 
@@ -81,13 +82,12 @@ def follow(
     order of appearance. Their crops go to the file ``spool``, or stay in memory without one. Without an
     ``embedder`` no track is given a person.
     """
-    with CropSpool(spool) as crops:
-        samples, cuts = _Samples(settings, geometry, detector, crops, embedder), CutDetector()
-        for frame in frames:
-            cuts.update(frame.time, frame.thumbnail)
-            if frame.sampled:
-                samples.add(frame)
-        tracks = samples.tracks(cuts.finish())
+    samples, cuts = _Samples(settings, geometry, detector, spool, embedder), CutDetector()
+    for frame in frames:
+        cuts.update(frame.time, frame.thumbnail)
+        if frame.sampled:
+            samples.add(frame)
+    tracks = samples.tracks(cuts.finish())
     return np.array(samples.frames, np.int64), np.array(samples.times), tracks
 
 
@@ -117,27 +117,28 @@ def _notes(reader: VideoReader) -> list[str]:
 
 
 class _Samples:
-    """The sampled frames seen so far, with their faces."""
+    """The sampled frames seen so far, with their faces: numbers in flat arrays, crops and looks on disk."""
 
     def __init__(
         self,
         settings: ScanSettings,
         geometry: CropGeometry,
         detector: FaceDetector,
-        crops: CropSpool,
+        spool: Path | None,
         embedder: FaceEmbedder | None,
     ) -> None:
-        self._settings, self._geometry, self._detector = settings, geometry, detector
-        self._spool = crops
-        self._tracker = FaceTracker(settings.max_gap, settings.min_track)
-        self.frames: list[int] = []
-        self.times: list[float] = []
-        self._faces: list[list[Face]] = []
-        self._crops: list[list[int]] = []
-        """Their numbers in the spool."""
-        self._qualities: list[list[float]] = []
+        self._settings, self._geometry, self._detector, self._spool = settings, geometry, detector, spool
+        folder = spool.parent if spool else None
+        self._tracker = FaceTracker(settings.max_gap, settings.min_track, folder)
+        self._crops = RowSpool(folder, (SIZE, SIZE), np.uint8)
+        self._faces = array("f")
+        """Box, score and quality of every face, one after another, in the order of the crops."""
+        self._first = array("q")
+        """Number of the first face of each sample."""
+        self.frames = array("q")
+        self.times = array("d")
         self._embedder, self._embedded = embedder, -np.inf
-        self._embeddings: dict[tuple[int, int], FloatArray] = {}
+        self._embeddings: dict[int, FloatArray] = {}
 
     def add(self, frame: Frame) -> None:
         image = frame.bgr
@@ -145,44 +146,41 @@ class _Samples:
         found = self._detector.detect(image)
         faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]
         gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) if faces else np.zeros((1, 1), np.uint8)
-        crops = [crop_face(gray, face, self._geometry) for face in faces]
         self._tracker.update(frame.time, faces, [appearance(image, gray, face) for face in faces])
         self.frames.append(frame.index)
         self.times.append(frame.time)
-        self._faces.append(faces)
-        self._crops.append([self._spool.add(crop) for crop in crops])
-        self._qualities.append([face_quality(f, c, width, height) for f, c in zip(faces, crops, strict=True)])
+        self._first.append(len(self._crops))
+        qualities = []
+        for face in faces:
+            crop = crop_face(gray, face, self._geometry)
+            self._crops.add(crop)
+            qualities.append(face_quality(face, crop, width, height))
+            self._faces.extend((*face.box, face.score, qualities[-1]))
         if self._embedder is not None and frame.time - self._embedded >= EVERY - 1e-6:
-            self._embed(image, self._embedder)
+            self._embed(image, faces, qualities, self._embedder)
 
-    def _embed(self, image: ByteArray, embedder: FaceEmbedder) -> None:
+    def _embed(self, image: ByteArray, faces: list[Face], qualities: list[float], embedder: FaceEmbedder) -> None:
         """Keep what the good faces of the newest sample say about who they are."""
-        for position, (face, quality) in enumerate(zip(self._faces[-1], self._qualities[-1], strict=True)):
+        for number, (face, quality) in enumerate(zip(faces, qualities, strict=True), self._first[-1]):
             if quality >= MIN_QUALITY and min(face.width, face.height) >= MIN_SIDE:
-                self._embeddings[len(self.times) - 1, position] = embedder.embed(image, face)
+                self._embeddings[number] = embedder.embed(image, face)
                 self._embedded = self.times[-1]
 
     def tracks(self, cuts: list[float]) -> list[Track]:
         """The tracks with enough evidence, ids from 0 in order of appearance; none reaches over a cut."""
         found = self._tracker.finish(cuts)
-        crops = self._spool.arrange(
-            [self._crops[sample][position] for sample, position in samples] for samples in found
-        )
-        tracks = [self._track(face_id, *pair) for face_id, pair in enumerate(zip(found, crops, strict=True))]
-        known = [[self._embeddings[entry] for entry in samples if entry in self._embeddings] for samples in found]
+        numbers = [[self._first[sample] + position for sample, position in samples] for samples in found]
+        crops = arrange(self._crops, numbers, self._spool, SIZE)
+        self._crops.close()
+        faces = np.array(self._faces, np.float32).reshape(-1, 6)
+        frames, times = np.array(self.frames, np.int64), np.array(self.times)
+        tracks = []
+        for face_id, samples in enumerate(found):
+            at, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
+            seen = (rows[:, :4], rows[:, 4], rows[:, 5])
+            tracks.append(Track(face_id, frames[at], times[at], *seen, crops[face_id]))
+        known = [[self._embeddings[number] for number in one if number in self._embeddings] for one in numbers]
         vectors = [np.array(rows, np.float32) for rows in known]
         for track, person in zip(tracks, join_tracks(vectors, [track.frames for track in tracks]), strict=True):
             track.person = person
         return tracks
-
-    def _track(self, face_id: int, samples: list[tuple[int, int]], crops: Crops) -> Track:
-        faces = [self._faces[sample][position] for sample, position in samples]
-        return Track(
-            face_id,
-            np.array([self.frames[sample] for sample, _ in samples], np.int64),
-            np.array([self.times[sample] for sample, _ in samples]),
-            np.array([face.box for face in faces], np.float32),
-            np.array([face.score for face in faces], np.float32),
-            np.array([self._qualities[sample][position] for sample, position in samples], np.float32),
-            crops,
-        )

@@ -1,96 +1,96 @@
-"""Crops on disk while a video is worked on, so that no process holds those of a whole video."""
+"""What is known of a video, on disk while it is worked on, so that memory does not grow with its length."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from fervid.crop import SIZE
 from fervid.errors import writing
 from fervid.types import ByteArray, Crops
 
-_BYTES = SIZE * SIZE
 _CHUNK = 1024
-"""Crops that are copied at once."""
+"""Rows that are copied at once."""
+
+
+class RowSpool:
+    """Arrays of one ``shape`` and ``dtype``, added one by one and read by number.
+
+    ``folder``: where the file for them lies; it has no name, and is gone when this object or its process is.
+    None keeps them in memory. Raises OutputError where the disk is full.
+    """
+
+    def __init__(self, folder: Path | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self._folder, self._shape, self._dtype = folder, shape, np.dtype(dtype)
+        self._bytes = int(np.prod(shape)) * self._dtype.itemsize
+        self._count = 0
+        with writing(folder):
+            file = io.BytesIO() if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._file = cast(BinaryIO, file)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, row: npt.NDArray[Any]) -> int:
+        """Take one array; its number is returned."""
+        with writing(self._folder):
+            self._file.seek(0, io.SEEK_END)
+            self._file.write(np.ascontiguousarray(row, self._dtype).tobytes())
+        self._count += 1
+        return self._count - 1
+
+    def read(self, numbers: Sequence[int]) -> npt.NDArray[Any]:
+        """The arrays of these numbers, stacked."""
+        rows = np.empty((len(numbers), *self._shape), self._dtype)
+        with writing(self._folder):  # what is still to be written goes to the disk first
+            for place, number in enumerate(numbers):
+                self._file.seek(number * self._bytes)
+                rows[place] = np.frombuffer(self._file.read(self._bytes), self._dtype).reshape(self._shape)
+        return rows
+
+    def close(self) -> None:
+        """Give the disk back."""
+        with writing(self._folder):
+            self._file.close()
 
 
 @dataclass(frozen=True)
 class SpooledCrops:
-    """Crops in a file, read where they are asked for; behaves like an array (n, 48, 48) uint8 that is sliced.
-
-    It is small: what travels between processes is the name of the file.
-    """
+    """Square crops of ``side`` pixels in a file, read where they are asked for; behaves like an array
+    (n, side, side) uint8 that is sliced. It is small: what travels between processes is the file's name."""
 
     path: Path
     start: int
     count: int
+    side: int
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, rows: slice) -> ByteArray:
         first, last, _ = rows.indices(self.count)
-        count = max(0, last - first)
-        offset = (self.start + first) * _BYTES
-        return np.fromfile(self.path, np.uint8, count * _BYTES, offset=offset).reshape(count, SIZE, SIZE)
+        count, size = max(0, last - first), self.side * self.side
+        offset = (self.start + first) * size
+        return np.fromfile(self.path, np.uint8, count * size, offset=offset).reshape(count, self.side, self.side)
 
 
-class CropSpool:
-    """Takes crops in the order in which they are found; gives them back in another. A context manager.
-
-    ``path``: the file for them; None keeps them in memory. Raises OutputError where the disk is full.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._count = 0
-        with writing(path):
-            self._file: BinaryIO = io.BytesIO() if path is None else path.with_suffix(".found").open("w+b")
-
-    def __enter__(self) -> CropSpool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            with writing(self._path):
-                self._file.close()  # what is still to be written may find the disk full
-        finally:
-            if self._path is not None:
-                self._path.with_suffix(".found").unlink(missing_ok=True)
-
-    def add(self, crop: ByteArray) -> int:
-        """Take one crop (48, 48) uint8; its number is returned."""
-        with writing(self._path):
-            self._file.write(crop.tobytes())
-        self._count += 1
-        return self._count - 1
-
-    def arrange(self, groups: Iterable[list[int]]) -> list[Crops]:
-        """The crops of each group, in the order of its numbers. With a path all groups lie in it, one after another."""
-        if self._path is None:
-            return [self._read(numbers) for numbers in groups]
-        arranged: list[Crops] = []
-        start = 0
-        with writing(self._path), self._path.open("wb") as target:
-            for numbers in groups:
-                for first in range(0, len(numbers), _CHUNK):
-                    target.write(self._read(numbers[first : first + _CHUNK]).tobytes())
-                arranged.append(SpooledCrops(self._path, start, len(numbers)))
-                start += len(numbers)
-        return arranged
-
-    def _read(self, numbers: list[int]) -> ByteArray:
-        crops = np.empty((len(numbers), SIZE, SIZE), np.uint8)
-        for row, number in enumerate(numbers):
-            self._file.seek(number * _BYTES)
-            crops[row] = np.frombuffer(self._file.read(_BYTES), np.uint8).reshape(SIZE, SIZE)
-        self._file.seek(0, io.SEEK_END)
-        return crops
+def arrange(found: RowSpool, groups: Iterable[Sequence[int]], path: Path | None, side: int) -> list[Crops]:
+    """The crops in ``found`` by group, in the order of the group's numbers: in the file ``path``, one group after
+    another, or in memory where there is none. Raises OutputError."""
+    if path is None:
+        return [found.read(numbers) for numbers in groups]
+    arranged: list[Crops] = []
+    start = 0
+    with writing(path), path.open("wb") as target:
+        for numbers in groups:
+            for first in range(0, len(numbers), _CHUNK):
+                target.write(found.read(numbers[first : first + _CHUNK]).tobytes())
+            arranged.append(SpooledCrops(path, start, len(numbers), side))
+            start += len(numbers)
+    return arranged

@@ -10,9 +10,11 @@ shot at once, by motion from both sides and by the looks of both.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from fervid.spool import RowSpool
 from fervid.types import DoubleArray, Face, FloatArray
 
 REACH = 0.5
@@ -49,6 +52,8 @@ LOOKS = 6
 """Looks that stand for one end of a tracklet."""
 END = 1.0
 """Seconds over which they are spread: the last ones before a face is hidden already show what hides it."""
+WINDOW = 512
+"""Members of a tracklet whose looks are in memory at once."""
 CROWDED = 0.15
 """Overlap (IoU) with another face above which a look shows both."""
 TURN = 0.7
@@ -64,15 +69,26 @@ class _Sample:
     """The faces of one sampled frame, as arrays: centres (n, 2), sizes (n,), looks (n, d) or None.
 
     ``clear`` (n,): whether a face's look is its own and not that of two. ``number`` is the sample's place
-    in the film.
+    in the film. Looks are read from ``film``, from number ``first`` on, where they are asked for.
     """
 
     number: int
     time: float
     centres: DoubleArray
     sizes: DoubleArray
-    looks: npt.NDArray[np.float16] | None
     clear: npt.NDArray[np.bool_]
+    film: RowSpool | None
+    first: int
+
+    @property
+    def looks(self) -> FloatArray | None:
+        if self.film is None or not len(self.sizes):
+            return None
+        return self.film.read(range(self.first, self.first + len(self.sizes))).astype(np.float32)
+
+    def look(self, position: int) -> FloatArray | None:
+        """That of one face, (d,)."""
+        return None if self.film is None else self.film.read([self.first + position])[0].astype(np.float32)
 
 
 @dataclass(eq=False)
@@ -93,8 +109,8 @@ class _Tracklet:
             share = 1.0 if len(self.members) == 1 else elapsed / (elapsed + MEMORY)
             newest = (sample.centres[position] - self.centre) / elapsed
             self.velocity = (1 - share) * self.velocity + share * newest
-        if sample.looks is not None and (self.look is None or sample.clear[position]):
-            newest_look = sample.looks[position].astype(np.float32)
+        newest_look = sample.look(position) if self.look is None or sample.clear[position] else None
+        if newest_look is not None:
             self.look = newest_look if self.look is None else 0.6 * self.look + 0.4 * newest_look
         self.centre, self.size, self.time = sample.centres[position], float(sample.sizes[position]), sample.time
         self.members.append((index, position))
@@ -107,12 +123,16 @@ class FaceTracker:
     tracks that have enough evidence, in the order of their first sample: a track must be seen at least three
     times (twice where samples are more than half a second apart) and for at least ``min_track`` seconds, or
     as much of that as its shot allows. ``max_gap``: seconds after which an unseen face ends its track, or two
-    and a half times the usual step where that is longer.
+    and a half times the usual step where that is longer. ``folder``: where looks lie until then (see RowSpool).
     """
 
-    def __init__(self, max_gap: float = 1.0, min_track: float = 0.4) -> None:
-        self._max_gap, self._min_track = max_gap, min_track
-        self._samples: list[_Sample] = []
+    def __init__(self, max_gap: float = 1.0, min_track: float = 0.4, folder: Path | None = None) -> None:
+        self._max_gap, self._min_track, self._folder = max_gap, min_track, folder
+        self._times = array("d")
+        self._counts = array("l")
+        self._faces = array("d")
+        """Centre, size, and whether it is clear, of every face, one after another."""
+        self._looks: RowSpool | None = None
 
     def update(self, time: float, faces: Sequence[Face], looks: Sequence[FloatArray] | None = None) -> None:
         """Add the faces of one sampled frame; ``looks`` are unit vectors, one a face, all of one length.
@@ -121,20 +141,34 @@ class FaceTracker:
         """
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
         sizes = np.sqrt(np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6))
-        stacked = np.stack(looks).astype(np.float16) if looks else None  # half the memory of a long film
         centres = boxes[:, :2] + boxes[:, 2:] / 2
         clear = _overlaps(boxes).max(axis=1, initial=0.0) <= CROWDED
-        self._samples.append(_Sample(len(self._samples), time, centres, sizes, stacked, clear))
+        self._times.append(time)
+        self._counts.append(len(faces))
+        self._faces.extend(np.column_stack([centres, sizes, clear]).ravel())
+        for look in looks or ():
+            self._looks = self._looks or RowSpool(self._folder, look.shape, np.float16)
+            self._looks.add(look)
 
     def finish(self, cuts: Sequence[float] = ()) -> list[list[tuple[int, int]]]:
         """The samples of each track: (running number of the sample, position in its list of faces).
 
         ``cuts``: times in seconds, in order, of the first frames of new shots; no track goes on across one.
         """
-        shots: dict[int, list[_Sample]] = {}
-        for sample in self._samples:
-            shots.setdefault(bisect_right(cuts, sample.time), []).append(sample)
-        tracks = [track for shot in shots.values() for track in self._follow(shot)]
+        shots: dict[int, list[int]] = {}
+        for number, time in enumerate(self._times):
+            shots.setdefault(bisect_right(cuts, time), []).append(number)
+        faces = np.array(self._faces).reshape(-1, 4)
+        first = np.concatenate([[0], np.cumsum(self._counts)]).astype(int)
+
+        def sample(number: int) -> _Sample:
+            own = faces[first[number] : first[number + 1]]
+            looks, start = self._looks, int(first[number])
+            return _Sample(number, self._times[number], own[:, :2], own[:, 2], own[:, 3] > 0, looks, start)
+
+        tracks = [track for shot in shots.values() for track in self._follow([sample(number) for number in shot])]
+        if self._looks is not None:
+            self._looks.close()
         return sorted(tracks, key=lambda track: track[0])
 
     def _follow(self, shot: list[_Sample]) -> list[list[tuple[int, int]]]:
@@ -228,8 +262,8 @@ def _costs(tracklets: list[_Tracklet], sample: _Sample, ages: DoubleArray) -> Do
     change = np.abs(np.log(sample.sizes[None] / sizes[:, None]))
     reach = REACH + REACH_PER_SECOND * np.minimum(ages, 1.0)[:, None]
     unlike = np.full(distance.shape, UNKNOWN)
-    if sample.looks is not None:
-        known = sample.looks.astype(np.float32)
+    known = sample.looks
+    if known is not None:
         for row, tracklet in enumerate(tracklets):
             if tracklet.look is not None:
                 unlike[row] = difference(known @ tracklet.look / max(float(np.linalg.norm(tracklet.look)), 1e-6))
@@ -239,14 +273,19 @@ def _costs(tracklets: list[_Tracklet], sample: _Sample, ages: DoubleArray) -> Do
 
 def _split(tracklet: _Tracklet, shot: list[_Sample]) -> list[_Tracklet]:
     """The tracklet, taken apart where its appearance changes for good."""
-    looks = _looks(tracklet.members, shot)
-    if looks is None:
+    members, places = tracklet.members, [0]
+    if _looks(members[:1], shot) is None:
         return [tracklet]
-    count, places = len(tracklet.members), [0]
-    for place in range(1, count):
-        before, after = looks[max(places[-1], place - LOOKS) : place], looks[place : place + LOOKS]
-        if len(before) >= 2 and len(after) >= 2 and _apart(before, after) > TURN:
-            places.append(place)
+    count = len(members)
+    for begin in range(0, count, WINDOW):  # a window at a time: a face may stay for hours
+        low = max(0, begin - LOOKS)
+        looks = _looks(members[low : begin + WINDOW + LOOKS], shot)
+        assert looks is not None
+        for place in range(max(1, begin), min(begin + WINDOW, count)):
+            before = looks[max(places[-1], place - LOOKS) - low : place - low]
+            after = looks[place - low : place - low + LOOKS]
+            if len(before) >= 2 and len(after) >= 2 and _apart(before, after) > TURN:
+                places.append(place)
     return [_rebuilt(tracklet.members[a:b], shot) for a, b in zip(places, [*places[1:], count], strict=True)]
 
 
@@ -261,11 +300,11 @@ def _looks(members: Sequence[tuple[int, int]], shot: list[_Sample]) -> FloatArra
     """The looks (n, d) of the members, None where one of them has none."""
     rows = []
     for index, position in members:
-        looks = shot[index].looks
-        if looks is None:
+        look = shot[index].look(position)
+        if look is None:
             return None
-        rows.append(looks[position])
-    return np.stack(rows).astype(np.float32)
+        rows.append(look)
+    return np.stack(rows)
 
 
 def _apart(first: FloatArray, second: FloatArray) -> float:

@@ -76,6 +76,8 @@ class VideoReader:
             if not self._container.streams.video:
                 raise UnreadableVideo("no video stream")
             self._stream = self._container.streams.video[0]
+            if self._stream.codec_context is None:
+                raise UnreadableVideo("no decoder knows the codec")
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = threads
             self._decoded = self._in_order()

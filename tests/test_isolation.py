@@ -90,9 +90,9 @@ def test_workers_die_with_a_killed_batch(tmp_path: Path) -> None:
         "0",
     ]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True)
-    spool = tmp_path / ".r.parquet.fervid" / "spool"
+    state = tmp_path / ".r.parquet.fervid" / "identity.json"
     deadline = time.monotonic() + 120
-    while not list(spool.glob("*.found")):
+    while not state.exists() or len(members(process.pid)) < 4:  # itself, two servers, workers
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()

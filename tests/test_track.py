@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def at(x: float, y: float = 100.0, size: float = SIZE, score: float = 0.9) -> Fa
 
 
 def follow(
-    frames: Sequence[list[Face]], times: Sequence[float] | None = None, cuts: Iterable[int] = (), **options: float
+    frames: Sequence[list[Face]], times: Sequence[float] | None = None, cuts: Iterable[int] = (), **options: Any
 ) -> Tracks:
     """The tracks through the faces of each sample, 5 a second unless ``times`` says otherwise."""
     tracker = FaceTracker(**options)

@@ -55,7 +55,8 @@ def run_batch(folder: Path, seeds: dict[str, bytes], indices: range, seed: int, 
     assert sorted(manifest["video"]) == sorted(path.name for path in videos.iterdir()), "a file has no manifest row"
     failed = manifest["status"] == "failed"
     assert manifest.loc[failed, "message"].str.len().gt(0).all(), "a failure without a reason"
-    assert not manifest.loc[failed, "message"].str.contains("internal error").any(), manifest.loc[failed, "message"]
+    surprises = manifest[failed & manifest["message"].str.contains("internal error", na=False)]
+    assert surprises.empty, surprises[["video", "message"]].to_dict("records")
     kinds = Counter(manifest["status"].where(~failed, manifest["error"]))
     killers = manifest.loc[manifest["error"] == "WorkerFailed", "video"].tolist()
     for name in killers:
