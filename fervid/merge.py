@@ -12,7 +12,7 @@ from typing import Any
 
 from fervid.errors import UsageError, writing
 from fervid.parts import merge_tables, refuse_foreign
-from fervid.tables import output_paths, read_metadata
+from fervid.tables import is_folder, output_paths, read_metadata
 
 MADE_WITH = ("schema_version", "version", "weights_sha256", "detector", "detector_sha256", "embedder_sha256")
 """What must agree before rows may stand in one table; of the settings, ``scan`` and ``timeline``."""
@@ -43,7 +43,7 @@ def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
             if first != second:
                 raise UsageError(f"{paths[0]} and {path} were made otherwise: {name} {first} and {second}")
     with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        (target if is_folder(target) else target.parent).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as spool:
             return Merged(*merge_tables(paths, target, _as_text(metadata[0]), Path(spool)))
 

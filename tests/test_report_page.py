@@ -63,7 +63,8 @@ def open_all(page: Page) -> None:
     page.evaluate(
         """(async () => { for (const chart of document.querySelectorAll('.chart')) {
             chart.scrollIntoView({block: 'center'});
-            await new Promise(done => setTimeout(done, 60));
+            for (let turn = 0; turn < 300 && !chart.querySelector('canvas'); turn++)
+                await new Promise(done => setTimeout(done, 50));
         } })()"""
     )
 
@@ -219,7 +220,12 @@ def test_many_videos_open_one_by_one(tmp_path: Path) -> None:
         page.evaluate("document.querySelectorAll('.video')[150].querySelector('summary').click()")
         page.wait(0.2)
         assert page.evaluate("document.querySelectorAll('.face').length") == 4
-        drawn = page.evaluate("document.querySelectorAll('.strip[data-drawn]').length")
+        count = "document.querySelectorAll('.strip[data-drawn]').length"
+        page.evaluate(
+            f"""(async () => {{ for (let turn = 0; turn < 300 && !{count}; turn++)
+                await new Promise(done => setTimeout(done, 50)); }})()"""
+        )
+        drawn = page.evaluate(count)
         assert 0 < drawn < 100, "strips are drawn when they come into view"
 
 

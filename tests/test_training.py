@@ -133,10 +133,10 @@ def test_going_on_from_a_checkpoint_equals_never_having_stopped(
     straight = train(faces, tmp_path / "a.keras", FER2013_GEOMETRY, settings)
     run_epoch = training._run_epoch
 
-    def stop_before_the_last(*arguments: object) -> object:
-        if arguments[-1] == 2:
+    def stop_before_the_last(network: Any, averaged: Any, batches: Epoch, *others: Any) -> object:
+        if batches.number == 2:
             raise KeyboardInterrupt
-        return run_epoch(*arguments)  # type: ignore[arg-type]
+        return run_epoch(network, averaged, batches, *others)
 
     monkeypatch.setattr(training, "_run_epoch", stop_before_the_last)
     with pytest.raises(KeyboardInterrupt):
