@@ -21,13 +21,22 @@ from fervid.config import AnalyzeSettings, to_mapping
 from fervid.detect import describe_detector
 from fervid.discover import Source, discover, refuse_overwriting, select, shown_name
 from fervid.engines import Engine, Known, LocalEngine, ScanJob, ScanTask
-from fervid.errors import FervidError, OutputError, UnreadableVideo, batch_exit_code
+from fervid.errors import (
+    BadWeights,
+    FervidError,
+    InternalError,
+    MissingLibrary,
+    OutputError,
+    UnreadableVideo,
+    UsageError,
+    batch_exit_code,
+)
 from fervid.fingerprint import fingerprint
 from fervid.finish import finish, now
 from fervid.parts import Entry, Row, compose, read_rows, refuse_foreign, write_part
 from fervid.persons import describe_embedder
 from fervid.scan import Scan
-from fervid.sidecar import SHIPPED, read_sidecar
+from fervid.sidecar import SHIPPED, read_sidecar, sha256, sidecar_path
 from fervid.store import Failure, Settled, Stamp, Store, StoreView, settings_key, store_folder
 from fervid.tables import SCHEMA_VERSION, is_folder, output_paths
 from fervid.types import EMOTIONS, FloatArray
@@ -172,10 +181,12 @@ class _Setup:
         detector, detector_sha256 = describe_detector(settings.scan)
         embedder, embedder_sha256 = describe_embedder()
         made_with = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
+        made_with["scan"].pop("detector_weights")  # its hash counts, not where it lies
         provenance = {
             "schema_version": str(SCHEMA_VERSION),
             "version": __version__,
             "weights_sha256": sidecar.weights_sha256,
+            "sidecar_sha256": sha256(sidecar_path(weights)),
             "detector": detector,
             "detector_sha256": detector_sha256,
             "embedder": embedder,
@@ -195,6 +206,11 @@ class _Setup:
 
     def store(self) -> Store:
         refuse_foreign(self.out)
+        for ending in {".parquet", ".csv"} - {self.out.suffix} if not is_folder(self.out) else ():
+            if store_folder(self.out.with_suffix(ending), False).exists():
+                raise UsageError(
+                    f"{self.out.with_suffix(ending).name} has small tables of the same names; choose another --out"
+                )
         return Store(*self._arguments())
 
     def engine(self) -> Engine:
@@ -247,15 +263,17 @@ class _Batch:
     def _take(self, task: ScanTask, outcome: Scan | Known | FervidError) -> None:
         """What a worker found out about one input."""
         position = task.position
-        if isinstance(outcome, OutputError):
+        if isinstance(outcome, (OutputError, BadWeights, MissingLibrary)):
             raise outcome
         if self._stamps[position] is not None and self._stamps[position] != _stamp(task.path):
+            if isinstance(outcome, Scan):
+                outcome.discard()
             self._fail(position, UnreadableVideo("changed while it was read; run again when it is complete"), None)
         elif isinstance(outcome, Known):
             self._remember(position, outcome.video_id)
             self._know(position, outcome.video_id)
         elif isinstance(outcome, FervidError):
-            self._fail(position, outcome, _content(task.path))
+            self._fail(position, outcome, None if isinstance(outcome, InternalError) else _content(task.path))
         else:
             self._scans[position] = outcome
             if not len(outcome.crops):
@@ -278,8 +296,13 @@ class _Batch:
         """A video has all its probabilities: make its part, which is then there for good."""
         started = time.monotonic()
         scan = self._scans.pop(position)
-        timeline, rows = finish(scan, probabilities, self._setup.settings.timeline)
-        scan.discard()
+        try:
+            timeline, rows = finish(scan, probabilities, self._setup.settings.timeline)
+        except Exception as error:  # a defect that one video shows must not end the batch
+            self._fail(position, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
+            return
+        finally:
+            scan.discard()
         first = self._fresh.get(scan.video_id)
         if first is None or first.status == "failed":  # a copy of it may have had worse luck
             self._fresh.pop(scan.video_id, None)
@@ -291,6 +314,10 @@ class _Batch:
 
     def _fail(self, position: int, error: FervidError, video_id: str | None) -> None:
         """An input could not be analysed; where its content is known, that is remembered."""
+        if video_id is not None and self._store.parts.part(video_id).exists():  # a copy went well
+            self._remember(position, video_id)
+            self._know(position, video_id)
+            return
         failure = Failure(type(error).__name__, str(error), now())
         report = VideoReport(self._name(position), "failed", failure.error, failure.message)
         if video_id is None:
@@ -305,8 +332,12 @@ class _Batch:
         """An input whose content was settled before, or by a copy of it."""
         self._ids[position] = video_id
         failure = self._store.failure(video_id)
-        status, error, message = ("failed", failure.error, failure.message) if failure else ("ok", None, None)
-        self._report(position, video_id, VideoReport(self._name(position), status, error, message, fresh=False))
+        row: Row = {"status": "failed", **asdict(failure)} if failure else self._row(video_id)
+        self._report(position, video_id, _report(self._name(position), row, fresh=False))
+
+    def _row(self, video_id: str) -> Row:
+        """The manifest row of a part."""
+        return read_rows(self._store.parts.part(video_id))["videos"][0]
 
     def _report(self, position: int, video_id: str, report: VideoReport) -> None:
         """Tell of an input; of a copy of one that was met, that it is one."""
@@ -325,7 +356,9 @@ class _Batch:
         """Write the tables, unless they are there and would be the same."""
         entries, reports = self._entries()
         outputs = output_paths(self._setup.out)
-        digest = settings_key({"entries": [(entry.name, entry.row) for entry in entries]})
+        digest = settings_key(
+            {"identity": self._setup.identity, "entries": [(entry.name, entry.row) for entry in entries]}
+        )
         if not self._store.composed(digest, outputs):
             compose(self._setup.out, entries, self._setup.metadata, self._store.spool)
             self._store.set_composed(digest, outputs)
@@ -348,7 +381,7 @@ class _Batch:
             else:
                 assert part is not None  # every input is settled by now
                 assert video_id is not None
-                row = read_rows(part)["videos"][0]
+                row = self._row(video_id)
                 if video_id in met:
                     row, part = row | {"status": "skipped", "message": f"same content as {met[video_id]}"}, None
                 met.setdefault(video_id, name)

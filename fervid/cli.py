@@ -49,7 +49,8 @@ def main() -> None:
 
 def _interrupt(number: int, _: object) -> None:
     """The first signal unwinds and cleans up; a second one ends at once."""
-    signal.signal(number, signal.SIG_DFL)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_DFL)
     raise _Interrupted
 
 

@@ -245,7 +245,13 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
     out = dated(job.out)
     assert out is not None
     paths = tuple(os.path.normpath(home / name) for name in job.paths)
-    return dataclasses.replace(job, paths=paths, out=out, annotate=dated(job.annotate), report=dated(job.report))
+    run, scan = job.run, job.scan
+    if run.model is not None:
+        run = dataclasses.replace(run, model=os.path.normpath(home / run.model))
+    if scan.detector_weights is not None:
+        scan = dataclasses.replace(scan, detector_weights=os.path.normpath(home / scan.detector_weights))
+    annotate, report = dated(job.annotate), dated(job.report)
+    return dataclasses.replace(job, paths=paths, out=out, annotate=annotate, report=report, run=run, scan=scan)
 
 
 def to_mapping(settings: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import hashlib
+import itertools
 import os
 import time
 from collections import Counter
@@ -48,8 +49,12 @@ def discover(paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] =
     """
     found: dict[Path, Source] = {}
     for given in paths:
+        literal = bool(os.fspath(given)) and os.path.lexists(given)
         for root in _expand(given):
+            linked = not literal and _leaves(root, _fixed(given))
             for source in _search(root, suffixes):
+                if linked:
+                    source = replace(source, skip=OUTSIDE)
                 key = Path(os.path.realpath(source.path.parent)) / source.path.name
                 found.setdefault(key, source)
     named = Counter(source.name for source in found.values())
@@ -81,7 +86,10 @@ def _in_shard(name: str, settings: InputSettings) -> bool:
 def _age(path: Path) -> float:
     """Seconds since a file's last change; infinite where there is nothing to be seen of it."""
     try:
-        return time.time() - path.stat().st_mtime
+        status = path.stat()
+        now = time.time()
+        # a clock that is ahead would make a file young for ever; when it was written here, this clock knows
+        return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime)
     except OSError:
         return float("inf")
 
@@ -99,10 +107,18 @@ def _expand(given: str | os.PathLike[str]) -> list[Path]:
     path = Path(given)
     if os.fspath(given) and os.path.lexists(path):  # an empty name would be the working directory
         return [path]
-    matches = sorted(Path(match) for match in glob.glob(os.fspath(given), recursive=True))
+    pattern = os.fspath(given)
+    matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
     if not matches:
         raise InputNotFound(f"no such file or folder: {given}")
     return matches
+
+
+def _fixed(given: str | os.PathLike[str]) -> Path:
+    """The folder that all matches of a pattern lie in: its parts before the first wildcard."""
+    parts = Path(given).parts
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), parts)
+    return Path(*fixed)
 
 
 def _search(root: Path, suffixes: frozenset[str]) -> Iterator[Source]:
@@ -123,7 +139,10 @@ def _search(root: Path, suffixes: frozenset[str]) -> Iterator[Source]:
 
 def _leaves(path: Path, root: Path) -> bool:
     """Whether ``path`` is a link to something outside ``root``; a dangling one fails by itself, later."""
-    return path.is_symlink() and path.exists() and not path.resolve().is_relative_to(root.resolve())
+    if not path.is_symlink():
+        return False
+    target, base = os.path.realpath(path), os.path.realpath(root)
+    return os.path.lexists(target) and os.path.commonpath([target, base]) != base
 
 
 def shown_name(name: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import multiprocessing
 import os
 import resource
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
 from dataclasses import dataclass
@@ -20,12 +22,15 @@ from pebble import ProcessExpired, ProcessPool
 
 from fervid.config import ScanSettings
 from fervid.crop import CropGeometry
-from fervid.errors import FervidError, WorkerFailed
+from fervid.errors import FervidError, InternalError, WorkerFailed
 from fervid.fingerprint import fingerprint
 from fervid.scan import Scan, scan
 
 ATTEMPTS = 2
 """So often may a video kill its worker before it is given up."""
+
+MAX_RESTARTS = 3
+"""So often in a row may the whole crew break without one task done."""
 
 MIN_MEMORY = 2 << 30
 """Bytes that every scan process may use, however small its share of the machine's memory."""
@@ -144,12 +149,55 @@ def total_memory() -> int:
 def _prepare_worker(memory: int) -> None:
     """Run in each worker at its start: it dies with its parent, is the first that the system ends where memory
     runs out, and may use ``memory`` bytes itself."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # end at once, not when a codec returns to Python
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        # the fork server ends when nobody holds this pipe; a worker would, and the server is its parent
+        server: Any = forkserver._forkserver
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+class _Crew:
+    """A pool of ``count`` workers that can be begun anew where it breaks."""
+
+    def __init__(self, count: int, memory: int) -> None:
+        self.count, self._memory = count, memory
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pool: Any = ProcessPool(
+            max_workers=self.count, context=_context(), initializer=_prepare_worker, initargs=(self._memory,)
+        )
+        with _signals_held():
+            self._started = _start(self._pool)
+        if not self._started:
+            raise WorkerFailed("the worker processes cannot be started")
+
+    def schedule(
+        self, work: Callable[[ScanTask, ScanJob], Scan | Known], task: ScanTask, job: ScanJob, timeout: float
+    ) -> Future[Scan | Known]:
+        """Give a task to the next free worker; raises BrokenExecutor or RuntimeError where the pool is broken."""
+        future: Future[Scan | Known] = self._pool.schedule(work, args=(task, job), timeout=timeout or None)
+        return future
+
+    def restart(self) -> None:
+        """Replace all workers."""
+        self.stop()
+        self._begin()
+
+    def stop(self) -> None:
+        """End all workers, whatever they do."""
+        if self._started:
+            with _signals_held():
+                if self._pool.active:
+                    self._pool.stop()
+                self._pool.join()
 
 
 class LocalEngine:
@@ -168,41 +216,61 @@ class LocalEngine:
         self._deaths: dict[int, int] = {}
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
-        """See Engine."""
+        """See Engine. Raises WorkerFailed where workers cannot be kept alive at all."""
         waiting = iter(tasks)
-        again: list[ScanTask] = []
+        again = deque(itertools.islice(waiting, self._workers))
+        if not again:
+            return
         running: dict[Future[Scan | Known], ScanTask] = {}
-        pool: Any = ProcessPool(
-            max_workers=self._workers, context=_context(), initializer=_prepare_worker, initargs=(self._memory,)
-        )
-        started = False
+        crew = _Crew(len(again), self._memory)
+        restarts = 0
         try:
-            with _signals_held():
-                started = _start(pool)
-            if not started:
-                raise WorkerFailed("the worker processes cannot be started")
             while True:
-                # a few more than there are workers: none idles, and results do not pile up here
-                while len(running) < self._workers + 2:
-                    task = again.pop() if again else next(waiting, None)
-                    if task is None:
-                        break
-                    running[pool.schedule(self._work, args=(task, job), timeout=self._timeout or None)] = task
-                if not running:
-                    pool.close()
+                whole = self._feed(crew, running, again, waiting, job)
+                if whole and not running:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait(running, return_when=FIRST_COMPLETED).done if whole else ():
+                    if isinstance(future.exception(), BrokenExecutor):
+                        whole = False
+                        break
                     task = running.pop(future)
                     if self._deserves_another(future, task):
                         again.append(task)
                     else:
+                        restarts = 0
                         yield task, self._outcome(future)
+                if not whole:  # a worker died between two tasks, and the pool with it: nobody's fault
+                    restarts += 1
+                    if restarts > MAX_RESTARTS:
+                        raise WorkerFailed("the worker processes die as soon as they start; is there memory enough?")
+                    again.extend(running.values())
+                    running.clear()
+                    crew.restart()
         finally:
-            if started:
-                with _signals_held():
-                    if pool.active:
-                        pool.stop()
-                    pool.join()
+            crew.stop()
+
+    def _feed(
+        self,
+        crew: _Crew,
+        running: dict[Future[Scan | Known], ScanTask],
+        again: deque[ScanTask],
+        waiting: Iterator[ScanTask],
+        job: ScanJob,
+    ) -> bool:
+        """Hand out a few more tasks than there are workers: none idles, and results do not pile up here.
+
+        Returns whether the crew still takes tasks.
+        """
+        while len(running) < crew.count + 2:
+            task = again.popleft() if again else next(waiting, None)
+            if task is None:
+                break
+            try:
+                running[crew.schedule(self._work, task, job, self._timeout)] = task
+            except (BrokenExecutor, RuntimeError):
+                again.appendleft(task)
+                return False
+        return True
 
     def _deserves_another(self, future: Future[Scan | Known], task: ScanTask) -> bool:
         """Whether the worker died under the task for the first time: it may have been killed by chance."""
@@ -224,4 +292,4 @@ class LocalEngine:
         except MemoryError:
             return WorkerFailed(f"needs more than the {self._memory / 2**30:.1f} GB that a scan process may use")
         except Exception as error:  # a worker's bug must not end the batch
-            return WorkerFailed(f"internal error: {type(error).__name__}: {error}")
+            return InternalError(f"internal error: {type(error).__name__}: {error}")

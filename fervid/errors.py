@@ -11,6 +11,7 @@
     ├── MissingLibrary (ImportError)            exit 2, says what to install
     ├── UnreadableVideo (ValueError)            one file; the batch goes on
     ├── WorkerFailed (RuntimeError)             one file; a scan process crashed or ran out of time
+    │   └── InternalError                       one file; a defect, tried again by the next run
     ├── DeviceMemoryError (MemoryError)         the batch is halved; exit 1 where one face is too much
     ├── BadResults (ValueError)                 exit 2, a table that fervid did not write
     ├── OutputError (OSError)                   exit 5
@@ -65,7 +66,13 @@ class UnreadableVideo(FervidError, ValueError):
 
 
 class WorkerFailed(FervidError, RuntimeError):
-    """The process that scanned a video died or was stopped."""
+    """The process that scanned a video died or was stopped; or no such process can be kept alive."""
+
+    exit_code = 4
+
+
+class InternalError(WorkerFailed):
+    """A defect of fervid or of a library, met in one video; not remembered, so that the next run tries again."""
 
 
 class DeviceMemoryError(FervidError, MemoryError):

@@ -14,7 +14,15 @@ from fervid.errors import UsageError, writing
 from fervid.parts import merge_tables, refuse_foreign
 from fervid.tables import is_folder, output_paths, read_metadata
 
-MADE_WITH = ("schema_version", "version", "weights_sha256", "detector", "detector_sha256", "embedder_sha256")
+MADE_WITH = (
+    "schema_version",
+    "version",
+    "weights_sha256",
+    "sidecar_sha256",
+    "detector",
+    "detector_sha256",
+    "embedder_sha256",
+)
 """What must agree before rows may stand in one table; of the settings, ``scan`` and ``timeline``."""
 
 

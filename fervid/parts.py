@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +72,7 @@ def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], sp
     Each table replaces its forerunner when it is complete; after an error all are as they were. ``spool``
     is a folder on the disk of ``out`` for what is not yet complete. Raises OutputError and BadResults.
     """
-    with contextlib.ExitStack() as stack:
-        timeline = stack.enter_context(_timeline(out, {f"fervid.{k}": v for k, v in metadata.items()}, spool))
-        small = {name: stack.enter_context(_csv(small_path(out, name), schema)) for name, schema in SMALL.items()}
+    with _tables(out, metadata, spool) as (timeline, small):
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
@@ -97,22 +97,58 @@ class _Timeline(Protocol):
 
 
 @contextlib.contextmanager
+def _tables(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tuple[_Timeline, dict[str, Any]]]:
+    """Writers of the four tables; what they wrote takes its place when all of it is complete, the timeline last."""
+    places = {name: small_path(out, name) for name in SMALL} | {"timeline": out / "timeline" if is_folder(out) else out}
+    fresh = {name: spool / f"new-{name}" for name in places}
+    with writing(out):
+        with contextlib.ExitStack() as stack:
+            timeline = stack.enter_context(_timeline(out, fresh["timeline"], metadata))
+            small = {name: stack.enter_context(_csv(fresh[name], schema)) for name, schema in SMALL.items()}
+            yield timeline, small
+        for path in fresh.values():
+            for file in path.rglob("*.parquet") if path.is_dir() else [path]:
+                _sync(file)
+        for name, place in places.items():
+            _move(fresh[name], place, spool / "before")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _move(fresh: Path, place: Path, before: Path) -> None:
+    """Put a file or folder in its place; a folder is swapped for the one that is there."""
+    if fresh.is_dir() and place.exists():
+        place.rename(before)
+    try:
+        fresh.rename(place)
+    except OSError:
+        if before.exists():
+            before.rename(place)
+        raise
+
+
+@contextlib.contextmanager
 def _csv(path: Path, schema: pa.Schema) -> Iterator[Any]:
-    with replacing(path) as beside, pa_csv.CSVWriter(beside, plain(schema.empty_table()).schema) as writer:
+    with pa_csv.CSVWriter(path, plain(schema.empty_table()).schema) as writer:
         yield writer
 
 
 @contextlib.contextmanager
-def _timeline(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[_Timeline]:
+def _timeline(out: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[_Timeline]:
+    """What writes the timeline of ``out`` to ``path``, a file or folder that is not there yet."""
+    named = {f"fervid.{key}": value for key, value in metadata.items()}
     if is_folder(out):
-        with _partitions(out / "timeline", metadata, spool) as folder:
-            yield folder
+        path.mkdir()
+        yield _Partitions(path, named)
     elif out.suffix == ".csv":
-        with _csv(out, TIMELINE) as writer:
+        with _csv(path, TIMELINE) as writer:
             yield _Csv(writer)
     else:
-        schema = TIMELINE.with_metadata(metadata)
-        with replacing(out) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+        schema = TIMELINE.with_metadata(named)
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             groups = _RowGroups(writer, schema)
             yield groups
             groups.flush()
@@ -144,23 +180,6 @@ class _RowGroups:
         self._gathered = []
 
 
-@contextlib.contextmanager
-def _partitions(final: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[_Timeline]:
-    """Build the partitions aside and swap them for those of an earlier run."""
-    fresh, before = spool / "timeline", spool / "before"
-    with writing(final):
-        fresh.mkdir()
-        yield _Partitions(fresh, metadata)
-        if final.exists():
-            final.rename(before)
-        try:
-            fresh.rename(final)
-        except OSError:
-            if before.exists():
-                before.rename(final)
-            raise
-
-
 class _Partitions:
     def __init__(self, folder: Path, metadata: Mapping[str, str]) -> None:
         self._folder, self._metadata = folder, metadata
@@ -168,11 +187,13 @@ class _Partitions:
     def add(self, table: pa.Table) -> None:
         if not len(table):
             return
-        target = self._folder / f"video_id={table['video_id'][0].as_py()}"
+        video_id = table["video_id"][0].as_py()
+        if not re.fullmatch(r"[0-9a-f]{32}", video_id):  # it becomes the name of a folder
+            raise BadResults(f"not a fingerprint of a video: {video_id!r}")
+        target = self._folder / f"video_id={video_id}"
         target.mkdir()
         nameless = table.drop_columns(["video_id"]).replace_schema_metadata(self._metadata)
-        with replacing(target / "part-0.parquet") as beside:
-            pq.write_table(nameless, beside, compression="zstd")
+        pq.write_table(nameless, target / "part-0.parquet", compression="zstd")
 
 
 def merge_tables(results: Iterable[Path], out: Path, metadata: Mapping[str, str], spool: Path) -> tuple[int, int]:
@@ -182,9 +203,7 @@ def merge_tables(results: Iterable[Path], out: Path, metadata: Mapping[str, str]
     """
     met: dict[str, str] = {}
     rows = copies = 0
-    with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(_timeline(out, {f"fervid.{k}": v for k, v in metadata.items()}, spool))
-        small = {name: stack.enter_context(_csv(small_path(out, name), schema)) for name, schema in SMALL.items()}
+    with _tables(out, metadata, spool) as (sink, small):
         for path in results:
             tables = read_tables(path)
             again = set(met)

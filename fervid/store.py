@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ class StoreView:
     def _read_index(self) -> None:
         """A line that a killed run left unfinished is passed over."""
         with contextlib.suppress(OSError):
-            for line in (self._folder / "index.jsonl").read_text(encoding="utf-8").splitlines():
+            for line in (self._folder / "index.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
                 self._lines += 1
                 with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
                     entry = json.loads(line)
@@ -149,7 +150,7 @@ class StoreView:
 
     def failure(self, video_id: str) -> Failure | None:
         """What was remembered of a video that could not be analysed."""
-        if not self._overwrite:
+        if not self._overwrite and not self.parts.part(video_id).exists():  # a copy of it may have had worse luck
             with contextlib.suppress(OSError, ValueError, TypeError):
                 return Failure(**json.loads(self.parts.failure(video_id).read_text(encoding="utf-8")))
         return None
@@ -163,6 +164,7 @@ class Store(StoreView):
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], made: bool, overwrite: bool = False) -> None:
+        self._run = uuid.uuid4().hex
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -185,13 +187,23 @@ class Store(StoreView):
             raise OutputError(f"cannot lock {folder / 'lock'}: {error.strerror or error}") from error
 
     def _open(self) -> None:
-        shutil.rmtree(self.spool, ignore_errors=True)
+        self._rescue()
+        shutil.rmtree(self._folder / "spool", ignore_errors=True)
+        for leftover in self._folder.glob("parts-*/.*.tmp"):
+            leftover.unlink(missing_ok=True)
         if self._overwrite:
             shutil.rmtree(self.parts.folder, ignore_errors=True)
             self._overwrite = False
-        for folder in (self.spool, self.parts.folder):
+        for folder in (self._folder / "spool", self.spool, self.parts.folder):
             folder.mkdir(exist_ok=True, mode=0o700)
         self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
+
+    def _rescue(self) -> None:
+        """Put back the partitions that a run took away and was killed before it could replace."""
+        timeline = self._folder.parent / "timeline"
+        for before in self._folder.glob("spool/*/before"):
+            if not timeline.exists():
+                before.rename(timeline)
 
     def __enter__(self) -> Store:
         return self
@@ -202,17 +214,19 @@ class Store(StoreView):
         try:
             with contextlib.suppress(OSError):  # only saves time
                 self._compact_index()
-            shutil.rmtree(self.spool, ignore_errors=True)
+            shutil.rmtree(self._folder / "spool", ignore_errors=True)
         finally:
             os.close(self._lock)
 
     @property
     def spool(self) -> Path:
-        """A folder for what is being worked on; emptied when the store is opened and closed."""
-        return self._folder / "spool"
+        """A folder for what this run is working on; gone when the store is closed, or opened by the next run."""
+        return self._folder / "spool" / self._run
 
     def add_failure(self, video_id: str, failure: Failure) -> None:
         """Remember that a video's content could not be analysed; raises OutputError."""
+        if self.parts.part(video_id).exists():
+            return
         with writing(self._folder):
             self._write(self.parts.failure(video_id), json.dumps(asdict(failure)))
 

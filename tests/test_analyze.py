@@ -200,8 +200,11 @@ def test_files_of_one_name_under_two_roots_keep_apart(tmp_path: Path) -> None:
 def test_tables_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
     fast = AnalyzeSettings(scan=ScanSettings(fps=1))
     fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", fast)
-    fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "r.csv", fast)
-    assert len(read_results(tmp_path / "r.csv").timeline)
+    with pytest.raises(UsageError, match="small tables of the same names"):
+        fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "r.csv", fast)
+    fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "other.parquet", fast)
+    for name in SMALL:
+        shutil.copy(tmp_path / f"other.{name}.csv", tmp_path / f"r.{name}.csv")
     with pytest.raises(BadResults, match="another run"):
         read_results(tmp_path / "r.parquet")
 

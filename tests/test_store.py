@@ -168,10 +168,11 @@ def test_what_a_killed_run_was_writing_is_removed(folder: Path) -> None:
         assert list(store.spool.iterdir())
         leftover = store.spool
     assert not leftover.exists()
-    leftover.mkdir()
+    leftover.mkdir(parents=True)
     (leftover / "1.crops").write_bytes(b"of a killed run")
     with Store(folder, IDENTITY, made=True) as store:
         assert not list(store.spool.iterdir())
+        assert not leftover.exists()
 
 
 def test_a_second_run_is_turned_away_at_once(store: Store, folder: Path) -> None:
@@ -202,3 +203,30 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         Store(tmp_path / "file" / ".r.fervid", IDENTITY, made=False)
+
+
+def test_a_part_outweighs_a_failure_of_a_copy(folder: Path) -> None:
+    with Store(folder, IDENTITY, made=False) as store:
+        store.add_failure("1", Failure("WorkerFailed", "killed"))
+        finish(store, "1")
+        assert store.failure("1") is None
+        store.add_failure("1", Failure("WorkerFailed", "killed"))
+        assert store.failure("1") is None
+        assert store.done("1")
+
+
+def test_partitions_that_a_killed_run_took_away_come_back(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / ".fervid"
+    before = folder / "spool" / "abc" / "before" / "video_id=1"
+    before.mkdir(parents=True)
+    with Store(folder, IDENTITY, made=False):
+        assert (tmp_path / "results" / "timeline" / "video_id=1").is_dir()
+
+
+def test_an_index_with_garbage_is_read_as_far_as_it_goes(folder: Path, video: Path) -> None:
+    with Store(folder, IDENTITY, made=False) as store:
+        store.remember(video, Stamp.of(video), "1")
+    with (folder / "index.jsonl").open("ab") as file:
+        file.write(b"\xff\xfe[]\n7\n")
+    with Store(folder, IDENTITY, made=True) as store:
+        assert store.fingerprint(video) == "1"
