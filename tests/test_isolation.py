@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -10,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,7 @@ from fervid.config import AnalyzeSettings, ScanSettings
 from fervid.engines import Known, LocalEngine, ScanJob, ScanTask, work
 from fervid.scan import Scan
 from fervid.tables import read_results
+from tests.conftest import ROOT
 from tests.test_analyze import SAMPLES
 
 FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
@@ -77,29 +81,56 @@ def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
     assert (again.count("ok", fresh=True), again.count("failed", fresh=True)) == (0, 0)
 
 
-def test_workers_die_with_a_killed_batch(tmp_path: Path) -> None:
-    line = [
-        sys.executable,
-        "-m",
-        "fervid.cli",
-        "analyze",
-        str(SAMPLES),
-        "--out",
-        str(tmp_path / "r.parquet"),
-        "--fps",
-        "0",
-    ]
-    process = subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True)
-    state = tmp_path / ".r.parquet.fervid" / "identity.json"
+SLEEPING = """
+import sys
+import fervid
+from fervid.engines import LocalEngine
+from tests.test_isolation import FAST, hostile
+fervid.analyze(sys.argv[1], sys.argv[2], FAST, engine=LocalEngine(workers=1, work=hostile))
+"""
+
+
+def test_workers_die_with_a_killed_batch(root: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-c", SLEEPING, str(root / "sleeps.mp4"), str(tmp_path / "r.parquet")]
+    process = subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT)
     deadline = time.monotonic() + 120
-    while not state.exists() or len(members(process.pid)) < 4:  # itself, two servers, workers
+    while not (root / "sleeps.attempts").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()
     process.wait()
-    while members(process.pid):
+    while members(process.pid):  # the task itself would take an hour
         assert time.monotonic() < deadline, "workers outlive their batch"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("victims", [1, 2])
+def test_workers_killed_between_two_tasks_cost_nothing(tmp_path: Path, victims: int) -> None:
+    class Unlucky(LocalEngine):
+        """Its workers are killed whenever a result has come."""
+
+        def run(self, tasks: Any, job: Any) -> Any:
+            for number, outcome in enumerate(super().run(tasks, job)):
+                if number == 0:
+                    for child in _workers()[:victims]:
+                        os.kill(child, signal.SIGKILL)
+                yield outcome
+
+    report = fervid.analyze(SAMPLES, tmp_path / "r.parquet", FAST, engine=Unlucky(workers=2))
+    assert report.count("ok") == len(report.videos) == 6
+
+
+def _workers() -> list[int]:
+    """The scan processes of this process: the children of its fork server."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == server:
+                    found.append(int(entry.name))
+    return found
 
 
 def members(group: int) -> list[int]:
