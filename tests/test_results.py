@@ -24,9 +24,10 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("forms")
     (root / "broken.mp4").write_text("this is no video")
     inputs = [SAMPLES / "rotated.mp4", root / "broken.mp4", SAMPLES / "cut.mp4"]
-    for name in FORMS:
-        fervid.analyze(inputs, root / name, AnalyzeSettings(scan=ScanSettings(fps=2.5)))
-    return {name: root / name for name in FORMS}
+    found = {name: root / f"as {name}" / name for name in FORMS}
+    for out in found.values():
+        fervid.analyze(inputs, out, AnalyzeSettings(scan=ScanSettings(fps=2.5)))
+    return found
 
 
 @pytest.fixture(params=FORMS)
