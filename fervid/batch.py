@@ -310,7 +310,7 @@ class _Batch:
             self._store.forget_failure(scan.video_id)
         self._remember(position, scan.video_id)
         stages = {"scan": scan.seconds, "score": seconds, "finish": time.monotonic() - started}
-        self._report(position, scan.video_id, replace(_report(self._name(position), rows["videos"][0]), seconds=stages))
+        self._tell(position, scan.video_id, replace(_report(self._name(position), rows["videos"][0]), seconds=stages))
 
     def _fail(self, position: int, error: FervidError, video_id: str | None) -> None:
         """An input could not be analysed; where its content is known, that is remembered."""
@@ -326,20 +326,20 @@ class _Batch:
         else:
             self._store.add_failure(video_id, failure)
             self._remember(position, video_id)
-            self._report(position, video_id, report)
+            self._tell(position, video_id, report)
 
     def _know(self, position: int, video_id: str) -> None:
         """An input whose content was settled before, or by a copy of it."""
         self._ids[position] = video_id
         failure = self._store.failure(video_id)
         row: Row = {"status": "failed", **asdict(failure)} if failure else self._row(video_id)
-        self._report(position, video_id, _report(self._name(position), row, fresh=False))
+        self._tell(position, video_id, _report(self._name(position), row, fresh=False))
 
     def _row(self, video_id: str) -> Row:
         """The manifest row of a part."""
         return read_rows(self._store.parts.part(video_id))["videos"][0]
 
-    def _report(self, position: int, video_id: str, report: VideoReport) -> None:
+    def _tell(self, position: int, video_id: str, report: VideoReport) -> None:
         """Tell of an input; of a copy of one that was met, that it is one."""
         first = self._fresh.setdefault(video_id, report)
         if first is not report and first.status != "failed":

@@ -18,6 +18,7 @@ import numpy as np
 
 from fervid.config import AnalyzeSettings, to_mapping
 from fervid.parts import Entry, compose, write_part
+from fervid.report import write_report
 from fervid.tables import SCHEMA_VERSION, is_folder, timeline_table
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 from fervid.version import __version__
@@ -184,3 +185,9 @@ EVERYTHING = (
     Film(NASTY + "2", [MadeFace(range(50), wandering(50))]),
 )
 """A film of every status, with gaps, low trust and names that would do harm."""
+
+
+def write_made_report(folder: Path) -> Path:
+    """The report of EVERYTHING, without pictures."""
+    results = write_results(folder / "made.parquet", EVERYTHING)
+    return write_report(results, folder / "made.html", pictures=False).path

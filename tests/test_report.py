@@ -25,7 +25,18 @@ from fervid.report.series import MAX_ROWS, MIN_ROWS, Course, course, encode, sha
 from fervid.report.thumbnails import SIDE, Wanted, cut_out, thumbnails
 from fervid.types import EMOTIONS
 from fervid.video import VideoReader
-from tests.made import EVERYTHING, EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, fervid, wandering, write_results
+from tests.made import (
+    EVIL,
+    GAPPY,
+    NASTY,
+    SHORT,
+    Film,
+    MadeFace,
+    fervid,
+    wandering,
+    write_made_report,
+    write_results,
+)
 
 SAMPLES = Path(__file__).parent.parent / "sample_videos"
 
@@ -33,9 +44,7 @@ SAMPLES = Path(__file__).parent.parent / "sample_videos"
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """The report of a few made films."""
-    return write_report(
-        write_results(tmp_path / "made.parquet", EVERYTHING), tmp_path / "made.html", pictures=False
-    ).path
+    return write_made_report(tmp_path)
 
 
 def values_of(text: str) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from fervid.report import write_report
 from fervid.report.thumbnails import SIDE
 from tests.browser import Page, open_page
-from tests.made import EVERYTHING, EVIL, GAPPY, NASTY, SHORT, Film, fervid, write_results
+from tests.made import EVIL, GAPPY, NASTY, SHORT, Film, fervid, write_made_report, write_results
 
 SAMPLES = Path(__file__).parent.parent / "sample_videos"
 
@@ -22,9 +22,7 @@ SAMPLES = Path(__file__).parent.parent / "sample_videos"
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """The report of a few made films."""
-    return write_report(
-        write_results(tmp_path / "made.parquet", EVERYTHING), tmp_path / "made.html", pictures=False
-    ).path
+    return write_made_report(tmp_path)
 
 
 @contextlib.contextmanager
