@@ -22,8 +22,9 @@ from fervid.overlay import STYLES, Overlay, Style
 from fervid.sound import FilmSound
 from fervid.tables import Results, read_results
 from fervid.types import EMOTIONS, DoubleArray
+from fervid.version import __version__
 from fervid.video import VideoReader
-from fervid.writer import VideoWriter
+from fervid.writer import VideoWriter, read_comment
 
 PRESET, CRF, THREADS = "fast", 20, 2
 """How x264 encodes: a good picture, without being what takes the time."""
@@ -38,7 +39,7 @@ _MAX_NAME = 220
 
 @dataclass(frozen=True)
 class AnnotatedVideo:
-    """What became of one video. ``status``: written, skipped or failed; ``path`` where it was written."""
+    """What became of one video. ``status``: written, unchanged, skipped or failed; ``path`` where it lies then."""
 
     video: str
     status: str
@@ -74,9 +75,10 @@ def annotate(
     """Write ``<name>.annotated.mp4`` into the folder ``out`` for every analysed video of ``results``.
 
     ``sources``: where each video of the tables lies; the file must still be the one that was analysed. With
-    ``blur`` the faces that the table knows are made unrecognisable. ``listener`` is called with each video
-    that is done, ``progress`` with the seconds of video written since the last call. A video that cannot be
-    read costs nothing but itself. Raises UsageError, BadResults and OutputError.
+    ``blur`` the faces that the table knows are made unrecognisable. A file that an earlier call made of the
+    same rows is left as it is. ``listener`` is called with each video that is done, ``progress`` with the
+    seconds of video written since the last call. A video that cannot be read costs nothing but itself.
+    Raises UsageError, BadResults and OutputError.
     """
     found = results if isinstance(results, Results) else read_results(results)
     if style not in STYLES:
@@ -87,7 +89,7 @@ def annotate(
     faces = KnownFaces(found)
     done = []
     for row in found.videos.to_dict("records"):
-        done.append(_one(row, faces, sources.get(row["video"]), targets[row["video"]], STYLES[style], blur, progress))
+        done.append(_one(row, faces, sources.get(row["video"]), targets[row["video"]], style, blur, progress))
         listener(done[-1])
     return AnnotateReport(tuple(done))
 
@@ -140,11 +142,11 @@ def _one(
     faces: KnownFaces,
     source: Path | None,
     target: Path,
-    style: Style,
+    style: str,
     blur: bool,
     progress: Callable[[float], object],
 ) -> AnnotatedVideo:
-    """Annotate the video of one row of the manifest, or say why not."""
+    """Annotate the video of one row of the manifest, or say why not or why not again."""
     name, message = row["video"], row["message"]
     if row["status"] not in ("ok", "no_face"):
         why = f"it could not be analysed: {message}" if row["status"] == "failed" else message
@@ -154,12 +156,26 @@ def _one(
     try:
         if fingerprint(source) != row["video_id"]:
             return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
+        courses = faces.of(row["video_id"])
+        comment = _comment(row["video_id"], courses, faces.step, style, blur)
+        if target.exists() and read_comment(target) == comment:
+            return AnnotatedVideo(name, "unchanged", target)
         with writing(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
-        notes = annotate_video(source, target, faces.of(row["video_id"]), style, blur, faces.step, progress)
+        notes = annotate_video(source, target, courses, STYLES[style], blur, faces.step, progress, comment)
     except UnreadableVideo as error:
         return AnnotatedVideo(name, "failed", message=str(error))
     return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
+
+
+def _comment(video_id: str, courses: Iterable[FaceCourse], step: float, style: str, blur: bool) -> str:
+    """What an annotated file says of itself: the same for two files only where they were made of the same."""
+    digest = hashlib.sha256(f"{video_id} {step} {style} {blur}".encode())
+    for course in courses:
+        digest.update(f"{course.face_id} {course.trust} {course.max_gap} {course.held} {len(course.times)}".encode())
+        for values in (course.times, course.boxes, course.smoothed):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return f"fervid {__version__}; video {video_id}; drawing {digest.hexdigest()[:32]}"
 
 
 def annotate_video(
@@ -170,8 +186,10 @@ def annotate_video(
     blur: bool = False,
     step: float = 0.2,
     progress: Callable[[float], object] = lambda seconds: None,
+    comment: str | None = None,
 ) -> list[str]:
-    """Draw ``courses`` over every frame of one video; ``step``: seconds between its samples.
+    """Draw ``courses`` over every frame of one video; ``step``: seconds between its samples; ``comment``: what
+    the file says of itself.
 
     Returns what went wrong without ending the work, in words. Raises UnreadableVideo and OutputError.
     """
@@ -185,7 +203,15 @@ def annotate_video(
         end = reader.info.duration or max([0.0, *(float(course.times[-1]) for course in courses)])
         overlay = Overlay(courses, width, height, end, code, style)
         with VideoWriter(
-            target, width, height, CRF, sound=sound, preset=PRESET, threads=THREADS, colour=reader.colour
+            target,
+            width,
+            height,
+            CRF,
+            sound=sound,
+            preset=PRESET,
+            threads=THREADS,
+            colour=reader.colour,
+            comment=comment,
         ) as writer:
             while planes is not None:
                 canvas = Canvas(planes, code)

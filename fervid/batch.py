@@ -10,10 +10,10 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from fervid.detect import describe_detector
 from fervid.discover import Source, discover, refuse_overwriting, select, shown_name
 from fervid.engines import Engine, Known, LocalEngine, ScanJob, ScanTask
 from fervid.errors import (
+    BadResults,
     BadWeights,
     FervidError,
     InternalError,
@@ -35,6 +36,7 @@ from fervid.fingerprint import fingerprint
 from fervid.finish import finish, now
 from fervid.parts import Entry, Row, compose, read_rows, refuse_foreign, write_part
 from fervid.persons import describe_embedder
+from fervid.preload import BatcherLoader
 from fervid.scan import Scan
 from fervid.sidecar import SHIPPED, read_sidecar, sha256, sidecar_path
 from fervid.store import Failure, Settled, Stamp, Store, StoreView, settings_key, store_folder
@@ -103,6 +105,22 @@ class Listener:
     def tell(self, message: str) -> None:
         """Something that a person may want to know."""
 
+    def done(self, report: BatchReport) -> None:
+        """The tables are there."""
+
+
+class Product(Protocol):
+    """Something that is made of the tables in the same run, such as annotated videos."""
+
+    def prepare(self, sources: Mapping[str, Path]) -> None:
+        """Refuse what cannot work, before anything is done. ``sources``: name in the tables → file.
+
+        Raises UsageError and OutputError.
+        """
+
+    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
+        """Called when the tables are there, before the output is given back; raises OutputError."""
+
 
 Paths = Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
 
@@ -113,20 +131,29 @@ def analyze(
     settings: AnalyzeSettings | None = None,
     listener: Listener | None = None,
     engine: Engine | None = None,
+    products: Sequence[Product] = (),
 ) -> BatchReport:
     """Analyse videos, files or folders, and write the four tables to ``out``.
 
     ``out`` ends in .parquet or .csv, or is a folder. The tables hold the videos of this call; what an earlier
     one with the same ``out`` and settings has finished is not done again. A video that cannot be read costs
-    nothing but its own rows. Raises UsageError, OutputLocked and OutputError.
+    nothing but its own rows. ``products`` are made last, while no other run may touch ``out``. Raises
+    UsageError, OutputLocked and OutputError.
     """
     settings, listener = settings or AnalyzeSettings(), listener or Listener()
     setup = _Setup.of(paths, Path(out), settings)
+    sources = {shown_name(source.name): source.path for source in setup.sources if not source.skip}
+    for product in products:
+        product.prepare(sources)
     with setup.store() as store:
         listener.start(len(setup.sources))
         batch = _Batch(setup, store, listener)
         batch.run(engine or setup.engine())
-        return batch.compose()
+        report = batch.compose()
+        listener.done(report)
+        for product in products:
+            product.make(setup.out, sources)
+    return report
 
 
 def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | None = None) -> Plan:
@@ -198,7 +225,8 @@ class _Setup:
 
     def _arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
         folder = store_folder(self.out, is_folder(self.out))
-        made = (self.out / "timeline").exists() if is_folder(self.out) else self.out.exists()
+        timeline = self.out / "timeline" if is_folder(self.out) else self.out
+        made = any(path.exists() for path in [timeline, *output_paths(self.out)[1:]])
         return folder, self.identity, made, self.settings.run.overwrite
 
     def view(self) -> StoreView:
@@ -231,6 +259,7 @@ class _Batch:
         self._stamps: dict[int, Stamp | None] = {}
         self._fresh: dict[str, VideoReport] = {}
         """What this run found out, by fingerprint."""
+        self._loader = BatcherLoader(setup.weights, setup.settings.run, listener.tell)
         self._batcher: Batcher[int] | None = None
         self._scans: dict[int, Scan] = {}
 
@@ -243,6 +272,7 @@ class _Batch:
                 self._take(task, outcome)
         for scored in self._batcher.flush() if self._batcher else ():
             self._finish(scored.key, scored.probabilities, scored.seconds)
+        self._loader.wait()
 
     def _name(self, position: int) -> str:
         return shown_name(self._setup.sources[position].name)
@@ -254,10 +284,9 @@ class _Batch:
                 self._listener.video(VideoReport(self._name(position), "skipped", message=source.skip))
                 continue
             video_id = self._store.fingerprint(source.path)
-            if video_id is not None and self._settled(video_id):
-                self._know(position, video_id)
-            else:
+            if video_id is None or not self._settled(video_id) or not self._know(position, video_id):
                 self._stamps[position] = _stamp(source.path)
+                self._loader.start()
                 yield ScanTask(position, source.path)
 
     def _take(self, task: ScanTask, outcome: Scan | Known | FervidError) -> None:
@@ -271,7 +300,8 @@ class _Batch:
             self._fail(position, UnreadableVideo("changed while it was read; run again when it is complete"), None)
         elif isinstance(outcome, Known):
             self._remember(position, outcome.video_id)
-            self._know(position, outcome.video_id)
+            if not self._know(position, outcome.video_id):
+                self._fail(position, InternalError("an earlier result of it was damaged; run again"), None)
         elif isinstance(outcome, FervidError):
             self._fail(position, outcome, None if isinstance(outcome, InternalError) else _content(task.path))
         else:
@@ -279,18 +309,9 @@ class _Batch:
             if not len(outcome.crops):
                 self._finish(position, np.zeros((0, len(EMOTIONS)), np.float32), 0.0)
                 return
-            self._batcher = self._batcher or self._create_batcher()
+            self._batcher = self._loader.get()
             for scored in self._batcher.add(position, outcome.crops):
                 self._finish(scored.key, scored.probabilities, scored.seconds)
-
-    def _create_batcher(self) -> Batcher[int]:
-        """TensorFlow is loaded when the first face has been found."""
-        from fervid.classify import Batcher
-        from fervid.model import load, select_device
-
-        run = self._setup.settings.run
-        select_device(run.device)
-        return Batcher(load(self._setup.weights), run.batch_size, self._listener.tell)
 
     def _finish(self, position: int, probabilities: FloatArray, seconds: float) -> None:
         """A video has all its probabilities: make its part, which is then there for good."""
@@ -316,8 +337,8 @@ class _Batch:
         """An input could not be analysed; where its content is known, that is remembered."""
         if video_id is not None and self._store.parts.part(video_id).exists():  # a copy went well
             self._remember(position, video_id)
-            self._know(position, video_id)
-            return
+            if self._know(position, video_id):
+                return
         failure = Failure(type(error).__name__, str(error), now())
         report = VideoReport(self._name(position), "failed", failure.error, failure.message)
         if video_id is None:
@@ -328,12 +349,17 @@ class _Batch:
             self._remember(position, video_id)
             self._tell(position, video_id, report)
 
-    def _know(self, position: int, video_id: str) -> None:
-        """An input whose content was settled before, or by a copy of it."""
-        self._ids[position] = video_id
+    def _know(self, position: int, video_id: str) -> bool:
+        """An input whose content was settled before, or by a copy of it; False where that turns out damaged."""
         failure = self._store.failure(video_id)
-        row: Row = {"status": "failed", **asdict(failure)} if failure else self._row(video_id)
+        try:
+            row: Row = {"status": "failed", **asdict(failure)} if failure else self._row(video_id)
+        except BadResults as error:
+            self._listener.tell(str(error))
+            return False
+        self._ids[position] = video_id
         self._tell(position, video_id, _report(self._name(position), row, fresh=False))
+        return True
 
     def _row(self, video_id: str) -> Row:
         """The manifest row of a part."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from fervid.config import AnalyzeSettings, RunSettings, ScanSettings, TimelineSettings, from_mapping
-from fervid.errors import FervidError, OutputError
+from fervid.errors import FervidError, OutputError, printable
 from fervid.version import __version__
 
 SMOOTH = TimelineSettings().smooth
@@ -34,17 +38,28 @@ def main() -> None:
     """Run the command line. Library errors become one line and an exit code here, and nowhere else."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    # a descriptor of its own: where TensorFlow loads, in a thread, the usual one is turned off
+    with contextlib.suppress(OSError):  # closed, as a daemon may have it
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     try:
         app()
     except FervidError as error:
-        print(f"fervid: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
     except OSError as error:  # a disk that fills or a file that goes, where nobody expected it
-        print(f"fervid: {error}", file=sys.stderr)
-        sys.exit(OutputError.exit_code)
+        _end(str(error), OutputError.exit_code)
     except _Interrupted:
-        print("fervid: interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+        anew = ", without --overwrite," if "--overwrite" in sys.argv else ""
+        _end(f"interrupted; run the same command again{anew} to go on", 130)
+
+
+def _end(message: str, exit_code: int) -> NoReturn:
+    """The last line of a command that could not be carried out, and its exit code."""
+    if "--log-json" in sys.argv:
+        event = {"time": round(time.time(), 3), "event": "error", "message": message, "exit_code": exit_code}
+        print(dumps(event), file=sys.stderr)
+    else:
+        print(f"fervid: {printable(message)}", file=sys.stderr)
+    sys.exit(exit_code)
 
 
 def _interrupt(number: int, _: object) -> None:
@@ -142,18 +157,11 @@ def _carry_out(
     if dry_run:
         display.show_plan(plan(paths, out, settings))
         raise typer.Exit
-    sources = None if report is None else display.sources_for_report(paths, report)
-    films = None if annotate is None else display.sources_for_videos(paths, annotate)
-    with display.BatchDisplay(quiet, log_json) as listener:
-        done = run(paths, out, settings, listener)
-    listener.close(done, out)
-    quiet = quiet or log_json
-    if report is not None:
-        display.write_report(out, report, None, True, quiet, sources)
-    annotated = 0
-    if annotate is not None and films is not None:
-        annotated = display.write_videos(out, annotate, films, "full", False, quiet)
-    raise typer.Exit(done.exit_code or annotated)
+    pages = [] if report is None else [display.ReportPage(report, quiet or log_json)]
+    films = [] if annotate is None else [display.AnnotatedVideos(annotate, quiet or log_json)]
+    with display.BatchDisplay(out, quiet, log_json) as listener:
+        done = run(paths, out, settings, listener, products=[*pages, *films])
+    raise typer.Exit(done.exit_code or max((film.exit_code for film in films), default=0))
 
 
 @app.command()
@@ -187,8 +195,6 @@ def merge(
 @app.command()
 def info(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Versions, devices, codecs and weights, for bug reports."""
-    from json import dumps
-
     from fervid.info import as_text, gather
 
     print(dumps(gather(), indent=2) if json else as_text(gather()))

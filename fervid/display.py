@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm import tqdm
 
 from fervid.batch import BatchReport, Listener, Plan, VideoReport
+from fervid.errors import printable
 
 if TYPE_CHECKING:
     from fervid.annotate import AnnotatedVideo
@@ -21,10 +22,11 @@ class BatchDisplay(Listener):
     """Progress of a batch: a bar on a terminal, one line per failed file, a closing table.
 
     ``quiet`` prints nothing but what newly failed; ``log_json`` prints every event as a JSON object instead.
+    ``out``: what the closing table calls the results.
     """
 
-    def __init__(self, quiet: bool = False, log_json: bool = False) -> None:
-        self._quiet, self._log_json = quiet or log_json, log_json
+    def __init__(self, out: Path, quiet: bool = False, log_json: bool = False) -> None:
+        self._out, self._quiet, self._log_json = out, quiet or log_json, log_json
         self._bar: tqdm[NoReturn] | None = None
         self._begun = time.monotonic()
 
@@ -51,23 +53,26 @@ class BatchDisplay(Listener):
             found = {"status": report.status, "fresh": report.fresh, "error": report.error, "message": report.message}
             self._log(event="video", video=report.video, **found, faces=report.faces, duration=report.duration)
         elif report.status == "failed" and report.fresh:
-            tqdm.write(f"failed: {report.video}: {report.message}", file=sys.stderr)
+            tqdm.write(printable(f"failed: {report.video}: {report.message}"), file=sys.stderr)
 
     def tell(self, message: str) -> None:
         """See Listener."""
         self._log(event="message", message=message)
         if not self._log_json:
-            tqdm.write(message, file=sys.stderr)
+            tqdm.write(printable(message), file=sys.stderr)
 
     def _log(self, **values: Any) -> None:
         if self._log_json:
             print(json.dumps({"time": round(time.time(), 3), **values}), file=sys.stderr, flush=True)
 
-    def close(self, report: BatchReport, out: Path) -> None:
-        """The closing lines."""
+    def done(self, report: BatchReport) -> None:
+        """See Listener: the closing lines."""
+        if self._bar is not None:
+            self._bar.close()
+        out = printable(str(self._out))
         elapsed = max(time.monotonic() - self._begun, 1e-3)
         statuses = {status: report.count(status) for status in ("ok", "no_face", "skipped", "failed")}
-        self._log(event="end", **statuses, exit_code=report.exit_code, seconds=round(elapsed, 3), out=str(out))
+        self._log(event="end", **statuses, exit_code=report.exit_code, seconds=round(elapsed, 3), out=out)
         if self._quiet:
             return
         fresh = [video for video in report.videos if video.fresh]
@@ -90,7 +95,7 @@ class BatchDisplay(Listener):
 def show_plan(plan: Plan) -> None:
     """What a run would do, a line a video, on stdout; the counts on stderr."""
     for name, what, why in plan.videos:
-        print(f"{what:<8} {name}{f': {why}' if why else ''}")
+        print(printable(f"{what:<8} {name}{f': {why}' if why else ''}"))
     counts = [f"{plan.count(what)} {label}" for what, label in _PLANNED.items() if plan.count(what)]
     print("; ".join(counts) or "no videos found", file=sys.stderr)
 
@@ -104,17 +109,44 @@ _PLANNED = {
 }
 
 
-def sources_for_videos(paths: list[str], folder: Path) -> dict[str, Path]:
-    """Video name → its file, before the work begins; UsageError or OutputError where ``folder`` is no good."""
-    from fervid.annotate import prepare
-    from fervid.discover import discover, shown_name
+class AnnotatedVideos:
+    """Annotated videos as a product of a batch (see Product); ``exit_code`` is theirs."""
 
-    sources = {shown_name(source.name): source.path for source in discover(paths)}
-    prepare(sources, sources, folder)
-    return sources
+    def __init__(self, folder: Path, quiet: bool) -> None:
+        self._folder, self._quiet = folder, quiet
+        self.exit_code = 0
+
+    def prepare(self, sources: Mapping[str, Path]) -> None:
+        """See Product."""
+        from fervid.annotate import prepare
+
+        prepare(sources, sources, self._folder)
+
+    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
+        """See Product."""
+        self.exit_code = write_videos(results, self._folder, sources, "full", False, self._quiet)
 
 
-def write_videos(results: Path, out: Path, sources: dict[str, Path], style: str, blur: bool, quiet: bool) -> int:
+class ReportPage:
+    """The report as a product of a batch (see Product)."""
+
+    def __init__(self, target: Path, quiet: bool) -> None:
+        self._target, self._quiet = target, quiet
+
+    def prepare(self, sources: Mapping[str, Path]) -> None:
+        """See Product."""
+        from fervid.discover import Source, refuse_overwriting
+        from fervid.report import check_target
+
+        check_target(self._target)
+        refuse_overwriting((Source(path, name) for name, path in sources.items()), [self._target])
+
+    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
+        """See Product."""
+        write_report(results, self._target, None, True, self._quiet, sources)
+
+
+def write_videos(results: Path, out: Path, sources: Mapping[str, Path], style: str, blur: bool, quiet: bool) -> int:
     """Write annotated videos, a bar on a terminal, one line per video; returns the exit code."""
     from fervid.annotate import annotate as run
     from fervid.tables import read_results
@@ -127,29 +159,24 @@ def write_videos(results: Path, out: Path, sources: dict[str, Path], style: str,
 
         def tell(video: AnnotatedVideo) -> None:
             name, note = video.path or video.video, f": {video.message}" if video.message else ""
-            if video.status == "failed" or not quiet:
-                bar.write(f"{video.status}: {name}{note}", file=sys.stderr)
+            if video.status == "failed" or (video.status != "unchanged" and not quiet):
+                bar.write(printable(f"{video.status}: {name}{note}"), file=sys.stderr)
 
         done = run(table, sources, out, style, blur, tell, bar.update)
     if not quiet:
         counts = [f"{done.count(status)} {status}" for status in ("written", "skipped", "failed")]
+        counts += [f"{done.count('unchanged')} unchanged"] if done.count("unchanged") else []
         print(f"annotated videos: {', '.join(counts)}: {out}", file=sys.stderr)
     return done.exit_code
 
 
-def sources_for_report(paths: list[str], target: Path) -> dict[str, Path]:
-    """Video name → its file, before the work begins; UsageError for a target that cannot be a report."""
-    from fervid.discover import discover, refuse_overwriting, shown_name
-    from fervid.report import check_target
-
-    check_target(target)
-    sources = discover(paths)
-    refuse_overwriting(sources, [target])
-    return {shown_name(source.name): source.path for source in sources}
-
-
 def write_report(
-    results: Path, out: Path, videos: Path | None, pictures: bool, quiet: bool, sources: dict[str, Path] | None = None
+    results: Path,
+    out: Path,
+    videos: Path | None,
+    pictures: bool,
+    quiet: bool,
+    sources: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the report, a bar on a terminal, and say what it lacks."""
     from fervid.report import write_report
@@ -165,7 +192,7 @@ def write_report(
     for reason in sorted(reasons):
         names = [name for name, why in written.missing if why == reason]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        print(f"no pictures of the faces: {reason}: {', '.join(names[:3])}{more}", file=sys.stderr)
+        print(printable(f"no pictures of the faces: {reason}: {', '.join(names[:3])}{more}"), file=sys.stderr)
     if "not found" in reasons and videos is None:
         print("--videos names the folder that was analysed; --no-thumbnails leaves the pictures out", file=sys.stderr)
     if not quiet:

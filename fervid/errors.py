@@ -108,6 +108,11 @@ def writing(path: object) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def printable(text: str) -> str:
+    """The text on one line, without what a terminal would obey or cannot show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def batch_exit_code(failed: int, total: int) -> int:
     """0 when nothing failed, 3 when some inputs failed, 4 when all did."""
     return 0 if not failed else 4 if failed == total else 3

@@ -12,6 +12,7 @@ from typing import Any
 
 from fervid.errors import UsageError, writing
 from fervid.parts import merge_tables, refuse_foreign
+from fervid.store import read_identity, store_folder
 from fervid.tables import is_folder, output_paths, read_metadata
 
 MADE_WITH = (
@@ -37,14 +38,17 @@ class Merged:
 def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Merged:
     """Write the tables of ``results``, in their order, as one at ``out``; a video met twice is kept once.
 
-    Raises UsageError where they were made with different settings, weights or versions, or where ``out`` is
-    one of them; BadResults, InputNotFound and OutputError.
+    Raises UsageError where they were made with different settings, weights or versions, as far as they say
+    (CSV does not), or where ``out`` is one of them or another batch's output; BadResults, InputNotFound and
+    OutputError.
     """
     paths, target = [Path(path) for path in results], Path(out)
     inputs = {os.path.realpath(path) for given in paths for path in output_paths(given)}
     if any(os.path.realpath(path) in inputs for path in output_paths(target)):
         raise UsageError(f"the output would overwrite one of the results: {target}")
     refuse_foreign(target)
+    if read_identity(store_folder(target, is_folder(target))) is not None:
+        raise UsageError(f"{target} is kept up to date by fervid analyze; choose another --out")
     metadata = [read_metadata(path) for path in paths]
     for path, found in zip(paths[1:], metadata[1:], strict=True):
         for name, (first, second) in _made_with(metadata[0], found).items():

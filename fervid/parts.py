@@ -23,7 +23,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fervid.errors import BadResults, OutputError, writing
-from fervid.tables import SMALL, TIMELINE, is_folder, plain, read_tables, replacing, small_path
+from fervid.tables import COMMON, SMALL, TIMELINE, is_folder, plain, read_tables, replacing, small_path, sync_folder
 
 _ROWS = b"fervid.rows"
 
@@ -41,11 +41,18 @@ def write_part(path: Path, timeline: pa.Table, rows: Mapping[str, list[Row]]) ->
 
 
 def read_rows(path: Path) -> dict[str, list[Row]]:
-    """A part's rows of the small tables; raises BadResults where it is damaged."""
+    """A part's rows of the small tables; raises BadResults where it is damaged, and removes it."""
     try:
         return dict(json.loads(pq.read_schema(path).metadata[_ROWS]))
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise BadResults(f"{path} is damaged; remove it, and its video is analysed again") from error
+        raise _damaged(path) from error
+
+
+def _damaged(part: Path) -> BadResults:
+    """Removes a part that cannot be read, so that its video counts as new."""
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)
+    return BadResults(f"{part} was damaged and is removed; its video is to be analysed again")
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,8 @@ class Entry:
 def refuse_foreign(out: Path) -> None:
     """Raise OutputError where something lies at ``out`` that fervid did not write and would have to replace."""
     if is_folder(out):
-        if any(not entry.match("video_id=*") for entry in (out / "timeline").glob("*")):
+        ours = ("video_id=*", COMMON)
+        if any(not any(map(entry.match, ours)) for entry in (out / "timeline").glob("*")):
             raise OutputError(f"cannot write {out / 'timeline'}: it holds files that are not fervid's")
     elif out.is_dir():
         raise OutputError(f"cannot write {out}: it is a folder")
@@ -87,7 +95,7 @@ def _named(part: Path, name: str) -> pa.Table:
     try:
         table = pq.read_table(part)
     except (OSError, pa.ArrowException) as error:
-        raise BadResults(f"{part} is damaged; remove it, and its video is analysed again") from error
+        raise _damaged(part) from error
     return table.append_column("video", pa.array([name] * len(table), pa.string())).select(TIMELINE.names)
 
 
@@ -107,10 +115,11 @@ def _tables(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tup
             small = {name: stack.enter_context(_csv(fresh[name], schema)) for name, schema in SMALL.items()}
             yield timeline, small
         for path in fresh.values():
-            for file in path.rglob("*.parquet") if path.is_dir() else [path]:
-                _sync(file)
+            for file in [path, *path.rglob("*")]:
+                sync_folder(file) if file.is_dir() else _sync(file)
         for name, place in places.items():
             _move(fresh[name], place, spool / "before")
+            sync_folder(place.parent)
 
 
 def _sync(path: Path) -> None:
@@ -183,6 +192,7 @@ class _RowGroups:
 class _Partitions:
     def __init__(self, folder: Path, metadata: Mapping[str, str]) -> None:
         self._folder, self._metadata = folder, metadata
+        pq.write_metadata(TIMELINE.with_metadata(metadata), folder / COMMON)
 
     def add(self, table: pa.Table) -> None:
         if not len(table):

@@ -94,6 +94,8 @@ VIDEOS = pa.schema(
 SMALL = {"episodes": EPISODES, "summary": SUMMARY, "videos": VIDEOS}
 """The small tables, written as CSV beside the timeline."""
 
+COMMON = "_common_metadata"
+"""The file beside the partitions of a timeline that holds its schema and metadata, as Parquet data sets have it."""
 
 STILLS = pa.schema(
     [
@@ -170,9 +172,20 @@ def replacing(path: Path) -> Iterator[Path]:
             with beside.open("rb+") as file:
                 os.fsync(file.fileno())
             beside.replace(path)
+            sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed into a folder outlast a power failure, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_table_csv(path: Path, table: pa.Table) -> None:
@@ -296,7 +309,10 @@ def _read_timeline(out: Path) -> pa.Table:
         filled = any((out / "timeline").glob("*/*.parquet"))
         # as text, though every digit of a fingerprint be a decimal one
         names = partitioning(pa.schema([("video_id", pa.string())]), flavor="hive")
-        return pq.read_table(out / "timeline", partitioning=names) if filled else TIMELINE.empty_table()
+        if filled:
+            return pq.read_table(out / "timeline", partitioning=names)
+        common = out / "timeline" / COMMON
+        return TIMELINE.with_metadata(pq.read_schema(common).metadata if common.exists() else None).empty_table()
     if out.suffix == ".csv":
         return _read_csv(out, plain(TIMELINE.empty_table()).schema)
     return pq.read_table(out)
@@ -339,8 +355,9 @@ def read_metadata(out: Path) -> dict[str, Any]:
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
     try:
-        files = sorted((out / "timeline").glob("*/*.parquet"))[:1] if out.is_dir() else [out]
-        return _metadata(pq.read_schema(files[0])) if files and files[0].suffix == ".parquet" else {}
+        timeline = out / "timeline"
+        files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
+        return _metadata(pq.read_schema(files[0])) if files and files[0].suffix != ".csv" else {}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
 

@@ -47,8 +47,8 @@ class VideoWriter:
     The file appears under its name only when the context ends without an exception. ``rotation`` stores a
     display rotation in degrees clockwise. ``sound`` is written along with the picture; ``tone`` makes one, a
     sine of that many hertz. ``preset`` and ``crf`` are x264's; ``threads`` 0 lets it choose. ``colour``
-    states how pixels stand for colours: the H.273 codes of matrix, primaries and transfer. Odd sides grow by
-    one pixel, since the format has none. Raises OutputError.
+    states how pixels stand for colours: the H.273 codes of matrix, primaries and transfer. ``comment`` goes
+    into the file's metadata. Odd sides grow by one pixel, since the format has none. Raises OutputError.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class VideoWriter:
         preset: str = "medium",
         threads: int = 0,
         colour: tuple[int, int, int] | None = None,
+        comment: str | None = None,
     ) -> None:
         self._path = Path(path)
         self._partial = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")
@@ -75,6 +76,8 @@ class VideoWriter:
         try:
             with self._reporting():
                 self._container = av.open(f"file:{self._partial.absolute()}", "w", options=_MUXER)
+                if comment:
+                    self._container.metadata["comment"] = comment
                 self._stream: Any = self._container.add_stream("libx264", rate=30)
                 if self._sound is not None:
                     self._sound.attach(self._container)
@@ -186,6 +189,16 @@ class VideoWriter:
         with self._partial.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(self._partial, self._path)
+
+
+def read_comment(path: Path) -> str | None:
+    """The comment that ``VideoWriter`` left in a file; None where there is none, or no such video."""
+    with (
+        contextlib.suppress(av.error.FFmpegError, OSError, ValueError),
+        av.open(f"file:{path.absolute()}") as container,
+    ):
+        return container.metadata.get("comment")
+    return None
 
 
 class Tone:

@@ -281,6 +281,27 @@ def test_one_bad_video_costs_only_itself(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out") == ["good.annotated.mp4"]
 
 
+def test_what_was_drawn_before_is_not_drawn_again(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 10))
+    faces: dict[int, Samples] = {0: [(0.0, (10.0, 10.0, 20.0, 20.0)), (0.2, (12.0, 10.0, 20.0, 20.0))]}
+    target = tmp_path / "out" / "clip.annotated.mp4"
+
+    def draw(found: Mapping[int, Samples], style: str = "full", blur: bool = False) -> str:
+        results = table({"clip.mp4": source}, found)
+        return annotate(results, {"clip.mp4": source}, tmp_path / "out", style, blur).videos[0].status
+
+    assert draw(faces) == "written"
+    made = target.stat().st_mtime_ns
+    assert draw(faces) == "unchanged"
+    assert target.stat().st_mtime_ns == made
+    for change in ({"style": "minimal"}, {"style": "minimal", "blur": True}):
+        assert draw(faces, **change) == "written"
+        assert draw(faces, **change) == "unchanged"
+    assert draw({0: faces[0][:1]}) == "written"
+    target.write_bytes(target.read_bytes()[:100])
+    assert draw({0: faces[0][:1]}) == "written"
+
+
 def test_a_file_that_goes_bad_is_a_failure(tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_text("no video at all")

@@ -46,15 +46,16 @@ ROOMS: dict[str, set[str]] = {
     "store": BASIC,
     "model": BASIC | {"crop", "sidecar"},
     "classify": BASIC | {"model"},
+    "preload": BASIC | {"model", "classify"},
     "timeline": BASIC,
     "episodes": BASIC | {"timeline"},
     "summarize": BASIC | {"timeline"},
     "tables": BASIC,
     "parts": BASIC | {"tables"},
     "finish": BASIC | {"scan", "timeline", "episodes", "summarize", "tables"},
-    "merge": BASIC | {"parts", "tables"},
+    "merge": BASIC | {"parts", "store", "tables"},
     "annotate": BASIC
-    | {"discover", "fingerprint", "video", "sound", "writer", "course", "canvas", "overlay", "tables"},
+    | {"discover", "fingerprint", "video", "sound", "writer", "course", "canvas", "overlay", "tables", "version"},
     "palette": set(),
     "gaps": BASIC,
     "sources": BASIC | {"discover"},
@@ -63,7 +64,7 @@ ROOMS: dict[str, set[str]] = {
     "plot": BASIC | {"tables", "gaps", "palette"},
     "stills": BASIC | {"discover", "detect", "crop", "model", "classify", "tables"},
     "batch": BASIC
-    | {"discover", "detect", "fingerprint", "persons", "scan", "engines", "sidecar", "model", "classify"}
+    | {"discover", "detect", "fingerprint", "persons", "scan", "engines", "sidecar", "preload", "classify"}
     | {"finish", "parts", "store", "tables", "version"},
     "info": BASIC | {"detect", "engines", "persons", "model", "sidecar", "version", "video"},
     "display": BASIC | {"annotate", "batch", "discover", "report", "tables"},

@@ -192,15 +192,41 @@ def test_a_table_of_unknown_origin_is_not_replaced(root: Path, tmp_path: Path) -
     assert run(root, tmp_path / "r.parquet", overwrite=True)[1]
 
 
-def test_a_damaged_part_is_named(root: Path, tmp_path: Path) -> None:
-    run(root, tmp_path / "r.parquet")
-    part = next((tmp_path / ".r.parquet.fervid").glob("parts-*/*.parquet"))
-    part.write_bytes(b"bad sector")
-    (root / "broken.mp4").unlink()  # the tables must be composed anew
-    with pytest.raises(BadResults, match="remove it"):
+def test_small_tables_of_unknown_origin_are_not_replaced(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.summary.csv").write_text("my own notes")
+    with pytest.raises(UsageError, match="--overwrite"):
         run(root, tmp_path / "r.parquet")
-    part.unlink()
-    assert len(run(root, tmp_path / "r.parquet")[1]) == 1
+    assert (tmp_path / "r.summary.csv").read_text() == "my own notes"
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_damaged_part_is_made_again(root: Path, tmp_path: Path, indexed: bool) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    kept = read_results(out)
+    store = tmp_path / ".r.parquet.fervid"
+    next(store.glob("parts-*/*.parquet")).write_bytes(b"bad sector")
+    if indexed:
+        assert len(run(root, out)[1]) == 1
+    else:  # it is met only when the file has been read
+        (store / "index.jsonl").unlink()
+        report, _ = run(root, out)
+        assert [video.message for video in report.videos if video.status == "failed"][-1:] != []
+        assert len(run(root, out)[1]) == 1
+    assert_same(kept, read_results(out))
+
+
+def test_a_part_with_damaged_rows_ends_the_run_and_is_made_again(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    run(root, out)
+    part = max((tmp_path / ".r.parquet.fervid").glob("parts-*/*.parquet"), key=lambda path: path.stat().st_size)
+    data = bytearray(part.read_bytes())
+    data[4:2000] = bytes(1996)  # the footer, and with it the manifest row, is whole
+    part.write_bytes(data)
+    (root / "broken.mp4").unlink()  # the tables must be composed anew
+    with pytest.raises(BadResults, match="damaged and is removed"):
+        run(root, out)
+    assert len(run(root, out)[1]) == 1
 
 
 def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(root: Path, tmp_path: Path) -> None:
@@ -292,6 +318,42 @@ def test_the_log_is_one_object_a_line(root: Path, tmp_path: Path) -> None:
     assert events[-1]["exit_code"] == 3
 
 
+def test_what_ends_a_run_is_an_object_too(tmp_path: Path) -> None:
+    done = command("analyze", tmp_path / "none.mp4", "--out", tmp_path / "r.parquet", "--log-json")
+    (event,) = (json.loads(line) for line in done.stderr.splitlines())
+    assert (event["event"], event["exit_code"], done.returncode) == ("error", 2, 2)
+    assert "none.mp4" in event["message"]
+
+
+def test_a_name_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b]0;owned\x07\n.mp4").touch()
+    for options in ([], ["--dry-run"]):
+        done = command("analyze", tmp_path, "--out", tmp_path / "r.parquet", *options)
+        assert "\x1b" not in done.stderr + done.stdout
+        assert "a\\x1b]0;owned\\x07\\n.mp4" in done.stderr + done.stdout
+
+
+def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    told: list[tuple[str, list[str]]] = []
+
+    class Witness:
+        def prepare(self, sources: Any) -> None:
+            assert not out.exists()
+            told.append(("prepare", sorted(sources)))
+
+        def make(self, results: Path, sources: Any) -> None:
+            assert results == out
+            assert out.exists()
+            with pytest.raises(OutputLocked):
+                fervid.analyze(root, out, FAST)
+            told.append(("make", sorted(sources)))
+
+    settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(exclude=("broken*", "numbers*")))
+    fervid.analyze(root, out, settings, products=[Witness()])
+    assert told == [("prepare", ["cut.mp4", "leaving.mp4"]), ("make", ["cut.mp4", "leaving.mp4"])]
+
+
 def test_quiet_speaks_once_of_a_failure_and_never_of_success(root: Path, tmp_path: Path) -> None:
     line: list[str | Path] = ["analyze", root, "--out", tmp_path / "r.parquet", "--fps", "2", "--quiet"]
     assert "broken.mp4" in command(*line).stderr
@@ -328,6 +390,27 @@ def test_results_merge_into_every_form(root: Path, tmp_path: Path, name: str) ->
     assert merged.videos["video"].tolist() == ["cut.mp4", "leaving.mp4", "broken.mp4"]
     assert set(merged.timeline["video"]) == {"cut.mp4", "leaving.mp4"}
     assert not list(tmp_path.glob(".m*.tmp"))
+
+
+def test_folders_without_a_row_merge_and_keep_their_settings(tmp_path: Path) -> None:
+    for name, fps in (("a", 2), ("b", 2), ("c", 3)):
+        (tmp_path / f"in-{name}").mkdir()
+        fervid.analyze(tmp_path / f"in-{name}", tmp_path / name, AnalyzeSettings(scan=ScanSettings(fps=fps)))
+    assert command("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "m").returncode == 0
+    assert read_results(tmp_path / "m").metadata["settings"]["scan"]["fps"] == 2
+    done = command("merge", tmp_path / "a", tmp_path / "c", "--out", tmp_path / "n")
+    assert done.returncode == 2
+    assert "scan.fps 2 and 3" in done.stderr
+
+
+def test_a_merge_leaves_what_a_batch_keeps(root: Path, tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet"):
+        fervid.analyze(root / "cut.mp4", tmp_path / name, FAST)
+    kept = (tmp_path / "b.parquet").read_bytes()
+    done = command("merge", tmp_path / "a.parquet", "--out", tmp_path / "b.parquet")
+    assert done.returncode == 2
+    assert "fervid analyze" in done.stderr
+    assert (tmp_path / "b.parquet").read_bytes() == kept
 
 
 def test_what_was_made_otherwise_is_not_merged(root: Path, tmp_path: Path) -> None:
