@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -38,9 +37,11 @@ def main() -> None:
     """Run the command line. Library errors become one line and an exit code here, and nowhere else."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    while (unused := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # a daemon may have closed these, and the next file opened would take what is printed
+    os.close(unused)
     # a descriptor of its own: where TensorFlow loads, in a thread, the usual one is turned off
-    with contextlib.suppress(OSError):  # closed, as a daemon may have it
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     try:
         app()
     except FervidError as error:

@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from fervid.engines import LocalEngine
 from fervid.errors import BadResults, OutputLocked, UsageError
 from fervid.tables import read_results
 from tests.clips import at_rate, write_clip
+from tests.conftest import ROOT
 from tests.test_analyze import SAMPLES, assert_same, command
 
 SCAN = ScanSettings(fps=2)
@@ -352,6 +355,12 @@ def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: P
     settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(exclude=("broken*", "numbers*")))
     fervid.analyze(root, out, settings, products=[Witness()])
     assert told == [("prepare", ["cut.mp4", "leaving.mp4"]), ("make", ["cut.mp4", "leaving.mp4"])]
+
+
+def test_closed_streams_are_no_trouble(root: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "fervid.cli", "analyze", str(root / "cut.mp4"), "--out", str(tmp_path / "r.parquet")]
+    assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *line], check=False, cwd=ROOT).returncode == 0
+    assert len(read_results(tmp_path / "r.parquet").summary) == 2
 
 
 def test_quiet_speaks_once_of_a_failure_and_never_of_success(root: Path, tmp_path: Path) -> None:
