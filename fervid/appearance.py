@@ -58,17 +58,26 @@ def align(image: ByteArray, face: Face, side: int) -> ByteArray:
 def _halved(image: ByteArray, face: Face, matrix: DoubleArray, scale: float) -> tuple[ByteArray, DoubleArray]:
     """The picture around a face, shrunk by ``scale``, and the transform from there."""
     height, width = image.shape[:2]
-    margin = max(face.width, face.height)
+    margin = 0.5 * max(face.width, face.height)  # enough for a square turned by any angle
     left, top = int(np.clip(face.x - margin, 0, width - 1)), int(np.clip(face.y - margin, 0, height - 1))
     right = int(np.clip(face.x + face.width + margin, left + 1, width))
     bottom = int(np.clip(face.y + face.height + margin, top + 1, height))
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    small = np.asarray(cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = _reduced(image[top:bottom, left:right], size)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (left, top)
     moved[:, 0] *= (right - left) / size[0]
     moved[:, 1] *= (bottom - top) / size[1]
     return small, moved
+
+
+def _reduced(image: ByteArray, size: tuple[int, int]) -> ByteArray:
+    """The picture at the size (width, height), averaged over what each pixel covers; halved first as long as it can
+    be, which is many times faster."""
+    while image.shape[1] >= 4 * size[0] and image.shape[0] >= 4 * size[1]:
+        half = (image.shape[1] // 2, image.shape[0] // 2)
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def similarity_transform(source: DoubleArray, target: DoubleArray) -> DoubleArray:
@@ -105,7 +114,7 @@ def _colours(image: ByteArray, face: Face) -> FloatArray:
     part = image[max(0, top) : max(0, min(height, bottom)), max(0, left) : max(0, min(width, right))]
     if not part.size:
         return _root(np.zeros(int(np.prod(COLOURS))))
-    small = np.asarray(cv2.resize(part, (24, 32), interpolation=cv2.INTER_AREA), np.float32) / 255
+    small = _reduced(part, (24, 32)).astype(np.float32) / 255
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2LAB), np.float64).reshape(-1, 3)
     scaled = (lab - (0, -CHROMA, -CHROMA)) / (LIGHTNESS, 2 * CHROMA, 2 * CHROMA) * COLOURS
     places = np.clip(scaled.astype(int), 0, np.array(COLOURS) - 1)

@@ -20,8 +20,10 @@ from fervid.errors import ConfigError, InputNotFound
 T = TypeVar("T")
 
 Device = Literal["auto", "cpu", "gpu"]
+DecoderName = Literal["cpu", "nvdec"]
 DetectorName = Literal["retinaface", "centerface", "yunet"]
 Smoother = Literal["adaptive", "gaussian"]
+EngineName = Literal["local", "ray"]
 
 
 def check(condition: bool, message: str) -> None:
@@ -36,6 +38,8 @@ class ScanSettings:
 
     fps: float = 5.0
     """Sampling rate; 0 takes every frame."""
+    decoder: DecoderName = "cpu"
+    """Where videos are decoded: nvdec takes an NVIDIA GPU where there is one, and says so where there is not."""
     start: float = 0.0
     end: float | None = None
     min_face: float = 20.0
@@ -45,6 +49,9 @@ class ScanSettings:
     score_threshold: float = 0.65
     long_side: int = 640
     """Frames are shrunk to this long side before detection (never enlarged)."""
+    adaptive: bool = False
+    """Look for faces only where one may be: where one was, and where the picture has changed; the whole picture every
+    few seconds, and where that leaves a doubt (retinaface only)."""
     max_gap: float = 1.0
     """A face unseen for longer than this ends its track."""
     min_track: float = 0.4
@@ -116,6 +123,11 @@ class InputSettings:
 class RunSettings:
     """How a batch is carried out; none of these may change a result."""
 
+    engine: EngineName = "local"
+    """Where videos are scanned: in processes on this machine, or on the nodes of a Ray cluster."""
+    address: str = "auto"
+    """The Ray cluster: `host:port` of its head, `auto` for the one that RAY_ADDRESS names or this machine is a
+    node of, `local` to start one on this machine."""
     device: Device = "auto"
     workers: int = 0
     """Scan processes; 0 takes one for each usable core."""

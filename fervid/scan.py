@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import time as clock
-from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from fervid.appearance import appearance
+from fervid.assemble import Assembly
 from fervid.config import ScanSettings
-from fervid.crop import SIZE, CropGeometry, crop_face, face_quality
-from fervid.cuts import CutDetector
+from fervid.crop import SIZE, CropGeometry
 from fervid.detect import FaceDetector, create_detector
 from fervid.errors import BadWeights, UnreadableVideo
+from fervid.observe import Observer
 from fervid.opencv import cv2
-from fervid.persons import EVERY, MIN_QUALITY, MIN_SIDE, FaceEmbedder, join_tracks, load_embedder
-from fervid.spool import RowSpool, SpooledCrops, arrange
-from fervid.track import FaceTracker
-from fervid.types import ByteArray, DoubleArray, Face, FloatArray, Frame, Track, VideoInfo
+from fervid.persons import FaceEmbedder, load_embedder
+from fervid.spans import Span
+from fervid.spool import RecordFile, SpooledCrops, read_records
+from fervid.types import DoubleArray, Frame, Track, VideoInfo
 from fervid.video import VideoReader
 
 
@@ -56,16 +57,105 @@ def scan(path: Path, video_id: str, settings: ScanSettings, geometry: CropGeomet
     """
     started = clock.monotonic()
     cv2.setNumThreads(1)
-    with VideoReader(path, settings.fps, settings.start, settings.end, threads=1) as reader:
+    with VideoReader(path, settings.fps, settings.start, settings.end, 1, None, settings.decoder) as reader:
         embedder, refused = _embedder()
-        frames, times, tracks = follow(reader.frames(), settings, geometry, _detector(settings), spool, embedder)
-        notes = [*_notes(reader), *refused]
+        found = follow(reader.frames(), settings, geometry, _detector(settings), spool, embedder)
+        notes = [*_notes(reader, settings), *refused]
         info = reader.info
+    return _scan(video_id, settings, info, found, notes, spool, clock.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class ScannedSpan:
+    """What came of one span: its observations are in the file ``records``, and ``info`` is what the reader says.
+
+    ``whole``: whether every frame of it, and nothing else, was decoded without a fault. ``first`` and ``after``:
+    digests of its first frame and of the one that follows it, None where there is none. ``notes`` and
+    ``seconds`` as in Scan.
+    """
+
+    records: Path
+    info: VideoInfo | None = None
+    whole: bool = False
+    first: str | None = None
+    after: str | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self.records.unlink(missing_ok=True)
+
+
+def scan_span(path: Path, span: Span, settings: ScanSettings, geometry: CropGeometry, records: Path) -> ScannedSpan:
+    """Observe the frames of one span of a video. Raises OutputError where the disk is full."""
+    started = clock.monotonic()
+    cv2.setNumThreads(1)
+    embedder, refused = _embedder()
+    observer = Observer(settings, geometry, _detector(settings), embedder)
+    count, first, after = 0, None, None
+    try:
+        with (
+            VideoReader(path, settings.fps, settings.start, settings.end, 1, span.begin, settings.decoder) as reader,
+            RecordFile(records) as file,
+        ):
+            for frame in reader.frames():
+                if span.stop is not None and frame.time >= span.stop:
+                    after = _digest(frame)
+                    break
+                first = first or _digest(frame)
+                file.add(observer.observe(frame))
+                count += 1
+            whole = count == span.count and not reader.corrupt and not reader.repaired
+            notes = (*_notes(reader, settings), *refused)
+            return ScannedSpan(records, reader.info, whole, first, after, notes, clock.monotonic() - started)
+    except UnreadableVideo:  # for the scan of the whole to judge
+        return ScannedSpan(records, seconds=clock.monotonic() - started)
+
+
+def fit(spans: Sequence[ScannedSpan]) -> bool:
+    """Whether these are all the spans of a video, in order, as the scan of the whole would have decoded them: each
+    shows the same picture at its seam, bit for bit, as the one before, which reached it from another keyframe."""
+    return all(
+        one.whole and one.info == spans[0].info and one.after == (following.first if following else None)
+        for one, following in zip_longest(spans, spans[1:])
+    )
+
+
+def join(spans: Sequence[ScannedSpan], video_id: str, settings: ScanSettings, spool: Path) -> Scan:
+    """The scan of the whole video from those of all its spans, which ``fit``; as ``scan``, which it equals."""
+    started = clock.monotonic()
+    info = spans[0].info
+    assert info is not None
+    assembly = Assembly(settings, spool, _embedder()[0])
+    for span in spans:
+        for seen in read_records(span.records):
+            assembly.add(seen)
+    found = assembly.finish()
+    seconds = sum(span.seconds for span in spans) + clock.monotonic() - started
+    return _scan(video_id, settings, info, found, list(spans[-1].notes), spool, seconds)
+
+
+def _scan(
+    video_id: str,
+    settings: ScanSettings,
+    info: VideoInfo,
+    found: tuple[npt.NDArray[np.int64], DoubleArray, list[Track]],
+    notes: list[str],
+    spool: Path,
+    seconds: float,
+) -> Scan:
+    frames, times, tracks = found
     if not len(times):
         where = "in the chosen span" if settings.start or settings.end is not None else "in the file"
         raise UnreadableVideo(f"no frame can be decoded {where}")
     crops = SpooledCrops(spool, 0, sum(len(track.times) for track in tracks), SIZE)
-    return Scan(video_id, info, frames, times, tracks, notes, crops, clock.monotonic() - started)
+    return Scan(video_id, info, frames, times, tracks, notes, crops, seconds)
+
+
+def _digest(frame: Frame) -> str:
+    """What tells a frame from any other: when it is shown, and every pixel."""
+    return hashlib.sha256(f"{frame.index} {frame.time}".encode() + frame.bgr.tobytes()).hexdigest()
 
 
 def follow(
@@ -82,13 +172,10 @@ def follow(
     order of appearance. Their crops go to the file ``spool``, or stay in memory without one. Without an
     ``embedder`` no track is given a person.
     """
-    samples, cuts = _Samples(settings, geometry, detector, spool, embedder), CutDetector()
+    observer, assembly = Observer(settings, geometry, detector, embedder), Assembly(settings, spool, embedder)
     for frame in frames:
-        cuts.update(frame.time, frame.thumbnail)
-        if frame.sampled:
-            samples.add(frame)
-    tracks = samples.tracks(cuts.finish())
-    return np.array(samples.frames, np.int64), np.array(samples.times), tracks
+        assembly.add(observer.observe(frame))
+    return assembly.finish()
 
 
 @lru_cache(maxsize=1)
@@ -105,8 +192,10 @@ def _embedder() -> tuple[FaceEmbedder | None, list[str]]:
         return None, [f"no person is told apart: {error}"]
 
 
-def _notes(reader: VideoReader) -> list[str]:
+def _notes(reader: VideoReader, settings: ScanSettings) -> list[str]:
     notes = []
+    if settings.decoder == "nvdec" and not reader.accelerated:
+        notes.append("no NVIDIA decoder for this video; decoded on the CPU")
     if reader.truncated:
         notes.append("the file ends early; what could be decoded is kept")
     if reader.corrupt:
@@ -114,73 +203,3 @@ def _notes(reader: VideoReader) -> list[str]:
     if reader.repaired:
         notes.append(f"{reader.repaired} missing or backward frame times repaired")
     return notes
-
-
-class _Samples:
-    """The sampled frames seen so far, with their faces: numbers in flat arrays, crops and looks on disk."""
-
-    def __init__(
-        self,
-        settings: ScanSettings,
-        geometry: CropGeometry,
-        detector: FaceDetector,
-        spool: Path | None,
-        embedder: FaceEmbedder | None,
-    ) -> None:
-        self._settings, self._geometry, self._detector, self._spool = settings, geometry, detector, spool
-        folder = spool.parent if spool else None
-        self._tracker = FaceTracker(settings.max_gap, settings.min_track, folder)
-        self._crops = RowSpool(folder, (SIZE, SIZE), np.uint8)
-        self._faces = array("f")
-        """Box, score and quality of every face, one after another, in the order of the crops."""
-        self._first = array("q")
-        """Number of the first face of each sample."""
-        self.frames = array("q")
-        self.times = array("d")
-        self._embedder, self._embedded = embedder, -np.inf
-        self._embeddings: dict[int, FloatArray] = {}
-
-    def add(self, frame: Frame) -> None:
-        image = frame.bgr
-        height, width = image.shape[:2]
-        found = self._detector.detect(image)
-        faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]
-        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8) if faces else np.zeros((1, 1), np.uint8)
-        self._tracker.update(frame.time, faces, [appearance(image, gray, face) for face in faces])
-        self.frames.append(frame.index)
-        self.times.append(frame.time)
-        self._first.append(len(self._crops))
-        qualities = []
-        for face in faces:
-            crop = crop_face(gray, face, self._geometry)
-            self._crops.add(crop)
-            qualities.append(face_quality(face, crop, width, height))
-            self._faces.extend((*face.box, face.score, qualities[-1]))
-        if self._embedder is not None and frame.time - self._embedded >= EVERY - 1e-6:
-            self._embed(image, faces, qualities, self._embedder)
-
-    def _embed(self, image: ByteArray, faces: list[Face], qualities: list[float], embedder: FaceEmbedder) -> None:
-        """Keep what the good faces of the newest sample say about who they are."""
-        for number, (face, quality) in enumerate(zip(faces, qualities, strict=True), self._first[-1]):
-            if quality >= MIN_QUALITY and min(face.width, face.height) >= MIN_SIDE:
-                self._embeddings[number] = embedder.embed(image, face)
-                self._embedded = self.times[-1]
-
-    def tracks(self, cuts: list[float]) -> list[Track]:
-        """The tracks with enough evidence, ids from 0 in order of appearance; none reaches over a cut."""
-        found = self._tracker.finish(cuts)
-        numbers = [[self._first[sample] + position for sample, position in samples] for samples in found]
-        crops = arrange(self._crops, numbers, self._spool, SIZE)
-        self._crops.close()
-        faces = np.array(self._faces, np.float32).reshape(-1, 6)
-        frames, times = np.array(self.frames, np.int64), np.array(self.times)
-        tracks = []
-        for face_id, samples in enumerate(found):
-            at, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
-            seen = (rows[:, :4], rows[:, 4], rows[:, 5])
-            tracks.append(Track(face_id, frames[at], times[at], *seen, crops[face_id]))
-        known = [[self._embeddings[number] for number in one if number in self._embeddings] for one in numbers]
-        vectors = [np.array(rows, np.float32) for rows in known]
-        for track, person in zip(tracks, join_tracks(vectors, [track.frames for track in tracks]), strict=True):
-            track.person = person
-        return tracks

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import pickle
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -58,6 +59,37 @@ class RowSpool:
         """Give the disk back."""
         with writing(self._folder):
             self._file.close()
+
+
+class RecordFile:
+    """Values one after another in the new file ``path``, which another process reads with ``read_records``.
+
+    For this program's own processes and the length of one batch. Raises OutputError where the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with writing(path):
+            self._file = path.open("wb")
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with writing(self._path):
+            self._file.close()
+
+    def add(self, value: object) -> None:
+        """Write one value."""
+        with writing(self._path):
+            pickle.dump(value, self._file, pickle.HIGHEST_PROTOCOL)
+
+
+def read_records(path: Path) -> Iterator[Any]:
+    """The values of a complete RecordFile, one at a time."""
+    with path.open("rb") as file:
+        while file.peek(1):
+            yield pickle.load(file)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from fervid.spool import RowSpool
 from fervid.types import DoubleArray, Face, FloatArray
@@ -238,6 +235,8 @@ def _tracklets(shot: list[_Sample], patience: float) -> list[_Tracklet]:
 
 def _pair(tracklets: list[_Tracklet], sample: _Sample) -> list[tuple[int, int]]:
     """The pairs (tracklet, position) that are best for both and have no rival near."""
+    from scipy.optimize import linear_sum_assignment  # here, since the batch's own process never tracks
+
     if not tracklets or not len(sample.sizes):
         return []
     ages = np.array([sample.time - tracklet.time for tracklet in tracklets])
@@ -400,6 +399,10 @@ def _link_cost(end: _End, start: _End, gap: float) -> float:
 
 def _best(rows: list[int], columns: list[int], costs: list[float], count: int) -> list[tuple[int, int]]:
     """The links of least total cost, one at most from and to each of ``count`` tracklets."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
     if not rows:
         return []
     graph = csr_matrix((np.ones(len(rows)), (rows, np.array(columns) + count)), (2 * count, 2 * count))

@@ -12,10 +12,14 @@ from typing import Any, Literal
 import av
 import av.error
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from fervid.config import DecoderName
 from fervid.errors import UnreadableVideo
+from fervid.grid import TOLERANCE as TOLERANCE
+from fervid.grid import Begin, Grid
 from fervid.opencv import cv2
 from fervid.types import ByteArray, Frame, VideoInfo
 from fervid.writer import VideoWriter as VideoWriter
@@ -34,9 +38,6 @@ MAX_CORRUPT = 250
 
 MAX_PIXELS = 16384 * 16384
 
-TOLERANCE = 0.0006
-"""Containers round times to as little as a millisecond; a frame this much before a tick is still at it. Seconds."""
-
 _REORDER_DEPTH = 16
 
 _UNSPECIFIED = 2
@@ -51,7 +52,9 @@ class VideoReader:
     encoded again. After iteration ``corrupt`` counts undecodable packets and frames, ``repaired`` the times
     that had to be made up because the container's were missing or ran backwards, ``ends`` is when the last
     frame gives way, in seconds, and ``truncated`` says whether the file ended early. ``origin``: the
-    container's time, in seconds, of the player's zero.
+    container's time, in seconds, of the player's zero. With ``begin`` reading begins in the middle, and frames
+    before that one are left out. With the ``decoder`` nvdec an NVIDIA GPU decodes where there is one that knows the
+    codec, which ``accelerated`` tells; elsewhere the CPU does.
 
     Raises UnreadableVideo, with a reason, when opened or iterated.
     """
@@ -63,14 +66,28 @@ class VideoReader:
         start: float = 0.0,
         end: float | None = None,
         threads: int = 0,
+        begin: Begin | None = None,
+        decoder: DecoderName = "cpu",
     ) -> None:
-        self._fps, self._start, self._end = fps, start, end
+        self._fps, self._start, self._end, self._begin = fps, start, end, begin
         self.corrupt = 0
         self.repaired = 0
         self.truncated = False
         self.ends = 0.0
         self._reformatter = VideoReformatter()
-        self._container = open_local(path)
+        self.accelerated = False
+        if decoder == "nvdec":
+            try:
+                self._open(path, threads, HWAccel("cuda", allow_software_fallback=True))
+                self.accelerated = bool(self._stream.codec_context.is_hwaccel)
+                return
+            except UnreadableVideo:  # no such device, or the video is none: the CPU will tell
+                self.corrupt, self.truncated = 0, False
+        self._open(path, threads, None)
+
+    def _open(self, path: str | os.PathLike[str], threads: int, device: HWAccel | None) -> None:
+        """Open the file and decode its first frame."""
+        self._container = open_local(path, device)
         self.origin = float(Fraction(self._container.start_time or 0, av.time_base))
         try:
             if not self._container.streams.video:
@@ -80,9 +97,14 @@ class VideoReader:
                 raise UnreadableVideo("no decoder knows the codec")
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = threads
+            if self._begin is not None:
+                self._container.seek(self._begin.seek, stream=self._stream)
             self._decoded = self._in_order()
             self._first = self._peek()
             self.info = self._describe()
+        except av.error.FFmpegError as error:
+            self._container.close()
+            raise UnreadableVideo(_reason(error)) from error
         except BaseException:
             self._container.close()
             raise
@@ -213,12 +235,9 @@ class VideoReader:
         The grid has a tick at ``start`` and every 1/fps seconds after it; at each tick the first frame at
         or after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
         """
-        tick = self._start
+        grid = Grid(self._fps, self._start, self._begin.tick if self._begin else None)
         for index, time, picture in self._intact():
-            sampled = time >= tick - TOLERANCE
-            if sampled and self._fps > 0:
-                ticks = math.floor((time + TOLERANCE - self._start) * self._fps) + 1
-                tick = self._start + ticks / self._fps
+            sampled = grid.takes(time)
             yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
 
     def planes(self) -> Iterator[tuple[float, ByteArray]]:
@@ -232,8 +251,13 @@ class VideoReader:
 
     def _intact(self) -> Iterator[tuple[int, float, VideoFrame]]:
         """(index, time, frame) of every decoded frame up to ``end`` that is not damaged."""
+        index = self._begin.index - 1 if self._begin else -1
         try:
-            for index, (time, picture) in enumerate(self._timed()):
+            for time, picture in self._timed():
+                if self._begin and time < self._begin.time:
+                    self.corrupt += picture.is_corrupt
+                    continue
+                index += 1
                 if self._end is not None and time > self._end + TOLERANCE:
                     return
                 self.ends = time + float((picture.duration or 0) * (picture.time_base or 0))
@@ -331,14 +355,14 @@ def _pixels(plane: Any) -> ByteArray:
     return rows[:, : plane.width]
 
 
-def open_local(path: str | os.PathLike[str]) -> Any:
-    """The opened container. Only local files: protocols and demuxers are limited to such."""
+def open_local(path: str | os.PathLike[str], device: HWAccel | None = None) -> Any:
+    """The opened container, decoded on ``device``. Only local files: protocols and demuxers are limited to such."""
     name = os.fsdecode(os.path.abspath(path))
     try:
         if os.path.getsize(path) == 0:
             raise UnreadableVideo("empty file")
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        return av.open(f"file:{name}", options=options, metadata_errors="replace")
+        return av.open(f"file:{name}", options=options, metadata_errors="replace", hwaccel=device)
     except av.error.FFmpegError as error:
         raise UnreadableVideo(_reason(error)) from error
     except OSError as error:

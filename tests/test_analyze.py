@@ -99,7 +99,7 @@ def test_every_output_form_holds_the_same(plain: Plain, folder: Path, tmp_path: 
     if name == "results":
         partitions = sorted(path.name for path in (tmp_path / name / "timeline").iterdir())
         ids = expected.timeline["video_id"].unique()
-        assert partitions == sorted(f"video_id={video_id}" for video_id in ids)
+        assert partitions == ["_common_metadata", *sorted(f"video_id={video_id}" for video_id in ids)]
 
 
 def test_a_folder_of_results_holds_the_last_run_only(tmp_path: Path) -> None:

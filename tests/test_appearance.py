@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fervid.appearance import TEMPLATE, align, appearance, similarity_transform
+from fervid.appearance import TEMPLATE, _reduced, align, appearance, similarity_transform
 from fervid.config import ScanSettings
 from fervid.detect import create_detector
 from fervid.types import ByteArray, Face, FloatArray
@@ -97,3 +97,14 @@ def test_the_eyes_of_an_aligned_face_lie_where_they_should(side: int, scale: flo
     # faces differ from the template by a few of its pixels
     for point in TEMPLATE:
         assert np.linalg.norm(spots - point, axis=1).min() < 9
+
+
+@pytest.mark.parametrize("shape", [(720, 1280, 3), (601, 333), (100, 90, 3)])
+def test_shrinking_in_steps_averages_as_in_one(shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(1)
+    coarse = random.integers(0, 256, (12, 16, *shape[2:])).astype(np.uint8)
+    image = np.asarray(cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+    once = np.asarray(cv2.resize(image, (24, 32), interpolation=cv2.INTER_AREA), np.float64)
+    steps = _reduced(image, (24, 32)).astype(np.float64)
+    assert np.abs(steps - once).mean() < 1.5
+    assert np.abs(steps - once).max() < 12

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fervid import cuts
 from fervid.cuts import CutDetector
 from fervid.types import ByteArray
 from fervid.video import VideoReader
@@ -211,3 +212,32 @@ def test_the_cut_of_the_sample_clip_and_none_in_the_others() -> None:
 @pytest.mark.parametrize("name", ["wolfgang.mp4", "talking_d3.mp4", "d9_vfr.mp4", "composite_cross.mp4"])
 def test_no_cut_in_a_film_of_one_shot(shared_media: Path, name: str) -> None:
     assert cut_times(shared_media / name) == []
+
+
+# the fast arithmetic against the formulas
+
+
+def plainly_changed(first: ByteArray, second: ByteArray) -> float:
+    """The mean absolute difference as the rules state it, in double precision."""
+    one, other = (image.astype(np.float64).ravel() for image in (first, second))
+    a, b = one - one.mean(), other - other.mean()
+    spreads = a.std(), b.std()
+    alike = 0.0 if min(spreads) < 1e-3 else float(a @ b) / (len(a) * spreads[0] * spreads[1])
+    plain = float(np.abs(other - one if min(spreads) >= cuts.FLAT else b - a).mean())
+    if alike <= cuts.ALIKE:
+        return plain
+    return min(plain, float(np.abs(b - alike * spreads[1] / max(spreads[0], 1e-3) * a).mean()))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_change_between_two_pictures_is_what_its_formula_says(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    first = random.integers(0, 256, (36, 64)).astype(np.uint8)
+    if seed % 4 == 0:
+        first[:] = random.integers(0, 256)
+    noise = random.normal(0, random.choice([0.5, 5, 60]), first.shape)
+    second = np.clip(first * random.uniform(0.2, 1.2) + random.uniform(-40, 60) + noise, 0, 255).astype(np.uint8)
+    one, other = cuts._picture(0.0, first), cuts._picture(0.1, second)
+    assert one.spread == pytest.approx(float(first.std()), abs=1e-4)
+    assert one.mean == pytest.approx(float(first.mean()), abs=1e-4)
+    assert cuts._change(one, other) == pytest.approx(plainly_changed(first, second), abs=1e-3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
+import math
 import os
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from fervid import detect
 from fervid.config import ScanSettings
-from fervid.detect import DETECTORS, FaceDetector, create_detector, describe_detector
+from fervid.detect import DETECTORS, FaceDetector, RetinaFace, create_detector, describe_detector
 from fervid.errors import BadWeights, FervidError, MissingLibrary
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video import VideoReader
@@ -323,3 +325,71 @@ def test_boxes_and_landmarks_go_back_to_the_pixels_of_the_picture() -> None:
 
 def test_nothing_gives_nothing() -> None:
     assert selected(scores=()) == []
+
+
+# the fast path against a plain one
+
+
+def plainly_detected(image: ByteArray, threshold: float = 0.65) -> list[tuple[float, ...]]:
+    """(score, x, y, width, height) of each face, by the letter: every anchor decoded, every pair compared."""
+    assignment = ast.parse(detect._retinaface_weights(None)).body[0]
+    assert isinstance(assignment, ast.Assign)
+    session = detect._session(ast.literal_eval(assignment.value))
+    factor = max(1.0, max(image.shape[:2]) / 640)
+    size = (round(image.shape[1] / factor), round(image.shape[0] / factor))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor > 1 else image
+    pixels = (np.asarray(small, np.float64) - (104, 117, 127)).transpose(2, 0, 1)[None].astype(np.float32)
+    offsets, shares, _ = (output[0].astype(np.float64) for output in session.run(None, {"input": pixels}))
+    found, row = [], 0
+    for stride, sides in ((8, (16, 32)), (16, (64, 128)), (32, (256, 512))):
+        for down in range(math.ceil(size[1] / stride)):
+            for across in range(math.ceil(size[0] / stride)):
+                for side in sides:
+                    x, y, width, height = offsets[row]
+                    score, row = shares[row, 1], row + 1
+                    if score < threshold:
+                        continue
+                    centre = (across + 0.5) * stride + 0.1 * x * side, (down + 0.5) * stride + 0.1 * y * side
+                    extent = side * math.exp(0.2 * width), side * math.exp(0.2 * height)
+                    corner = centre[0] - extent[0] / 2, centre[1] - extent[1] / 2
+                    found.append((score, *(factor * value for value in (*corner, *extent))))
+    kept: list[tuple[float, ...]] = []
+    for one in sorted(found, key=lambda face: -face[0]):
+        if not any(shows_the_same(one, other) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def shows_the_same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    across = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    down = min(one[2] + one[4], other[2] + other[4]) - max(one[2], other[2])
+    shared = max(0.0, across) * max(0.0, down)
+    areas = one[3] * one[4], other[3] * other[4]
+    return shared > detect.NMS_THRESHOLD * (sum(areas) - shared) or shared > detect.CONTAINMENT_THRESHOLD * min(areas)
+
+
+def test_the_fast_path_finds_what_the_plain_one_finds(picture: ByteArray, couple: ByteArray) -> None:
+    for image in (picture, couple):
+        expected = plainly_detected(image)
+        found = [(face.score, *face.box) for face in create_detector(ScanSettings()).detect(image)]
+        assert len(found) == len(expected) > 0
+        for one, other in zip(found, expected, strict=True):
+            assert one[0] == pytest.approx(other[0], abs=1e-4)
+            assert one[1:] == pytest.approx(other[1:], rel=1e-4, abs=1e-2)
+
+
+def test_a_large_face_needs_no_look_for_small_ones(picture: ByteArray) -> None:
+    small, _ = detect.shrink(picture, 640)
+    detector = RetinaFace()
+    (face,) = detector.look(small, 0.65)
+    assert face.width * face.height > 64**2
+    (other,) = detector.look(small, 0.65, large=True)
+    assert other.box == pytest.approx(face.box, abs=1e-2)
+    assert other.score == pytest.approx(face.score, abs=1e-4)
+    assert np.array(other.landmarks) == pytest.approx(np.array(face.landmarks), abs=1e-2)
+
+
+def test_a_small_face_does(couple: ByteArray) -> None:
+    tiny = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
+    assert len(RetinaFace().look(tiny, 0.65)) == 2
+    assert len(RetinaFace().look(tiny, 0.65, large=True)) < 2

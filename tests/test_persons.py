@@ -16,7 +16,16 @@ from fervid.config import ScanSettings
 from fervid.crop import FER2013_GEOMETRY
 from fervid.detect import create_detector
 from fervid.errors import BadWeights
-from fervid.persons import SFACE_SHA256, FaceEmbedder, join_tracks, load_embedder
+from fervid.persons import (
+    NOT_OTHER,
+    PORTRAITS,
+    SAME,
+    SFACE_SHA256,
+    FaceEmbedder,
+    chosen,
+    join_tracks,
+    load_embedder,
+)
 from fervid.scan import follow
 from fervid.tables import timeline_table
 from fervid.types import FloatArray, Track
@@ -93,6 +102,44 @@ def test_invariants(names: list[int], spread: float, begins: list[int]) -> None:
     for first, second in combinations(range(len(names)), 2):
         if persons[first] is not None and persons[first] == persons[second]:
             assert not np.isin(frames[first], frames[second]).any()
+
+
+def by_definition(
+    tracks: list[FloatArray], frames: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]
+) -> set[frozenset[int]]:
+    """The groups, each pair of them looked at anew after every join."""
+    means = [track.mean(axis=0) / np.linalg.norm(track.mean(axis=0)) for track in tracks]
+    groups = [[track] for track in range(len(tracks))]
+    while True:
+        best, pair = SAME, None
+        for first, second in combinations(range(len(groups)), 2):
+            members = [(one, other) for one in groups[first] for other in groups[second]]
+            if any(means[one] @ means[other] < NOT_OTHER for one, other in members):
+                continue
+            if any(np.isin(frames[one], frames[other]).any() for one, other in members):
+                continue
+            a, b = (np.mean([means[track] for track in groups[place]], axis=0) for place in (first, second))
+            alike = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+            if alike >= best:
+                best, pair = alike, (first, second)
+        if pair is None:
+            return {frozenset(group) for group in groups}
+        groups[pair[0]] += groups.pop(pair[1])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_most_alike_are_joined_first(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    names = random.integers(0, 4, 24).tolist()
+    tracks = people(*names, spread=random.uniform(0.02, 0.06), count=3)
+    strangers = [track + 0.5 * tracks[int(random.integers(24))] for track in tracks[::4]]
+    tracks += [np.asarray(track / np.linalg.norm(track, axis=1, keepdims=True), np.float32) for track in strangers]
+    frames = [np.arange(begin, begin + 6) for begin in random.integers(0, 150, len(tracks)).tolist()]
+    persons = join_tracks(tracks, frames)
+    assert None not in persons
+    found = {frozenset(track for track, other in enumerate(persons) if other == person) for person in persons}
+    assert found == by_definition(tracks, frames)
+    assert 4 <= len(found) < len(tracks)
 
 
 # real people
@@ -188,3 +235,14 @@ def test_the_table_has_the_person_beside_the_face_and_nothing_where_there_is_non
     rows = [(row["frame"], row["face_id"], row["person"]) for row in table.to_pylist()]
     assert rows == [(0, 0, 0), (1, 0, 0), (1, 1, None), (2, None, None), (3, 2, 0), (4, None, None)]
     assert str(table.schema.field("person").type) == "int32"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, PORTRAITS, PORTRAITS + 1, 50])
+def test_the_portraits_that_are_embedded_are_spread_over_the_track(count: int) -> None:
+    portraits = list(range(100, 100 + count))
+    taken = list(chosen(portraits))
+    assert len(taken) == min(count, PORTRAITS)
+    assert taken == sorted(set(taken) & set(portraits))
+    if count > PORTRAITS:
+        gaps = np.diff([100 - 0.5 * count / PORTRAITS, *taken, 100 + count * (1 + 0.5 / PORTRAITS)])
+        assert gaps.max() <= count / PORTRAITS + 1.5

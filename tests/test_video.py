@@ -13,6 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from fervid.config import ScanSettings
+from fervid.crop import FER2013_GEOMETRY
+from fervid.errors import UnreadableVideo
+from fervid.scan import scan
 from fervid.types import ByteArray
 from fervid.video import VideoReader
 from tests.clips import (
@@ -40,6 +44,10 @@ RATES: dict[str, list[float]] = {
     "30": at_rate(30, 100),
     "irregular": [float(time - IRREGULAR[0]) for time in IRREGULAR],
 }
+
+
+def _has_nvidia() -> bool:
+    return Path("/dev/nvidia0").exists()
 
 
 # times
@@ -364,3 +372,38 @@ def test_a_film_of_one_frame(tmp_path: Path, suffix: str, fps: float) -> None:
         frames = [(frame.index, frame.time, frame.sampled, read_number(frame.bgr)) for frame in reader.frames()]
         assert not reader.truncated
     assert frames == [(0, 0.0, True, 9)]
+
+
+# another decoder
+
+
+@pytest.mark.skipif(_has_nvidia(), reason="a GPU is there")
+def test_without_a_gpu_the_cpu_decodes_and_the_scan_says_so(clip: ClipFactory, tmp_path: Path) -> None:
+    path = clip(at_rate(25, 20))
+    with VideoReader(path, fps=0, decoder="nvdec") as reader, VideoReader(path, fps=0) as other:
+        assert not reader.accelerated
+        assert reader.info == other.info
+        for one, two in zip(reader.frames(), other.frames(), strict=True):
+            assert (one.index, one.time, one.sampled) == (two.index, two.time, two.sampled)
+            assert np.array_equal(one.bgr, two.bgr)
+    found = scan(path, "0", ScanSettings(decoder="nvdec"), FER2013_GEOMETRY, tmp_path / "0.crops")
+    assert found.notes == ["no NVIDIA decoder for this video; decoded on the CPU"]
+    assert scan(path, "0", ScanSettings(), FER2013_GEOMETRY, tmp_path / "1.crops").notes == []
+
+
+def test_with_another_decoder_what_is_no_video_is_refused_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_text("no video" * 100)
+    with pytest.raises(UnreadableVideo, match="not a video"):
+        VideoReader(path, decoder="nvdec")
+
+
+def test_pictures_as_a_gpu_returns_them_are_shown_alike(clip: ClipFactory) -> None:
+    """NVDEC gives NV12: the same luma plane, both chroma planes in one."""
+    with VideoReader(clip(at_rate(25, 3), width=320, height=180), fps=0) as reader:
+        for _, picture in reader._timed():
+            other = picture.reformat(format="nv12")
+            assert other.format.name == "nv12"
+            assert np.array_equal(reader._thumbnail(other), reader._thumbnail(picture))
+            assert np.array_equal(reader._planes(other), reader._planes(picture))
+            assert np.abs(reader._convert(other).astype(int) - reader._convert(picture)).max() <= 2

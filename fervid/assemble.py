@@ -1,0 +1,88 @@
+"""What the frames of a video show, one after another → its shots, its tracks and their crops."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fervid.config import ScanSettings
+from fervid.crop import SIZE
+from fervid.cuts import CutDetector
+from fervid.observe import Observation, Sample
+from fervid.persons import SIDE as PORTRAIT_SIDE
+from fervid.persons import FaceEmbedder, chosen, join_tracks
+from fervid.spool import RowSpool, arrange
+from fervid.track import FaceTracker
+from fervid.types import DoubleArray, FloatArray, Track
+
+
+class Assembly:
+    """The observations of one video so far: numbers in flat arrays, pictures and looks on disk.
+
+    The crops go to the file ``spool``, or stay in memory without one. Without an ``embedder`` no track is given a
+    person.
+    """
+
+    def __init__(self, settings: ScanSettings, spool: Path | None, embedder: FaceEmbedder | None = None) -> None:
+        self._spool, self._embedder = spool, embedder
+        folder = spool.parent if spool else None
+        self._cuts = CutDetector()
+        self._tracker = FaceTracker(settings.max_gap, settings.min_track, folder)
+        self._crops = RowSpool(folder, (SIZE, SIZE), np.uint8)
+        self._faces = array("f")
+        """Box, score and quality of every face, one after another, in the order of the crops."""
+        self._first = array("q")
+        """Number of the first face of each sample."""
+        self._frames = array("q")
+        self._times = array("d")
+        self._portraits = RowSpool(folder, (PORTRAIT_SIDE, PORTRAIT_SIDE, 3), np.uint8)
+        self._portrayed: dict[int, int] = {}
+        """Number of the portrait of a face, by the number of its crop."""
+
+    def add(self, seen: Observation) -> None:
+        """Take the next frame, in order of time."""
+        self._cuts.update(seen.time, seen.thumbnail)
+        if seen.sample is not None:
+            self._add_sample(seen.time, seen.sample)
+
+    def _add_sample(self, time: float, sample: Sample) -> None:
+        self._tracker.update(time, sample.faces, sample.looks)
+        self._frames.append(sample.index)
+        self._times.append(time)
+        self._first.append(len(self._crops))
+        for position, portrait in sample.portraits.items():
+            self._portrayed[len(self._crops) + position] = self._portraits.add(portrait)
+        for face, crop, quality in zip(sample.faces, sample.crops, sample.qualities, strict=True):
+            self._crops.add(crop)
+            self._faces.extend((*face.box, face.score, quality))
+
+    def finish(self) -> tuple[npt.NDArray[np.int64], DoubleArray, list[Track]]:
+        """Indices (n,) and times (n,) in seconds of the sampled frames, and the tracks with enough evidence, ids from 0
+        in order of appearance; none reaches over a cut."""
+        found = self._tracker.finish(self._cuts.finish())
+        numbers = [[self._first[sample] + position for sample, position in samples] for samples in found]
+        crops = arrange(self._crops, numbers, self._spool, SIZE)
+        self._crops.close()
+        faces = np.array(self._faces, np.float32).reshape(-1, 6)
+        frames, times = np.array(self._frames, np.int64), np.array(self._times)
+        tracks = []
+        for face_id, samples in enumerate(found):
+            at, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
+            seen = (rows[:, :4], rows[:, 4], rows[:, 5])
+            tracks.append(Track(face_id, frames[at], times[at], *seen, crops[face_id]))
+        vectors = [self._embeddings(one) for one in numbers]
+        self._portraits.close()
+        for track, person in zip(tracks, join_tracks(vectors, [track.frames for track in tracks]), strict=True):
+            track.person = person
+        return frames, times, tracks
+
+    def _embeddings(self, numbers: Sequence[int]) -> FloatArray:
+        """Unit vectors (n, 128) of some of the faces of one track, given by the numbers of their crops."""
+        if self._embedder is None:
+            return np.zeros((0, 128), np.float32)
+        portraits = self._portraits.read(chosen([self._portrayed[one] for one in numbers if one in self._portrayed]))
+        return np.array([self._embedder.embed_portrait(one) for one in portraits], np.float32)

