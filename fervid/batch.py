@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,6 +46,7 @@ from fervid.version import __version__
 
 if TYPE_CHECKING:
     from fervid.classify import Batcher
+    from fervid.ray_scoring import ClusterLoader, RemoteBatcher
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class _Setup:
         return cls(sources, out, settings, weights, metadata, identity, sidecar.geometry)
 
     def _arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
-        folder = store_folder(self.out, is_folder(self.out))
+        folder = store_folder(self.out, is_folder(self.out)).absolute()  # other nodes have other working folders
         timeline = self.out / "timeline" if is_folder(self.out) else self.out
         made = any(path.exists() for path in [timeline, *output_paths(self.out)[1:]])
         return folder, self.identity, made, self.settings.run.overwrite
@@ -243,7 +244,18 @@ class _Setup:
 
     def engine(self) -> Engine:
         run = self.settings.run
+        if run.engine == "ray":
+            from fervid.ray_engine import RayEngine
+
+            return RayEngine(run.address, run.workers, run.timeout, int(run.worker_memory * 2**30))
         return LocalEngine(run.workers, run.timeout, int(run.worker_memory * 2**30))
+
+    def loader(self, tell: Callable[[str], None]) -> BatcherLoader | ClusterLoader:
+        if self.settings.run.engine == "ray":
+            from fervid.ray_scoring import ClusterLoader
+
+            return ClusterLoader(self.weights, self.settings.run, tell)
+        return BatcherLoader(self.weights, self.settings.run, tell)
 
 
 class _Batch:
@@ -256,11 +268,13 @@ class _Batch:
         """Position of an input → fingerprint of its content."""
         self._lost: dict[int, Failure] = {}
         """Inputs that failed for a reason that their content, if it is known, need not share."""
+        self._rows: dict[str, Row] = {}
+        """Manifest rows that have been read, by fingerprint."""
         self._stamps: dict[int, Stamp | None] = {}
         self._fresh: dict[str, VideoReport] = {}
         """What this run found out, by fingerprint."""
-        self._loader = BatcherLoader(setup.weights, setup.settings.run, listener.tell)
-        self._batcher: Batcher[int] | None = None
+        self._loader = setup.loader(listener.tell)
+        self._batcher: Batcher[int] | RemoteBatcher[int] | None = None
         self._scans: dict[int, Scan] = {}
 
     def run(self, engine: Engine) -> None:
@@ -270,8 +284,8 @@ class _Batch:
         with contextlib.closing(engine.run(self._tasks(), job)) as scanning:
             for task, outcome in scanning:
                 self._take(task, outcome)
-        for scored in self._batcher.flush() if self._batcher else ():
-            self._finish(scored.key, scored.probabilities, scored.seconds)
+            for scored in self._batcher.flush() if self._batcher else ():
+                self._finish(scored.key, scored.probabilities, scored.seconds)
         self._loader.wait()
 
     def _name(self, position: int) -> str:
@@ -303,7 +317,8 @@ class _Batch:
             if not self._know(position, outcome.video_id):
                 self._fail(position, InternalError("an earlier result of it was damaged; run again"), None)
         elif isinstance(outcome, FervidError):
-            self._fail(position, outcome, None if isinstance(outcome, InternalError) else _content(task.path))
+            known = None if isinstance(outcome, InternalError) else outcome.video_id or _content(task.path)
+            self._fail(position, outcome, known)
         else:
             self._scans[position] = outcome
             if not len(outcome.crops):
@@ -362,8 +377,10 @@ class _Batch:
         return True
 
     def _row(self, video_id: str) -> Row:
-        """The manifest row of a part."""
-        return read_rows(self._store.parts.part(video_id))["videos"][0]
+        """The manifest row of a part; raises BadResults."""
+        if video_id not in self._rows:
+            self._rows[video_id] = read_rows(self._store.parts.part(video_id))["videos"][0]
+        return self._rows[video_id]
 
     def _tell(self, position: int, video_id: str, report: VideoReport) -> None:
         """Tell of an input; of a copy of one that was met, that it is one."""

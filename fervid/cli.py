@@ -92,6 +92,8 @@ def analyze(
     fps: Annotated[float, typer.Option(help="Samples per second; 0 takes every frame.")] = 5.0,
     start: Annotated[float, typer.Option(help="Begin at this second.")] = 0.0,
     end: Annotated[float | None, typer.Option(help="Stop at this second.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: the nodes of a Ray cluster.")] = "local",
+    address: Annotated[str, typer.Option(help="Ray cluster: host:port, auto or local.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
     workers: Annotated[int, typer.Option(help="Scan processes; 0: one per core.")] = 0,
     worker_memory: Annotated[float, typer.Option(help="GB a scan process may use; 0: an equal share.")] = 0.0,
@@ -102,6 +104,8 @@ def analyze(
     detector_weights: Annotated[
         str | None, typer.Option(help="The detector's file, where it comes from no package.")
     ] = None,
+    adaptive: Annotated[bool, typer.Option("--adaptive", help="Look for faces only where one may be.")] = False,
+    decoder: Annotated[str, typer.Option(help="cpu or nvdec.")] = "cpu",
     model: Annotated[str | None, typer.Option(help="Emotion weights (.keras beside its sidecar).")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds one video may take to scan; 0: no limit.")] = 0.0,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out names like this; may be repeated.")] = None,
@@ -126,11 +130,12 @@ def analyze(
         {
             "scan": {
                 "fps": fps, "start": start, "end": end, "min_face": min_face,
-                "detector": detector, "detector_weights": detector_weights,
+                "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
             },
             "timeline": {"smooth": smooth},
             "inputs": {"exclude": exclude or [], "follow_links": follow_links, "settle": settle, "shard": shard},
             "run": {
+                "engine": engine, "address": address,
                 "device": device, "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size,
                 "timeout": timeout, "model": model, "retry_failed": retry_failed, "overwrite": overwrite,
             },

@@ -1,0 +1,135 @@
+"""What an hour of video costs: processor seconds by stage, and bytes of what is written.
+
+A clip is brought to the height asked for, repeated, and analysed by the real functions, one video at a time: the scan,
+which decodes, detects, tracks and crops, and the score of its crops. Printed per hour of video, with what many hours
+would take. Loading models is left out: it is paid once a worker.
+
+    python -m tests.benchmarks.cost CLIP [--height 720] [--minutes 3] [--fps 5] [--hours 1000000] [--days 30]
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fervid.config import ScanSettings, TimelineSettings
+from fervid.fingerprint import fingerprint
+from fervid.finish import finish
+from fervid.opencv import cv2
+from fervid.parts import Entry, compose, write_part
+from fervid.scan import scan
+from fervid.sidecar import SHIPPED, read_sidecar
+from fervid.video import VideoReader, VideoWriter
+from tests.benchmarks.memory import repeat
+
+BATCH = 256
+
+COPIES = 100
+"""So many videos make the table whose composition is measured."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one video: its length in hours, processor seconds by stage, samples, faces, bytes by file."""
+
+    hours: float
+    seconds: dict[str, float]
+    samples: int
+    faces: int
+    sizes: dict[str, int]
+
+
+def enlarge(clip: Path, height: int, out: Path) -> Path:
+    """The clip as H.264 with pictures of that height."""
+    with VideoReader(clip, fps=0.0) as reader:
+        width = round(reader.info.width * height / reader.info.height / 2) * 2
+        with VideoWriter(out, width, height) as writer:
+            for frame in reader.frames():
+                writer.write(np.asarray(cv2.resize(frame.bgr, (width, height)), np.uint8), frame.time)
+    return out
+
+
+def measure(video: Path, fps: float, folder: Path) -> Cost:
+    """Scan, score, finish and write one video; the models are loaded and warm before the clock starts."""
+    from fervid.model import load
+
+    settings = ScanSettings(fps=fps)
+    model, geometry = load(), read_sidecar(SHIPPED).geometry
+    scan(video, "0" * 32, ScanSettings(fps=fps, end=2.0), geometry, folder / "warm")
+    seconds = {}
+
+    def spent(stage: str, begun: float) -> float:
+        seconds[stage] = time.process_time() - begun
+        return time.process_time()
+
+    clock = time.process_time()
+    video_id = fingerprint(video)
+    clock = spent("fingerprint", clock)
+    found = scan(video, video_id, settings, geometry, folder / "crops")
+    spent("scan", clock)
+    model.probabilities(found.crops[:BATCH])
+    clock = time.process_time()
+    judged = [model.probabilities(found.crops[at : at + BATCH]) for at in range(0, len(found.crops), BATCH)]
+    clock = spent("score", clock)
+    timeline, rows = finish(found, np.concatenate(judged), TimelineSettings())
+    part = folder / "part.parquet"
+    write_part(part, timeline, rows)
+    spent("finish", clock)
+    row = rows["videos"][0]
+    clock = time.process_time()
+    compose(folder / "table.parquet", [Entry(f"{number}.mp4", part, row) for number in range(COPIES)], {}, folder)
+    spent("compose", clock)
+    seconds["compose"] /= COPIES
+    hours = float(found.info.duration or found.times[-1]) / 3600
+    sizes = {name: (folder / name).stat().st_size for name in ("crops", "part.parquet")}
+    return Cost(hours, seconds, len(found.times), len(found.crops), sizes)
+
+
+def table(cost: Cost, hours: float, days: float) -> str:
+    """The figures per hour of video, and for so many ``hours`` in so many ``days``, as Markdown."""
+    lines = [f"| per hour of video | here | for {hours:,.0f} hours in {days:g} days |", "|---|---|---|"]
+    for stage, spent in cost.seconds.items():
+        each = spent / cost.hours
+        lines.append(f"| {stage}, processor s | {each:.1f} | {each * hours / days / 86400:,.1f} cores |")
+    each = sum(cost.seconds.values()) / cost.hours
+    lines.append(f"| all, processor s | {each:.1f} | {each * hours / days / 86400:,.1f} cores |")
+    for name, count in (("samples", cost.samples), ("faces", cost.faces)):
+        each = count / cost.hours
+        lines.append(f"| {name} | {each:,.0f} | {each * hours / days / 86400:,.0f} a second |")
+    for name, size in cost.sizes.items():
+        each = size / cost.hours
+        lines.append(f"| {name}, bytes | {each:,.0f} | {each * hours / 1e12:,.2f} TB |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--height", type=int, default=720)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--fps", type=float, default=5.0)
+    parser.add_argument("--hours", type=float, default=1e6)
+    parser.add_argument("--days", type=float, default=30.0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = enlarge(arguments.clip, arguments.height, folder / "clip.mp4")
+        video = repeat(clip, 60 * arguments.minutes, folder / "long.mp4")
+        cost = measure(video, arguments.fps, folder)
+        size = video.stat().st_size
+    length = f"{cost.hours * 60:.1f} minutes, {size / cost.hours / 1e9:.2f} GB an hour"
+    print(f"{arguments.clip.name}, {arguments.height}p H.264: {length}")
+    print(f"{arguments.fps:g} samples a second; {platform.processor() or platform.machine()}, {platform.platform()}\n")
+    print(table(cost, arguments.hours, arguments.days))
+    print(f"\ncomposing takes {1000 * cost.seconds['compose']:.1f} ms a video of this length")
+
+
+if __name__ == "__main__":
+    main()
