@@ -1,0 +1,193 @@
+"""What the throughput benchmark times: decoding alone, whole analyses, fresh processes; and their peak memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from fervid.batch import analyze
+from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
+from tests.benchmarks.throughput_clips import Clip
+from tests.conftest import ROOT
+
+
+def count_frames(path: str) -> int:
+    """Decode the first video stream, every picture and nothing else, on one thread."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        return sum(1 for _ in container.decode(stream))
+
+
+def decoding(path: str) -> float:
+    """Processor seconds that decoding alone takes."""
+    started = time.process_time()
+    count_frames(path)
+    return time.process_time() - started
+
+
+class Decoders:
+    """Processes that decode files, as many at a time as a scan has workers; they are there before the clock runs."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    @classmethod
+    @contextmanager
+    def of(cls, count: int, warm: Path) -> Iterator[Decoders]:
+        """``count`` processes that have decoded the file ``warm``."""
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+            decoders = cls(pool)
+            decoders.seconds([Clip(warm, count_frames(str(warm)))] * 4 * count)
+            yield decoders
+
+    def seconds(self, clips: Sequence[Clip]) -> float:
+        """Wall time of decoding them all."""
+        started = time.perf_counter()
+        counts = list(self._pool.map(count_frames, [str(clip.path) for clip in clips]))
+        elapsed = time.perf_counter() - started
+        assert counts == [clip.frames for clip in clips], f"decoded {counts} frames"
+        return elapsed
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One call of ``analyze``: its wall time, the frames it sampled and the tracks it found."""
+
+    seconds: float
+    sampled: int
+    tracks: int
+
+
+def analysis(clips: Sequence[Clip], folder: Path, fps: float, workers: int) -> Analysis:
+    """Analyse the clips into a new table, in this process and its workers, on the CPU."""
+    settings = AnalyzeSettings(ScanSettings(fps=fps), run=RunSettings(workers=workers, device="cpu"))
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        started = time.perf_counter()
+        report = analyze([clip.path for clip in clips], Path(out) / "r.parquet", settings)
+        elapsed = time.perf_counter() - started
+    bad = [f"{video.video}: {video.message}" for video in report.videos if video.status not in ("ok", "no_face")]
+    assert not bad, bad
+    videos = report.videos
+    return Analysis(elapsed, sum(video.frames_sampled for video in videos), sum(video.faces for video in videos))
+
+
+@dataclass(frozen=True)
+class Times:
+    """Medians over rounds. ``decode``: decoding the files alone; ``whole``: the call of ``analyze`` on them;
+    ``fixed``: the same call on the first two seconds of one file for each worker. All in seconds."""
+
+    decode: float
+    whole: float
+    fixed: float
+    video: float
+    """Seconds of video in the files."""
+    fixed_video: float
+    sampled: int
+    tracks: int
+
+    @property
+    def net(self) -> float:
+        """What the files take once everything is started: the slope between the two lengths, times the length."""
+        return (self.whole - self.fixed) * self.video / (self.video - self.fixed_video)
+
+
+def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, fps: float, rounds: int) -> Times:
+    """Decode-only and ``analyze`` in turns over ``clips``; there are as many ``short`` ones as workers."""
+    workers = len(short)
+    with Decoders.of(workers, short[0].path) as decoders:
+        analysis(short, folder, fps, workers)  # TensorFlow, the fork server and the disk's cache are warm from here on
+        done = [
+            (decoders.seconds(clips), analysis(clips, folder, fps, workers), analysis(short, folder, fps, workers))
+            for _ in range(rounds)
+        ]
+    return Times(
+        decode=statistics.median(decode for decode, _, _ in done),
+        whole=statistics.median(whole.seconds for _, whole, _ in done),
+        fixed=statistics.median(fixed.seconds for _, _, fixed in done),
+        video=sum(one.seconds for one in clips),
+        fixed_video=sum(one.seconds for one in short),
+        sampled=done[0][1].sampled,
+        tracks=done[0][1].tracks,
+    )
+
+
+def command(clips: Sequence[Clip], out: Path, fps: float, workers: int) -> list[str]:
+    """The command line that analyses them into ``out``."""
+    paths = [str(clip.path) for clip in clips]
+    options = ["--fps", f"{fps:g}", "--workers", str(workers), "--device", "cpu", "--quiet"]
+    return [sys.executable, "-m", "fervid.cli", "analyze", *paths, "--out", str(out), *options]
+
+
+def fresh(line: Sequence[str]) -> float:
+    """Wall time of a command in a process of its own."""
+    started = time.perf_counter()
+    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most memory that a process held (VmHWM), in MB; what it shares with others counts in each."""
+
+    role: str
+    megabytes: float
+
+
+def peaks(line: Sequence[str]) -> tuple[float, list[Peak]]:
+    """Run a command; its wall time, and the peak of it and of each process that it started."""
+    seen: dict[int, tuple[str, float]] = {}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT
+    )
+    while process.poll() is None:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                found = _look(entry, process.pid)
+                if found is not None:
+                    seen[int(entry.name)] = found
+        time.sleep(0.05)
+    elapsed = time.perf_counter() - started
+    assert process.returncode == 0, f"exit code {process.returncode}"
+    first = sorted(seen.items(), key=lambda item: _ORDER.index(item[1][0]))
+    return elapsed, [Peak(role, megabytes) for _, (role, megabytes) in first]
+
+
+_ORDER = ("main", "fork server", "worker", "resource tracker", "other")
+
+
+def _look(entry: Path, main: int) -> tuple[str, float] | None:
+    """Role and peak of a process in the session of ``main``; None of any other."""
+    try:
+        parent, _, session = map(int, (entry / "stat").read_text().rpartition(")")[2].split()[1:4])
+        if session != main:
+            return None
+        arguments = (entry / "cmdline").read_text()
+        for row in (entry / "status").read_text().splitlines():
+            if row.startswith("VmHWM:"):
+                return _role(int(entry.name), parent, main, arguments), int(row.split()[1]) / 1024
+    except OSError:  # it has just ended
+        pass
+    return None
+
+
+def _role(number: int, parent: int, main: int, arguments: str) -> str:
+    if number == main:
+        return "main"
+    if "resource_tracker" in arguments:
+        return "resource tracker"
+    if "forkserver" in arguments:
+        return "fork server" if parent == main else "worker"
+    return "other"
