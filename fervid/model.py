@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -46,6 +47,8 @@ def _silence() -> Iterator[None]:
 with _silence():
     import keras
     from keras import layers
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of what a second batch in one process costs
 
 VOTES = (*EMOTIONS, "contempt")
 """Classes of the auxiliary head that learns the annotators' votes (FER+) in training."""
