@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from json import dumps
@@ -15,6 +17,7 @@ import typer
 
 from fervid.config import AnalyzeSettings, RunSettings, ScanSettings, TimelineSettings, from_mapping
 from fervid.errors import FervidError, OutputError, printable
+from fervid.preload import LOADER
 from fervid.version import __version__
 
 SMOOTH = TimelineSettings().smooth
@@ -60,6 +63,12 @@ def _end(message: str, exit_code: int) -> NoReturn:
         print(dumps(event), file=sys.stderr)
     else:
         print(f"fervid: {printable(message)}", file=sys.stderr)
+    if any(thread.name == LOADER for thread in threading.enumerate()):
+        # TensorFlow is loading; Python would wait for ever for a lock that the abandoned thread holds
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # gives semaphores back
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(exit_code)
     sys.exit(exit_code)
 
 

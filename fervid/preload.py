@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from fervid.classify import Batcher
 
 
+LOADER = "model-loader"
+"""Name of the thread that loads."""
+
+
 class BatcherLoader:
     """Loads a batcher in a thread of its own from ``start`` on; ``get`` waits for it.
 
@@ -22,7 +26,7 @@ class BatcherLoader:
 
     def __init__(self, weights: Path, settings: RunSettings, tell: Callable[[str], None]) -> None:
         self._weights, self._settings, self._tell = weights, settings, tell
-        self._thread = threading.Thread(target=self._load, name="model", daemon=True)
+        self._thread = threading.Thread(target=self._load, name=LOADER, daemon=True)
         self._loaded: Batcher[int] | None = None
         self._error: Exception | None = None
 

@@ -275,13 +275,17 @@ def test_exit_codes(tmp_path: Path, arguments: list[str], code: int, said: str) 
         assert done.stderr == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "delay"), [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.0), (signal.SIGTERM, 0.8), (signal.SIGINT, 1.6)]
+)
+def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals, delay: float) -> None:
+    """Whatever is going on: workers are being born, TensorFlow is being loaded."""
     out = tmp_path / "out" / "r.parquet"
     line = [sys.executable, "-m", "fervid.cli", "analyze", str(SAMPLES), "--out", str(out), "--fps", "0"]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         while not (out.parent / ".r.parquet.fervid" / "identity.json").exists():
             time.sleep(0.05)
+        time.sleep(delay)
         os.killpg(process.pid, number)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said

@@ -27,6 +27,7 @@ from tests.clips import at_rate, encode, numbered, write_clip
 from tests.conftest import ROOT
 from tests.test_analyze import SAMPLES
 from tests.test_kill import assert_identical
+from tests.test_resume import LONG_AGO
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fervid[ray]'")
 
@@ -68,6 +69,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(SAMPLES / f"{name}.mp4", root)
     write_clip(root / "numbers.mp4", at_rate(25, 50))
     (root / "broken.mp4").write_text("this is no video")
+    for path in root.iterdir():
+        os.utime(path, (LONG_AGO, LONG_AGO))  # what has just been written is read again
     return root
 
 
