@@ -9,16 +9,14 @@ command line; the peaks are those that the system states (VmHWM).
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import av
 
-from tests.conftest import ROOT
+from tests.benchmarks.throughput_runs import peaks as all_peaks
 
 
 def repeat(clip: Path, seconds: float, out: Path) -> Path:
@@ -42,31 +40,11 @@ def repeat(clip: Path, seconds: float, out: Path) -> Path:
 
 def peaks(line: list[str]) -> tuple[float, float]:
     """Run a command; the peak memory of its main process and of its largest other one, in MB."""
-    process = subprocess.Popen(
-        line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT
+    _, found = all_peaks(line)
+    return (
+        max(peak.megabytes for peak in found if peak.role == "main"),
+        max(peak.megabytes for peak in found if peak.role != "main"),
     )
-    seen: dict[int, float] = {}
-    while process.poll() is None:
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                found = _peak(entry, process.pid)
-                if found is not None:
-                    seen[int(entry.name)] = found
-        time.sleep(0.1)
-    assert process.returncode == 0, f"exit code {process.returncode}"
-    return seen.pop(process.pid), max(seen.values())
-
-
-def _peak(entry: Path, session: int) -> float | None:
-    try:
-        if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) != session:
-            return None
-        for row in (entry / "status").read_text().splitlines():
-            if row.startswith("VmHWM:"):
-                return int(row.split()[1]) / 1024
-    except OSError:  # it has just ended
-        pass
-    return None
 
 
 def main() -> None:
