@@ -63,9 +63,13 @@ def _end(message: str, exit_code: int) -> NoReturn:
         print(dumps(event), file=sys.stderr)
     else:
         print(f"fervid: {printable(message)}", file=sys.stderr)
-    if any(thread.name == LOADER for thread in threading.enumerate()):
-        # TensorFlow is loading; Python would wait for ever for a lock that the abandoned thread holds
-        multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # gives semaphores back
+    children = multiprocessing.active_children()
+    if children or any(thread.name == LOADER for thread in threading.enumerate()):
+        # Python would wait for ever: for workers of a pool that was interrupted while it began, or for a lock
+        # that the abandoned thread in which TensorFlow is loading holds
+        for child in children:
+            child.kill()
+        multiprocessing.util._run_finalizers()  # type: ignore[attr-defined]  # gives semaphores back
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(exit_code)

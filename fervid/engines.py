@@ -159,9 +159,10 @@ class _Crew:
 
     def __init__(self, count: int, memory: int) -> None:
         self.count, self._memory = count, memory
-        self._begin()
+        self._started = False
 
-    def _begin(self) -> None:
+    def start(self) -> None:
+        """Begin; raises WorkerFailed. Whatever it raises, ``stop`` is to be called."""
         self._pool: Any = ProcessPool(
             max_workers=self.count, context=_context(), initializer=_prepare_worker, initargs=(self._memory,)
         )
@@ -178,7 +179,7 @@ class _Crew:
     def restart(self) -> None:
         """Replace all workers."""
         self.stop()
-        self._begin()
+        self.start()
 
     def stop(self) -> None:
         """End all workers, whatever they do."""
@@ -187,6 +188,7 @@ class _Crew:
                 if self._pool.active:
                     self._pool.stop()
                 self._pool.join()
+                self._started = False
 
 
 class LocalEngine:
@@ -222,6 +224,7 @@ class LocalEngine:
         crew = _Crew(self._workers if any(map(self._may_be_long, due)) else len(due), self._memory)
         restarts = 0
         try:
+            crew.start()
             while True:
                 whole = self._feed(crew, running, due, waiting, pieces, job)
                 if whole and not running:

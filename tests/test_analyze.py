@@ -287,7 +287,11 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals,
             time.sleep(0.05)
         time.sleep(delay)
         os.killpg(process.pid, number)
-        said = process.communicate(timeout=60)[1]
+        try:
+            said = process.communicate(timeout=60)[1]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     assert process.returncode == 130, said
     assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
     assert [path.name for path in out.parent.iterdir()] == [".r.parquet.fervid"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import resource
 import shutil
@@ -18,7 +19,9 @@ from typing import Any
 import pytest
 
 import fervid
+from fervid import engines
 from fervid.config import AnalyzeSettings, ScanSettings
+from fervid.crop import FER2013_GEOMETRY
 from fervid.engines import Known, LocalEngine, ScanJob, ScanTask, work
 from fervid.scan import Scan
 from fervid.tables import read_results
@@ -145,6 +148,25 @@ def members(group: int) -> list[int]:
             if int(fields[3]) == group and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
+
+
+def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Stop(BaseException):
+        pass
+
+    def stop(number: int, _: object) -> None:
+        raise Stop
+
+    job = ScanJob(FAST.scan, FER2013_GEOMETRY, lambda digest: False, tmp_path)
+    begin = engines._start
+    monkeypatch.setattr(engines, "_start", lambda pool: begin(pool) and not signal.raise_signal(signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Stop):
+            list(LocalEngine(2).run([ScanTask(0, tmp_path / "x.mp4")], job))
+        assert multiprocessing.active_children() == []
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> None:
