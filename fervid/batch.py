@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +21,6 @@ import numpy as np
 from fervid.config import AnalyzeSettings, to_mapping
 from fervid.detect import describe_detector
 from fervid.discover import Source, discover, refuse_overwriting, select, shown_name
-from fervid.engines import Engine, Known, LocalEngine, ScanJob, ScanTask
 from fervid.errors import (
     BadResults,
     BadWeights,
@@ -37,15 +37,16 @@ from fervid.finish import finish, now
 from fervid.parts import Entry, Row, compose, read_rows, refuse_foreign, write_part
 from fervid.persons import describe_embedder
 from fervid.preload import BatcherLoader
-from fervid.scan import Scan
 from fervid.sidecar import SHIPPED, read_sidecar, sha256, sidecar_path
 from fervid.store import Failure, Settled, Stamp, Store, StoreView, settings_key, store_folder
 from fervid.tables import SCHEMA_VERSION, is_folder, output_paths
+from fervid.tasks import Known, Scan, ScanJob, ScanTask
 from fervid.types import EMOTIONS, FloatArray
 from fervid.version import __version__
 
 if TYPE_CHECKING:
     from fervid.classify import Batcher
+    from fervid.engines import Engine
     from fervid.ray_scoring import ClusterLoader, RemoteBatcher
 
 
@@ -149,7 +150,7 @@ def analyze(
     with setup.store() as store:
         listener.start(len(setup.sources))
         batch = _Batch(setup, store, listener)
-        batch.run(engine or setup.engine())
+        batch.run(engine)
         report = batch.compose()
         listener.done(report)
         for product in products:
@@ -248,6 +249,8 @@ class _Setup:
             from fervid.ray_engine import RayEngine
 
             return RayEngine(run.address, run.workers, run.timeout, int(run.worker_memory * 2**30))
+        from fervid.engines import LocalEngine
+
         return LocalEngine(run.workers, run.timeout, int(run.worker_memory * 2**30))
 
     def loader(self, tell: Callable[[str], None]) -> BatcherLoader | ClusterLoader:
@@ -277,11 +280,16 @@ class _Batch:
         self._batcher: Batcher[int] | RemoteBatcher[int] | None = None
         self._scans: dict[int, Scan] = {}
 
-    def run(self, engine: Engine) -> None:
-        """Scan and score whatever is not settled."""
+    def run(self, engine: Engine | None) -> None:
+        """Scan and score whatever is not settled, with the engine of the settings where none is given."""
+        tasks = self._tasks()
+        first = next(tasks, None)
+        if first is None:
+            return  # nothing that a scan needs has been loaded
+        engine = engine or self._setup.engine()
         job = ScanJob(self._setup.settings.scan, self._setup.geometry, self._settled, self._store.spool)
         # closing: workers end with the batch, however it ends
-        with contextlib.closing(engine.run(self._tasks(), job)) as scanning:
+        with contextlib.closing(engine.run(chain([first], tasks), job)) as scanning:
             for task, outcome in scanning:
                 self._take(task, outcome)
             for scored in self._batcher.flush() if self._batcher else ():

@@ -22,13 +22,8 @@ from pebble import ProcessExpired, ProcessPool
 
 from fervid.errors import FervidError, InternalError, WorkerFailed
 from fervid.pieces import Pieces
-from fervid.scan import Scan
-from fervid.spans import SPAN
-from fervid.tasks import Known as Known
-from fervid.tasks import ScanJob as ScanJob
-from fervid.tasks import ScanTask as ScanTask
-from fervid.tasks import work as work
-from fervid.tasks import work_in_pieces
+from fervid.tasks import SPAN, Known, Scan, ScanJob, ScanTask
+from fervid.work import work_in_pieces
 
 ATTEMPTS = 2
 """So often may a video kill its worker before it is given up."""
@@ -96,7 +91,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fervid.tasks", "scipy.optimize", "scipy.sparse.csgraph"])
+    context.set_forkserver_preload(["fervid.work", "scipy.optimize", "scipy.sparse.csgraph"])
     if threading.current_thread() is not threading.main_thread():
         return context
     with signals_held():

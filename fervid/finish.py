@@ -9,9 +9,9 @@ import numpy as np
 
 from fervid.config import TimelineSettings, to_mapping
 from fervid.episodes import Episode, episodes, evidence
-from fervid.scan import Scan
 from fervid.summarize import FaceSummary, summarize_face, summarize_video
 from fervid.tables import timeline_table
+from fervid.tasks import Scan
 from fervid.timeline import smooth
 from fervid.types import EMOTIONS, FloatArray
 

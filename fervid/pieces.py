@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from fervid.errors import FervidError
-from fervid.scan import ScannedSpan, fit
-from fervid.tasks import Division, JoinTask, ScanJob, ScanTask, SpanTask, WholeTask, records
+from fervid.tasks import Division, JoinTask, ScanJob, ScannedSpan, ScanTask, SpanTask, WholeTask, records
 
 LEAST_TIME = 0.01
 """Seconds that a piece is given where the pieces before it have used up the video's time."""
@@ -83,3 +84,12 @@ class Pieces:
             span.discard()
         for other in [other for other in self._due if isinstance(other, SpanTask) and other.position == task.position]:
             self._due.remove(other)
+
+
+def fit(spans: Sequence[ScannedSpan]) -> bool:
+    """Whether these are all the spans of a video, in order, as the scan of the whole would have decoded them: each
+    shows the same picture at its seam, bit for bit, as the one before, which reached it from another keyframe."""
+    return all(
+        one.whole and one.info == spans[0].info and one.after == (following.first if following else None)
+        for one, following in zip_longest(spans, spans[1:])
+    )

@@ -28,9 +28,9 @@ from fervid.engines import ATTEMPTS, MIN_MEMORY, Outcome, Work, total_memory, us
 from fervid.engines import signals_held as signals_held
 from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed
 from fervid.pieces import Pieces
-from fervid.spans import SPAN
-from fervid.tasks import ScanJob, ScanTask, work_in_pieces
+from fervid.tasks import SPAN, ScanJob, ScanTask
 from fervid.version import __version__
+from fervid.work import work_in_pieces
 
 LOSSES = 5
 """So often may a video lose its node before it is given up: it may be what ends them."""

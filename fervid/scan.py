@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import time as clock
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -21,33 +19,10 @@ from fervid.errors import BadWeights, UnreadableVideo
 from fervid.observe import Observer
 from fervid.opencv import cv2
 from fervid.persons import FaceEmbedder, load_embedder
-from fervid.spans import Span
 from fervid.spool import RecordFile, SpooledCrops, read_records
+from fervid.tasks import Scan, ScannedSpan, Span
 from fervid.types import DoubleArray, Frame, Track, VideoInfo
 from fervid.video import VideoReader
-
-
-@dataclass(frozen=True, eq=False)
-class Scan:
-    """What a video shows, before any emotion is judged.
-
-    ``frames`` (n,) int64 and ``times`` (n,) float64 seconds: every sampled frame, with or without a face.
-    ``tracks``: faces, ids from 0 in order of appearance. ``notes``: what went wrong without ending the
-    scan, in words. ``crops``: those of all tracks, one after another. ``seconds``: what the scan took.
-    """
-
-    video_id: str
-    info: VideoInfo
-    frames: npt.NDArray[np.int64]
-    times: DoubleArray
-    tracks: list[Track]
-    notes: list[str]
-    crops: SpooledCrops
-    seconds: float
-
-    def discard(self) -> None:
-        """Remove the crops; they have been judged."""
-        self.crops.path.unlink(missing_ok=True)
 
 
 def scan(path: Path, video_id: str, settings: ScanSettings, geometry: CropGeometry, spool: Path) -> Scan:
@@ -63,28 +38,6 @@ def scan(path: Path, video_id: str, settings: ScanSettings, geometry: CropGeomet
         notes = [*_notes(reader, settings), *refused]
         info = reader.info
     return _scan(video_id, settings, info, found, notes, spool, clock.monotonic() - started)
-
-
-@dataclass(frozen=True)
-class ScannedSpan:
-    """What came of one span: its observations are in the file ``records``, and ``info`` is what the reader says.
-
-    ``whole``: whether every frame of it, and nothing else, was decoded without a fault. ``first`` and ``after``:
-    digests of its first frame and of the one that follows it, None where there is none. ``notes`` and
-    ``seconds`` as in Scan.
-    """
-
-    records: Path
-    info: VideoInfo | None = None
-    whole: bool = False
-    first: str | None = None
-    after: str | None = None
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    def discard(self) -> None:
-        """Remove the file."""
-        self.records.unlink(missing_ok=True)
 
 
 def scan_span(path: Path, span: Span, settings: ScanSettings, geometry: CropGeometry, records: Path) -> ScannedSpan:
@@ -111,15 +64,6 @@ def scan_span(path: Path, span: Span, settings: ScanSettings, geometry: CropGeom
             return ScannedSpan(records, reader.info, whole, first, after, notes, clock.monotonic() - started)
     except UnreadableVideo:  # for the scan of the whole to judge
         return ScannedSpan(records, seconds=clock.monotonic() - started)
-
-
-def fit(spans: Sequence[ScannedSpan]) -> bool:
-    """Whether these are all the spans of a video, in order, as the scan of the whole would have decoded them: each
-    shows the same picture at its seam, bit for bit, as the one before, which reached it from another keyframe."""
-    return all(
-        one.whole and one.info == spans[0].info and one.after == (following.first if following else None)
-        for one, following in zip_longest(spans, spans[1:])
-    )
 
 
 def join(spans: Sequence[ScannedSpan], video_id: str, settings: ScanSettings, spool: Path) -> Scan:

@@ -12,23 +12,10 @@ import numpy as np
 from fervid.config import ScanSettings
 from fervid.grid import TOLERANCE, Begin, Grid, cell
 from fervid.survey import Survey, survey
-
-SPAN = 60.0
-"""Seconds of video that a worker scans at once, about; a video of twice that is divided."""
+from fervid.tasks import SPAN, Span
 
 STRAY = 0.25
 """Share of a span by which a seam may lie off, and of it that may be decoded in vain before one."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """``count`` frames of a video; ``begin``: where they begin, None at the start of the film; ``stop``: time in
-    seconds of the first frame after them, None at its end."""
-
-    number: int
-    begin: Begin | None
-    count: int
-    stop: float | None
 
 
 def divide(path: Path, settings: ScanSettings, period: float, seconds: float = SPAN) -> list[Span]:

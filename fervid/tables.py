@@ -12,17 +12,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-from pyarrow.dataset import partitioning
 
 from fervid.errors import BadDataset, BadResults, InputNotFound, UsageError, writing
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
+
+if TYPE_CHECKING:
+    import pandas as pd  # a run that finds nothing new to do does without it
 
 SCHEMA_VERSION = 1
 
@@ -196,6 +197,8 @@ def write_table_csv(path: Path, table: pa.Table) -> None:
 
 def write_frame_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a pandas frame as CSV without its index, cells made safe as in ``write_table_csv``; raises OutputError."""
+    import pandas as pd
+
     texts = [name for name in frame.columns if pd.api.types.is_string_dtype(frame[name])]
     safe = frame.assign(**{name: frame[name].map(_harmless, na_action="ignore") for name in texts})
     with replacing(path) as beside:
@@ -307,6 +310,8 @@ def read_tables(out: Path) -> dict[str, pa.Table]:
 def _read_timeline(out: Path) -> pa.Table:
     if out.is_dir():
         filled = any((out / "timeline").glob("*/*.parquet"))
+        from pyarrow.dataset import partitioning  # which loads pandas
+
         # as text, though every digit of a fingerprint be a decimal one
         names = partitioning(pa.schema([("video_id", pa.string())]), flavor="hive")
         if filled:
@@ -324,6 +329,8 @@ _NULLABLE = {"face_id", "person", "width", "height", "rotation", "frames_sampled
 
 def _tidy(table: pa.Table) -> pd.DataFrame:
     """The table with the types that ``Results`` tells of."""
+    import pandas as pd
+
     frame = table.to_pandas()
     for field in table.schema:
         if field.name in ("emotion", "dominant"):

@@ -1,4 +1,7 @@
-"""What a worker process is asked to do, and what it does then: a whole video, or one piece of a long one."""
+"""What a batch and its workers tell each other: tasks one way, what came of them the other.
+
+The batch's own process needs no more of a scan than this; decoding and detecting are loaded by those who do it.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from fervid.config import ScanSettings
 from fervid.crop import CropGeometry
-from fervid.errors import FervidError
-from fervid.fingerprint import fingerprint
-from fervid.observe import PERIOD
-from fervid.scan import Scan, ScannedSpan, join, scan, scan_span
-from fervid.spans import Span, divide
+from fervid.grid import Begin
+from fervid.spool import SpooledCrops
+from fervid.types import DoubleArray, Track, VideoInfo
+
+SPAN = 60.0
+"""Seconds of video that a worker scans at once, about; a video of twice that is divided."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,43 @@ class ScanTask:
 
 
 @dataclass(frozen=True)
+class Span:
+    """``count`` frames of a video; ``begin``: where they begin, None at the start of the film; ``stop``: time in
+    seconds of the first frame after them, None at its end."""
+
+    number: int
+    begin: Begin | None
+    count: int
+    stop: float | None
+
+
+@dataclass(frozen=True)
 class SpanTask(ScanTask):
     """One span of it."""
 
     span: Span
+
+
+@dataclass(frozen=True)
+class ScannedSpan:
+    """What came of one span: its observations are in the file ``records``, and ``info`` is what the reader says.
+
+    ``whole``: whether every frame of it, and nothing else, was decoded without a fault. ``first`` and ``after``:
+    digests of its first frame and of the one that follows it, None where there is none. ``notes`` and
+    ``seconds`` as in Scan.
+    """
+
+    records: Path
+    info: VideoInfo | None = None
+    whole: bool = False
+    first: str | None = None
+    after: str | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self.records.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -58,6 +98,29 @@ class ScanJob:
     span: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What a video shows, before any emotion is judged.
+
+    ``frames`` (n,) int64 and ``times`` (n,) float64 seconds: every sampled frame, with or without a face.
+    ``tracks``: faces, ids from 0 in order of appearance. ``notes``: what went wrong without ending the
+    scan, in words. ``crops``: those of all tracks, one after another. ``seconds``: what the scan took.
+    """
+
+    video_id: str
+    info: VideoInfo
+    frames: npt.NDArray[np.int64]
+    times: DoubleArray
+    tracks: list[Track]
+    notes: list[str]
+    crops: SpooledCrops
+    seconds: float
+
+    def discard(self) -> None:
+        """Remove the crops; they have been judged."""
+        self.crops.path.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class Known:
     """A video whose content an earlier run, or another file of this one, has settled."""
@@ -73,39 +136,6 @@ class Division:
     spans: tuple[Span, ...]
 
 
-def work(task: ScanTask, job: ScanJob) -> Scan | Known:
-    """What a worker does with a whole video; raises UnreadableVideo and OutputError."""
-    video_id = fingerprint(task.path)
-    return Known(video_id) if job.settled(video_id) else _whole(task, video_id, job)
-
-
-def work_in_pieces(task: ScanTask, job: ScanJob) -> Scan | Known | Division | ScannedSpan:
-    """What a worker does with a video that may be divided, and with each piece of one; raises as ``work``."""
-    if isinstance(task, SpanTask):
-        return scan_span(task.path, task.span, job.settings, job.geometry, records(task, job))
-    if isinstance(task, JoinTask):
-        return join(task.spans, task.video_id, job.settings, _crops(task, job))
-    if isinstance(task, WholeTask):
-        return _whole(task, task.video_id, job)
-    video_id = fingerprint(task.path)
-    if job.settled(video_id):
-        return Known(video_id)
-    spans = divide(task.path, job.settings, PERIOD, job.span) if job.span else []
-    return Division(video_id, tuple(spans)) if spans else _whole(task, video_id, job)
-
-
 def records(task: SpanTask, job: ScanJob) -> Path:
     """The file in which a span's observations are left."""
     return job.spool / f"{task.position}.{task.span.number}.span"
-
-
-def _whole(task: ScanTask, video_id: str, job: ScanJob) -> Scan:
-    try:
-        return scan(task.path, video_id, job.settings, job.geometry, _crops(task, job))
-    except FervidError as error:
-        error.video_id = video_id
-        raise
-
-
-def _crops(task: ScanTask, job: ScanJob) -> Path:
-    return job.spool / f"{task.position}.crops"

@@ -46,25 +46,26 @@ ROOMS: dict[str, set[str]] = {
     "observe": BASIC | {"adaptive", "appearance", "crop", "detect", "grid", "persons"},
     "assemble": BASIC | {"crop", "cuts", "observe", "persons", "spool", "track"},
     "survey": BASIC | {"video"},
-    "spans": BASIC | {"grid", "survey"},
-    "scan": BASIC | {"video", "detect", "persons", "crop", "spool", "observe", "assemble", "spans"},
+    "tasks": BASIC | {"crop", "grid", "spool"},
+    "spans": BASIC | {"grid", "survey", "tasks"},
+    "scan": BASIC | {"video", "detect", "persons", "crop", "spool", "observe", "assemble", "tasks"},
     "sidecar": BASIC | {"crop"},
-    "tasks": BASIC | {"crop", "fingerprint", "observe", "scan", "spans"},
-    "pieces": BASIC | {"scan", "tasks"},
-    "engines": BASIC | {"pieces", "scan", "spans", "tasks"},
+    "work": BASIC | {"fingerprint", "observe", "scan", "spans", "tasks"},
+    "pieces": BASIC | {"tasks"},
+    "engines": BASIC | {"pieces", "tasks", "work"},
     "store": BASIC,
     "model": BASIC | {"crop", "sidecar"},
     "classify": BASIC | {"model"},
     "preload": BASIC | {"model", "classify"},
     "cluster": BASIC | {"engines", "version"},
-    "ray_engine": BASIC | {"cluster", "engines", "pieces", "spans", "tasks", "version"},
+    "ray_engine": BASIC | {"cluster", "engines", "pieces", "tasks", "version", "work"},
     "ray_scoring": BASIC | {"classify", "cluster", "engines", "model", "preload", "sidecar"},
     "timeline": BASIC,
     "episodes": BASIC | {"timeline"},
     "summarize": BASIC | {"timeline"},
     "tables": BASIC,
     "parts": BASIC | {"tables"},
-    "finish": BASIC | {"scan", "timeline", "episodes", "summarize", "tables"},
+    "finish": BASIC | {"tasks", "timeline", "episodes", "summarize", "tables"},
     "merge": BASIC | {"parts", "store", "tables"},
     "annotate": BASIC
     | {"discover", "fingerprint", "video", "sound", "writer", "course", "canvas", "overlay", "tables", "version"},
@@ -76,7 +77,7 @@ ROOMS: dict[str, set[str]] = {
     "plot": BASIC | {"tables", "gaps", "palette"},
     "stills": BASIC | {"discover", "detect", "crop", "model", "classify", "tables"},
     "batch": BASIC
-    | {"discover", "detect", "fingerprint", "persons", "scan", "engines", "ray_engine", "ray_scoring", "sidecar"}
+    | {"discover", "detect", "fingerprint", "persons", "tasks", "engines", "ray_engine", "ray_scoring", "sidecar"}
     | {"preload", "classify", "finish", "parts", "store", "tables", "version"},
     "info": BASIC | {"detect", "engines", "persons", "model", "sidecar", "version", "video"},
     "display": BASIC | {"annotate", "batch", "discover", "report", "tables"},
@@ -215,6 +216,17 @@ def test_help_loads_nothing_heavy(arguments: str) -> None:
     names, printed = loaded(HELP.format(arguments=arguments))
     assert "fervid" in printed
     assert not names & {"tensorflow", "keras", "cv2", "av", "pandas", "pyarrow", "scipy", "onnxruntime"}
+
+
+def test_a_run_that_finds_nothing_new_loads_little(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    line = f"'analyze', {str(tmp_path)!r}, '--out', {str(tmp_path / 'r.parquet')!r}, '--quiet'"
+    code = HELP.format(arguments=line).replace("(0, None)", "(4,)")
+    first, _ = loaded(code)
+    assert "av" in first
+    again, _ = loaded(code)
+    assert "pyarrow" in again
+    assert not again & {"tensorflow", "keras", "av", "pandas", "scipy", "onnxruntime"}
 
 
 def test_scanning_a_video_loads_no_tensorflow() -> None:

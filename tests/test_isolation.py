@@ -22,9 +22,10 @@ import fervid
 from fervid import engines
 from fervid.config import AnalyzeSettings, ScanSettings
 from fervid.crop import FER2013_GEOMETRY
-from fervid.engines import Known, LocalEngine, ScanJob, ScanTask, work
-from fervid.scan import Scan
+from fervid.engines import LocalEngine
 from fervid.tables import read_results
+from fervid.tasks import Known, Scan, ScanJob, ScanTask
+from fervid.work import work
 from tests.conftest import ROOT
 from tests.test_analyze import SAMPLES
 
@@ -159,7 +160,13 @@ def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.Mon
 
     job = ScanJob(FAST.scan, FER2013_GEOMETRY, lambda digest: False, tmp_path)
     begin = engines._start
-    monkeypatch.setattr(engines, "_start", lambda pool: begin(pool) and not signal.raise_signal(signal.SIGTERM))
+
+    def begin_and_signal(pool: Any) -> bool:
+        begun = begin(pool)
+        signal.raise_signal(signal.SIGTERM)
+        return begun
+
+    monkeypatch.setattr(engines, "_start", begin_and_signal)
     before = signal.signal(signal.SIGTERM, stop)
     try:
         with pytest.raises(Stop):

@@ -22,7 +22,8 @@ from fervid.batch import BatchReport, Listener
 from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
 from fervid.errors import UsageError, WorkerFailed
 from fervid.tables import read_results
-from fervid.tasks import ScanJob, ScanTask, work_in_pieces
+from fervid.tasks import ScanJob, ScanTask
+from fervid.work import work_in_pieces
 from tests.clips import at_rate, encode, numbered, write_clip
 from tests.conftest import ROOT
 from tests.test_analyze import SAMPLES

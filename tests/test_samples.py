@@ -20,7 +20,8 @@ import pytest
 from fervid.config import ScanSettings
 from fervid.crop import FER2013_GEOMETRY
 from fervid.detect import create_detector
-from fervid.scan import Scan, scan
+from fervid.scan import scan
+from fervid.tasks import Scan
 from fervid.types import ByteArray, DoubleArray, Track, VideoInfo
 from fervid.video import VideoReader
 

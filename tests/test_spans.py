@@ -24,19 +24,20 @@ import fervid
 from fervid import survey
 from fervid.config import AnalyzeSettings, ScanSettings
 from fervid.crop import FER2013_GEOMETRY
-from fervid.engines import LocalEngine, ScanJob, ScanTask
+from fervid.engines import LocalEngine
 from fervid.errors import FervidError, OutputError, WorkerFailed
 from fervid.grid import Grid, cell
 from fervid.observe import PERIOD
 from fervid.persons import EVERY
-from fervid.pieces import Pieces
-from fervid.scan import Scan, ScannedSpan, fit, join, scan, scan_span
-from fervid.spans import Span, divide
+from fervid.pieces import Pieces, fit
+from fervid.scan import join, scan, scan_span
+from fervid.spans import divide
 from fervid.spool import RecordFile, read_records
 from fervid.tables import read_results
-from fervid.tasks import Division, SpanTask, WholeTask, work_in_pieces
+from fervid.tasks import Division, Scan, ScanJob, ScannedSpan, ScanTask, Span, SpanTask, WholeTask
 from fervid.types import ByteArray
 from fervid.video import VideoReader
+from fervid.work import work_in_pieces
 from tests.clips import at_rate, draw_number, encode, numbered, packets, write_clip
 from tests.test_analyze import SAMPLES
 

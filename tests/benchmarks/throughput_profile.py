@@ -24,7 +24,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fervid.engines import Outcome, ScanJob, ScanTask
+    from fervid.engines import Outcome
+    from fervid.tasks import ScanJob, ScanTask
 
 INTERVAL = 0.001
 
@@ -136,7 +137,7 @@ class Inline:
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """See fervid.engines.Engine."""
-        from fervid.engines import work
+        from fervid.work import work
 
         for task in tasks:
             yield task, work(task, job)
