@@ -30,6 +30,9 @@ _ROWS = b"fervid.rows"
 ROW_GROUP = 1 << 16
 """Rows that are gathered from small videos before they are written as one row group."""
 
+SMALL_ROWS = 1 << 12
+"""Rows of a small table that are written at once."""
+
 Row = dict[str, Any]
 
 
@@ -84,19 +87,20 @@ def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], sp
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
-                rows = read_rows(entry.part)
-                timeline.add(_named(entry.part, entry.name))
-            for name, schema in SMALL.items():
-                named = [{**row, "video": entry.name} for row in rows.get(name, [])]
-                small[name].write_table(plain(pa.Table.from_pylist(named, schema)))
+                table, rows = _read_part(entry.part)
+                named = table.append_column("video", pa.array([entry.name] * len(table), pa.string()))
+                timeline.add(named.select(TIMELINE.names))
+            for name in SMALL:
+                small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
 
 
-def _named(part: Path, name: str) -> pa.Table:
+def _read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
+    """A part's timeline, which no video's name is in yet, and its rows; raises as ``read_rows``."""
     try:
-        table = pq.read_table(part)
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(part) from error
-    return table.append_column("video", pa.array([name] * len(table), pa.string())).select(TIMELINE.names)
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False), dict(json.loads(file.schema_arrow.metadata[_ROWS]))
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise _damaged(path) from error
 
 
 class _Timeline(Protocol):
@@ -105,14 +109,14 @@ class _Timeline(Protocol):
 
 
 @contextlib.contextmanager
-def _tables(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tuple[_Timeline, dict[str, Any]]]:
+def _tables(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tuple[_Timeline, dict[str, _Small]]]:
     """Writers of the four tables; what they wrote takes its place when all of it is complete, the timeline last."""
     places = {name: small_path(out, name) for name in SMALL} | {"timeline": out / "timeline" if is_folder(out) else out}
     fresh = {name: spool / f"new-{name}" for name in places}
     with writing(out):
         with contextlib.ExitStack() as stack:
             timeline = stack.enter_context(_timeline(out, fresh["timeline"], metadata))
-            small = {name: stack.enter_context(_csv(fresh[name], schema)) for name, schema in SMALL.items()}
+            small = {name: stack.enter_context(_small(fresh[name], schema)) for name, schema in SMALL.items()}
             yield timeline, small
         for path in fresh.values():
             for file in [path, *path.rglob("*")]:
@@ -143,6 +147,32 @@ def _move(fresh: Path, place: Path, before: Path) -> None:
 def _csv(path: Path, schema: pa.Schema) -> Iterator[Any]:
     with pa_csv.CSVWriter(path, plain(schema.empty_table()).schema) as writer:
         yield writer
+
+
+@contextlib.contextmanager
+def _small(path: Path, schema: pa.Schema) -> Iterator[_Small]:
+    with _csv(path, schema) as writer:
+        small = _Small(writer, schema)
+        yield small
+        small.flush()
+
+
+class _Small:
+    """Gathers rows of a small table: each video has only a few."""
+
+    def __init__(self, writer: Any, schema: pa.Schema) -> None:
+        self._writer, self._schema = writer, schema
+        self._gathered: list[Row] = []
+
+    def add(self, rows: Iterable[Row]) -> None:
+        self._gathered.extend(rows)
+        if len(self._gathered) >= SMALL_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._gathered:
+            self._writer.write_table(plain(pa.Table.from_pylist(self._gathered, self._schema)))
+        self._gathered = []
 
 
 @contextlib.contextmanager
@@ -177,16 +207,18 @@ class _RowGroups:
     def __init__(self, writer: Any, schema: pa.Schema) -> None:
         self._writer, self._schema = writer, schema
         self._gathered: list[pa.Table] = []
+        self._count = 0
 
     def add(self, table: pa.Table) -> None:
         self._gathered.append(table.cast(self._schema))
-        if sum(map(len, self._gathered)) >= ROW_GROUP:
+        self._count += len(table)
+        if self._count >= ROW_GROUP:
             self.flush()
 
     def flush(self) -> None:
         if self._gathered:
             self._writer.write_table(pa.concat_tables(self._gathered).combine_chunks())
-        self._gathered = []
+        self._gathered, self._count = [], 0
 
 
 class _Partitions:
@@ -219,9 +251,9 @@ def merge_tables(results: Iterable[Path], out: Path, metadata: Mapping[str, str]
             again = set(met)
             manifest = [_as_copy(row, met) for row in tables["videos"].to_pylist()]
             rows, copies = rows + len(manifest), copies + sum(row["status"] == "skipped" for row in manifest)
-            for name, schema in SMALL.items():
+            for name in SMALL:
                 kept = manifest if name == "videos" else _without(tables[name].to_pylist(), again)
-                small[name].write_table(plain(pa.Table.from_pylist(kept, schema)))
+                small[name].add(kept)
             for video in _by_video(tables["timeline"]):
                 if video["video_id"][0].as_py() not in again:
                     sink.add(video)
