@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +63,9 @@ class Assembly:
             self._crops.add(crop)
             self._faces.extend((*face.box, face.score, quality))
 
-    def finish(self) -> tuple[npt.NDArray[np.int64], DoubleArray, list[Track]]:
+    def finish(self, threads: int = 1) -> tuple[npt.NDArray[np.int64], DoubleArray, list[Track]]:
         """Indices (n,) and times (n,) in seconds of the sampled frames, and the tracks with enough evidence, ids from 0
-        in order of appearance; none reaches over a cut."""
+        in order of appearance; none reaches over a cut. ``threads``: so many tell who the tracks are."""
         found = self._tracker.finish(self._cuts.finish())
         numbers = [[self._first[sample] + position for sample, position in samples] for samples in found]
         crops = arrange(self._crops, numbers, self._spool, SIZE)
@@ -74,15 +77,24 @@ class Assembly:
             at, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
             seen = (rows[:, :4], rows[:, 4], rows[:, 5])
             tracks.append(Track(face_id, frames[at], times[at], *seen, crops[face_id]))
-        vectors = [self._embeddings(one) for one in numbers]
+        vectors = self._embeddings(numbers, threads)
         self._portraits.close()
         for track, person in zip(tracks, join_tracks(vectors, [track.frames for track in tracks]), strict=True):
             track.person = person
         return frames, times, tracks
 
-    def _embeddings(self, numbers: Sequence[int]) -> FloatArray:
-        """Unit vectors (n, 128) of some of the faces of one track, given by the numbers of their crops."""
-        if self._embedder is None:
-            return np.zeros((0, 128), np.float32)
-        portraits = self._portraits.read(chosen([self._portrayed[one] for one in numbers if one in self._portrayed]))
-        return np.array([self._embedder.embed_portrait(one) for one in portraits], np.float32)
+    def _embeddings(self, tracks: Sequence[Sequence[int]], threads: int) -> list[FloatArray]:
+        """Of each track unit vectors (n, 128) of some of its faces, given by the numbers of their crops."""
+        embedder, reading = self._embedder, Lock()
+        if embedder is None:
+            return [np.zeros((0, 128), np.float32) for _ in tracks]
+
+        def embed(number: int) -> FloatArray:
+            with reading:
+                portrait = self._portraits.read([number])[0]
+            return embedder.embed_portrait(portrait)
+
+        picked = [chosen([self._portrayed[one] for one in track if one in self._portrayed]) for track in tracks]
+        with ThreadPoolExecutor(threads) as pool:
+            vectors = pool.map(embed, (number for one in picked for number in one))
+            return [np.array(list(islice(vectors, len(one))), np.float32).reshape(-1, 128) for one in picked]

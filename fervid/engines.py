@@ -214,7 +214,7 @@ class LocalEngine:
         if not due:
             return
         running: dict[Future[Any], ScanTask] = {}
-        job = replace(job, span=self._span)
+        job = replace(job, span=self._span, threads=self._workers)
         pieces = Pieces(job, due)
         crew = _Crew(self._workers if any(map(self._may_be_long, due)) else len(due), self._memory)
         restarts = 0

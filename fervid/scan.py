@@ -66,7 +66,7 @@ def scan_span(path: Path, span: Span, settings: ScanSettings, geometry: CropGeom
         return ScannedSpan(records, seconds=clock.monotonic() - started)
 
 
-def join(spans: Sequence[ScannedSpan], video_id: str, settings: ScanSettings, spool: Path) -> Scan:
+def join(spans: Sequence[ScannedSpan], video_id: str, settings: ScanSettings, spool: Path, threads: int = 1) -> Scan:
     """The scan of the whole video from those of all its spans, which ``fit``; as ``scan``, which it equals."""
     started = clock.monotonic()
     info = spans[0].info
@@ -75,7 +75,7 @@ def join(spans: Sequence[ScannedSpan], video_id: str, settings: ScanSettings, sp
     for span in spans:
         for seen in read_records(span.records):
             assembly.add(seen)
-    found = assembly.finish()
+    found = assembly.finish(threads)
     seconds = sum(span.seconds for span in spans) + clock.monotonic() - started
     return _scan(video_id, settings, info, found, list(spans[-1].notes), spool, seconds)
 

@@ -89,13 +89,14 @@ class WholeTask(ScanTask):
 class ScanJob:
     """What all tasks of a batch share; it travels to the workers. ``settled`` tells of a video's fingerprint
     whether its outcome is known already; ``spool`` is a folder for what is too big to travel; ``span``: seconds
-    of video in the pieces of a divided one, 0: none is divided."""
+    of video in the pieces of a divided one, 0: none is divided; ``threads``: so many may work on what joins them."""
 
     settings: ScanSettings
     geometry: CropGeometry
     settled: Callable[[str], bool]
     spool: Path
     span: float = 0.0
+    threads: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ def work_in_pieces(task: ScanTask, job: ScanJob) -> Scan | Known | Division | Sc
     if isinstance(task, SpanTask):
         return scan_span(task.path, task.span, job.settings, job.geometry, records(task, job))
     if isinstance(task, JoinTask):
-        return join(task.spans, task.video_id, job.settings, _crops(task, job))
+        return join(task.spans, task.video_id, job.settings, _crops(task, job), job.threads)
     if isinstance(task, WholeTask):
         return _whole(task, task.video_id, job)
     video_id = fingerprint(task.path)

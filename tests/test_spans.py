@@ -100,7 +100,7 @@ def assert_divided_alike(path: Path, settings: ScanSettings, folder: Path, least
     spans = in_spans(path, settings, folder)
     assert len(spans) >= least
     assert fit(spans)
-    joined = join(spans, "0", settings, folder / "joined.crops")
+    joined = join(spans, "0", settings, folder / "joined.crops", threads=2)
     assert_same(joined, whole(path, settings, folder))
     seams = [span.begin.time for span in divide(path, settings, PERIOD, SECONDS) if span.begin]
     assert any(track.times[0] < seam <= track.times[-1] for track in joined.tracks for seam in seams)
