@@ -35,6 +35,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fervid.config import ScanSettings
 from fervid.engines import total_memory, usable_cores
 from fervid.video import codecs
 from tests.benchmarks import throughput_peer_runs as peer
@@ -67,6 +68,7 @@ class Benchmark:
     rates: Sequence[float]
     minutes: Sequence[float]
     peer_frames: int
+    adaptive: bool = False
     raw: dict[str, Any] = field(default_factory=dict)
 
     def clip(self, size: str = "720p", codec: str = "h264", seconds: float = LOOP) -> Clip:
@@ -81,10 +83,14 @@ class Benchmark:
         """Files of the usual length that repeat a clip."""
         return twins(clip, self.work / "twins", count, self.turns(self.seconds))
 
+    def scan(self, fps: float) -> ScanSettings:
+        """How files are scanned."""
+        return ScanSettings(fps=fps, adaptive=self.adaptive)
+
     def timed(self, clip: Clip, fps: float, workers: int, count: int, rounds: int, seconds: float = 0) -> Times:
         """Decoding alone and ``analyze`` on ``count`` files of ``seconds`` (0: the usual length)."""
         folder, turns = self.work / "twins", self.turns(seconds or self.seconds)
-        return timed(twins(clip, folder, count, turns), heads(clip, folder, workers), folder, fps, rounds)
+        return timed(twins(clip, folder, count, turns), heads(clip, folder, workers), folder, self.scan(fps), rounds)
 
     def keep(self, section: str, **row: Any) -> None:
         """Remember a row of raw figures."""
@@ -131,6 +137,7 @@ def profile(run: Benchmark) -> None:
     head = ["stage", "wall, s", "share", "processor, s", "share", "times decode-only"]
     for fps in run.rates:
         asked = [sys.executable, "-m", "tests.benchmarks.throughput_profile", str(clip.path), "--fps", f"{fps:g}"]
+        asked += ["--adaptive"] if run.adaptive else []
         done = subprocess.run(asked, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
         found = json.loads(done.stdout)
         run.keep("profile", fps=fps, video=clip.seconds, decode_only=plain, **found)
@@ -153,7 +160,7 @@ def memory(run: Benchmark) -> None:
     for size, codec in run.cases:
         clips = run.files_of(run.clip(size, codec), run.workers)
         with tempfile.TemporaryDirectory(dir=run.work) as out:
-            _, found = peaks(command(clips, Path(out) / "r.parquet", 5.0, run.workers))
+            _, found = peaks(command(clips, Path(out) / "r.parquet", run.scan(5.0), run.workers))
         run.keep("memory", size=size, codec=codec, peaks=[asdict(peak) for peak in found])
         for peak in found:
             print(line([f"{size} {codec}", peak.role, f"{peak.megabytes:.0f}"]), flush=True)
@@ -185,7 +192,7 @@ def length(run: Benchmark) -> None:
             clips = twins(run.clip(), run.work / "twins", 1, run.turns(60 * minutes))
             times = run.timed(run.clip(), 5.0, count, 1, 1, 60 * minutes)
             with tempfile.TemporaryDirectory(dir=run.work) as out:
-                fresh_seconds, found = peaks(command(clips, Path(out) / "r.parquet", 5.0, count))
+                fresh_seconds, found = peaks(command(clips, Path(out) / "r.parquet", run.scan(5.0), count))
             alone = alone or times.net
             most = {role: max((p.megabytes for p in found if p.role == role), default=0.0) for role in ROLES}
             run.keep("length", minutes=minutes, workers=count, command=fresh_seconds, **asdict(times), net=times.net,
@@ -217,7 +224,7 @@ def cold(run: Benchmark) -> None:
     for _ in range(max(3, run.rounds)):
         importing = fresh([sys.executable, "-c", "import tensorflow"])
         with tempfile.TemporaryDirectory(dir=run.work) as out:
-            rounds.append((importing, fresh(command([clip], Path(out) / "r.parquet", 5.0, 0))))
+            rounds.append((importing, fresh(command([clip], Path(out) / "r.parquet", run.scan(5.0), 0))))
     run.keep("cold", rounds=rounds)
     tensorflow, fervid = (min(values) for values in zip(*rounds, strict=True))
     table("Cold start: 5 s of 720p h264 in a fresh process, best of the rounds", ["command", "s", "ratio"])
@@ -236,7 +243,8 @@ def beside_peer(run: Benchmark) -> None:
     for fps in run.rates:
         clip = run.clip(seconds=run.peer_frames / (fps or RATE))
         clips = twins(clip, run.work / "twins", run.workers)
-        times = timed(clips, heads(clip, run.work / "twins", run.workers), run.work / "twins", fps, max(3, run.rounds))
+        short = heads(clip, run.work / "twins", run.workers)
+        times = timed(clips, short, run.work / "twins", run.scan(fps), max(3, run.rounds))
         indices = [peer.sampled(one.path, fps) for one in clips]
         assert sum(map(len, indices)) == times.sampled
         for detector in peer.DETECTORS:
@@ -294,6 +302,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=2, help="files for each worker in the table decode")
     parser.add_argument("--case", action="append", metavar="SIZE-CODEC", choices=CASES, help="such as 720p-h264")
     parser.add_argument("--fps", action="append", type=float, help="sampling rates; 0: every frame")
+    parser.add_argument("--adaptive", action="store_true", help="measure fervid's --adaptive")
     parser.add_argument("--minutes", action="append", type=float, help="lengths in the table length")
     parser.add_argument("--peer-frames", type=int, default=100, help="sampled frames of a file for the peer")
     parser.add_argument("--json", type=Path, help="also write the raw figures there")
@@ -308,7 +317,8 @@ def main() -> None:
     asked = parse()
     cases = [(case.partition("-")[0], case.partition("-")[2]) for case in asked.case or CASES]
     run = Benchmark(asked.media, asked.work.resolve(), asked.workers, asked.rounds, asked.seconds, asked.files, cases,
-                    asked.fps or [5.0, 0.0], asked.minutes or [1.0, 5.0, 20.0], asked.peer_frames)  # fmt: skip
+                    asked.fps or [5.0, 0.0], asked.minutes or [1.0, 5.0, 20.0], asked.peer_frames,
+                    asked.adaptive)  # fmt: skip
     run.work.mkdir(parents=True, exist_ok=True)
     run.raw["machine"] = machine()
     print("  \n".join(run.raw["machine"].values()))

@@ -6,7 +6,7 @@ handles the interruption when the library that is computing returns, so that a l
 and nothing is slowed by being traced. What comes before the first of these functions, all importing and all loading
 of weights is start-up; TensorFlow is imported first, so that it does not load beside the scan, as it otherwise would.
 
-    python -m tests.benchmarks.throughput_profile CLIP [--fps 5]
+    python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive]
 """
 
 from __future__ import annotations
@@ -149,14 +149,14 @@ def age() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
-def profile(clip: Path, fps: float) -> dict[str, dict[str, float]]:
+def profile(clip: Path, fps: float, adaptive: bool = False) -> dict[str, dict[str, float]]:
     """Wall and processor seconds by stage of analysing ``clip``, from here on."""
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
         import fervid.model  # noqa: F401  at once, as nothing may go on beside what is timed
         from fervid.batch import analyze
         from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
 
-        settings = AnalyzeSettings(ScanSettings(fps=fps), run=RunSettings(device="cpu"))
+        settings = AnalyzeSettings(ScanSettings(fps=fps, adaptive=adaptive), run=RunSettings(device="cpu"))
         report = analyze([clip], Path(folder) / "r.parquet", settings, engine=Inline())
     assert report.exit_code == 0, report.videos[0].message
     clocks = {"wall": sampler.seconds, "processor": sampler.processor}
@@ -169,8 +169,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--fps", type=float, default=5.0)
+    parser.add_argument("--adaptive", action="store_true")
     arguments = parser.parse_args()
-    found = profile(arguments.clip, arguments.fps)
+    found = profile(arguments.clip, arguments.fps, arguments.adaptive)
     for clock, seconds in before.items():
         found[clock]["start-up"] += seconds
     print(json.dumps(found))

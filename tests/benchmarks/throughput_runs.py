@@ -70,9 +70,9 @@ class Analysis:
     tracks: int
 
 
-def analysis(clips: Sequence[Clip], folder: Path, fps: float, workers: int) -> Analysis:
+def analysis(clips: Sequence[Clip], folder: Path, scan: ScanSettings, workers: int) -> Analysis:
     """Analyse the clips into a new table, in this process and its workers, on the CPU."""
-    settings = AnalyzeSettings(ScanSettings(fps=fps), run=RunSettings(workers=workers, device="cpu"))
+    settings = AnalyzeSettings(scan, run=RunSettings(workers=workers, device="cpu"))
     with tempfile.TemporaryDirectory(dir=folder) as out:
         started = time.perf_counter()
         report = analyze([clip.path for clip in clips], Path(out) / "r.parquet", settings)
@@ -103,13 +103,13 @@ class Times:
         return (self.whole - self.fixed) * self.video / (self.video - self.fixed_video)
 
 
-def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, fps: float, rounds: int) -> Times:
+def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, scan: ScanSettings, rounds: int) -> Times:
     """Decode-only and ``analyze`` in turns over ``clips``; there are as many ``short`` ones as workers."""
     workers = len(short)
     with Decoders.of(workers, short[0].path) as decoders:
-        analysis(short, folder, fps, workers)  # TensorFlow, the fork server and the disk's cache are warm from here on
+        analysis(short, folder, scan, workers)  # TensorFlow, the fork server and the disk's cache are warm from here on
         done = [
-            (decoders.seconds(clips), analysis(clips, folder, fps, workers), analysis(short, folder, fps, workers))
+            (decoders.seconds(clips), analysis(clips, folder, scan, workers), analysis(short, folder, scan, workers))
             for _ in range(rounds)
         ]
     return Times(
@@ -123,10 +123,11 @@ def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, fps: float
     )
 
 
-def command(clips: Sequence[Clip], out: Path, fps: float, workers: int) -> list[str]:
+def command(clips: Sequence[Clip], out: Path, scan: ScanSettings, workers: int) -> list[str]:
     """The command line that analyses them into ``out``."""
     paths = [str(clip.path) for clip in clips]
-    options = ["--fps", f"{fps:g}", "--workers", str(workers), "--device", "cpu", "--quiet"]
+    options = ["--adaptive"] if scan.adaptive else []
+    options += ["--fps", f"{scan.fps:g}", "--workers", str(workers), "--device", "cpu", "--quiet"]
     return [sys.executable, "-m", "fervid.cli", "analyze", *paths, "--out", str(out), *options]
 
 
