@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -96,5 +96,6 @@ class Assembly:
 
         picked = [chosen([self._portrayed[one] for one in track if one in self._portrayed]) for track in tracks]
         with ThreadPoolExecutor(threads) as pool:
-            vectors = pool.map(embed, (number for one in picked for number in one))
+            run: Callable[..., Iterator[FloatArray]] = pool.map if threads > 1 else map
+            vectors = run(embed, (number for one in picked for number in one))
             return [np.array(list(islice(vectors, len(one))), np.float32).reshape(-1, 128) for one in picked]
