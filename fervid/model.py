@@ -1,4 +1,4 @@
-"""The emotion CNN: architecture, weights file, sidecar.
+"""The emotion CNN's weights: file, sidecar, loading and what they say of crops.
 
 Weights are a `.keras` archive in half precision; beside it lies a JSON sidecar of the same stem. The
 network is always rebuilt from the sidecar's numbers and only arrays are read from the archive, so a
@@ -7,15 +7,11 @@ weights file can carry no code.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
-import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,124 +21,9 @@ import numpy as np
 from fervid.config import Device, to_mapping
 from fervid.crop import CropGeometry, normalize
 from fervid.errors import BadWeights, DeviceMemoryError, UsageError, writing
+from fervid.network import backend, build, folded, silence
 from fervid.sidecar import SHIPPED, Architecture, Sidecar, read_sidecar, sha256, sidecar_path
-from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what C++ libraries print while they load off the user's terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-with _silence():
-    import keras
-    from keras import layers
-
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of what a second batch in one process costs
-
-VOTES = (*EMOTIONS, "contempt")
-"""Classes of the auxiliary head that learns the annotators' votes (FER+) in training."""
-
-
-class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
-    """Batch normalisation of (n, c, h, w) by PyTorch's own kernel, for training on Keras' PyTorch backend.
-
-    Keras composes it there from separate operations, which makes training 3 times slower on a CPU.
-    """
-
-    def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise by the batch's statistics where ``training``, else as Keras does."""
-        if not training:
-            return super().call(x, training=training, mask=mask)
-        import torch
-
-        return torch.nn.functional.batch_norm(
-            x.contiguous(memory_format=torch.channels_last),
-            self.moving_mean.value,
-            self.moving_variance.value,
-            self.gamma.value,
-            self.beta.value,
-            training=True,
-            momentum=1 - self.momentum,
-            eps=self.epsilon,
-        )
-
-
-@dataclass(frozen=True)
-class _Builder:
-    """The blocks of the network, in one dtype and one order of axes."""
-
-    dtype: str
-    channels_first: bool
-
-    @property
-    def axes(self) -> dict[str, Any]:
-        return {"data_format": "channels_first" if self.channels_first else "channels_last", "dtype": self.dtype}
-
-    def convolution(self, x: Any, width: int, kernel: int, name: str) -> Any:
-        x = layers.Conv2D(
-            width,
-            kernel,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"{name}_conv",
-            **self.axes,
-        )(x)
-        if self.channels_first:
-            return FusedBatchNormalization(axis=1, dtype=self.dtype, name=f"{name}_bn")(x)
-        return layers.BatchNormalization(axis=-1, dtype=self.dtype, name=f"{name}_bn")(x)
-
-    def residual_pair(self, x: Any, width: int, name: str) -> Any:
-        channels = x.shape[1 if self.channels_first else -1]
-        shortcut = x if channels == width else self.convolution(x, width, 1, f"{name}_shortcut")
-        x = self.convolution(x, width, 3, f"{name}_a")
-        x = layers.ReLU(dtype=self.dtype, name=f"{name}_a_relu")(x)
-        x = self.convolution(x, width, 3, f"{name}_b")
-        x = layers.Add(dtype=self.dtype, name=f"{name}_add")([x, shortcut])
-        return layers.ReLU(dtype=self.dtype, name=f"{name}_relu")(x)
-
-
-def build(
-    architecture: Architecture,
-    votes: bool = False,
-    dtype: str = "float32",
-    seed: int | None = None,
-    training: bool = False,
-) -> Any:
-    """A Keras model from (n, h, w, 1) normalised crops to (n, 7) float32 logits.
-
-    With ``votes`` it returns a dict of ``emotion`` (n, 7) and ``votes`` (n, 8) logits, for training.
-    ``dtype`` is a Keras dtype policy such as ``mixed_bfloat16``. Any h and w of at least 16 fit.
-    ``training`` lays the axes out as the backend trains fastest; the weights are the same.
-    """
-    block = _Builder(dtype, channels_first=training and keras.backend.backend() == "torch")
-    inputs = x = keras.Input((None, None, 1), name="crop")
-    if block.channels_first:
-        x = layers.Permute((3, 1, 2), dtype=dtype, name="channels_first")(x)
-    x = block.convolution(x, architecture.widths[0], 3, "stem")
-    x = layers.ReLU(dtype=dtype, name="stem_relu")(x)
-    for stage, (width, pairs) in enumerate(zip(architecture.widths[1:], architecture.pairs, strict=True), 1):
-        x = layers.MaxPooling2D(2, name=f"stage{stage}_pool", **block.axes)(x)
-        for pair in range(pairs):
-            x = block.residual_pair(x, width, f"stage{stage}_{pair}")
-    x = layers.GlobalAveragePooling2D(name="pool", **block.axes)(x)
-    x = layers.Dropout(architecture.dropout, seed=seed, dtype=dtype, name="dropout")(x)
-    half = dtype if dtype == "float16" else "float32"
-    outputs = layers.Dense(len(EMOTIONS), dtype=half, name="emotion")(x)
-    if votes:
-        outputs = {"emotion": outputs, "votes": layers.Dense(len(VOTES), dtype=half, name="votes")(x)}
-    return keras.Model(inputs, outputs, name="fervid")
+from fervid.types import ByteArray, DoubleArray, FloatArray
 
 
 def save(
@@ -215,9 +96,9 @@ def select_device(device: Device) -> None:
 
     Must come before the first tensor. Raises UsageError where ``gpu`` is asked for and none is usable.
     """
-    if keras.backend.backend() != "tensorflow":
+    if backend() != "tensorflow":
         return
-    with _silence():
+    with silence():
         import tensorflow as tf
 
         found = tf.config.list_physical_devices("GPU")
@@ -231,7 +112,7 @@ def select_device(device: Device) -> None:
 
 def devices() -> list[str]:
     """What TensorFlow could compute on, such as ``CPU`` and ``GPU:0 NVIDIA H100``."""
-    with _silence():
+    with silence():
         import tensorflow as tf
 
         found = tf.config.list_physical_devices()
@@ -240,8 +121,14 @@ def devices() -> list[str]:
 
 
 def load(path: Path | None = None) -> EmotionModel:
-    """Load weights (those that fervid ships where ``path`` is None); raises BadWeights."""
-    path = path or SHIPPED
+    """Load weights (those that fervid ships where ``path`` is None), batch normalisation folded into the
+    convolutions before it; raises BadWeights."""
+    sidecar, network = load_network(path or SHIPPED)
+    return EmotionModel(folded(network, sidecar.architecture), sidecar)
+
+
+def load_network(path: Path) -> tuple[Sidecar, Any]:
+    """The sidecar of weights and their network, layer by layer as it was trained; raises BadWeights."""
     sidecar = read_sidecar(path)
     network = build(sidecar.architecture)
     try:
@@ -251,4 +138,4 @@ def load(path: Path | None = None) -> EmotionModel:
     except (OSError, ValueError, KeyError, UserWarning, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise BadWeights(f"{path} does not hold the network that its sidecar describes: {reason}") from error
-    return EmotionModel(network, sidecar)
+    return sidecar, network

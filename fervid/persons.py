@@ -85,12 +85,18 @@ class FaceEmbedder:
 
 def load_embedder() -> FaceEmbedder | None:
     """The embedder, None where its package is not installed; BadWeights where its file is another."""
+    path = sface_file()
+    return FaceEmbedder(path) if path else None
+
+
+def sface_file() -> Path | None:
+    """Where the weights lie, None where their package is not installed; BadWeights where it has none."""
     package, name = SFACE_FILE
     if not _is_installed(package):
         return None
     for entry in importlib.metadata.files(package) or []:
         if entry.as_posix() == name:
-            return FaceEmbedder(Path(str(entry.locate())))
+            return Path(str(entry.locate()))
     raise BadWeights(f"the installed {package} carries no {name}; reinstall it")
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fervid.config import check, from_mapping
 from fervid.crop import SIZE, CropGeometry
@@ -25,12 +25,19 @@ NORMALIZATION = "per-image"
 
 @dataclass(frozen=True)
 class Architecture:
-    """A residual CNN: a 3x3 stem, then for each further width a max-pooling and residual pairs of 3x3
-    convolutions with batch normalisation (He et al., 2016), global average pooling, one dense layer."""
+    """A CNN: a 3x3 stem, for each further width a stage, global average pooling, one dense layer; batch
+    normalisation after every convolution.
+
+    ``residual``: a stage is a max-pooling and so many pairs of 3x3 convolutions with a shortcut (He et al., 2016).
+    ``separable``: a stage is so many depthwise 3x3 and pointwise convolutions with parametric ReLUs (Howard et al.,
+    2017, as SFace has them; Zhong et al., 2021), the first with a stride of 2, though not in the first stage.
+    """
 
     widths: tuple[int, ...] = (32, 64, 128, 256)
     pairs: tuple[int, ...] = (1, 1, 1)
+    """Pairs of convolutions in each stage."""
     dropout: float = 0.2
+    family: Literal["residual", "separable"] = "residual"
 
     def __post_init__(self) -> None:
         check(len(self.pairs) == len(self.widths) - 1 >= 1, "architecture: one more of widths than of pairs is needed")

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from fervid.crop import FER2013_GEOMETRY
-from fervid.model import build, load
+from fervid.model import load
+from fervid.network import build
 from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings
 from fervid.training.dataset import Dataset

@@ -13,7 +13,8 @@ import pytest
 from fervid.classify import Batcher
 from fervid.crop import FER2013_GEOMETRY
 from fervid.errors import BadWeights, DeviceMemoryError
-from fervid.model import EmotionModel, build, load, save, softmax
+from fervid.model import EmotionModel, load, save, softmax
+from fervid.network import build
 from fervid.sidecar import SHIPPED, Architecture, read_sidecar, sha256, sidecar_path
 from fervid.types import EMOTIONS
 

@@ -172,7 +172,8 @@ def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: Anal
 
 def test_other_weights_are_noticed(root: Path, tmp_path: Path) -> None:
     from fervid.crop import FER2013_GEOMETRY
-    from fervid.model import build, save
+    from fervid.model import save
+    from fervid.network import build
     from fervid.sidecar import Architecture
 
     small = Architecture((4, 8), (1,), 0.0)

@@ -16,7 +16,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,8 @@ from tqdm import tqdm
 from fervid.config import check, to_mapping
 from fervid.crop import CropGeometry, normalize
 from fervid.errors import BadDataset, ConfigError, writing
-from fervid.model import VOTES, build, load, save, softmax
+from fervid.model import load_network, save, softmax
+from fervid.network import VOTES, build
 from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings, augment, mix
 from fervid.training.dataset import Dataset, split
@@ -184,13 +185,10 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
 
 def _begin_with(network: Any, settings: TrainSettings) -> None:
     """Copy the weights that a run begins with; raises BadWeights, and ConfigError where they are of another shape."""
-    given = load(Path(settings.begin_with))
-    if (given.sidecar.architecture.widths, given.sidecar.architecture.pairs) != (
-        settings.architecture.widths,
-        settings.architecture.pairs,
-    ):
+    sidecar, given = load_network(Path(settings.begin_with))
+    if replace(sidecar.architecture, dropout=settings.architecture.dropout) != settings.architecture:
         raise ConfigError(f"begin-with: {settings.begin_with} is of another architecture")
-    for layer in given.network.layers:
+    for layer in given.layers:
         network.get_layer(layer.name).set_weights(layer.get_weights())
 
 
