@@ -155,36 +155,74 @@ def join_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[
 def _grouped(means: FloatArray, samples: Sequence[npt.NDArray[np.int64]]) -> list[list[int]]:
     """Rows of ``means`` (n, 128), unit vectors, by person.
 
-    Of every two groups it is known how alike they are, and for each group which is the most like it, so that a
-    join costs one row: a film of hours has thousands of tracks.
+    Two groups are as alike as the sums of their vectors. Of each it is known which is the most like it, or how alike
+    any can be at most, so that a join costs few comparisons with all: a film of hours has thousands of tracks.
     """
-    groups, rows = [[row] for row in range(len(means))], np.arange(len(means))
-    cosines = means @ means.T  # of two groups: the sum over their pairs
-    barred = (cosines < NOT_OTHER) | np.eye(len(means), dtype=bool)
-    _bar_seen_together(barred, samples)
-    lengths = np.sqrt(cosines.diagonal())
-    alike = np.where(barred, np.float32(-1), cosines / np.outer(lengths, lengths))
-    nearest = alike.argmax(axis=1)
-    while alike[first := int(alike[rows, nearest].argmax()), second := int(nearest[first])] >= SAME:
+    groups, sums = [[row] for row in range(len(means))], means.copy()
+    lengths = np.linalg.norm(sums, axis=1)
+    barred = _Barred(means, samples)
+    nearest, alike = np.zeros(len(means), np.int64), np.zeros(len(means), np.float32)
+    sure = np.ones(len(means), bool)
+
+    def compare(rows: npt.NDArray[np.int64]) -> FloatArray:
+        # not a product of matrices, whose threads would wait for each other on a busy machine
+        products = np.stack([np.einsum("ij,j->i", sums, sums[row]) for row in rows])
+        return np.where(barred.rows(rows), np.float32(-1), products / (lengths[rows, None] * lengths))
+
+    def find(rows: npt.NDArray[np.int64]) -> None:
+        values = compare(rows)
+        nearest[rows], sure[rows] = values.argmax(axis=1), True
+        alike[rows] = values[np.arange(len(rows)), nearest[rows]]
+
+    for some in _blocks(np.arange(len(means))):
+        find(some)
+    while alike[first := int(alike.argmax())] >= SAME:
+        if not sure[first]:
+            find(np.array([first]))
+            continue
+        second = int(nearest[first])
         groups[first] += groups[second]
         groups[second] = []
-        cosines[first] += cosines[second]
-        cosines[:, first] += cosines[:, second]
-        barred[first] |= barred[second]
-        barred[:, first], barred[second], barred[:, second] = barred[first], True, True
-        alike[second] = alike[:, second] = -1
-        length = np.sqrt(cosines[first, first] * np.maximum(cosines.diagonal(), 1e-9))
-        alike[first] = alike[:, first] = np.where(barred[first], np.float32(-1), cosines[first] / length)
-        stale = np.flatnonzero((nearest == first) | (nearest == second) | (rows == first))
-        nearest = np.where(alike[first] > alike[rows, nearest], first, nearest)
-        nearest[stale] = alike[stale].argmax(axis=1)
+        sums[first] += sums[second]
+        lengths[first] = np.linalg.norm(sums[first])
+        barred.join(first, second)
+        sure[(nearest == first) | (nearest == second)] = False
+        values = compare(np.array([first]))[0]
+        closer = values >= alike
+        nearest[closer], alike[closer], sure[closer] = first, values[closer], True
+        find(np.array([first, second]))
     return [group for group in groups if group]
 
 
-def _bar_seen_together(barred: npt.NDArray[np.bool_], samples: Sequence[npt.NDArray[np.int64]]) -> None:
-    """Mark the pairs of tracks that one frame shows."""
-    begins, ends = np.array([frames[0] for frames in samples]), np.array([frames[-1] for frames in samples])
-    for first, frames in enumerate(samples):
-        meeting = (begins <= ends[first]) & (ends >= begins[first]) & ~barred[first]
-        for second in np.flatnonzero(meeting[:first]).tolist():
-            barred[first, second] = barred[second, first] = bool(np.isin(samples[second], frames).any())
+def _blocks(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """A few rows at a time: what is made of them is a table with a column for every track."""
+    return [rows[begin : begin + 256] for begin in range(0, len(rows), 256)]
+
+
+class _Barred:
+    """Which groups of tracks are not to be joined: a bit for every two of them."""
+
+    def __init__(self, means: FloatArray, samples: Sequence[npt.NDArray[np.int64]]) -> None:
+        self._count = len(means)
+        others = [means[some] @ means.T < NOT_OTHER for some in _blocks(np.arange(self._count))]
+        self._bits = np.concatenate([np.packbits(table, axis=1) for table in others])
+        begins, ends = np.array([frames[0] for frames in samples]), np.array([frames[-1] for frames in samples])
+        for row, frames in enumerate(samples):
+            meeting = (begins <= ends[row]) & (ends >= begins[row]) & ~self.rows(np.array([row]))[0]
+            for other in np.flatnonzero(meeting[:row]).tolist():
+                meeting[other] = np.isin(samples[other], frames).any()
+            meeting[row + 1 :] = False
+            self._bar(row, meeting)  # and itself
+
+    def rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """(len(rows), n): whether each group is barred from any of these."""
+        return np.unpackbits(self._bits[rows], axis=1, count=self._count).astype(bool)
+
+    def join(self, first: int, second: int) -> None:
+        """The first is barred from whatever the second is, and the second from all."""
+        self._bar(first, self.rows(np.array([second]))[0])
+        self._bar(second, np.ones(self._count, bool))
+
+    def _bar(self, row: int, others: npt.NDArray[np.bool_]) -> None:
+        self._bits[row] |= np.packbits(others)
+        self._bits[others, row // 8] |= np.uint8(0x80 >> row % 8)

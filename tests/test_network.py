@@ -57,7 +57,7 @@ def test_a_stride_keeps_every_second_row_and_column() -> None:
 def test_slopes_stay_at_most_one_in_training() -> None:
     network = randomized(build(Architecture((4, 4), (1,), 0.0, "separable")))
     network.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
-    slopes = network.get_layer("stem_prelu").alpha
+    slopes = network.get_layer("stem_prelu").slopes
     slopes.assign(np.full(slopes.shape, 7.0))
     network.train_on_batch(np.ones((2, 20, 20, 1), np.float32), np.eye(7, dtype=np.float32)[:2])
     assert float(np.max(np.asarray(slopes.value))) <= 1

@@ -81,8 +81,7 @@ def _weights(layer: str, tensors: dict[str, FloatArray]) -> list[FloatArray]:
         values = ("gamma", "beta", "moving_mean", "moving_var")
         return [np.asarray(tensors[f"{name}_batchnorm_{value}"]) for value in values]
     if kind == "prelu":
-        slopes = np.minimum(tensors[f"{name}_relu_gamma"].reshape(1, 1, -1), 1)
-        return [np.asarray(slopes, np.float32)]
+        return [np.minimum(tensors[f"{name}_relu_gamma"].ravel(), 1)]
     kernel = tensors[f"{name}_conv2d_weight_reshaped"].transpose(2, 3, 1, 0)  # height, width, in, out
     if block == "stem":  # red, green and blue of a gray picture are one
         kernel = kernel.sum(axis=2, keepdims=True) * DEVIATION
