@@ -10,8 +10,9 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
 from dataclasses import replace
 from multiprocessing import forkserver, resource_tracker
@@ -28,11 +29,17 @@ from fervid.work import work_in_pieces
 ATTEMPTS = 2
 """So often may a video kill its worker before it is given up."""
 
+AHEAD = 2
+"""So many more tasks than workers are handed out: none idles, and results do not pile up here."""
+
 MAX_RESTARTS = 3
 """So often in a row may the whole crew break without one task done."""
 
 LEAST_RATE = 20_000
 """Bytes that a second of video takes at least: a smaller file holds none that is long enough to be divided."""
+
+LOST = 10.0
+"""Seconds after which a task counts as failed whose worker is no more, though the pool has not noticed."""
 
 MIN_MEMORY = 2 << 30
 """Bytes that every scan process may use, however small its share of the machine's memory."""
@@ -132,9 +139,15 @@ def _cgroup_limits() -> Iterator[int]:
                     yield int((place / name).read_text())
 
 
-def _prepare_worker(memory: int) -> None:
+_seats: Any = None
+"""In a worker: shared memory in which it leaves its process id at the seat of its task."""
+
+
+def _prepare_worker(memory: int, seats: Any) -> None:
     """Run in each worker at its start: it dies with its parent, is the first that the system ends where memory
     runs out, and may use ``memory`` bytes itself."""
+    global _seats
+    _seats = seats
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # end at once, not when a codec returns to Python
     with contextlib.suppress(OSError, AttributeError, TypeError):
         # the fork server ends when nobody holds this pipe; a worker would, and the server is its parent
@@ -149,6 +162,20 @@ def _prepare_worker(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
+def _seated(work: Work, seat: int, task: ScanTask, job: ScanJob) -> Any:
+    """What a worker does with a task that has this seat."""
+    _seats[seat] = os.getpid()
+    return work(task, job)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 class _Crew:
     """A pool of ``count`` workers that can be begun anew where it breaks."""
 
@@ -158,8 +185,16 @@ class _Crew:
 
     def start(self) -> None:
         """Begin; raises WorkerFailed. Whatever it raises, ``stop`` is to be called."""
+        context = _context()
+        self._pids = context.RawArray("q", self.count + AHEAD)
+        self._seats: dict[Future[Any], int] = {}
+        self._gone: dict[Future[Any], float] = {}
+        """Since when the worker of a task is no more."""
         self._pool: Any = ProcessPool(
-            max_workers=self.count, context=_context(), initializer=_prepare_worker, initargs=(self._memory,)
+            max_workers=self.count,
+            context=context,
+            initializer=_prepare_worker,
+            initargs=(self._memory, self._pids),
         )
         with signals_held():
             self._started = _start(self._pool)
@@ -168,8 +203,29 @@ class _Crew:
 
     def schedule(self, work: Work, task: ScanTask, job: ScanJob, timeout: float) -> Future[Any]:
         """Give a task to the next free worker; raises BrokenExecutor or RuntimeError where the pool is broken."""
-        future: Future[Any] = self._pool.schedule(work, args=(task, job), timeout=timeout or None)
+        self._seats = {future: seat for future, seat in self._seats.items() if not future.done()}
+        seat = min(set(range(len(self._pids))) - set(self._seats.values()))
+        self._pids[seat] = 0
+        future: Future[Any] = self._pool.schedule(_seated, args=(work, seat, task, job), timeout=timeout or None)
+        self._seats[future] = seat
         return future
+
+    def lost(self, running: Iterable[Future[Any]]) -> list[Future[Any]]:
+        """Cancel and return those whose worker is no more for ``LOST`` seconds.
+
+        The pool forgets a worker that dies before it is told which task that one has.
+        """
+        now, before = time.monotonic(), self._gone
+        gone = [one for one in running if one.running() and not self._is_at_work(one)]
+        self._gone = {one: before.get(one, now) for one in gone}
+        lost = [one for one in gone if now - self._gone[one] >= LOST]
+        for one in lost:
+            one.cancel()
+        return lost
+
+    def _is_at_work(self, future: Future[Any]) -> bool:
+        pid = int(self._pids[self._seats[future]])
+        return pid != 0 and _is_alive(pid)
 
     def restart(self) -> None:
         """Replace all workers."""
@@ -224,16 +280,16 @@ class LocalEngine:
                 whole = self._feed(crew, running, due, waiting, pieces, job)
                 if whole and not running:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done if whole else ():
-                    if isinstance(future.exception(), BrokenExecutor):
+                for future, error in self._ended(crew, running) if whole else ():
+                    if isinstance(error, BrokenExecutor):
                         whole = False
                         break
                     task = running.pop(future)
-                    if self._deserves_another(future, task):
+                    if isinstance(error, ProcessExpired) and self._deserves_another(task):
                         due.append(task)
                         continue
                     restarts = 0
-                    if end := pieces.take(task, self._outcome(future)):
+                    if end := pieces.take(task, self._failure(error) if error else future.result()):
                         yield end
                 if not whole:  # a worker died between two tasks, and the pool with it: nobody's fault
                     restarts += 1
@@ -260,11 +316,8 @@ class LocalEngine:
         pieces: Pieces,
         job: ScanJob,
     ) -> bool:
-        """Hand out a few more tasks than there are workers: none idles, and results do not pile up here.
-
-        Returns whether the crew still takes tasks.
-        """
-        while len(running) < crew.count + 2:
+        """Hand out tasks. Returns whether the crew still takes tasks."""
+        while len(running) < crew.count + AHEAD:
             task = due.popleft() if due else next(waiting, None)
             if task is None:
                 break
@@ -275,24 +328,30 @@ class LocalEngine:
                 return False
         return True
 
-    def _deserves_another(self, future: Future[Any], task: ScanTask) -> bool:
+    def _ended(
+        self, crew: _Crew, running: Collection[Future[Any]]
+    ) -> Iterator[tuple[Future[Any], BaseException | None]]:
+        """Wait until some tasks have ended; each of them with what went wrong."""
+        for future in wait(running, LOST, FIRST_COMPLETED).done:
+            yield future, future.exception()
+        for future in crew.lost([future for future in running if not future.done()]):
+            yield future, ProcessExpired("the worker is no more")  # type: ignore[no-untyped-call]
+
+    def _deserves_another(self, task: ScanTask) -> bool:
         """Whether the worker died under the task for the first time: it may have been killed by chance."""
-        if not isinstance(future.exception(), ProcessExpired):
-            return False
         self._deaths[task] += 1
         return self._deaths[task] < ATTEMPTS
 
-    def _outcome(self, future: Future[Any]) -> Any:
-        try:
-            return future.result()
-        except FervidError as error:
+    def _failure(self, error: BaseException) -> FervidError:
+        if isinstance(error, FervidError):
             return error
-        except TimeoutError:
+        if isinstance(error, TimeoutError):
             return WorkerFailed(f"not scanned within {self._timeout:g} s; --timeout sets the limit")
-        except ProcessExpired as error:
-            died = f"the worker process died {ATTEMPTS} times (exit code {error.exitcode})"
+        if isinstance(error, ProcessExpired):
+            code = f" (exit code {error.exitcode})" if error.exitcode else ""
+            died = f"the worker process died {ATTEMPTS} times{code}"
             return WorkerFailed(f"{died}; the file may crash its codec, or memory ran out")
-        except MemoryError:
+        if isinstance(error, MemoryError):
             return WorkerFailed(f"needs more than the {self._memory / 2**30:.1f} GB that a scan process may use")
-        except Exception as error:  # a worker's bug must not end the batch
-            return InternalError(f"internal error: {type(error).__name__}: {error}")
+        # a worker's bug must not end the batch
+        return InternalError(f"internal error: {type(error).__name__}: {error}")

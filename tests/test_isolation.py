@@ -11,12 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pebble.pool.process import TaskManager
 
 import fervid
 from fervid import engines
@@ -40,6 +42,11 @@ def hostile(task: ScanTask, job: ScanJob) -> Scan | Known:
         file.write("x")
     if name == "segfault" or (name == "once" and attempts.read_text() == "x"):
         ctypes.string_at(0)
+    if name == "b dies" and attempts.read_text() == "x":
+        time.sleep(0.5)
+        ctypes.string_at(0)
+    if name == "a waits":
+        time.sleep(6)
     if name == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "sleeps":
@@ -67,7 +74,8 @@ def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
     engine = LocalEngine(workers=2, timeout=30, memory=2 << 30, work=hostile)
     report = fervid.analyze(root, tmp_path / "r.parquet", FAST, engine=engine)
     found = {video.video.removesuffix(".mp4"): video for video in report.videos}
-    assert {name for name, video in found.items() if video.status == "ok"} == {"a good one", "once", "z good one"}
+    good = {name for name, video in found.items() if video.status == "ok"}
+    assert good == {"a good one", "once", "z good one"}, [(video.video, video.message) for video in report.videos]
     said = {name: str(video.message) for name, video in found.items() if video.status == "failed"}
     assert "died 2 times" in said["segfault"]
     assert "died 2 times" in said["killed"]
@@ -149,6 +157,29 @@ def members(group: int) -> list[int]:
             if int(fields[3]) == group and fields[0] != "Z":
                 found.append(int(entry.name))
     return found
+
+
+def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool hears of who works on what only after the worker has died."""
+    videos = [tmp_path / "a waits.mp4", tmp_path / "b dies.mp4"]
+    for video, source in zip(videos, (SAMPLES / "cut.mp4", SAMPLES / "leaving.mp4"), strict=True):
+        shutil.copy(source, video)
+    begin = TaskManager.task_start
+
+    def hear_late(tasks: TaskManager, task_id: int, worker_id: int | None) -> None:
+        def wait() -> None:
+            while engines._is_alive(worker_id or 0):
+                time.sleep(0.05)
+            time.sleep(1)
+            begin(tasks, task_id, worker_id)
+
+        threading.Thread(target=wait).start() if task_id == 1 else begin(tasks, task_id, worker_id)
+
+    monkeypatch.setattr(TaskManager, "task_start", hear_late)
+    monkeypatch.setattr(engines, "LOST", 2.0)
+    report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile))
+    assert [video.status for video in report.videos] == ["ok", "ok"]
+    assert (tmp_path / "b dies.attempts").read_text() == "xx"
 
 
 def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
