@@ -190,7 +190,8 @@ def _grouped(means: FloatArray, samples: Sequence[npt.NDArray[np.int64]]) -> lis
         values = compare(np.array([first]))[0]
         closer = values >= alike
         nearest[closer], alike[closer], sure[closer] = first, values[closer], True
-        find(np.array([first, second]))
+        nearest[first], alike[first], sure[first] = values.argmax(), values.max(), True
+        alike[second] = -1
     return [group for group in groups if group]
 
 
