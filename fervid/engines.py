@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pebble import ProcessExpired, ProcessPool
+from pebble.common.types import CONSTS
 
 from fervid.errors import FervidError, InternalError, WorkerFailed
 from fervid.pieces import Pieces
@@ -40,6 +41,10 @@ LEAST_RATE = 20_000
 
 LOST = 10.0
 """Seconds after which a task counts as failed whose worker is no more, though the pool has not noticed."""
+
+LOCKED = 12.0
+"""Seconds for which a worker waits, twice, for its turn at the pipe that all share, which takes milliseconds. It ends
+then, and the pool with it: another was killed while it was its turn."""
 
 MIN_MEMORY = 2 << 30
 """Bytes that every scan process may use, however small its share of the machine's memory."""
@@ -148,6 +153,7 @@ def _prepare_worker(memory: int, seats: Any) -> None:
     runs out, and may use ``memory`` bytes itself."""
     global _seats
     _seats = seats
+    CONSTS.channel_lock_timeout = LOCKED
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # end at once, not when a codec returns to Python
     with contextlib.suppress(OSError, AttributeError, TypeError):
         # the fork server ends when nobody holds this pipe; a worker would, and the server is its parent
