@@ -85,6 +85,15 @@ class Narrow:
         return np.asarray(inputs.mean(axis=(1, 2)) + np.arange(7))
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 16, 17, 33])
+def test_how_many_are_computed_at_a_time_changes_no_bit(shipped: EmotionModel, count: int) -> None:
+    images = crops(count)
+    whole = EmotionModel(shipped.network, shipped.sidecar).logits(images)
+    assert whole.shape == (count, 7)
+    for step in (2, 16, 64):
+        assert np.array_equal(EmotionModel(shipped.network, shipped.sidecar, step).logits(images), whole)
+
+
 def test_a_batch_too_big_for_the_device_is_halved(shipped: EmotionModel) -> None:
     network, said = Narrow(room=70), list[str]()
     batcher: Batcher[str] = Batcher(EmotionModel(network, shipped.sidecar), 256, said.append)
