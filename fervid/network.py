@@ -203,6 +203,9 @@ def build(
     """
     block = _Builder(dtype, training and backend() == "torch", fold)
     inputs = x = keras.Input((None, None, 1), name="crop")
+    if architecture.enlarge:
+        side = architecture.enlarge
+        x = layers.Resizing(side, side, "bilinear", data_format="channels_last", dtype="float32", name="enlarge")(x)
     if block.channels_first:
         x = layers.Permute((3, 1, 2), dtype=dtype, name="channels_first")(x)
     x = (block.separable if architecture.family == "separable" else block.residual)(x, architecture)

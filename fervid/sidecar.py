@@ -38,6 +38,8 @@ class Architecture:
     """Pairs of convolutions in each stage."""
     dropout: float = 0.2
     family: Literal["residual", "separable"] = "residual"
+    enlarge: int = 0
+    """Side in pixels to which a crop is enlarged before the stem; 0: it is left as it is."""
 
     def __post_init__(self) -> None:
         check(len(self.pairs) == len(self.widths) - 1 >= 1, "architecture: one more of widths than of pairs is needed")
@@ -45,6 +47,9 @@ class Architecture:
             all(1 <= n <= 4096 for n in (*self.widths, *self.pairs)), "architecture: widths and pairs must be positive"
         )
         check(0 <= self.dropout < 1, f"architecture: dropout must lie between 0 and 1: {self.dropout}")
+        check(
+            self.enlarge == 0 or 48 <= self.enlarge <= 224, f"architecture: enlarge to 48 to 224 pixels: {self.enlarge}"
+        )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def randomized(network: Any) -> Any:
     return network
 
 
-@pytest.mark.parametrize("architecture", [RESIDUAL, SEPARABLE], ids=lambda one: one.family)
+@pytest.mark.parametrize(
+    "architecture", [RESIDUAL, SEPARABLE, replace(SEPARABLE, enlarge=56)], ids=["residual", "separable", "enlarged"]
+)
 def test_folding_changes_nothing(architecture: Architecture) -> None:
     network = randomized(build(architecture))
     twin = folded(network, architecture)
@@ -43,6 +46,17 @@ def test_folding_changes_nothing(architecture: Architecture) -> None:
     expected = network.predict_on_batch(inputs)
     assert np.ptp(expected, axis=0).min() > 1e-3
     np.testing.assert_allclose(twin.predict_on_batch(inputs), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_an_enlarged_crop_is_seen_by_the_same_weights(tmp_path: Path) -> None:
+    network, larger = randomized(build(SEPARABLE)), replace(SEPARABLE, enlarge=64)
+    save(network, tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
+    twin = build(larger)
+    twin.load_weights(tmp_path / "w.keras")
+    crops = np.random.default_rng(1).normal(size=(3, 48, 48, 1)).astype(np.float32)
+    whole = np.asarray(keras.ops.image.resize(crops, (64, 64), data_format="channels_last"))
+    _, kept = load_network(tmp_path / "w.keras")
+    np.testing.assert_allclose(twin.predict_on_batch(crops), kept.predict_on_batch(whole), atol=1e-4)
 
 
 def test_a_stride_keeps_every_second_row_and_column() -> None:

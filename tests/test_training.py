@@ -321,6 +321,12 @@ def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
 
 def test_a_run_may_begin_with_trained_weights(faces: Dataset, tmp_path: Path) -> None:
     train(faces, tmp_path / "first.keras", FER2013_GEOMETRY, TINY)
+    larger = replace(TINY.architecture, enlarge=56)
+    enlarged = replace(TINY, begin_with=str(tmp_path / "first.keras"), epochs=1, crop=48, architecture=larger)
+    train(faces, tmp_path / "enlarged.keras", FER2013_GEOMETRY, enlarged)
+    assert load(tmp_path / "enlarged.keras").sidecar.architecture == larger
+    with pytest.raises(ConfigError, match="whole 48"):
+        replace(enlarged, crop=44)
     still = replace(TINY, begin_with=str(tmp_path / "first.keras"), learning_rate=1e-9, epochs=1, ema=0.0, seed=5)
     train(faces, tmp_path / "second.keras", FER2013_GEOMETRY, still)
     first, second = (load(tmp_path / f"{name}.keras").network for name in ("first", "second"))

@@ -68,7 +68,7 @@ class TrainSettings:
     select: Literal["best", "last"] = "best"
     """Which epoch is kept. With ``last`` nothing is chosen and all of the holdout fits the temperature."""
     begin_with: str = ""
-    """Weights of the same architecture to begin with, instead of random ones."""
+    """Weights of the same architecture, but for ``enlarge`` and ``dropout``, to begin with, instead of random ones."""
     teachers: tuple[str, ...] = ()
     """Weights whose mean judgement of each training image becomes a part of its target (distillation)."""
     distill: float = 0.5
@@ -88,6 +88,8 @@ class TrainSettings:
         check(0 <= self.ema < 1, f"ema must lie between 0 and 1: {self.ema}")
         check(0 <= self.distill <= 1, f"distill must lie between 0 and 1: {self.distill}")
         check(16 <= self.crop <= 48, f"crop must lie between 16 and 48: {self.crop}")
+        whole = self.crop == 48 or not self.architecture.enlarge
+        check(whole, f"where crops are enlarged, crop must be the whole 48, as in use: {self.crop}")
 
 
 class Epoch:
@@ -186,10 +188,12 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
 def _begin_with(network: Any, settings: TrainSettings) -> None:
     """Copy the weights that a run begins with; raises BadWeights, and ConfigError where they are of another shape."""
     sidecar, given = load_network(Path(settings.begin_with))
-    if replace(sidecar.architecture, dropout=settings.architecture.dropout) != settings.architecture:
+    wanted = settings.architecture
+    if replace(sidecar.architecture, dropout=wanted.dropout, enlarge=wanted.enlarge) != wanted:
         raise ConfigError(f"begin-with: {settings.begin_with} is of another architecture")
     for layer in given.layers:
-        network.get_layer(layer.name).set_weights(layer.get_weights())
+        if layer.weights:
+            network.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 class Checkpoint:
