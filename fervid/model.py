@@ -54,7 +54,7 @@ def save(
 
 
 CROPS_A_CORE = 8
-"""So many crops for each core does a CPU compute at a time: with 128 a separable network takes a fifth longer."""
+"""So many crops for each core does a CPU compute at a time: with 128 a separable network takes a tenth longer."""
 
 _MEMORY_ERRORS = {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}
 """What TensorFlow, PyTorch and Python call it."""
