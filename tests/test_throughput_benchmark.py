@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from fervid.video import VideoReader
 from tests.benchmarks import throughput, throughput_peer, throughput_peer_runs
 from tests.benchmarks.throughput_clips import CODECS, RATE, SCENES, Clip, cover, heads, make, pictures, twins
 from tests.benchmarks.throughput_profile import FILES, STAGES, Sampler, stage_of
-from tests.benchmarks.throughput_runs import Decoders, Times, count_frames, peaks
+from tests.benchmarks.throughput_runs import Decoders, Times, count_frames, fresh, peaks
 from tests.clips import at_rate, draw_number, encode, numbered, read_number
 from tests.conftest import ROOT
 from tests.test_imports import BASIC, ROOMS
@@ -242,6 +243,15 @@ def test_the_command_prints_and_keeps_a_table(
     assert row["video"] == 2
     assert "tensorflow" in raw["machine"]["versions"]
     assert "| 720p h264 |" in printed
+
+
+def test_a_command_can_be_held_to_some_cores() -> None:
+    core = min(os.sched_getaffinity(0))
+    line = [sys.executable, "-c", f"import os; assert os.sched_getaffinity(0) == {{{core}}}"]
+    assert fresh(line, [core]) > 0
+    if len(os.sched_getaffinity(0)) > 1:
+        with pytest.raises(subprocess.CalledProcessError):
+            fresh(line)
 
 
 def test_every_table_can_be_asked_for() -> None:

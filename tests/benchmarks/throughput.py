@@ -6,16 +6,17 @@ Tables, as Markdown; every figure is set against another one from the same run:
   processes of one thread each as there are workers.
 - profile: the share of each stage in one process, also of processor time, which other users of the machine hardly
   change. memory: the peak of every process.
-- workers, length, videos: how wall time grows or shrinks with each.
+- workers, length, videos: how wall time grows or shrinks with each. cores: what is gained where the command, and
+  all that it starts, may run on more than one core.
 - cold: the command line on a clip of five seconds, in a fresh process, against ``import tensorflow`` in another.
 - peer (with ``--peer``): ``fer`` with MTCNN and with Haar on the very frames that fervid samples.
 
-Start-up is left out of decode, workers, length, videos and peer in two steps. All calls come from one process that has
-analysed something before, so TensorFlow and the workers' fork server are there. What each call still spends on
-starting workers, loading detectors and building the network is measured by the same call on the first two seconds of
-one file for each worker. "net" is the slope between the two, times the length; "whole" is the call as it is. "net"
-may flatter where start-up runs beside a scan, "whole" counts start-up in full; the truth lies between. Every figure is
-the median of the rounds, in which what is compared takes turns.
+Start-up is left out of decode, workers, length, videos and peer in two steps. All calls (but those of cores) come from
+one process that has analysed something before, so TensorFlow and the workers' fork server are there. What each call
+still spends on starting workers, loading detectors and building the network is measured by the same call on the first
+two seconds of one file for each worker. "net" is the slope between the two, times the length; "whole" is the call as it
+is. "net" may flatter where start-up runs beside a scan, "whole" counts start-up in full; the truth lies between. Every
+figure is the median of the rounds, in which what is compared takes turns.
 
     python -m tests.benchmarks.throughput --media ../shared/media [--work FOLDER] [--only decode --only cold] [--peer]
 """
@@ -41,7 +42,7 @@ from fervid.video import codecs
 from tests.benchmarks import throughput_peer_runs as peer
 from tests.benchmarks.throughput_clips import CODECS, RATE, SIZES, Clip, heads, make, twins
 from tests.benchmarks.throughput_profile import STAGES
-from tests.benchmarks.throughput_runs import Times, command, decoding, fresh, peaks, timed
+from tests.benchmarks.throughput_runs import Times, command, decoding, fresh, peaks, pinned, timed
 from tests.conftest import ROOT
 
 ROLES = ("main", "worker")
@@ -203,6 +204,24 @@ def length(run: Benchmark) -> None:
             print(line([*cells, *(f"{most[role]:.0f}" for role in ROLES)]), flush=True)
 
 
+def cores(run: Benchmark) -> None:
+    """A folder, and one long file, on one core and on as many as there are workers."""
+    minutes = max(run.minutes)
+    files = 2 * run.workers
+    table("On so many cores, a worker on each; 720p h264, 5 fps", ["files", "cores", "net, s", "**times faster**"])
+    folder = run.work / "twins"
+    for count, seconds in ((files, run.seconds), (1, 60 * minutes)):
+        clips = twins(run.clip(), folder, count, run.turns(seconds))
+        first: float | None = None
+        for number in sorted({1, run.workers}):
+            held = sorted(os.sched_getaffinity(0))[:number]
+            net = pinned(clips, heads(run.clip(), folder, number), folder, run.scan(5.0), held)
+            first = first or net
+            run.keep("cores", files=count, seconds=seconds, cores=number, net=net)
+            what = f"{count} of {seconds / 60:g} minutes"
+            print(line([what, number, f"{net:.1f}", f"**{first / net:.2f}**"]), flush=True)
+
+
 def videos(run: Benchmark) -> None:
     """A folder of more and more files."""
     table(
@@ -265,6 +284,7 @@ SECTIONS: dict[str, Callable[[Benchmark], None]] = {
     "memory": memory,
     "workers": workers,
     "length": length,
+    "cores": cores,
     "videos": videos,
     "cold": cold,
     "peer": beside_peer,

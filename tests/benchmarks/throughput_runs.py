@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,11 +132,29 @@ def command(clips: Sequence[Clip], out: Path, scan: ScanSettings, workers: int) 
     return [sys.executable, "-m", "fervid.cli", "analyze", *paths, "--out", str(out), *options]
 
 
-def fresh(line: Sequence[str]) -> float:
-    """Wall time of a command in a process of its own."""
+def fresh(line: Sequence[str], cores: Collection[int] = ()) -> float:
+    """Wall time of a command in a process of its own, which may run on these cores alone (none: on all)."""
+
+    def pin() -> None:
+        os.sched_setaffinity(0, cores)
+
     started = time.perf_counter()
-    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   preexec_fn=pin if cores else None)  # fmt: skip
     return time.perf_counter() - started
+
+
+def pinned(
+    clips: Sequence[Clip], short: Sequence[Clip], folder: Path, scan: ScanSettings, cores: Sequence[int]
+) -> float:
+    """Seconds that the command line takes for ``clips`` where it may run on these cores alone, with a worker for each;
+    start-up is left out by the slope from the ``short`` ones, one for each core."""
+    seconds = []
+    for files in (short, clips):
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            seconds.append(fresh(command(files, Path(out) / "r.parquet", scan, len(cores)), cores))
+    lengths = [sum(one.seconds for one in files) for files in (short, clips)]
+    return (seconds[1] - seconds[0]) * lengths[1] / (lengths[1] - lengths[0])
 
 
 @dataclass(frozen=True)
