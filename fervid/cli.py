@@ -348,7 +348,11 @@ def evaluate(
         Path | None, typer.Option(help="Weights (.keras beside its sidecar); default: the shipped ones.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Split to measure on, where the data name one; all: every image.")
+        str,
+        typer.Option(
+            help="Split to measure on, where the data name one; all: every image; held-out: what the weights' own "
+            "training held out of Training."
+        ),
     ] = "PublicTest",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     out: Annotated[
@@ -359,10 +363,14 @@ def evaluate(
     from fervid.model import load
     from fervid.training.dataset import read
     from fervid.training.evaluate import evaluate as measure
+    from fervid.training.evaluate import held_out
     from fervid.training.present import format_evaluation, write_evaluation
 
-    images = read(data, None if split == "all" else split)
-    evaluation = measure(load(model), images)
+    loaded = load(model)
+    images = read(data, {"all": None, "held-out": "Training"}.get(split, split))
+    if split == "held-out":
+        images = held_out(loaded.sidecar, images)
+    evaluation = measure(loaded, images)
     if out is not None:
         write_evaluation(evaluation, out)
     print(format_evaluation(evaluation, as_json=json))

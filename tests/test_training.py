@@ -22,7 +22,7 @@ from fervid.persons import load_embedder
 from fervid.sidecar import SHIPPED, Architecture, read_sidecar
 from fervid.training import train as training
 from fervid.training.augment import AugmentSettings, augment, degrade, mix
-from fervid.training.dataset import Dataset
+from fervid.training.dataset import Dataset, split
 from fervid.training.evaluate import (
     bootstrap,
     brier_score,
@@ -30,6 +30,7 @@ from fervid.training.evaluate import (
     confusion_matrix,
     evaluate,
     fit_temperature,
+    held_out,
     negative_log_likelihood,
     reliability,
     summary_scores,
@@ -287,6 +288,24 @@ def test_the_command_trains_from_a_recipe_and_goes_on(faces: Dataset, tmp_path: 
     done = command(f"evaluate --data {data} --split all --json --model {out}")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["n"] == len(faces)
+    done = command(f"evaluate --data {data} --split held-out --json --model {out}")
+    assert json.loads(done.stdout)["n"] == len(split(faces, 0.2, 0)[1]) < len(faces)
+    done = command(f"evaluate --data {data} --split held-out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "trained with other images: 26802, here are" in done.stderr
+
+
+def test_what_was_held_out_is_found_again(faces: Dataset, tmp_path: Path) -> None:
+    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, replace(TINY, select="last"))
+    sidecar = load(tmp_path / "m.keras").sidecar
+    found = held_out(sidecar, faces)
+    assert len(found) == sum(round(TINY.holdout * count) for count in faces.counts())
+    accuracy = evaluate(load(tmp_path / "m.keras"), found).single.scores["accuracy"]
+    assert accuracy == pytest.approx(result.history[-1]["accuracy"], abs=1.01 / len(found))
+    with pytest.raises(BadDataset, match="other images"):
+        held_out(sidecar, faces.take(np.arange(len(faces)) > 0))
+    with pytest.raises(BadWeights, match="held out"):
+        held_out(replace(sidecar, training={}), faces)
 
 
 def command(words: str) -> subprocess.CompletedProcess[str]:

@@ -9,14 +9,32 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.crop import normalize
+from fervid.errors import BadDataset, BadWeights
 from fervid.model import EmotionModel, softmax
-from fervid.training.dataset import Dataset
+from fervid.sidecar import Sidecar
+from fervid.training.dataset import Dataset, split
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
 
 Labels = npt.NDArray[np.int64]
 
 BINS = 15
 """Equal-width confidence bins of the expected calibration error."""
+
+
+def held_out(sidecar: Sidecar, data: Dataset) -> Dataset:
+    """Of the images that weights were trained with, those that their training held out, and by which it fitted the
+    temperature (and, with ``select = "best"``, chose the epoch): no test, but what recipes may be compared on.
+
+    Raises BadWeights where the sidecar does not say which, BadDataset where they were trained with other images.
+    """
+    settings = sidecar.training.get("settings", {})
+    if not {"holdout", "seed"} <= settings.keys():
+        raise BadWeights("the sidecar does not say what was held out of the weights' training")
+    counts = dict(zip(EMOTIONS, map(int, data.counts()), strict=True))
+    if sidecar.training.get("class_counts") != counts:
+        trained = sidecar.training.get("images", "an unknown number of")
+        raise BadDataset(f"the weights were trained with other images: {trained}, here are {len(data)} to train with")
+    return split(data, settings["holdout"], settings["seed"])[1]
 
 
 def predict_logits(network: Any, images: ByteArray, batch_size: int = 256) -> FloatArray:
