@@ -56,6 +56,6 @@ def test_the_first_command_runs_the_main_job() -> None:
 
 def test_the_shipped_recipes_load() -> None:
     recipes = sorted((ROOT / "jobs" / "fer2013").glob("*.toml"))
-    assert len(recipes) == 3
+    assert len(recipes) == 7
     settings = [from_mapping(TrainSettings, read_toml(recipe)) for recipe in recipes]
     assert {recipe.select for recipe in settings} == {"last"}
