@@ -22,6 +22,9 @@ from fervid.version import __version__
 
 SMOOTH = TimelineSettings().smooth
 
+REPEAT = 0.05
+"""Seconds after which a signal comes again that was ignored."""
+
 app = typer.Typer(
     name="fervid",
     help="Turn folders of video into emotion timelines.",
@@ -38,8 +41,9 @@ class _Interrupted(BaseException):
 
 def main() -> None:
     """Run the command line. Library errors become one line and an exit code here, and nowhere else."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _interrupt)
+    sys.unraisablehook = _unraisable
     while (unused := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # a daemon may have closed these, and the next file opened would take what is printed
     os.close(unused)
@@ -81,6 +85,14 @@ def _interrupt(number: int, _: object) -> None:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_DFL)
     raise _Interrupted
+
+
+def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    """A signal may arrive in a callback of the interpreter, which ignores whatever is raised there: it comes again."""
+    if issubclass(ignored.exc_type, _Interrupted):
+        signal.setitimer(signal.ITIMER_REAL, REPEAT)
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _version(wanted: bool) -> None:

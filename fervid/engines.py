@@ -49,6 +49,9 @@ then, and the pool with it: another was killed while it was its turn."""
 MIN_MEMORY = 2 << 30
 """Bytes that every scan process may use, however small its share of the machine's memory."""
 
+INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+"""Signals whose handlers may raise."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -73,7 +76,7 @@ def usable_cores() -> int:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end of the block, where their handlers are Python's.
+    """Hold SIGINT, SIGTERM and SIGALRM back until the end of the block, where their handlers are Python's.
 
     A handler that raises in the middle of the pool's start or end would leave threads that wait for ever.
     """
@@ -81,7 +84,7 @@ def signals_held() -> Iterator[None]:
         yield
         return
     arrived: list[signal.Signals] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTING}
     held = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in held:
         signal.signal(number, lambda number, frame: arrived.append(signal.Signals(number)))

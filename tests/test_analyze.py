@@ -298,6 +298,32 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals,
     assert not (out.parent / ".r.parquet.fervid" / "spool").exists()
 
 
+IN_A_CALLBACK = """
+import signal, sys, time, weakref
+from fervid import cli
+
+class Thing: pass
+
+def go():
+    things = [Thing(), Thing()]
+    last = weakref.ref(things[1], lambda ref: signal.raise_signal(signal.SIGTERM))
+    things.clear()  # what the handler raises is ignored
+    print("ignored", flush=True)
+    time.sleep(30)
+
+cli.app = go
+cli.main()
+"""
+
+
+def test_a_signal_in_a_callback_of_the_interpreter_is_not_lost() -> None:
+    line = [sys.executable, "-c", IN_A_CALLBACK]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=25, check=False)
+    assert done.stdout == "ignored\n"
+    assert done.returncode == 130
+    assert done.stderr == "fervid: interrupted; run the same command again to go on\n"
+
+
 @pytest.mark.parametrize("job", ["analyze", "classify"])
 def test_a_missing_system_library_is_one_line(tmp_path: Path, job: str) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
