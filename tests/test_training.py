@@ -17,7 +17,7 @@ import pytest
 from fervid.config import from_mapping
 from fervid.crop import FER2013_GEOMETRY
 from fervid.errors import BadDataset, BadWeights, ConfigError
-from fervid.model import load
+from fervid.model import load, load_network, softmax
 from fervid.persons import load_embedder
 from fervid.sidecar import SHIPPED, Architecture, read_sidecar
 from fervid.training import train as training
@@ -32,10 +32,12 @@ from fervid.training.evaluate import (
     fit_temperature,
     held_out,
     negative_log_likelihood,
+    predict_logits,
     reliability,
     summary_scores,
 )
 from fervid.training.present import format_evaluation, write_evaluation
+from fervid.training.refit import regression
 from fervid.training.teachers import soft_targets
 from fervid.training.train import Epoch, TrainSettings, train
 from fervid.types import EMOTIONS
@@ -176,7 +178,9 @@ def test_a_damaged_checkpoint_is_named(faces: Dataset, tmp_path: Path) -> None:
         train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
 
 
-@pytest.mark.parametrize("bad", [{"votes": float("nan")}, {"label_smoothing": 7.0}, {"holdout": 0.0}, {"crop": 50}])
+@pytest.mark.parametrize(
+    "bad", [{"votes": float("nan")}, {"label_smoothing": 7.0}, {"holdout": 0.0}, {"crop": 50}, {"refit": -1.0}]
+)
 def test_nonsense_recipes_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         TrainSettings(**bad)
@@ -311,6 +315,36 @@ def test_what_was_held_out_is_found_again(faces: Dataset, tmp_path: Path) -> Non
 def command(words: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "fervid.cli", *words.split()]
     return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+# the last layer
+
+
+def test_the_last_layer_is_fitted_to_the_classes_as_frequent_as_they_are(faces: Dataset, tmp_path: Path) -> None:
+    recipe = replace(TINY, balance="sampler", refit=0.001, votes=0.0)
+    train(faces, tmp_path / "plain.keras", FER2013_GEOMETRY, replace(recipe, refit=0.0))
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, recipe)
+    plain, fitted = load_network(tmp_path / "plain.keras")[1], load_network(tmp_path / "m.keras")[1]
+    changed = {layer.name for layer in plain.layers if layer.weights and _differs(layer, fitted.get_layer(layer.name))}
+    assert changed == {"emotion"}
+    rest = split(faces, recipe.holdout, recipe.seed)[0]
+    both = np.concatenate([rest.images, rest.images[:, :, ::-1]])
+    losses = [
+        negative_log_likelihood(softmax(predict_logits(network, both)), np.tile(rest.labels, 2))
+        for network in (plain, fitted)
+    ]
+    assert losses[1] < losses[0] - 0.01
+
+
+def _differs(one: Any, other: Any) -> bool:
+    return any((a != b).any() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def test_the_regression_finds_the_frequencies_where_features_say_nothing() -> None:
+    labels = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 7])
+    kernel, bias = regression(np.zeros((28, 3)), labels, np.ones((3, 7)), np.zeros(7), 0.1)
+    np.testing.assert_allclose(softmax(bias[None])[0], np.arange(1, 8) / 28, atol=1e-3)
+    np.testing.assert_allclose(kernel, 1, atol=1e-3)
 
 
 # distillation

@@ -34,6 +34,7 @@ from fervid.training.augment import AugmentSettings, augment, mix
 from fervid.training.dataset import Dataset, split
 from fervid.training.evaluate import fit_temperature, predict_logits
 from fervid.training.plots import plot_curves
+from fervid.training.refit import refit
 from fervid.training.teachers import hashes, soft_targets
 from fervid.types import EMOTIONS, FloatArray
 
@@ -73,6 +74,8 @@ class TrainSettings:
     """Weights whose mean judgement of each training image becomes a part of its target (distillation)."""
     distill: float = 0.5
     """Share of the teachers in the target; the label has the rest."""
+    refit: float = 0.0
+    """Ridge by which the last layer, fitted anew at the end, is held to what was trained; 0 leaves it as it is."""
     seed: int = 0
     architecture: Architecture = field(default_factory=Architecture)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -87,6 +90,7 @@ class TrainSettings:
         check(0 <= self.weight_decay < 1, f"weight-decay must lie between 0 and 1: {self.weight_decay}")
         check(0 <= self.ema < 1, f"ema must lie between 0 and 1: {self.ema}")
         check(0 <= self.distill <= 1, f"distill must lie between 0 and 1: {self.distill}")
+        check(0 <= self.refit < np.inf, f"refit must not be negative: {self.refit}")
         check(16 <= self.crop <= 48, f"crop must lie between 16 and 48: {self.crop}")
         whole = self.crop == 48 or not self.architecture.enlarge
         check(whole, f"where crops are enlarged, crop must be the whole 48, as in use: {self.crop}")
@@ -283,7 +287,7 @@ def train(
         _write_history(run / "metrics.csv", history)
         plot_curves(history, run / "curves.png")
         tell(" ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
-    return _finish(run, out, geometry, settings, data, calibration, history)
+    return _finish(run, out, geometry, settings, data, rest, calibration, history)
 
 
 def _open_run(run: Path, settings: TrainSettings, data: Dataset) -> None:
@@ -367,12 +371,15 @@ def _finish(
     geometry: CropGeometry,
     settings: TrainSettings,
     data: Dataset,
+    rest: Dataset,
     calibration: Dataset,
     history: list[dict[str, float]],
 ) -> TrainResult:
-    """Fit the temperature of the kept weights and write them to ``out``."""
-    kept = build(settings.architecture)
+    """Fit the last layer (on ``rest``) and the temperature of the kept weights, and write them to ``out``."""
+    kept = build(settings.architecture, training=True)
     kept.load_weights(run / "best.keras")
+    if settings.refit:
+        refit(kept, rest, settings.refit)
     temperature = fit_temperature(predict_logits(kept, calibration.images), calibration.labels)
     rows = [row["accuracy"] for row in history]
     epoch = 1 + (int(np.argmax(rows)) if settings.select == "best" else len(rows) - 1)
