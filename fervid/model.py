@@ -94,7 +94,7 @@ class EmotionModel:
         return softmax(self.logits(crops), self.sidecar.temperature).astype(np.float32)
 
 
-def softmax(logits: FloatArray, temperature: float = 1.0) -> DoubleArray:
+def softmax(logits: FloatArray | DoubleArray, temperature: float = 1.0) -> DoubleArray:
     """Row-wise softmax of ``logits / temperature``, float64."""
     scaled = np.asarray(logits, np.float64) / temperature
     scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
