@@ -376,7 +376,7 @@ def _finish(
     history: list[dict[str, float]],
 ) -> TrainResult:
     """Fit the last layer (on ``rest``) and the temperature of the kept weights, and write them to ``out``."""
-    kept = build(settings.architecture, training=True)
+    kept = build(settings.architecture)
     kept.load_weights(run / "best.keras")
     if settings.refit:
         refit(kept, rest, settings.refit)
