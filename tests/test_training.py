@@ -32,7 +32,7 @@ from fervid.training.evaluate import (
     fit_temperature,
     held_out,
     negative_log_likelihood,
-    predict_logits,
+    predict,
     reliability,
     summary_scores,
 )
@@ -330,8 +330,7 @@ def test_the_last_layer_is_fitted_to_the_classes_as_frequent_as_they_are(faces: 
     rest = split(faces, recipe.holdout, recipe.seed)[0]
     both = np.concatenate([rest.images, rest.images[:, :, ::-1]])
     losses = [
-        negative_log_likelihood(softmax(predict_logits(network, both)), np.tile(rest.labels, 2))
-        for network in (plain, fitted)
+        negative_log_likelihood(softmax(predict(network, both)), np.tile(rest.labels, 2)) for network in (plain, fitted)
     ]
     assert losses[1] < losses[0] - 0.01
 

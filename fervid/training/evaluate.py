@@ -37,13 +37,13 @@ def held_out(sidecar: Sidecar, data: Dataset) -> Dataset:
     return split(data, settings["holdout"], settings["seed"])[1]
 
 
-def predict_logits(network: Any, images: ByteArray, batch_size: int = 256) -> FloatArray:
-    """Images (n, 48, 48) uint8 → logits (n, 7) float32."""
+def predict(network: Any, images: ByteArray, batch_size: int = 256) -> FloatArray:
+    """Images (n, 48, 48) uint8 → what ``network`` says of each, (n, its outputs) float32: logits, for a whole one."""
     parts = [
         np.asarray(network.predict_on_batch(normalize(images[i : i + batch_size])), np.float32)
         for i in range(0, len(images), batch_size)
     ]
-    return np.concatenate([*parts, np.zeros((0, len(EMOTIONS)), np.float32)])
+    return np.concatenate([*parts, np.zeros((0, network.output_shape[-1]), np.float32)])
 
 
 def confusion_matrix(labels: Labels, predicted: Labels) -> npt.NDArray[np.int64]:
@@ -179,8 +179,8 @@ class Evaluation:
 
 def evaluate(model: EmotionModel, data: Dataset) -> Evaluation:
     """Measure a model on labelled images, by single view and averaged with the mirror image."""
-    logits = predict_logits(model.network, data.images)
-    mirrored = predict_logits(model.network, np.ascontiguousarray(data.images[:, :, ::-1]))
+    logits = predict(model.network, data.images)
+    mirrored = predict(model.network, np.ascontiguousarray(data.images[:, :, ::-1]))
     temperature = model.sidecar.temperature
     single = softmax(logits, temperature)
     both = (single + softmax(mirrored, temperature)) / 2

@@ -12,15 +12,14 @@ import keras
 import numpy as np
 from scipy.optimize import minimize
 
-from fervid.crop import normalize
 from fervid.model import softmax
 from fervid.training.dataset import Dataset
-from fervid.types import EMOTIONS, ByteArray, DoubleArray
+from fervid.training.evaluate import predict
+from fervid.types import EMOTIONS, DoubleArray
 
 LAYER = "emotion"
 """The layer that is fitted."""
 
-BATCH = 256
 ITERATIONS = 200
 
 
@@ -32,16 +31,10 @@ def refit(network: Any, data: Dataset, strength: float) -> None:
     """
     images = np.concatenate([data.images, data.images[:, :, ::-1]])
     kernel, bias = (np.asarray(w, np.float64) for w in network.get_layer(LAYER).get_weights())
-    fitted = regression(_features(network, images), np.tile(data.labels, 2), kernel, bias, strength)
-    network.get_layer(LAYER).set_weights(list(fitted))
-
-
-def _features(network: Any, images: ByteArray) -> DoubleArray:
-    """Images (n, h, w) uint8 → what the last layer is handed of each, (n, channels) float64."""
     body = keras.Model(network.input, network.get_layer("pool").output)
-    starts = range(0, len(images), BATCH)
-    found = [np.asarray(body.predict_on_batch(normalize(images[at : at + BATCH])), np.float32) for at in starts]
-    return np.concatenate(found).astype(np.float64)
+    features = predict(body, images).astype(np.float64)
+    fitted = regression(features, np.tile(data.labels, 2), kernel, bias, strength)
+    network.get_layer(LAYER).set_weights(list(fitted))
 
 
 def regression(

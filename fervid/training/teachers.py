@@ -10,7 +10,7 @@ import numpy as np
 from fervid.model import load, softmax
 from fervid.sidecar import read_sidecar
 from fervid.training.dataset import Dataset
-from fervid.training.evaluate import predict_logits
+from fervid.training.evaluate import predict
 from fervid.types import EMOTIONS, FloatArray
 
 
@@ -27,7 +27,7 @@ def soft_targets(teachers: Sequence[Path], data: Dataset, cache: Path) -> FloatA
     for path in teachers:
         teacher = load(path)
         for images in (data.images, np.ascontiguousarray(data.images[:, :, ::-1])):
-            total += softmax(predict_logits(teacher.network, images), teacher.sidecar.temperature)
+            total += softmax(predict(teacher.network, images), teacher.sidecar.temperature)
     targets = (total / (2 * len(teachers))).astype(np.float32)
     with cache.with_suffix(".tmp").open("wb") as file:
         np.save(file, targets)

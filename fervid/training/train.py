@@ -32,7 +32,7 @@ from fervid.network import VOTES, build
 from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings, augment, mix
 from fervid.training.dataset import Dataset, split
-from fervid.training.evaluate import fit_temperature, predict_logits
+from fervid.training.evaluate import fit_temperature, predict
 from fervid.training.plots import plot_curves
 from fervid.training.refit import refit
 from fervid.training.teachers import hashes, soft_targets
@@ -320,7 +320,7 @@ def _run_epoch(
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
     _copy_average(network, averaged, bool(settings.ema))
     _measure_statistics(averaged, data, settings)
-    probabilities = softmax(predict_logits(averaged, choice.images))
+    probabilities = softmax(predict(averaged, choice.images))
     truth = probabilities[np.arange(len(choice)), choice.labels]
     return {
         "epoch": batches.number + 1,
@@ -380,7 +380,7 @@ def _finish(
     kept.load_weights(run / "best.keras")
     if settings.refit:
         refit(kept, rest, settings.refit)
-    temperature = fit_temperature(predict_logits(kept, calibration.images), calibration.labels)
+    temperature = fit_temperature(predict(kept, calibration.images), calibration.labels)
     rows = [row["accuracy"] for row in history]
     epoch = 1 + (int(np.argmax(rows)) if settings.select == "best" else len(rows) - 1)
     provenance = {

@@ -21,7 +21,7 @@ from fervid.crop import CropGeometry, crop_face
 from fervid.model import load
 from fervid.opencv import cv2
 from fervid.training.dataset import read, split
-from fervid.training.evaluate import predict_logits
+from fervid.training.evaluate import predict
 from fervid.types import ByteArray, Face
 
 Loss = Callable[[ByteArray, np.random.Generator], ByteArray]
@@ -137,7 +137,7 @@ def main() -> None:
     print(f"| loss | {' | '.join(networks)} |\n|---|{'---|' * len(networks)}")
     for name, loss in LOSSES.items():
         images = apply(data.images, loss)
-        hits = [predict_logits(network, images).argmax(axis=1) == data.labels for network in networks.values()]
+        hits = [predict(network, images).argmax(axis=1) == data.labels for network in networks.values()]
         print(f"| {name} | {' | '.join(f'{100 * hit.mean():.1f}' for hit in hits)} |", flush=True)
 
 
