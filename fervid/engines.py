@@ -11,6 +11,7 @@ import resource
 import signal
 import threading
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
@@ -174,7 +175,26 @@ def _prepare_worker(memory: int, seats: Any) -> None:
 def _seated(work: Work, seat: int, task: ScanTask, job: ScanJob) -> Any:
     """What a worker does with a task that has this seat."""
     _seats[seat] = os.getpid()
-    return work(task, job)
+    try:
+        return work(task, job)
+    except BaseException as error:
+        _let_go(error)
+        raise
+
+
+def _let_go(error: BaseException) -> None:
+    """Give back what the functions held in which ``error`` arose.
+
+    The pool keeps it until the worker's next task has ended, which would run in what memory it left over.
+    """
+    links: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while links:
+        one = links.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            links += [one.__cause__, one.__context__]
 
 
 def _is_alive(pid: int) -> bool:

@@ -93,6 +93,12 @@ def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
     assert (again.count("ok", fresh=True), again.count("failed", fresh=True)) == (0, 0)
 
 
+def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, tmp_path: Path) -> None:
+    engine = LocalEngine(workers=1, memory=2 << 30, work=hostile)
+    report = fervid.analyze([root / "greedy.mp4", root / "z good one.mp4"], tmp_path / "r.parquet", FAST, engine=engine)
+    assert [(video.status, video.error) for video in report.videos] == [("failed", "WorkerFailed"), ("ok", None)]
+
+
 SLEEPING = """
 import sys
 import fervid
