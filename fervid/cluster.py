@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fervid.engines import signals_held as signals_held
-from fervid.engines import usable_cores
 from fervid.errors import MissingLibrary, UsageError, WorkerFailed, writing
+from fervid.machine import usable_cores
 from fervid.version import __version__
 
 try:

@@ -11,7 +11,6 @@ import resource
 import signal
 import threading
 import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, TimeoutError, wait
@@ -23,7 +22,8 @@ from typing import Any, Protocol
 from pebble import ProcessExpired, ProcessPool
 from pebble.common.types import CONSTS
 
-from fervid.errors import FervidError, InternalError, WorkerFailed
+from fervid.errors import FervidError, InternalError, WorkerFailed, let_go
+from fervid.machine import total_memory, usable_cores
 from fervid.pieces import Pieces
 from fervid.tasks import SPAN, Known, Scan, ScanJob, ScanTask
 from fervid.work import work_in_pieces
@@ -68,11 +68,6 @@ class Engine(Protocol):
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """Yield each task with its scan or with what went wrong, in order of completion."""
         ...
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -128,26 +123,6 @@ def _start(pool: Any) -> bool:
         return False
 
 
-def total_memory() -> int:
-    """Bytes of memory in this machine, or in the part of it that a container or a job has."""
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits()])
-
-
-def _cgroup_limits() -> Iterator[int]:
-    """Limits of the control groups (Linux, both versions) that this process is in."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and "memory" not in controllers.split(","):
-                continue
-            base = Path("/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup")
-            name = "memory.limit_in_bytes" if controllers else "memory.max"
-            group = base / path.lstrip("/")
-            for place in (group, *group.parents):
-                with contextlib.suppress(OSError, ValueError):  # ValueError: "max", which is none
-                    yield int((place / name).read_text())
-
-
 _seats: Any = None
 """In a worker: shared memory in which it leaves its process id at the seat of its task."""
 
@@ -178,23 +153,8 @@ def _seated(work: Work, seat: int, task: ScanTask, job: ScanJob) -> Any:
     try:
         return work(task, job)
     except BaseException as error:
-        _let_go(error)
+        let_go(error)  # the pool keeps the error until this worker's next task has ended
         raise
-
-
-def _let_go(error: BaseException) -> None:
-    """Give back what the functions held in which ``error`` arose.
-
-    The pool keeps it until the worker's next task has ended, which would run in what memory it left over.
-    """
-    links: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while links:
-        one = links.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            traceback.clear_frames(one.__traceback__)
-            links += [one.__cause__, one.__context__]
 
 
 def _is_alive(pid: int) -> bool:

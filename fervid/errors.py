@@ -24,6 +24,7 @@ person can act on; the command line prints it and ends with ``exit_code``.
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Iterator
 
 
@@ -117,3 +118,15 @@ def printable(text: str) -> str:
 def batch_exit_code(failed: int, total: int) -> int:
     """0 when nothing failed, 3 when some inputs failed, 4 when all did."""
     return 0 if not failed else 4 if failed == total else 3
+
+
+def let_go(error: BaseException) -> None:
+    """Give back what the functions held in which ``error`` arose: as long as it is kept somewhere, so is that."""
+    links: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while links:
+        one = links.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            links += [one.__cause__, one.__context__]

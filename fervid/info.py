@@ -8,7 +8,7 @@ from typing import Any
 
 from fervid.config import ScanSettings
 from fervid.detect import describe_detector
-from fervid.engines import total_memory, usable_cores
+from fervid.machine import total_memory, usable_cores
 from fervid.model import devices
 from fervid.persons import describe_embedder
 from fervid.sidecar import SHIPPED, read_sidecar

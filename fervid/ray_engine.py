@@ -24,9 +24,10 @@ import ray
 from ray import exceptions as failures
 
 from fervid.cluster import SHARED, TICK, Connection, check_nodes, living_nodes, resource, wait
-from fervid.engines import ATTEMPTS, MIN_MEMORY, Outcome, Work, total_memory, usable_cores
+from fervid.engines import ATTEMPTS, MIN_MEMORY, Outcome, Work
 from fervid.engines import signals_held as signals_held
-from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed
+from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed, let_go
+from fervid.machine import total_memory, usable_cores
 from fervid.pieces import Pieces
 from fervid.tasks import SPAN, ScanJob, ScanTask
 from fervid.version import __version__
@@ -278,13 +279,18 @@ def _do(version: str, payload: bytes) -> bytes:
             outcome = work(attempt.task, replace(job, spool=attempt.folder))
         attempt.note.unlink(missing_ok=True)
         return pickle.dumps(outcome)
-    except FervidError as error:
-        return pickle.dumps(error)
-    except MemoryError:
-        said = f"needs more than the {_share(attempt.memory) / 2**30:.1f} GB that a scan process may use"
-        return pickle.dumps(WorkerFailed(said))
-    except Exception as error:  # a worker's bug must not end the batch
-        return pickle.dumps(InternalError(f"internal error: {type(error).__name__}: {error}"))
+    except Exception as error:
+        let_go(error)  # or what it holds is still there in this process's next task
+        return pickle.dumps(_failure(error, attempt.memory))
+
+
+def _failure(error: Exception, memory: int) -> FervidError:
+    if isinstance(error, FervidError):
+        return error
+    if isinstance(error, MemoryError):
+        said = f"needs more than the {_share(memory) / 2**30:.1f} GB that a scan process may use"
+        return WorkerFailed(said)
+    return InternalError(f"internal error: {type(error).__name__}: {error}")  # a worker's bug must not end the batch
 
 
 def _appears(path: Path) -> bool:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from fervid import engines
 from fervid.config import AnalyzeSettings, ScanSettings
 from fervid.crop import FER2013_GEOMETRY
 from fervid.engines import LocalEngine
+from fervid.errors import let_go
 from fervid.tables import read_results
 from fervid.tasks import Known, Scan, ScanJob, ScanTask
 from fervid.work import work
@@ -99,10 +101,40 @@ def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, 
     assert [(video.status, video.error) for video in report.videos] == [("failed", "WorkerFailed"), ("ok", None)]
 
 
+class Hoard:
+    """What a function holds."""
+
+
+def test_an_error_that_is_kept_holds_nothing_of_where_it_arose() -> None:
+    alive: list[weakref.ref[Hoard]] = []
+
+    def inner() -> None:
+        hoard = Hoard()
+        alive.append(weakref.ref(hoard))
+        raise MemoryError
+
+    def outer() -> None:
+        hoard = Hoard()
+        alive.append(weakref.ref(hoard))
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(contextlib.nullcontext())
+                inner()
+        except MemoryError as error:
+            raise ValueError("in vain") from error
+
+    with pytest.raises(ValueError, match="in vain") as kept:
+        outer()
+    assert all(one() is not None for one in alive)
+    let_go(kept.value)
+    assert [one() for one in alive] == [None, None]
+
+
 SLEEPING = """
 import sys
 import fervid
 from fervid.engines import LocalEngine
+from fervid.errors import let_go
 from tests.test_isolation import FAST, hostile
 fervid.analyze(sys.argv[1], sys.argv[2], FAST, engine=LocalEngine(workers=1, work=hostile))
 """

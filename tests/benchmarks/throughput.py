@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from fervid.config import ScanSettings
-from fervid.engines import total_memory, usable_cores
+from fervid.machine import total_memory, usable_cores
 from fervid.video import codecs
 from tests.benchmarks import throughput_peer_runs as peer
 from tests.benchmarks.throughput_clips import CODECS, RATE, SIZES, Clip, heads, make, twins
