@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from fervid.errors import DeviceMemoryError
-from fervid.model import EmotionModel
+from fervid.inference import EmotionModel
 from fervid.types import EMOTIONS, Crops, FloatArray
 
 Key = TypeVar("Key", bound=Hashable)

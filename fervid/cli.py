@@ -372,7 +372,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure the emotion CNN on labelled images."""
-    from fervid.model import load
+    from fervid.inference import load
     from fervid.training.dataset import read
     from fervid.training.evaluate import evaluate as measure
     from fervid.training.evaluate import held_out

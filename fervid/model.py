@@ -1,4 +1,4 @@
-"""The emotion CNN's weights: file, sidecar, loading and what they say of crops.
+"""The emotion CNN's weights as Keras has them: saving, loading to train on, and the network on a GPU.
 
 Weights are a `.keras` archive in half precision; beside it lies a JSON sidecar of the same stem. The
 network is always rebuilt from the sidecar's numbers and only arrays are read from the archive, so a
@@ -12,18 +12,17 @@ import os
 import tempfile
 import warnings
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fervid.config import Device, to_mapping
-from fervid.crop import CropGeometry, normalize
-from fervid.errors import BadWeights, DeviceMemoryError, UsageError, writing
+from fervid.config import to_mapping
+from fervid.crop import CropGeometry
+from fervid.errors import BadWeights, UsageError, writing
+from fervid.folding import Arrays
 from fervid.network import backend, build, folded, silence
-from fervid.sidecar import SHIPPED, Architecture, Sidecar, read_sidecar, sha256, sidecar_path
-from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
+from fervid.sidecar import Architecture, Sidecar, read_sidecar, sha256, sidecar_path
 
 
 def save(
@@ -53,71 +52,25 @@ def save(
     return sidecar
 
 
-CROPS_A_CORE = 8
-"""So many crops for each core does a CPU compute at a time: with 128 a separable network takes a tenth longer."""
+def network_on_gpu(layers: Arrays, architecture: Architecture, required: bool) -> Any | None:
+    """The network of these arrays, which ``folding.fold`` gives, on the backend's GPU; None where it finds none.
 
-_MEMORY_ERRORS = {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}
-"""What TensorFlow, PyTorch and Python call it."""
-
-
-@dataclass(frozen=True, eq=False)
-class EmotionModel:
-    """Loaded weights with their sidecar."""
-
-    network: Any
-    sidecar: Sidecar
-    at_once: int | None = None
-    """So many crops are computed at a time; None: all that are handed in."""
-
-    def logits(self, crops: ByteArray) -> FloatArray:
-        """Crops (n, 48, 48) uint8 → raw logits (n, 7) float32; raises DeviceMemoryError.
-
-        On a CPU a crop's logits are the same, bit for bit, whatever else is in the batch.
-        """
-        if not len(crops):
-            return np.zeros((0, len(EMOTIONS)), np.float32)
-        inputs = normalize(crops)
-        step = self.at_once or len(inputs) + 1
-        if len(inputs) % step == 1 or len(inputs) == 1:
-            # a product of a matrix and a single row takes another path, and other last bits
-            inputs = np.concatenate([inputs, inputs[-1:]])
-        try:
-            found = [self.network.predict_on_batch(inputs[at : at + step]) for at in range(0, len(inputs), step)]
-            return np.concatenate([np.asarray(part, np.float32) for part in found])[: len(crops)]
-        except Exception as error:
-            if type(error).__name__ in _MEMORY_ERRORS or "RESOURCE_EXHAUSTED" in str(error):
-                raise DeviceMemoryError(f"the device's memory does not hold {len(crops)} faces at once") from error
-            raise
-
-    def probabilities(self, crops: ByteArray) -> FloatArray:
-        """Crops (n, 48, 48) uint8 → calibrated probabilities (n, 7) float32, rows summing to 1."""
-        return softmax(self.logits(crops), self.sidecar.temperature).astype(np.float32)
-
-
-def softmax(logits: FloatArray | DoubleArray, temperature: float = 1.0) -> DoubleArray:
-    """Row-wise softmax of ``logits / temperature``, float64."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
-
-
-def select_device(device: Device) -> None:
-    """Let the TensorFlow backend use a GPU (``gpu``), none (``cpu``) or what is there (``auto``).
-
-    Must come before the first tensor. Raises UsageError where ``gpu`` is asked for and none is usable.
+    Must come before the first tensor. Backends but TensorFlow choose their own device, and are used where a GPU is
+    ``required``. Raises UsageError where it is and TensorFlow can use none.
     """
     if backend() != "tensorflow":
-        return
+        return folded(layers, architecture) if required else None
     with silence():
         import tensorflow as tf
 
         found = tf.config.list_physical_devices("GPU")
-    if device == "gpu" and not found:
-        raise UsageError("no GPU that TensorFlow can use; pip install 'fervid[gpu]', or choose --device cpu")
-    if device == "cpu":
-        tf.config.set_visible_devices([], "GPU")
-    for gpu in found if device != "cpu" else ():
+    if not found:
+        if required:
+            raise UsageError("no GPU that TensorFlow can use; pip install 'fervid[gpu]', or choose --device cpu")
+        return None
+    for gpu in found:
         tf.config.experimental.set_memory_growth(gpu, True)
+    return folded(layers, architecture)
 
 
 def devices() -> list[str]:
@@ -128,24 +81,6 @@ def devices() -> list[str]:
         found = tf.config.list_physical_devices()
         names = {device.name: tf.config.experimental.get_device_details(device).get("device_name") for device in found}
     return [" ".join(filter(None, (name.removeprefix("/physical_device:"), text))) for name, text in names.items()]
-
-
-def load(path: Path | None = None) -> EmotionModel:
-    """Load weights (those that fervid ships where ``path`` is None), batch normalisation folded into the
-    convolutions before it; raises BadWeights."""
-    sidecar, network = load_network(path or SHIPPED)
-    return EmotionModel(folded(network, sidecar.architecture), sidecar, _at_once())
-
-
-def _at_once() -> int | None:
-    """How many crops a CPU computes at a time, so that what layers hand on stays in its cache; None on a GPU."""
-    if backend() != "tensorflow":
-        return None
-    with silence():
-        import tensorflow as tf
-
-        on_gpu = bool(tf.config.get_visible_devices("GPU"))
-    return None if on_gpu else CROPS_A_CORE * (os.cpu_count() or 1)
 
 
 def load_network(path: Path) -> tuple[Sidecar, Any]:

@@ -6,12 +6,13 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
+from fervid.folding import EPSILON
 from fervid.sidecar import Architecture
 from fervid.types import EMOTIONS
 
@@ -130,8 +131,8 @@ class _Builder:
         if self.fold:
             return x
         if self.channels_first:
-            return FusedBatchNormalization(axis=1, dtype=self.dtype, name=f"{name}_bn")(x)
-        return layers.BatchNormalization(axis=-1, dtype=self.dtype, name=f"{name}_bn")(x)
+            return FusedBatchNormalization(axis=1, epsilon=EPSILON, dtype=self.dtype, name=f"{name}_bn")(x)
+        return layers.BatchNormalization(axis=-1, epsilon=EPSILON, dtype=self.dtype, name=f"{name}_bn")(x)
 
     def residual_pair(self, x: Any, width: int, name: str) -> Any:
         channels = x.shape[1 if self.channels_first else -1]
@@ -218,16 +219,9 @@ def build(
     return keras.Model(inputs, outputs, name="fervid")
 
 
-def folded(network: Any, architecture: Architecture) -> Any:
-    """The same network with every batch normalisation folded into the convolution before it."""
+def folded(layers: Mapping[str, list[npt.NDArray[Any]]], architecture: Architecture) -> Any:
+    """The network whose arrays ``folding.fold`` gives, without batch normalisation."""
     twin = build(architecture, fold=True)
     for layer in twin.layers:
-        weights = network.get_layer(layer.name).get_weights()
-        if layer.name.endswith("_conv"):
-            normalization = network.get_layer(f"{layer.name.removesuffix('_conv')}_bn")
-            gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in normalization.get_weights())
-            scale = gamma / np.sqrt(variance + normalization.epsilon)
-            kernel = np.asarray(weights[0], np.float64)
-            weights = [kernel * scale.reshape(-1, 1) if kernel.shape[-1] == 1 else kernel * scale, beta - mean * scale]
-        layer.set_weights(weights)
+        layer.set_weights(layers.get(layer.name, []))
     return twin

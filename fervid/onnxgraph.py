@@ -1,15 +1,24 @@
-"""Small changes to ONNX files as bytes, so that nothing but onnxruntime is needed to run them.
+"""ONNX models as bytes, small ones written and given ones changed, so that nothing but onnxruntime is needed.
 
-Field numbers are those of onnx.proto: ModelProto.graph 7; GraphProto.node 1, .initializer 5, .input 11,
-.output 12; NodeProto.input 1, .output 2, .op_type 4; TensorProto.name 8; ValueInfoProto.name 1.
+Field numbers are those of onnx.proto: ModelProto.ir_version 1, .graph 7, .opset_import 8; GraphProto.node 1, .name 2,
+.initializer 5, .input 11, .output 12; NodeProto.input 1, .output 2, .op_type 4, .attribute 5; AttributeProto.name 1,
+.i 3, .s 4, .ints 8, .type 20; TensorProto.dims 1, .data_type 2, .name 8, .raw_data 9; ValueInfoProto.name 1, .type 2;
+TypeProto.tensor_type 1; its elem_type 1, .shape 2; TensorShapeProto.dim 1; its dim_value 1, .dim_param 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 _GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT = 7, 1, 5, 11, 12
-_NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE, _TENSOR_NAME, _VALUE_NAME = 1, 2, 4, 8, 1
+_NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE, _NODE_ATTRIBUTE, _TENSOR_NAME, _VALUE_NAME = 1, 2, 4, 5, 8, 1
+_IR_VERSION, _OPSET = 9, 17
+_FLOAT = 1
+"""TensorProto's code of 32-bit floating point."""
 
 Field = tuple[int, bytes, bytes]
 """Number, the whole field, its content."""
@@ -72,19 +81,60 @@ def with_plain_activations(model: bytes) -> bytes:
             (y,) = _outputs(content)
             above, below, part = y + b"/above", y + b"/below", y + b"/part"
             parts += [
-                _node(b"Relu", [x], above),
-                _node(b"Sub", [x, above], below),
-                _node(b"Mul", [below, slope], part),
-                _node(b"Add", [above, part], y),
+                _field(_NODE, _node(b"Relu", [x], above)),
+                _field(_NODE, _node(b"Sub", [x, above], below)),
+                _field(_NODE, _node(b"Mul", [below, slope], part)),
+                _field(_NODE, _node(b"Add", [above, part], y)),
             ]
         return parts
 
     return _with_graph(model, changed)
 
 
+def node(kind: str, inputs: Sequence[str], output: str, **attributes: int | str | list[int]) -> bytes:
+    """An operation; an input that is left out is an empty name."""
+    plain = _node(kind.encode(), [name.encode() for name in inputs], output.encode())
+    return plain + b"".join(_field(_NODE_ATTRIBUTE, _attribute(name, value)) for name, value in attributes.items())
+
+
 def _node(kind: bytes, inputs: Sequence[bytes], output: bytes) -> bytes:
     given = b"".join(_field(_NODE_INPUT, name) for name in inputs)
-    return _field(_NODE, given + _field(_NODE_OUTPUT, output) + _field(_NODE_TYPE, kind))
+    return given + _field(_NODE_OUTPUT, output) + _field(_NODE_TYPE, kind)
+
+
+def _attribute(name: str, value: int | str | list[int]) -> bytes:
+    if isinstance(value, str):
+        content, kind = _field(4, value.encode()), 3
+    elif isinstance(value, int):
+        content, kind = _integer(3, value), 2
+    else:
+        content, kind = b"".join(_integer(8, one) for one in value), 7
+    return _field(1, name.encode()) + content + _integer(20, kind)
+
+
+def tensor(name: str, values: npt.NDArray[Any]) -> bytes:
+    """A constant, as float32."""
+    sides = b"".join(_integer(1, side) for side in values.shape)
+    data = np.ascontiguousarray(values, "<f4").tobytes()
+    return sides + _integer(2, _FLOAT) + _field(_TENSOR_NAME, name.encode()) + _field(9, data)
+
+
+Value = tuple[str, Sequence[int | None]]
+"""Name and shape of what goes in or comes out; None: of any length."""
+
+
+def model(nodes: Sequence[bytes], tensors: Sequence[bytes], given: Value, result: Value) -> bytes:
+    """A model of nodes, in the order of their work, and constants, from one float32 tensor to another."""
+    graph = b"".join(_field(_NODE, one) for one in nodes) + _field(2, b"fervid")
+    graph += b"".join(_field(_INITIALIZER, one) for one in tensors)
+    graph += _field(_INPUT, _value(*given)) + _field(_OUTPUT, _value(*result))
+    return _integer(1, _IR_VERSION) + _field(_GRAPH, graph) + _field(8, _integer(2, _OPSET))
+
+
+def _value(name: str, shape: Sequence[int | None]) -> bytes:
+    sides = b"".join(_field(1, _field(2, b"n") if side is None else _integer(1, side)) for side in shape)
+    kind = _field(1, _integer(1, _FLOAT) + _field(2, sides))
+    return _field(_VALUE_NAME, name.encode()) + _field(2, kind)
 
 
 def _with_graph(model: bytes, change: Callable[[list[Field]], list[bytes]]) -> bytes:
@@ -123,6 +173,11 @@ def fields(message: bytes) -> Iterator[Field]:
 def _field(number: int, content: bytes) -> bytes:
     """A field of the wire type for texts and messages."""
     return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _integer(number: int, value: int) -> bytes:
+    """A field of the wire type for integers, which must not be negative."""
+    return _varint(number << 3) + _varint(value)
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The batcher, loaded while the first videos are being scanned: importing TensorFlow takes seconds."""
+"""The batcher, loaded while the first videos are being scanned: for a GPU, importing TensorFlow takes seconds."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class BatcherLoader:
     def _load(self) -> None:
         try:
             from fervid.classify import Batcher
-            from fervid.model import load, select_device
+            from fervid.inference import load
 
-            select_device(self._settings.device)
-            self._loaded = Batcher(load(self._weights), self._settings.batch_size, self._tell)
+            model = load(self._weights, self._settings.device)
+            self._loaded = Batcher(model, self._settings.batch_size, self._tell)
         except Exception as error:  # it is the main thread's to tell
             self._error = error

@@ -111,15 +111,15 @@ class Scorer:
         """The batcher; raises BadWeights where the node's weights are not those of the batch."""
         if self._batcher is None:
             from fervid.classify import Batcher
-            from fervid.model import devices, load, select_device
+            from fervid.inference import load
 
             node = os.uname().nodename
             if read_sidecar(self._weights).weights_sha256 != self._sha256:
                 raise BadWeights(f"{self._weights} on node {node} holds other weights than here")
-            select_device(self._device)
-            if not any(name.startswith("GPU") for name in devices()):
+            model = load(self._weights, self._device)
+            if model.device != "gpu":
                 self._told.append(f"node {node} has a GPU that TensorFlow cannot use; its CPU scores")
-            self._batcher = Batcher(load(self._weights), self._batch_size, self._told.append)
+            self._batcher = Batcher(model, self._batch_size, self._told.append)
         return self._batcher
 
 

@@ -16,7 +16,7 @@ from fervid.crop import crop_face, decode_image, fit_square
 from fervid.detect import create_detector
 from fervid.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
 from fervid.errors import UsageError, batch_exit_code
-from fervid.model import EmotionModel, load, select_device
+from fervid.inference import EmotionModel, load
 from fervid.opencv import cv2
 from fervid.tables import write_stills
 from fervid.types import EMOTIONS, ByteArray, Face
@@ -52,8 +52,7 @@ def classify_stills(
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")
     refuse_overwriting(sources, [out])
-    select_device(run.device)
-    model = load(None if run.model is None else Path(run.model))
+    model = load(None if run.model is None else Path(run.model), run.device)
     find = _finder(model, scan) if detect else _whole
     rows: list[dict[str, Any]] = []
     crops: list[ByteArray] = []

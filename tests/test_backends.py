@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from fervid.model import load
+from fervid.inference import load
 
 SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
 from fervid.crop import FER2013_GEOMETRY
-from fervid.model import load
+from fervid.inference import load
 from fervid.network import build
 from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings

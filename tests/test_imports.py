@@ -53,15 +53,19 @@ ROOMS: dict[str, set[str]] = {
     "sidecar": BASIC | {"crop"},
     "work": BASIC | {"fingerprint", "observe", "scan", "spans", "tasks"},
     "pieces": BASIC | {"tasks"},
-    "engines": BASIC | {"pieces", "tasks", "work"},
+    "machine": BASIC,
+    "engines": BASIC | {"machine", "pieces", "tasks", "work"},
     "store": BASIC,
-    "network": BASIC | {"sidecar"},
-    "model": BASIC | {"crop", "network", "sidecar"},
-    "classify": BASIC | {"model"},
-    "preload": BASIC | {"model", "classify"},
-    "cluster": BASIC | {"engines", "version"},
-    "ray_engine": BASIC | {"cluster", "engines", "pieces", "tasks", "version", "work"},
-    "ray_scoring": BASIC | {"classify", "cluster", "engines", "model", "preload", "sidecar"},
+    "folding": BASIC | {"sidecar"},
+    "network": BASIC | {"folding", "sidecar"},
+    "model": BASIC | {"crop", "folding", "network", "sidecar"},
+    "onnxnetwork": BASIC | {"crop", "onnxgraph", "sidecar"},
+    "inference": BASIC | {"crop", "folding", "machine", "model", "onnxnetwork", "sidecar"},
+    "classify": BASIC | {"inference"},
+    "preload": BASIC | {"inference", "classify"},
+    "cluster": BASIC | {"engines", "machine", "version"},
+    "ray_engine": BASIC | {"cluster", "engines", "machine", "pieces", "tasks", "version", "work"},
+    "ray_scoring": BASIC | {"classify", "cluster", "engines", "inference", "preload", "sidecar"},
     "timeline": BASIC,
     "episodes": BASIC | {"timeline"},
     "summarize": BASIC | {"timeline"},
@@ -77,17 +81,17 @@ ROOMS: dict[str, set[str]] = {
     "report": BASIC | {"tables", "video", "fingerprint", "sources", "gaps", "palette", "version", "report"},
     "exports": BASIC | {"tables", "sources", "version"},
     "plot": BASIC | {"tables", "gaps", "palette"},
-    "stills": BASIC | {"discover", "detect", "crop", "model", "classify", "tables"},
+    "stills": BASIC | {"discover", "detect", "crop", "inference", "classify", "tables"},
     "batch": BASIC
     | {"discover", "detect", "fingerprint", "persons", "tasks", "engines", "ray_engine", "ray_scoring", "sidecar"}
     | {"preload", "classify", "finish", "parts", "store", "tables", "version"},
-    "info": BASIC | {"detect", "engines", "persons", "model", "sidecar", "version", "video"},
+    "info": BASIC | {"detect", "machine", "persons", "model", "sidecar", "version", "video"},
     "display": BASIC | {"annotate", "batch", "discover", "report", "tables"},
     "__init__": {"types", "version", "batch", "plot", "tables"},
 }
 """Room by room, the rooms that it may import. ``cli`` may import everything."""
 
-TRAINING = BASIC | {"crop", "sidecar", "network", "model", "classify", "tables", "discover", "training"}
+TRAINING = BASIC | {"crop", "sidecar", "network", "model", "inference", "classify", "tables", "discover", "training"}
 """The same for ``training``; its ``framing`` measures with the detector, its ``sface`` reads the embedder's weights."""
 
 OWNERS = {
@@ -100,6 +104,7 @@ OWNERS = {
     "onnx": {"training"},
     "ray": {"cluster", "ray_engine", "ray_scoring"},
     "keras": {"network", "training"},
+    "h5py": {"folding"},
     "tensorflow": {"model", "training"},
 }
 """Libraries that only these rooms import."""

@@ -13,8 +13,11 @@ import pytest
 from fervid.classify import Batcher
 from fervid.crop import FER2013_GEOMETRY
 from fervid.errors import BadWeights, DeviceMemoryError
-from fervid.model import EmotionModel, load, save, softmax
-from fervid.network import build
+from fervid.folding import fold, read_layers
+from fervid.inference import EmotionModel, load, softmax
+from fervid.model import load_network, save
+from fervid.network import build, folded
+from fervid.onnxnetwork import OnnxNetwork
 from fervid.sidecar import SHIPPED, Architecture, read_sidecar, sha256, sidecar_path
 from fervid.types import EMOTIONS
 
@@ -85,13 +88,27 @@ class Narrow:
         return np.asarray(inputs.mean(axis=(1, 2)) + np.arange(7))
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 16, 17, 33])
-def test_how_many_are_computed_at_a_time_changes_no_bit(shipped: EmotionModel, count: int) -> None:
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 16, 33])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_how_many_are_computed_on_how_many_cores_changes_no_bit(count: int, threads: int) -> None:
+    sidecar = read_sidecar(SHIPPED)
+    layers = fold(read_layers(SHIPPED, sidecar.architecture))
+    model = EmotionModel(OnnxNetwork(layers, sidecar.architecture, threads), sidecar)
     images = crops(count)
-    whole = EmotionModel(shipped.network, shipped.sidecar).logits(images)
-    assert whole.shape == (count, 7)
-    for step in (2, 16, 64):
-        assert np.array_equal(EmotionModel(shipped.network, shipped.sidecar, step).logits(images), whole)
+    found = model.logits(images)
+    assert found.shape == (count, 7)
+    one_by_one = [model.logits(images[at : at + 1]) for at in range(count)]
+    assert np.array_equal(np.concatenate([np.zeros((0, 7), np.float32), *one_by_one]), found)
+
+
+def test_the_shipped_network_gives_on_a_cpu_what_keras_gives(shipped: EmotionModel) -> None:
+    sidecar, network = load_network(SHIPPED)
+    assert shipped.device == "cpu"
+    images = crops(40)
+    np.testing.assert_allclose(shipped.logits(images), EmotionModel(network, sidecar).logits(images), atol=1e-4)
+    layers = fold(read_layers(SHIPPED, sidecar.architecture))
+    gpu = EmotionModel(folded(layers, sidecar.architecture), sidecar, "gpu")  # as a GPU computes it
+    np.testing.assert_allclose(shipped.probabilities(images), gpu.probabilities(images), atol=1e-5)
 
 
 def test_a_batch_too_big_for_the_device_is_halved(shipped: EmotionModel) -> None:
@@ -127,9 +144,10 @@ def test_half_precision_storage_keeps_the_logits(tmp_path: Path) -> None:
     save(network, tmp_path / "w.keras", SMALL, FER2013_GEOMETRY)
     images = crops(16)
     stored = load(tmp_path / "w.keras").logits(images)
-    exact = EmotionModel(build(SMALL), read_sidecar(tmp_path / "w.keras"))
-    for layer in exact.network.layers:
+    bare = build(SMALL)
+    for layer in bare.layers:
         layer.set_weights(network.get_layer(layer.name).get_weights())
+    exact = EmotionModel(bare, read_sidecar(tmp_path / "w.keras"))
     np.testing.assert_allclose(stored, exact.logits(images), atol=0.02)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 
 from fervid.crop import FER2013_GEOMETRY
-from fervid.errors import MissingLibrary
-from fervid.model import EmotionModel, load, load_network, save
+from fervid.errors import BadWeights, MissingLibrary
+from fervid.folding import Arrays, fold, layer_shapes, read_layers
+from fervid.inference import EmotionModel, load
+from fervid.model import load_network, save
 from fervid.network import build, folded
 from fervid.onnxgraph import with_inputs, with_outputs
+from fervid.onnxnetwork import OnnxNetwork
 from fervid.persons import load_embedder, sface_file
 from fervid.sidecar import Architecture, read_sidecar
 from fervid.training import sface
@@ -35,17 +39,52 @@ def randomized(network: Any) -> Any:
     return network
 
 
+def arrays(network: Any) -> Arrays:
+    return {layer.name: layer.get_weights() for layer in network.layers if layer.get_weights()}
+
+
 @pytest.mark.parametrize(
-    "architecture", [RESIDUAL, SEPARABLE, replace(SEPARABLE, enlarge=56)], ids=["residual", "separable", "enlarged"]
+    "architecture",
+    [
+        RESIDUAL,
+        Architecture((4, 4, 4), (1, 2)),
+        SEPARABLE,
+        replace(SEPARABLE, enlarge=56),
+        Architecture((1, 3), (1,), 0.0, "separable"),
+    ],
+    ids=["residual", "without shortcuts", "separable", "enlarged", "one channel"],
 )
 def test_folding_changes_nothing(architecture: Architecture) -> None:
     network = randomized(build(architecture))
-    twin = folded(network, architecture)
+    layers = fold(arrays(network))
+    twin = folded(layers, architecture)
     assert not [layer for layer in twin.layers if isinstance(layer, keras.layers.BatchNormalization)]
     inputs = np.random.default_rng(1).normal(size=(5, 48, 48, 1)).astype(np.float32)
     expected = network.predict_on_batch(inputs)
     assert np.ptp(expected, axis=0).min() > 1e-3
-    np.testing.assert_allclose(twin.predict_on_batch(inputs), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    alike = partial(np.testing.assert_allclose, desired=expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    alike(twin.predict_on_batch(inputs))
+    alike(OnnxNetwork(layers, architecture, 2).predict_on_batch(inputs))
+
+
+@pytest.mark.parametrize("architecture", [RESIDUAL, SEPARABLE], ids=["residual", "separable"])
+def test_weights_are_read_without_keras_as_keras_reads_them(architecture: Architecture, tmp_path: Path) -> None:
+    save(randomized(build(architecture)), tmp_path / "w.keras", architecture, FER2013_GEOMETRY)
+    expected, found = arrays(load_network(tmp_path / "w.keras")[1]), read_layers(tmp_path / "w.keras", architecture)
+    assert found.keys() == expected.keys() == layer_shapes(architecture).keys()
+    for name, values in expected.items():
+        for one, other in zip(found[name], values, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
+    save(build(RESIDUAL), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
+    with pytest.raises(BadWeights, match="layer stage2_1_a_bn is one too many"):
+        read_layers(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 1)))
+    with pytest.raises(BadWeights, match="layer stage2_2_a_bn is missing"):
+        read_layers(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 3)))
+    with pytest.raises(BadWeights, match="layer stage1_0_shortcut_conv has the shapes"):
+        read_layers(tmp_path / "w.keras", replace(RESIDUAL, widths=(4, 9, 6)))
 
 
 def test_an_enlarged_crop_is_seen_by_the_same_weights(tmp_path: Path) -> None:

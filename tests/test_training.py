@@ -17,7 +17,8 @@ import pytest
 from fervid.config import from_mapping
 from fervid.crop import FER2013_GEOMETRY
 from fervid.errors import BadDataset, BadWeights, ConfigError
-from fervid.model import load, load_network, softmax
+from fervid.inference import load, softmax
+from fervid.model import load_network
 from fervid.persons import load_embedder
 from fervid.sidecar import SHIPPED, Architecture, read_sidecar
 from fervid.training import train as training
@@ -384,7 +385,7 @@ def test_a_run_may_begin_with_trained_weights(faces: Dataset, tmp_path: Path) ->
         replace(enlarged, crop=44)
     still = replace(TINY, begin_with=str(tmp_path / "first.keras"), learning_rate=1e-9, epochs=1, ema=0.0, seed=5)
     train(faces, tmp_path / "second.keras", FER2013_GEOMETRY, still)
-    first, second = (load(tmp_path / f"{name}.keras").network for name in ("first", "second"))
+    first, second = (load_network(tmp_path / f"{name}.keras")[1] for name in ("first", "second"))
     kernels = [network.get_layer("stage1_0_a_conv").get_weights()[0] for network in (first, second)]
     np.testing.assert_allclose(kernels[0], kernels[1], atol=1e-2)
     other = replace(still, architecture=Architecture(widths=(4, 16), pairs=(1,), dropout=0.1))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fervid.crop import normalize
 from fervid.errors import BadDataset, BadWeights
-from fervid.model import EmotionModel, softmax
+from fervid.inference import EmotionModel, softmax
 from fervid.sidecar import Sidecar
 from fervid.training.dataset import Dataset, split
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
@@ -43,7 +43,7 @@ def predict(network: Any, images: ByteArray, batch_size: int = 256) -> FloatArra
         np.asarray(network.predict_on_batch(normalize(images[i : i + batch_size])), np.float32)
         for i in range(0, len(images), batch_size)
     ]
-    return np.concatenate([*parts, np.zeros((0, network.output_shape[-1]), np.float32)])
+    return np.concatenate(parts) if parts else np.zeros((0, len(EMOTIONS)), np.float32)
 
 
 def confusion_matrix(labels: Labels, predicted: Labels) -> npt.NDArray[np.int64]:

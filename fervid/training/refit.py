@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from scipy.optimize import minimize
 
-from fervid.model import softmax
+from fervid.inference import softmax
 from fervid.training.dataset import Dataset
 from fervid.training.evaluate import predict
 from fervid.types import EMOTIONS, DoubleArray

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.model import load, softmax
+from fervid.inference import load, softmax
 from fervid.sidecar import read_sidecar
 from fervid.training.dataset import Dataset
 from fervid.training.evaluate import predict

@@ -27,7 +27,8 @@ from tqdm import tqdm
 from fervid.config import check, to_mapping
 from fervid.crop import CropGeometry, normalize
 from fervid.errors import BadDataset, ConfigError, writing
-from fervid.model import load_network, save, softmax
+from fervid.inference import softmax
+from fervid.model import load_network, save
 from fervid.network import VOTES, build
 from fervid.sidecar import Architecture
 from fervid.training.augment import AugmentSettings, augment, mix

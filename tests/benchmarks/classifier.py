@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fervid.model import EmotionModel, load
+from fervid.inference import EmotionModel, load
 from fervid.types import ByteArray
 
 BATCHES = (1, 32, 256)

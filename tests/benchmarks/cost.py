@@ -57,7 +57,7 @@ def enlarge(clip: Path, height: int, out: Path) -> Path:
 
 def measure(video: Path, fps: float, folder: Path) -> Cost:
     """Scan, score, finish and write one video; the models are loaded and warm before the clock starts."""
-    from fervid.model import load
+    from fervid.inference import load
 
     settings = ScanSettings(fps=fps)
     model, geometry = load(), read_sidecar(SHIPPED).geometry

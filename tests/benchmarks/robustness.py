@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from fervid.crop import CropGeometry, crop_face
-from fervid.model import load
+from fervid.inference import load
 from fervid.opencv import cv2
 from fervid.training.dataset import read, split
 from fervid.training.evaluate import predict

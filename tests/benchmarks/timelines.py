@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.model import load
+from fervid.inference import load
 from fervid.sidecar import SHIPPED, read_sidecar
 from fervid.training.augment import AugmentSettings, augment
 from fervid.training.dataset import read
