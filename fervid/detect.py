@@ -87,7 +87,7 @@ class RetinaFace:
         whose box has a geometric mean of its sides above some 60 pixels is found all the same, exactly alike.
         """
         height, width = picture.shape[:2]
-        pixels = cv2.dnn.blobFromImage(picture, mean=self._mean)
+        pixels = self._pixels(picture)
         if large:
             found = [output[0] for output in self._coarse_session.run(None, {"input": pixels})]
             offsets, logits, points = (np.concatenate(found[first : first + 2]) for first in (0, 2, 4))
@@ -102,6 +102,13 @@ class RetinaFace:
         sides = anchors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * 0.2, 4))
         landmarks = np.asarray(anchors[:, None, :2] + points * 0.1 * anchors[:, None, 2:], np.float32)
         return _select(np.asarray(centres - sides / 2, np.float32), sides, scores, landmarks, factor)
+
+    def _pixels(self, picture: ByteArray) -> FloatArray:
+        """What the network takes, (1, 3, h, w): OpenCV's ``blobFromImage`` takes several times as long."""
+        pixels = np.empty((1, 3, *picture.shape[:2]), np.float32)
+        for plane, values, mean in zip(pixels[0], cv2.split(picture), self._mean, strict=True):
+            np.subtract(values, np.float32(mean), out=plane)
+        return pixels
 
     @cached_property
     def _coarse_session(self) -> Any:

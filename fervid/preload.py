@@ -55,5 +55,6 @@ class BatcherLoader:
 
             model = load(self._weights, self._settings.device)
             self._loaded = Batcher(model, self._settings.batch_size, self._tell)
+            import pandas  # noqa: F401  which the tables need next
         except Exception as error:  # it is the main thread's to tell
             self._error = error

@@ -4,7 +4,7 @@ A timer interrupts the process a thousand times a second; the time since the las
 whose function is running, which the innermost frame of fervid's on the stack tells by its file. The interpreter
 handles the interruption when the library that is computing returns, so that a long computation is counted in full,
 and nothing is slowed by being traced. What comes before the first of these functions, all importing and all loading
-of weights is start-up; TensorFlow is imported first, so that it does not load beside the scan, as it otherwise would.
+of weights is start-up; the classifier is imported first, lest it load beside the scan, as it otherwise would.
 
     python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive]
 """
@@ -48,7 +48,8 @@ FILES = {
     "assemble": "scan loop",
     "grid": "scan loop",
     "classify": "classify",
-    "model": "classify",
+    "inference": "classify",
+    "onnxnetwork": "classify",
     "preload": "start-up",
     "onnxgraph": "start-up",
     "finish": "finish",
@@ -69,7 +70,7 @@ FILES = {
 """Stage of a file of fervid's by its name; ``video.py`` does three things, which its functions tell apart."""
 
 LOADING = {"create_detector", "describe_detector", "load_embedder", "describe_embedder", "select_device", "load"}
-LOADING |= {"_create_batcher", "read_sidecar"}
+LOADING |= {"_create_batcher", "read_sidecar", "read_layers", "fold", "to_onnx"}
 """Functions that read weights or make a library ready."""
 
 CONVERTING = ("convert", "upright", "bgr", "gray", "luma", "colour")
@@ -152,7 +153,7 @@ def age() -> float:
 def profile(clip: Path, fps: float, adaptive: bool = False) -> dict[str, dict[str, float]]:
     """Wall and processor seconds by stage of analysing ``clip``, from here on."""
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
-        import fervid.model  # noqa: F401  at once, as nothing may go on beside what is timed
+        import fervid.inference  # noqa: F401  at once, as nothing may go on beside what is timed
         from fervid.batch import analyze
         from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
 
