@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.crop import SIZE
-from fervid.onnxgraph import model, node, tensor
+from fervid.onnxgraph import model, node, prelu, tensor
 from fervid.sidecar import Architecture
 from fervid.types import FloatArray
 
@@ -111,13 +111,10 @@ class _Graph:
         )
 
     def prelu(self, x: str, name: str) -> str:
-        """slope * x + relu((1 - slope) * x), as slopes are at most 1. These are convolutions by depth, since they work
-        on the order of axes that the others have; onnxruntime's own PRelu takes twice as long as a convolution."""
-        (slopes,) = self._layers[f"{name}_prelu"]
-        slopes = slopes[:, None, None, None]
-        above = self.add("Relu", [self.convolved(x, f"{name}_above", 1 - slopes, by_depth=True)], f"{name}_positive")
-        below = self.convolved(x, f"{name}_slope", slopes, by_depth=True)
-        return self.add("Add", [below, above], f"{name}_prelu")
+        nodes, tensors = prelu(x, f"{name}_prelu", self._layers[f"{name}_prelu"][0])
+        self.nodes += nodes
+        self.tensors += tensors
+        return f"{name}_prelu"
 
     def separable(self, x: str, architecture: Architecture) -> str:
         x = self.prelu(self.convolution(x, "stem"), "stem")
