@@ -47,7 +47,7 @@ def main() -> None:
     while (unused := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # a daemon may have closed these, and the next file opened would take what is printed
     os.close(unused)
-    # a descriptor of its own: where TensorFlow loads, in a thread, the usual one is turned off
+    # a descriptor of its own: where TensorFlow loads for a GPU, in a thread, the usual one is turned off
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     try:
         app()
@@ -70,7 +70,7 @@ def _end(message: str, exit_code: int) -> NoReturn:
     children = multiprocessing.active_children()
     if children or any(thread.name == LOADER for thread in threading.enumerate()):
         # Python would wait for ever: for workers of a pool that was interrupted while it began, or for a lock
-        # that the abandoned thread in which TensorFlow is loading holds
+        # that the abandoned thread in which the model is loading holds
         for child in children:
             child.kill()
         multiprocessing.util._run_finalizers()  # type: ignore[attr-defined]  # gives semaphores back

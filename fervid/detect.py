@@ -39,6 +39,10 @@ NMS_THRESHOLD = 0.4
 CONTAINMENT_THRESHOLD = 0.65
 
 
+Shrunk = tuple[ByteArray, float]
+"""A picture, and the factor from its pixels to those of what it was made of."""
+
+
 class FaceDetector(Protocol):
     """Finds faces in a picture."""
 
@@ -46,8 +50,11 @@ class FaceDetector(Protocol):
     sha256: str
     """Of the weights."""
 
-    def detect(self, image: ByteArray) -> list[Face]:
-        """Faces in ``image`` (h, w, 3) uint8 blue-green-red, best score first, in pixels of ``image``."""
+    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
+        """Faces in ``image`` (h, w, 3) uint8 blue-green-red, best score first, in pixels of ``image``.
+
+        ``shrunk``: what ``shrink`` makes of it for the detector's long side, where the caller has that.
+        """
         ...
 
 
@@ -74,9 +81,9 @@ class RetinaFace:
         self._session = _session(self._model)
         self.score_threshold, self.long_side = score_threshold, long_side
 
-    def detect(self, image: ByteArray) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
         """See FaceDetector."""
-        small, factor = shrink(image, self.long_side)
+        small, factor = shrunk or shrink(image, self.long_side)
         return self.look(small, self.score_threshold, factor=factor)
 
     def look(self, picture: ByteArray, threshold: float, large: bool = False, factor: float = 1.0) -> list[Face]:
@@ -126,9 +133,9 @@ class CenterFace:
         self._network = cv2.dnn.readNetFromONNX(np.frombuffer(_centerface_weights(weights), np.uint8))
         self._threshold, self._long_side = score_threshold, long_side
 
-    def detect(self, image: ByteArray) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
         """See FaceDetector."""
-        small, factor = shrink(image, self._long_side)
+        small, factor = shrunk or shrink(image, self._long_side)
         height, width = small.shape[:2]
         padded = cv2.copyMakeBorder(small, 0, -height % 32, 0, -width % 32, cv2.BORDER_CONSTANT)
         pixels = np.ascontiguousarray(padded[:, :, ::-1].transpose(2, 0, 1)[None], np.float32)
@@ -157,9 +164,9 @@ class YuNet:
             raise BadWeights(f"{source} is not an ONNX file of YuNet") from error
         self._long_side = long_side
 
-    def detect(self, image: ByteArray) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
         """See FaceDetector."""
-        small, factor = shrink(image, self._long_side)
+        small, factor = shrunk or shrink(image, self._long_side)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         found = self._network.detect(small)[1]
         values = np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
@@ -242,7 +249,7 @@ def _session(model: bytes) -> Any:
         raise BadWeights(f"onnxruntime refuses the detector's weights: {error}") from error
 
 
-def shrink(image: ByteArray, long_side: int) -> tuple[ByteArray, float]:
+def shrink(image: ByteArray, long_side: int) -> Shrunk:
     """(picture with at most that long side, factor from its pixels back to those of ``image``)."""
     height, width = image.shape[:2]
     factor = max(height, width) / long_side

@@ -75,7 +75,7 @@ class Observer:
         height, width = image.shape[:2]
         small, factor = shrink(image, self._settings.long_side)
         if self._adaptive is None:
-            found = self._detector.detect(image)
+            found = self._detector.detect(image, (small, factor))
         else:
             found = [scaled(face, factor) for face in self._adaptive.detect(frame.time, small)]
         faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]

