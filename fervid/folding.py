@@ -73,6 +73,8 @@ def _groups(file: Any) -> dict[str, Any]:
     found = {}
     for group in file["layers"].values():
         arrays = group["vars"]
+        if len(arrays) and "name" not in arrays.attrs:
+            raise ValueError("its layers have no names, as Keras before 3.6 wrote them")
         if len(arrays):
             found[str(arrays.attrs["name"])] = arrays
     return found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -85,6 +88,18 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
         read_layers(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 3)))
     with pytest.raises(BadWeights, match="layer stage1_0_shortcut_conv has the shapes"):
         read_layers(tmp_path / "w.keras", replace(RESIDUAL, widths=(4, 9, 6)))
+
+
+def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
+    save(build(RESIDUAL), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
+    with zipfile.ZipFile(tmp_path / "w.keras") as archive:
+        stored = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(stored, "r+") as file:
+        del file["layers/conv2d/vars"].attrs["name"]
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
+        archive.writestr("model.weights.h5", stored.getvalue())
+    with pytest.raises(BadWeights, match=r"Keras before 3\.6"):
+        read_layers(tmp_path / "old.keras", RESIDUAL)
 
 
 def test_an_enlarged_crop_is_seen_by_the_same_weights(tmp_path: Path) -> None:
