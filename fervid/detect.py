@@ -160,8 +160,7 @@ class YuNet:
 
     def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
         source = Path(weights) if weights else _packaged(*YUNET_FILE)
-        data = _verified(source, None if weights else YUNET_SHA256)
-        self.sha256 = hashlib.sha256(data).hexdigest()
+        self.sha256 = hashlib.sha256(_verified(source, None if weights else YUNET_SHA256)).hexdigest()
         try:
             self._network = cv2.FaceDetectorYN.create(str(source), "", (320, 320), score_threshold, NMS_THRESHOLD)
         except cv2.error as error:
@@ -198,6 +197,9 @@ def describe_detector(settings: ScanSettings) -> tuple[str, str]:
     if settings.detector == "centerface":
         _centerface_weights(settings.detector_weights)
         return settings.detector, CENTERFACE_SHA256
+    if settings.detector == "yunet" and settings.detector_weights is None:
+        _verified(_packaged(*YUNET_FILE), YUNET_SHA256)
+        return settings.detector, YUNET_SHA256
     return settings.detector, create_detector(settings).sha256
 
 

@@ -185,7 +185,8 @@ def test_the_score_threshold_holds(detector: FaceDetector, couple: ByteArray) ->
     assert strict.detect(couple) == [best]
 
 
-def test_it_is_described_without_being_loaded(detector: FaceDetector) -> None:
+def test_it_is_described_without_being_loaded(detector: FaceDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "create_detector", lambda settings: pytest.fail("loaded"))
     assert describe_detector(settings_of(detector.name)) == (detector.name, detector.sha256)
     assert len(detector.sha256) == 64
 
