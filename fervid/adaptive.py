@@ -126,7 +126,7 @@ class AdaptiveDetector:
         else:
             found = self._look_where_needed(small, light)
         if found is None:
-            found = self._detector.look(small, UNSURE)
+            found = self._detector.look(small, UNSURE, gated=True)
             self._light = light
         lost = [*self._lost, *((time, face) for face in self._watched if self._counts(face))]
         self._lost = [(since, face) for since, face in lost if time - since <= REMEMBER and _is_new(face, found)]
@@ -167,7 +167,7 @@ class AdaptiveDetector:
         if area.step > 1:
             size = (max(1, round(width / area.step)), max(1, round(height / area.step)))
             part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-        faces = self._detector.look(part, UNSURE, area.coarse)
+        faces = self._detector.look(part, UNSURE, area.coarse, gated=True)
         across, down = width / part.shape[1], height / part.shape[0]
         return [scaled(face, across, down, area.left, area.top) for face in faces]
 

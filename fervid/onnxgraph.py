@@ -38,12 +38,14 @@ def with_inputs(model: bytes, names: Sequence[str]) -> bytes:
     return _with_graph(model, kept)
 
 
-def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
+def with_outputs(model: bytes, names: Sequence[str], given: Value | None = None) -> bytes:
     """The model with a graph that gives ``names``, tensors anywhere in it, and computes nothing else.
 
-    onnxruntime would compute all the rest too. Nodes must come in the order of their work, as ONNX asks.
+    onnxruntime would compute all the rest too. Nodes must come in the order of their work, as ONNX asks. With
+    ``given``, a float32 tensor anywhere in it, the graph takes that in place of its own inputs.
     Raises ValueError for a tensor that no node gives.
     """
+    begin = given[0].encode() if given else b""
 
     def kept(graph: list[Field]) -> list[bytes]:
         needed = {name.encode() for name in names}
@@ -52,15 +54,18 @@ def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
             raise ValueError(f"the graph has no tensor {sorted(missing)[0].decode()}")
         nodes = []
         for number, whole, content in reversed(graph):
-            if number == _NODE and needed & _outputs(content):
+            if number == _NODE and (needed - {begin}) & _outputs(content):
                 nodes.append(whole)
                 needed.update(_texts(content, _NODE_INPUT))
         rest = [
             whole
             for number, whole, content in graph
-            if number not in (_NODE, _OUTPUT) and (number != _INITIALIZER or _texts(content, _TENSOR_NAME) <= needed)
+            if number not in (_NODE, _OUTPUT)
+            and (number != _INITIALIZER or _texts(content, _TENSOR_NAME) <= needed)
+            and not (given and number == _INPUT)
         ]
-        return [*nodes[::-1], *rest, *(_field(_OUTPUT, _field(_VALUE_NAME, name.encode())) for name in names)]
+        inputs = [_field(_INPUT, _value(*given))] if given else []
+        return [*nodes[::-1], *rest, *inputs, *(_field(_OUTPUT, _field(_VALUE_NAME, name.encode())) for name in names)]
 
     return _with_graph(model, kept)
 
@@ -155,7 +160,11 @@ def model(nodes: Sequence[bytes], tensors: Sequence[bytes], given: Value, result
 
 
 def _value(name: str, shape: Sequence[int | None]) -> bytes:
-    sides = b"".join(_field(1, _field(2, b"n") if side is None else _integer(1, side)) for side in shape)
+    names = [f"n{place}".encode() for place in range(len(shape))]
+    sides = b"".join(
+        _field(1, _field(2, name) if side is None else _integer(1, side))
+        for name, side in zip(names, shape, strict=True)
+    )
     kind = _field(1, _integer(1, _FLOAT) + _field(2, sides))
     return _field(_VALUE_NAME, name.encode()) + _field(2, kind)
 

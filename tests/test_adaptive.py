@@ -30,9 +30,11 @@ class Watched(RetinaFace):
         super().__init__()
         self.looks: list[tuple[int, ...]] = []
 
-    def look(self, picture: ByteArray, threshold: float, large: bool = False, factor: float = 1.0) -> list[Face]:
+    def look(
+        self, picture: ByteArray, threshold: float, large: bool = False, factor: float = 1.0, gated: bool = False
+    ) -> list[Face]:
         self.looks.append(picture.shape[:2])
-        return super().look(picture, threshold, large, factor)
+        return super().look(picture, threshold, large, factor, gated)
 
 
 @pytest.fixture(scope="module")

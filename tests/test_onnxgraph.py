@@ -49,6 +49,17 @@ def test_tensors_within_the_graph_are_the_parts_of_its_outputs(model: bytes) -> 
     np.testing.assert_allclose(found, run(model, ["loc"], pixels)[0][:, fine:], atol=1e-5)
 
 
+def test_a_graph_cut_in_two_is_the_whole(model: bytes) -> None:
+    pixels = np.random.default_rng(4).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
+    names = [f"/{head}_head/Reshape_output_0" for head in ("bbox", "class", "landmark")]
+    between = (detect._MERGED, (1, 64, None, None))
+    (merged,) = run(onnxgraph.with_outputs(model, [detect._MERGED]), None, pixels)
+    assert merged.shape == (1, 64, 96 // STRIDES[0], 160 // STRIDES[0])
+    found = run(onnxgraph.with_outputs(model, names, between), None, merged, detect._MERGED)
+    for one, other in zip(found, run(onnxgraph.with_outputs(model, names), None, pixels), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 def test_a_tensor_that_is_nowhere_is_named(model: bytes) -> None:
     with pytest.raises(ValueError, match="no tensor nowhere"):
         onnxgraph.with_outputs(model, ["loc", "nowhere"])
