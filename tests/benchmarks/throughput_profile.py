@@ -37,6 +37,7 @@ STAGES = (
 FILES = {
     "detect": "detect",
     "adaptive": "detect",
+    "gate": "detect",
     "track": "track",
     "appearance": "track",
     "persons": "persons",
