@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fervid.opencv import cv2
 from fervid.types import FloatArray
@@ -39,27 +38,22 @@ def windows(merged: FloatArray) -> list[tuple[Span, Span, Span, Span]]:
     borders a part ends with the map, whose padding then is the part's own.
     """
     height, width = merged.shape[1:]
-    whole = (0, height), (0, width)
     weights, bias = _gate()
-    fires = np.tensordot(weights, merged, 1) + bias > LIMIT
-    count, _, boxes, _ = cv2.connectedComponentsWithStats(_grown(fires).astype(np.uint8))
+    fires = (np.tensordot(weights, merged, 1) + bias > LIMIT).astype(np.uint8)
+    grown = cv2.dilate(fires, np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8))
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(grown)
     parts = []
     for left, top, across, down, _ in boxes[1:count].tolist():
         rows, columns = (top, top + down), (left, left + across)
         parts.append((_wider(rows, height), _wider(columns, width), rows, columns))
     cells = sum((bottom - top) * (right - left) for (top, bottom), (left, right), _, _ in parts)
-    return [(*whole, *whole)] if cells > MOST * height * width else parts
+    return [2 * ((0, height), (0, width))] if cells > MOST * height * width else parts
 
 
 @lru_cache(maxsize=1)
 def _gate() -> tuple[FloatArray, float]:
     content = json.loads(FILE.read_text())
     return np.asarray(content["weights"], np.float32), float(content["bias"])
-
-
-def _grown(fires: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    kernel = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
-    return np.asarray(cv2.dilate(fires.astype(np.uint8), kernel) > 0)
 
 
 def _wider(span: Span, end: int) -> Span:

@@ -160,10 +160,9 @@ def model(nodes: Sequence[bytes], tensors: Sequence[bytes], given: Value, result
 
 
 def _value(name: str, shape: Sequence[int | None]) -> bytes:
-    names = [f"n{place}".encode() for place in range(len(shape))]
     sides = b"".join(
-        _field(1, _field(2, name) if side is None else _integer(1, side))
-        for name, side in zip(names, shape, strict=True)
+        _field(1, _field(2, f"n{place}".encode()) if side is None else _integer(1, side))
+        for place, side in enumerate(shape)
     )
     kind = _field(1, _integer(1, _FLOAT) + _field(2, sides))
     return _field(_VALUE_NAME, name.encode()) + _field(2, kind)
