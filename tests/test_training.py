@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fervid.config import from_mapping
+from fervid.config import from_mapping, to_mapping
 from fervid.crop import FER2013_GEOMETRY
 from fervid.errors import BadDataset, BadWeights, ConfigError
 from fervid.inference import load, softmax
@@ -22,6 +22,7 @@ from fervid.model import load_network
 from fervid.persons import load_embedder
 from fervid.sidecar import SHIPPED, Architecture, read_sidecar
 from fervid.training import train as training
+from fervid.training.adjust import ClassShares, adjust
 from fervid.training.augment import AugmentSettings, augment, degrade, mix
 from fervid.training.dataset import Dataset, split
 from fervid.training.evaluate import (
@@ -346,6 +347,32 @@ def test_the_regression_finds_the_frequencies_where_features_say_nothing() -> No
     found = softmax(bias[None])[0]
     assert found.tolist() == pytest.approx([n / 28 for n in range(1, 8)], abs=1e-3)
     np.testing.assert_allclose(kernel, 1, atol=1e-3)
+
+
+def test_a_class_taken_to_be_rarer_loses_that_much_of_its_odds(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    _, network = load_network(tmp_path / "m.keras")
+    before = softmax(predict(network, faces.images))
+    adjust(network, ClassShares(fear=0.8, neutral=2.0))
+    after = softmax(predict(network, faces.images))
+    wanted = before * [1, 1, 0.8, 1, 1, 1, 2]
+    np.testing.assert_allclose(after, wanted / wanted.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_training_ends_with_the_shares_of_the_recipe(faces: Dataset, tmp_path: Path) -> None:
+    recipe = from_mapping(TrainSettings, {**to_mapping(TINY), "shares": {"fear": 0.5}})
+    train(faces, tmp_path / "plain.keras", FER2013_GEOMETRY, TINY)
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, recipe)
+    networks = [load_network(tmp_path / name)[1] for name in ("plain.keras", "m.keras")]
+    plain, moved = (network.get_layer("emotion").get_weights()[1] for network in networks)
+    np.testing.assert_allclose(moved - plain, [0, 0, np.log(0.5), 0, 0, 0, 0], atol=2e-3)  # kept in half precision
+    assert load(tmp_path / "m.keras").sidecar.training["settings"]["shares"]["fear"] == 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="fear"):
+        ClassShares(fear=share)
 
 
 # distillation

@@ -31,6 +31,7 @@ from fervid.inference import softmax
 from fervid.model import load_network, save
 from fervid.network import VOTES, build
 from fervid.sidecar import Architecture
+from fervid.training.adjust import ClassShares, adjust
 from fervid.training.augment import AugmentSettings, augment, mix
 from fervid.training.dataset import Dataset, split
 from fervid.training.evaluate import fit_temperature, predict
@@ -77,6 +78,8 @@ class TrainSettings:
     """Share of the teachers in the target; the label has the rest."""
     refit: float = 0.0
     """Ridge by which the last layer, fitted anew at the end, is held to what was trained; 0 leaves it as it is."""
+    shares: ClassShares = field(default_factory=ClassShares)
+    """How frequent each class is taken to be in use, as a multiple of its share of the labels; applied at the end."""
     seed: int = 0
     architecture: Architecture = field(default_factory=Architecture)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -376,11 +379,12 @@ def _finish(
     calibration: Dataset,
     history: list[dict[str, float]],
 ) -> TrainResult:
-    """Fit the last layer (on ``rest``) and the temperature of the kept weights, and write them to ``out``."""
+    """Fit the last layer (on ``rest``), adjust it, fit the temperature, and write the kept weights to ``out``."""
     kept = build(settings.architecture)
     kept.load_weights(run / "best.keras")
     if settings.refit:
         refit(kept, rest, settings.refit)
+    adjust(kept, settings.shares)
     temperature = fit_temperature(predict(kept, calibration.images), calibration.labels)
     rows = [row["accuracy"] for row in history]
     epoch = 1 + (int(np.argmax(rows)) if settings.select == "best" else len(rows) - 1)
