@@ -147,9 +147,7 @@ def test_named_emotions_dominate(results: Results, truth: dict[str, dict[str, ob
     dominant = results.summary.set_index("video")["dominant"]
     clips = [name for name in truth if name.startswith("emo7_")]
     right = {truth[name]["dominant"] for name in clips if dominant[name] == truth[name]["dominant"]}
-    assert right >= {"angry", "fear", "happy", "neutral"}
-    means = results.summary.set_index("video")[[f"mean_{name}" for name in EMOTIONS]].astype(float)
-    assert set(means.loc["emo7_surprise.mp4"].nlargest(2).index) == {"mean_fear", "mean_surprise"}
+    assert right >= set(EMOTIONS) - {"disgust"}
 
 
 def test_wolfgang_turns_happy(results: Results) -> None:
