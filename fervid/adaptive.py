@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fervid.detect import RetinaFace, covers, scaled
+from fervid.boxes import covers, scaled
 from fervid.grid import cell
 from fervid.opencv import cv2
+from fervid.retinaface import RetinaFace
 from fervid.types import ByteArray, Face, FloatArray
 
 PERIOD = 3.0
@@ -126,7 +127,7 @@ class AdaptiveDetector:
         else:
             found = self._look_where_needed(small, light)
         if found is None:
-            found = self._detector.look(small, UNSURE, gated=True)
+            found = self._detector.look(small, UNSURE, fine="gated")
             self._light = light
         lost = [*self._lost, *((time, face) for face in self._watched if self._counts(face))]
         self._lost = [(since, face) for since, face in lost if time - since <= REMEMBER and _is_new(face, found)]
@@ -167,7 +168,7 @@ class AdaptiveDetector:
         if area.step > 1:
             size = (max(1, round(width / area.step)), max(1, round(height / area.step)))
             part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-        faces = self._detector.look(part, UNSURE, area.coarse, gated=True)
+        faces = self._detector.look(part, UNSURE, fine="none" if area.coarse else "gated")
         across, down = width / part.shape[1], height / part.shape[0]
         return [scaled(face, across, down, area.left, area.top) for face in faces]
 

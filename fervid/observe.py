@@ -13,13 +13,15 @@ import numpy as np
 
 from fervid.adaptive import AdaptiveDetector
 from fervid.appearance import appearance
+from fervid.boxes import scaled, shrink
 from fervid.config import ScanSettings
 from fervid.crop import CropGeometry, crop_face, face_quality
-from fervid.detect import FaceDetector, RetinaFace, scaled, shrink
+from fervid.detect import FaceDetector
 from fervid.grid import cell
 from fervid.opencv import cv2
 from fervid.persons import EVERY, MIN_QUALITY, MIN_SIDE, FaceEmbedder, portrait
 from fervid.persons import SIDE as PORTRAIT_SIDE
+from fervid.retinaface import RetinaFace
 from fervid.types import ByteArray, Face, FloatArray, Frame
 
 LOOK_SIDE = 48

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fervid.crop import SIZE
 from fervid.onnxgraph import model, node, prelu, tensor
+from fervid.sessions import open_session
 from fervid.sidecar import Architecture
 from fervid.types import FloatArray
 
@@ -29,13 +30,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, layers: Mapping[str, list[npt.NDArray[Any]]], architecture: Architecture, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # cores share out crops, not a crop's channels
-        options.log_severity_level = 4
-        graph = to_onnx(layers, architecture)
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(to_onnx(layers, architecture))  # cores share out crops, not a crop's channels
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "onnx") if threads > 1 else None
 

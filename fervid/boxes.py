@@ -1,0 +1,76 @@
+"""What all face detectors do with pictures and boxes: shrink the ones, select among the others, scale back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fervid.opencv import cv2
+from fervid.types import ByteArray, Face, FloatArray
+
+NMS_THRESHOLD = 0.4
+CONTAINMENT_THRESHOLD = 0.65
+
+Shrunk = tuple[ByteArray, float]
+"""A picture, and the factor from its pixels to those of what it was made of."""
+
+
+def shrink(image: ByteArray, long_side: int) -> Shrunk:
+    """(picture with at most that long side, factor from its pixels back to those of ``image``)."""
+    height, width = image.shape[:2]
+    factor = max(height, width) / long_side
+    if factor <= 1:
+        return image, 1.0
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), factor
+
+
+def select(
+    corners: FloatArray, sides: FloatArray, scores: FloatArray, landmarks: FloatArray, factor: float
+) -> list[Face]:
+    """Non-maximum suppression, then scaling back by ``factor``; best score first."""
+    boxes = np.hstack([corners, corners + sides]).tolist()
+    kept: list[int] = []
+    for candidate in np.argsort(-scores, kind="stable").tolist():
+        if not any(_covers(boxes[candidate], boxes[other]) for other in kept):
+            kept.append(candidate)
+    faces = []
+    for i in kept:
+        (x, y), (width, height) = corners[i] * factor, sides[i] * factor
+        points = tuple((float(px), float(py)) for px, py in landmarks[i] * factor)
+        faces.append(Face(float(x), float(y), float(width), float(height), float(np.clip(scores[i], 0, 1)), points))
+    return faces
+
+
+def scaled(face: Face, across: float, down: float | None = None, left: float = 0.0, top: float = 0.0) -> Face:
+    """The face with its coordinates multiplied, by one factor where ``down`` is None, and then shifted."""
+    down = across if down is None else down
+    return replace(
+        face,
+        x=face.x * across + left,
+        y=face.y * down + top,
+        width=face.width * across,
+        height=face.height * down,
+        landmarks=tuple((x * across + left, y * down + top) for x, y in face.landmarks),
+    )
+
+
+def covers(one: Face, other: Face) -> bool:
+    """Whether two faces are one by the rule of ``_covers``."""
+    first, second = ((face.x, face.y, face.x + face.width, face.y + face.height) for face in (one, other))
+    return _covers(first, second)
+
+
+def _covers(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether two boxes (left, top, right, bottom) show one face: by intersection over union, or one mostly inside
+    the other.
+
+    The second test removes the ghost box that appears across two adjacent faces.
+    """
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    one, other = ((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return shared > NMS_THRESHOLD * (one + other - shared) or shared > CONTAINMENT_THRESHOLD * min(one, other)
