@@ -29,12 +29,11 @@ from fervid.errors import (
     MissingLibrary,
     OutputError,
     UnreadableVideo,
-    UsageError,
     batch_exit_code,
 )
 from fervid.fingerprint import fingerprint
 from fervid.finish import finish, now
-from fervid.parts import Entry, Row, compose, read_rows, refuse_foreign, write_part
+from fervid.parts import Entry, Row, compose, copy_of, read_rows, refuse_foreign, write_part
 from fervid.persons import describe_embedder
 from fervid.preload import BatcherLoader
 from fervid.sidecar import SHIPPED, read_sidecar, sha256, sidecar_path
@@ -153,7 +152,7 @@ def analyze(
         batch.run(engine)
         report = batch.compose()
         listener.done(report)
-        for product in products:
+        for product in products if report.videos else ():
             product.make(setup.out, sources)
     return report
 
@@ -203,7 +202,7 @@ class _Setup:
     @classmethod
     def of(cls, paths: Paths, out: Path, settings: AnalyzeSettings) -> _Setup:
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        sources = select(discover(given), settings.inputs)
+        sources = select(discover(given, follow_links=settings.inputs.follow_links), settings.inputs)
         refuse_overwriting(sources, output_paths(out))
         weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
         sidecar = read_sidecar(weights)
@@ -236,11 +235,6 @@ class _Setup:
 
     def store(self) -> Store:
         refuse_foreign(self.out)
-        for ending in {".parquet", ".csv"} - {self.out.suffix} if not is_folder(self.out) else ():
-            if store_folder(self.out.with_suffix(ending), False).exists():
-                raise UsageError(
-                    f"{self.out.with_suffix(ending).name} has small tables of the same names; choose another --out"
-                )
         return Store(*self._arguments())
 
     def engine(self) -> Engine:
@@ -407,12 +401,15 @@ class _Batch:
         """Write the tables, unless they are there and would be the same."""
         entries, reports = self._entries()
         outputs = output_paths(self._setup.out)
+        if not entries and all(path.exists() for path in outputs):  # as where a share is not mounted
+            self._listener.tell(f"no videos found; {self._setup.out} is left as it was")
+            return BatchReport(())
         digest = settings_key(
             {"identity": self._setup.identity, "entries": [(entry.name, entry.row) for entry in entries]}
         )
         if not self._store.composed(digest, outputs):
             compose(self._setup.out, entries, self._setup.metadata, self._store.spool)
-            self._store.set_composed(digest, outputs)
+            self._store.set_composed(digest, outputs, self._setup.metadata)
         self._store.drop_others()
         return BatchReport(tuple(reports))
 
@@ -434,7 +431,7 @@ class _Batch:
                 assert video_id is not None
                 row = self._row(video_id)
                 if video_id in met:
-                    row, part = row | {"status": "skipped", "message": f"same content as {met[video_id]}"}, None
+                    row, part = copy_of(met[video_id], video_id), None
                 met.setdefault(video_id, name)
             entries.append(Entry(name, part, row))
             fresh = video_id in self._fresh and self._fresh[video_id].fresh

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -140,10 +140,16 @@ def _targets(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
         return {names[0]: out}
     inside = {name: _inside(name) for name in names}
     stems = Counter(path.with_suffix(suffix) for path in inside.values())
-    return {
-        name: out / (path.with_suffix(suffix) if stems[path.with_suffix(suffix)] == 1 else f"{path}{suffix}")
-        for name, path in inside.items()
-    }
+    targets: dict[str, Path] = {}
+    taken: set[str] = set()
+    for name, path in inside.items():
+        stem = path.with_suffix(suffix)
+        numbered = (path.with_name(f"{path.name}.{number}{suffix}") for number in count(2))
+        choices = chain([stem] if stems[stem] == 1 else [], [path.with_name(path.name + suffix)], numbered)
+        chosen = next(choice for choice in choices if choice.as_posix().casefold() not in taken)
+        taken.add(chosen.as_posix().casefold())
+        targets[name] = out / chosen
+    return targets
 
 
 def _inside(name: str) -> PurePosixPath:

@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from fervid.errors import BadResults, OutputError, writing
-from fervid.tables import COMMON, SMALL, TIMELINE, is_folder, plain, read_tables, replacing, small_path, sync_folder
+from fervid.errors import BadResults, OutputError, UsageError, writing
+from fervid.store import store_folder
+from fervid.tables import COMMON, SMALL, TIMELINE, is_folder, plain, replacing, small_path, sync_folder
 
 _ROWS = b"fervid.rows"
 
@@ -68,14 +69,25 @@ class Entry:
     row: Row
 
 
+def copy_of(name: str, video_id: str) -> Row:
+    """The manifest row of an input with the same content as ``name``; the figures stand in that one's alone."""
+    return {"video_id": video_id, "status": "skipped", "message": f"same content as {name}"}
+
+
 def refuse_foreign(out: Path) -> None:
-    """Raise OutputError where something lies at ``out`` that fervid did not write and would have to replace."""
+    """Raise OutputError where something lies at ``out`` that fervid did not write and would have to replace, and
+    UsageError where the small tables there belong to results of the other ending."""
     if is_folder(out):
         ours = ("video_id=*", COMMON)
         if any(not any(map(entry.match, ours)) for entry in (out / "timeline").glob("*")):
             raise OutputError(f"cannot write {out / 'timeline'}: it holds files that are not fervid's")
     elif out.is_dir():
         raise OutputError(f"cannot write {out}: it is a folder")
+    else:
+        twin = out.with_suffix({".parquet": ".csv", ".csv": ".parquet"}[out.suffix])
+        merged = twin.exists() and not out.exists() and all(small_path(out, name).exists() for name in SMALL)
+        if merged or store_folder(twin, False).exists():
+            raise UsageError(f"{twin.name} has small tables of the same names; choose another --out")
 
 
 def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], spool: Path) -> None:
@@ -84,13 +96,12 @@ def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], sp
     Each table replaces its forerunner when it is complete; after an error all are as they were. ``spool``
     is a folder on the disk of ``out`` for what is not yet complete. Raises OutputError and BadResults.
     """
-    with _tables(out, metadata, spool) as (timeline, small):
+    with writers(out, metadata, spool) as (timeline, small):
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
                 table, rows = _read_part(entry.part)
-                named = table.append_column("video", pa.array([entry.name] * len(table), pa.string()))
-                timeline.add(named.select(TIMELINE.names))
+                timeline.add(named(table, entry.name))
             for name in SMALL:
                 small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
 
@@ -110,7 +121,7 @@ class _Timeline(Protocol):
 
 
 @contextlib.contextmanager
-def _tables(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tuple[_Timeline, dict[str, _Small]]]:
+def writers(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tuple[_Timeline, dict[str, _Small]]]:
     """Writers of the four tables; what they wrote takes its place when all of it is complete, the timeline last."""
     places = {name: small_path(out, name) for name in SMALL} | {"timeline": out / "timeline" if is_folder(out) else out}
     fresh = {name: spool / f"new-{name}" for name in places}
@@ -239,47 +250,18 @@ class _Partitions:
         pq.write_table(nameless, target / "part-0.parquet", compression="zstd")
 
 
-def merge_tables(results: Iterable[Path], out: Path, metadata: Mapping[str, str], spool: Path) -> tuple[int, int]:
-    """Write the tables of several results as one; of videos with one content the first that has rows is kept.
-
-    Returns the number of rows of the manifest, and how many of them are copies of another. Raises BadResults.
-    """
-    met: dict[str, str] = {}
-    rows = copies = 0
-    with _tables(out, metadata, spool) as (sink, small):
-        for path in results:
-            tables = read_tables(path)
-            again = set(met)
-            manifest = [_as_copy(row, met) for row in tables["videos"].to_pylist()]
-            rows, copies = rows + len(manifest), copies + sum(row["status"] == "skipped" for row in manifest)
-            for name in SMALL:
-                kept = manifest if name == "videos" else _without(tables[name].to_pylist(), again)
-                small[name].add(kept)
-            for video in _by_video(tables["timeline"]):
-                if video["video_id"][0].as_py() not in again:
-                    sink.add(video)
-    return rows, copies
-
-
-def _as_copy(row: Row, met: dict[str, str]) -> Row:
-    """A manifest row, marked as a copy where its content was met before."""
-    video_id = row["video_id"]
-    if video_id is None or row["status"] not in ("ok", "no_face"):
-        return row
-    if video_id in met:
-        return {**row, "status": "skipped", "message": f"same content as {met[video_id]}"}
-    met[video_id] = row["video"]
-    return row
-
-
-def _without(rows: list[Row], video_ids: set[str]) -> list[Row]:
-    return [row for row in rows if row["video_id"] not in video_ids]
-
-
-def _by_video(timeline: pa.Table) -> Iterator[pa.Table]:
-    """The runs of rows of one video each."""
+def by_video(timeline: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Fingerprint and rows of each run of rows of one video."""
     ids = timeline["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     edges = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
     for start, end in itertools.pairwise(edges):
         if end > start:
-            yield timeline.slice(start, end - start)
+            rows = timeline.slice(start, end - start)
+            yield rows["video_id"][0].as_py(), rows
+
+
+def named(table: pa.Table, name: str) -> pa.Table:
+    """The rows of a timeline as those of the video ``name``."""
+    others = [column for column in table.column_names if column != "video"]
+    column = pa.array([name] * len(table), pa.string())
+    return table.select(others).append_column("video", column).select(TIMELINE.names)

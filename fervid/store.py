@@ -80,6 +80,10 @@ class Settled:
         return self.parts.part(video_id).exists() or (not self.retry and self.parts.failure(video_id).exists())
 
 
+_COMPOSED = "composed.json"
+"""What the outputs were composed of, and with."""
+
+
 def store_folder(out: Path, is_folder: bool) -> Path:
     """Where the state of the output ``out`` lies."""
     return out / ".fervid" if is_folder else out.with_name(f".{out.name}.fervid")
@@ -243,14 +247,15 @@ class Store(StoreView):
     def composed(self, digest: str, outputs: Iterable[Path]) -> bool:
         """Whether ``outputs`` are as this store's last composition, of that ``digest``, left them."""
         with contextlib.suppress(OSError, ValueError):
-            before = json.loads((self._folder / "composed.json").read_text(encoding="utf-8"))
-            return bool(before == {"digest": digest, "outputs": _stamps(outputs)})
+            before = json.loads((self._folder / _COMPOSED).read_text(encoding="utf-8"))
+            return bool(before["digest"] == digest and before["outputs"] == _stamps(outputs))
         return False
 
-    def set_composed(self, digest: str, outputs: Iterable[Path]) -> None:
-        """The ``outputs`` have been composed."""
+    def set_composed(self, digest: str, outputs: Iterable[Path], metadata: Mapping[str, str]) -> None:
+        """The ``outputs`` have been composed, with that ``metadata``."""
+        content = {"digest": digest, "outputs": _stamps(outputs), "metadata": dict(metadata)}
         with writing(self._folder):
-            self._write(self._folder / "composed.json", json.dumps({"digest": digest, "outputs": _stamps(outputs)}))
+            self._write(self._folder / _COMPOSED, json.dumps(content))
 
     def remember(self, path: Path, stamp: Stamp, video_id: str) -> None:
         """Save reading ``path`` again while it keeps the ``stamp`` that it had before it was read."""
@@ -275,6 +280,15 @@ class Store(StoreView):
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+
+
+def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
+    """The metadata with which the store in ``folder`` composed ``outputs``; nothing where they have changed since."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads((folder / _COMPOSED).read_text(encoding="utf-8"))
+        if content["outputs"] == _stamps(outputs):
+            return dict(content["metadata"])
+    return {}
 
 
 def _stamps(paths: Iterable[Path]) -> dict[str, list[int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fervid.errors import BadDataset, BadResults, InputNotFound, UsageError, writing
+from fervid.store import composed_metadata, store_folder
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         keys = videos["video_id"].drop_duplicates()
         order = timeline["video_id"].map(dict(zip(keys, range(len(keys)), strict=True)))
         frames["timeline"] = timeline.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
-    return Results(**frames, metadata=_metadata(tables["timeline"].schema))
+    return Results(**frames, metadata=read_metadata(out))
 
 
 def read_tables(out: Path) -> dict[str, pa.Table]:
@@ -297,14 +298,21 @@ def read_tables(out: Path) -> dict[str, pa.Table]:
     try:
         timeline = _read_timeline(out)
         tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
-        for name, schema in SMALL.items():
-            tables[name] = _read_csv(small_path(out, name), schema, True)
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
+    tables |= {name: read_small(out, name) for name in SMALL}
     known = set(tables["videos"]["video_id"].to_pylist())
     if not set(tables["timeline"]["video_id"].unique().to_pylist()) <= known:
         raise BadResults(f"{out}: the tables beside it belong to another run; analyse again")
     return tables
+
+
+def read_small(out: Path, name: str) -> pa.Table:
+    """The small table ``name`` of the results at ``out``; raises BadResults."""
+    try:
+        return _read_csv(small_path(out, name), SMALL[name], True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
 
 
 def _read_timeline(out: Path) -> pa.Table:
@@ -355,16 +363,19 @@ def _read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:
 
 
 def read_metadata(out: Path) -> dict[str, Any]:
-    """How the results at ``out`` came about: versions, hashes, ``settings``; empty for CSV, which holds none.
+    """How the results at ``out`` came about: versions, hashes, ``settings``.
 
-    Raises InputNotFound and BadResults.
+    CSV holds none; where it lies as ``analyze`` left it, what that remembers of it, else nothing. Raises
+    InputNotFound and BadResults.
     """
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
     try:
+        if out.suffix == ".csv" and not out.is_dir():
+            return _parsed(composed_metadata(store_folder(out, False), output_paths(out)))
         timeline = out / "timeline"
         files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
-        return _metadata(pq.read_schema(files[0])) if files and files[0].suffix != ".csv" else {}
+        return _metadata(pq.read_schema(files[0])) if files else {}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
 
@@ -373,7 +384,11 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
     found = {
         key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key.startswith(b"fervid.")
     }
-    values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in found.items()}
+    return _parsed({key.removeprefix("fervid."): value for key, value in found.items()})
+
+
+def _parsed(found: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = dict(found)
     if "settings" in values:
         values["settings"] = json.loads(values["settings"])
     return values

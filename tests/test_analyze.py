@@ -129,6 +129,8 @@ def test_copies_are_analysed_once(tmp_path: Path) -> None:
     results = read_results(tmp_path / "r.parquet")
     assert set(results.timeline["video"]) == {"a.mp4"}
     assert results.videos["message"].tolist()[1] == "same content as a.mp4"
+    assert results.videos["faces"].sum() == len(results.summary)
+    assert results.videos.loc[1, ["duration", "frames_sampled", "faces", "coverage", "trust"]].isna().all()
 
 
 def test_names_that_bite(tmp_path: Path) -> None:

@@ -167,6 +167,14 @@ def test_videos_of_one_stem_get_files_of_their_own_inside_the_folder(tmp_path: P
     assert all(file.is_file() for file in files)
 
 
+@pytest.mark.parametrize("names", [["clip.mp4", "../clip.mp4"], ["a.mp4", "a.mov", "a.mp4.mkv"], ["A.mp4", "a.mp4"]])
+def test_no_two_videos_get_one_file(tmp_path: Path, names: list[str]) -> None:
+    path = write_results(tmp_path / "r.parquet", [Film(name, [FACE]) for name in names])
+    files = export(path, "openface", tmp_path / "out").files
+    assert len({str(file).casefold() for file in files}) == len(names)
+    assert all(file.is_file() for file in files)
+
+
 EPISODE = st.tuples(st.floats(0, 5), st.floats(0, 5), st.sampled_from(EMOTIONS))
 
 

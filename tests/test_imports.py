@@ -74,8 +74,8 @@ ROOMS: dict[str, set[str]] = {
     "timeline": BASIC,
     "episodes": BASIC | {"timeline"},
     "summarize": BASIC | {"timeline"},
-    "tables": BASIC,
-    "parts": BASIC | {"tables"},
+    "tables": BASIC | {"store"},
+    "parts": BASIC | {"store", "tables"},
     "finish": BASIC | {"tasks", "timeline", "episodes", "summarize", "tables"},
     "merge": BASIC | {"parts", "store", "tables"},
     "annotate": BASIC

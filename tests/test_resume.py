@@ -371,6 +371,26 @@ def test_quiet_speaks_once_of_a_failure_and_never_of_success(root: Path, tmp_pat
     assert (again.returncode, again.stderr, again.stdout) == (3, "", "")
 
 
+@pytest.mark.parametrize("name", ["r.parquet", "r.csv", "r"])
+def test_an_input_that_is_suddenly_empty_leaves_the_tables_as_they_were(root: Path, tmp_path: Path, name: str) -> None:
+    """As a share is that is not mounted."""
+    line = ("analyze", root, "--out", tmp_path / name, "--fps", "2", "--quiet", "--annotate", tmp_path / "drawn")
+    assert command(*line).returncode == 3
+    before = {path: path.read_bytes() for path in tmp_path.rglob("r*/*.csv")}
+    rows = len(read_results(tmp_path / name).timeline)
+    root.rename(tmp_path / "away")
+    root.mkdir()
+    done = command(*line)
+    assert (done.returncode, done.stderr) == (0, f"no videos found; {tmp_path / name} is left as it was\n")
+    assert len(read_results(tmp_path / name).timeline) == rows
+    assert {path: path.read_bytes() for path in tmp_path.rglob("r*/*.csv")} == before
+    root.rmdir()
+    (tmp_path / "away").rename(root)
+    (root / "leaving.mp4").unlink()
+    assert command(*line).returncode == 3
+    assert "leaving.mp4" not in read_results(tmp_path / name).videos["video"].tolist()
+
+
 def test_shards_together_are_the_whole(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "cut.mp4", root / "zz copy.mp4")
     fervid.analyze(root, tmp_path / "whole.parquet", FAST)
