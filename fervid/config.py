@@ -144,7 +144,7 @@ class RunSettings:
     """Do everything anew, also where the output was made with other settings or weights."""
 
     def __post_init__(self) -> None:
-        check(self.worker_memory >= 0, f"worker-memory must not be negative: {self.worker_memory}")
+        check(0 <= self.worker_memory < 1e6, f"worker-memory must lie between 0 and 1000000: {self.worker_memory}")
         check(0 <= self.workers <= 1024, f"workers must lie between 0 and 1024: {self.workers}")
         check(1 <= self.batch_size <= 65536, f"batch-size must lie between 1 and 65536: {self.batch_size}")
         check(self.timeout >= 0, f"timeout must not be negative: {self.timeout}")

@@ -26,50 +26,69 @@ SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Source:
-    """``path``: the file. ``name``: how tables call it: relative to the input root it was found under, or,
+    """``path``: the file. ``name``: how tables call it: its ``place`` under the input root it was found in, or,
     where files of several roots would share that name, the path as given. ``skip``: why it is passed over."""
 
     path: Path
     name: str
+    place: str
     skip: str | None = None
 
 
 OUTSIDE = "a link that leads out of the input folder; --follow-links takes it"
+ANNOTATED = ".annotated.mp4"
+"""Ending of the files that ``fervid annotate`` writes; in a folder they are not taken for videos to analyse."""
+MADE_HERE = "made by fervid annotate; named by itself it is taken"
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """The same for still images."""
 
 
-def discover(paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] = SUFFIXES) -> list[Source]:
+def discover(
+    paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] = SUFFIXES, follow_links: bool = False
+) -> list[Source]:
     """Find the videos (or files of other endings) under files, folders (searched recursively) and glob patterns.
 
     Folders are listed in the order of their names, hidden entries left out; a file is listed once, however
-    often it is reached. Links to folders are not followed, so a loop of links ends. Raises InputNotFound
-    for a path or pattern that matches nothing.
+    often it is reached. A link that leads out of the input folder, to a file or to a folder, is listed with the
+    reason why it is passed over, or taken with ``follow_links``; a folder is searched once, so a loop of links
+    ends. Raises InputNotFound for a path or pattern that matches nothing.
     """
     found: dict[Path, Source] = {}
     for given in paths:
         literal = bool(os.fspath(given)) and os.path.lexists(given)
         for root in _expand(given):
-            linked = not literal and _leaves(root, _fixed(given))
-            for source in _search(root, suffixes):
-                if linked:
-                    source = replace(source, skip=OUTSIDE)
+            if not literal and not follow_links and _leaves(root, _fixed(given)):
+                searched = [replace(source, skip=OUTSIDE) for source in _search(root, suffixes, False)]
+            else:
+                searched = list(_search(root, suffixes, follow_links))
+            for source in searched:
                 key = Path(os.path.realpath(source.path.parent)) / source.path.name
                 found.setdefault(key, source)
-    named = Counter(source.name for source in found.values())
-    return [replace(s, name=s.path.as_posix()) if named[s.name] > 1 else s for s in found.values()]
+    return _distinct(list(found.values()))
+
+
+def _distinct(sources: list[Source]) -> list[Source]:
+    """The sources, those that share a name by their paths; which may be the name of yet another."""
+    while True:
+        named = Counter(source.name for source in sources)
+        paths = [source.path.as_posix() for source in sources]
+        if all(named[s.name] == 1 or s.name == path for s, path in zip(sources, paths, strict=True)):
+            return sources
+        sources = [
+            replace(source, name=path) if named[source.name] > 1 else source
+            for source, path in zip(sources, paths, strict=True)
+        ]
 
 
 def select(sources: Iterable[Source], settings: InputSettings) -> list[Source]:
     """The sources that ``settings`` take; those that it passes over for a reason of their own carry it."""
     chosen = []
     for source in sources:
-        name = shown_name(source.name)
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in settings.exclude) or not _in_shard(name, settings):
+        place = shown_name(source.place)
+        excluded = any(fnmatch.fnmatchcase(place, pattern) for pattern in settings.exclude)
+        if excluded or not _in_shard(shown_name(source.name), settings):
             continue
-        if source.skip == OUTSIDE and settings.follow_links:
-            source = replace(source, skip=None)
         if source.skip is None and settings.settle and _age(source.path) < settings.settle:
             source = replace(source, skip="changed a moment ago; left for the next run")
         chosen.append(source)
@@ -98,7 +117,7 @@ def refuse_overwriting(sources: Iterable[Source], outputs: Iterable[Path]) -> No
     """Raise UsageError where an output is one of the inputs."""
     targets = {os.path.realpath(output) for output in outputs}
     for source in sources:
-        if os.path.realpath(source.path) in targets:
+        if source.skip is None and os.path.realpath(source.path) in targets:
             raise UsageError(f"the output would overwrite the input {source.path}")
 
 
@@ -121,20 +140,34 @@ def _fixed(given: str | os.PathLike[str]) -> Path:
     return Path(*fixed)
 
 
-def _search(root: Path, suffixes: frozenset[str]) -> Iterator[Source]:
+def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterator[Source]:
     if not root.is_dir():
-        yield Source(root, root.name)
+        yield Source(root, root.name, root.name)
         return
+
+    def at(path: Path, skip: str | None = None) -> Source:
+        place = path.relative_to(root).as_posix()
+        return Source(path, place, place, skip)
+
     locked: list[OSError] = []
-    for folder, subfolders, files in os.walk(root, onerror=locked.append):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+    met = {os.path.realpath(root)}
+    for folder, subfolders, files in os.walk(root, onerror=locked.append, followlinks=True):
+        inner = [Path(folder) / name for name in sorted(subfolders) if not name.startswith(".")]
+        leading_out = [path for path in inner if _leaves(path, root)]
+        if not follow_links:
+            yield from (at(path, OUTSIDE) for path in leading_out)
+        # folders before links to them; what a link inside the folder leads to is met by itself
+        taken = [path for path in inner if not path.is_symlink()] + (leading_out if follow_links else [])
+        fresh = {real: path.name for path in reversed(taken) if (real := os.path.realpath(path)) not in met}
+        subfolders[:] = sorted(fresh.values())
+        met |= fresh.keys()
         for name in sorted(files):
             path = Path(folder) / name
             if not name.startswith(".") and path.suffix.lower() in suffixes:
-                yield Source(path, path.relative_to(root).as_posix(), OUTSIDE if _leaves(path, root) else None)
+                outside = not follow_links and _leaves(path, root)
+                yield at(path, OUTSIDE if outside else MADE_HERE if name.endswith(ANNOTATED) else None)
     for error in locked:  # listed, so that it fails by name instead of being passed over
-        path = Path(error.filename)
-        yield Source(path, path.relative_to(root).as_posix())
+        yield at(Path(error.filename))
 
 
 def _leaves(path: Path, root: Path) -> bool:

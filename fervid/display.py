@@ -139,7 +139,7 @@ class ReportPage:
         from fervid.report import check_target
 
         check_target(self._target)
-        refuse_overwriting((Source(path, name) for name, path in sources.items()), [self._target])
+        refuse_overwriting((Source(path, name, name) for name, path in sources.items()), [self._target])
 
     def make(self, results: Path, sources: Mapping[str, Path]) -> None:
         """See Product."""

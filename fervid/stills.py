@@ -48,7 +48,7 @@ def classify_stills(
     Without ``detect`` each image is taken as a ready face crop. Raises UsageError and OutputError.
     """
     given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
-    sources = discover(given, IMAGE_SUFFIXES)
+    sources = discover(given, IMAGE_SUFFIXES, follow_links=True)
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")
     refuse_overwriting(sources, [out])
@@ -74,6 +74,8 @@ def classify_stills(
 def _read(source: Source) -> ByteArray | str:
     """The picture (h, w, 3) uint8 blue-green-red, or why there is none."""
     try:
+        if source.path.exists() and not source.path.is_file():
+            return "not a file"  # a pipe would be waited for
         image = decode_image(source.path.read_bytes(), cv2.IMREAD_COLOR)
     except OSError as error:
         return error.strerror or str(error)

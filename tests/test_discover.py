@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fervid.discover import IMAGE_SUFFIXES, SUFFIXES, discover
+from fervid.config import InputSettings
+from fervid.discover import IMAGE_SUFFIXES, MADE_HERE, SUFFIXES, discover, select
 from fervid.errors import InputNotFound
 
 ODD = ["with space.mp4", "quote'\".mp4", "new\nline.mp4", "-dash.mp4", "ünïcödé.mp4", os.fsdecode(b"\xfc\xff.mp4")]
@@ -109,10 +110,48 @@ def test_links(here: Path) -> None:
     (here / "in/self.mp4").symlink_to("self.mp4")
     (here / "in/loop").symlink_to("..")
     (here / "in/away").symlink_to("../elsewhere")
-    # links that lead nowhere are listed: the manifest has to name them
-    assert names(["in"]) == ["a.mp4", "dangling.mp4", "self.mp4"]
+    # links that lead nowhere, or out of the folder, are listed: the manifest has to name them
+    assert names(["in"]) == ["away", "loop", "a.mp4", "dangling.mp4", "self.mp4"]
+    assert [source.name for source in discover(["in"]) if source.skip] == ["away", "loop"]
     assert names(["in/dangling.mp4", "in/self.mp4"]) == ["dangling.mp4", "self.mp4"]
     assert names(["in/away"]) == ["b.mp4"]
+
+
+def test_links_are_followed_on_demand_and_a_loop_of_them_ends(here: Path) -> None:
+    make("in/a.mp4", "in/deep/b.mp4", "elsewhere/c.mp4", "elsewhere/deep/d.mp4")
+    (here / "in/away").symlink_to("../elsewhere")
+    (here / "elsewhere/back").symlink_to("../in")
+    (here / "elsewhere/again").symlink_to("deep")
+    (here / "in/within").symlink_to("deep")
+    sources = discover(["in"], follow_links=True)
+    assert [source.name for source in sources] == ["a.mp4", "away/c.mp4", "away/deep/d.mp4", "deep/b.mp4"]
+    assert not any(source.skip for source in sources)
+    for source in sources:
+        assert source.path.is_file()
+
+
+def test_names_that_are_paths_of_others_are_told_apart(here: Path) -> None:
+    make("r1/x.mp4", "r2/x.mp4", "r2/r1/x.mp4")
+    sources = discover(["r1", "r2"])
+    assert [source.name for source in sources] == ["r1/x.mp4", "r2/x.mp4", "r2/r1/x.mp4"]
+    assert [source.place for source in sources] == ["x.mp4", "x.mp4", "r1/x.mp4"]
+
+
+def test_what_is_excluded_is_so_in_every_folder(here: Path) -> None:
+    make("a/trash/x.mp4", "a/y.mp4", "b/trash/x.mp4")
+    for roots in (["a"], ["a", "b"]):
+        chosen = select(discover(roots), InputSettings(exclude=("trash/*",)))
+        assert [source.name for source in chosen] == ["y.mp4"]
+
+
+def test_annotated_videos_are_taken_where_they_are_named(here: Path) -> None:
+    make("in/a.mp4", "in/out/a.annotated.mp4")
+    assert [(source.name, source.skip) for source in discover(["in"])] == [
+        ("a.mp4", None),
+        ("out/a.annotated.mp4", MADE_HERE),
+    ]
+    (source,) = discover(["in/out/a.annotated.mp4"])
+    assert source.skip is None
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
