@@ -15,8 +15,8 @@ import pandas as pd
 from fervid.canvas import Canvas, matrix_code
 from fervid.config import ScanSettings, TimelineSettings
 from fervid.course import FaceCourse
-from fervid.discover import Source, refuse_overwriting
-from fervid.errors import UnreadableVideo, UsageError, batch_exit_code, writing
+from fervid.discover import ANNOTATED, Source, refuse_overwriting
+from fervid.errors import EncodingFailed, UnreadableVideo, UsageError, batch_exit_code, writing
 from fervid.fingerprint import fingerprint
 from fervid.overlay import STYLES, Overlay, Style
 from fervid.sound import FilmSound
@@ -28,8 +28,6 @@ from fervid.writer import VideoWriter, read_comment
 
 PRESET, CRF, THREADS = "fast", 20, 2
 """How x264 encodes: a good picture, without being what takes the time."""
-
-SUFFIX = ".annotated.mp4"
 
 BLUR_REACH = 0.1
 """Faces stay blurred for a sampling step and this long, in seconds, before their first and after their last sample."""
@@ -59,8 +57,8 @@ class AnnotateReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing failed, 3 when some videos failed, 4 when all did."""
-        return batch_exit_code(self.count("failed"), len(self.videos))
+        """0 when nothing failed, 3 when some videos failed, 4 when all did; what is skipped does not count."""
+        return batch_exit_code(self.count("failed"), len(self.videos) - self.count("skipped"))
 
 
 def annotate(
@@ -85,7 +83,9 @@ def annotate(
         raise UsageError(f"--style must be {' or '.join(STYLES)}, not {style!r}")
     if blur:
         _refuse_part(found)
-    targets = prepare(found.videos["video"].tolist(), sources, Path(out))
+    passed = set(found.videos.loc[found.videos["status"] == "skipped", "video"])
+    kept = {name: path for name, path in sources.items() if name not in passed or not _made_here(path)}
+    targets = prepare(found.videos["video"].tolist(), kept, Path(out))
     faces = KnownFaces(found)
     done = []
     for row in found.videos.to_dict("records"):
@@ -100,7 +100,7 @@ def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> 
     Raises UsageError where that would overwrite a source, and OutputError.
     """
     targets = output_paths(names, folder)
-    refuse_overwriting((Source(path, name) for name, path in sources.items()), targets.values())
+    refuse_overwriting((Source(path, name, name) for name, path in sources.items()), targets.values())
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return targets
@@ -117,7 +117,7 @@ def output_paths(names: Iterable[str], folder: Path) -> dict[str, Path]:
         choices += [inner.with_name(f"{inner.name}.{number}") for number in range(2, len(paths) + 4)]
         chosen = next(choice for choice in choices if choice.as_posix().casefold() not in used)
         used.add(chosen.as_posix().casefold())
-        paths[name] = folder / chosen.with_name(chosen.name + SUFFIX)
+        paths[name] = folder / chosen.with_name(chosen.name + ANNOTATED)
     return paths
 
 
@@ -132,7 +132,9 @@ def _shortened(part: str) -> str:
 
 def _refuse_part(results: Results) -> None:
     """Faces outside the span that was analysed are unknown, and would be seen."""
-    scan = results.metadata.get("settings", {}).get("scan", {})
+    scan = results.metadata.get("settings", {}).get("scan")
+    if scan is None:
+        raise UsageError("--blur needs results that say how videos were sampled: Parquet, or CSV as analyze left it")
     if scan.get("start") or scan.get("end") is not None:
         raise UsageError("--blur needs results of whole videos; these were analysed with --start or --end")
 
@@ -163,9 +165,14 @@ def _one(
         with writing(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
         notes = annotate_video(source, target, courses, STYLES[style], blur, faces.step, progress, comment)
-    except UnreadableVideo as error:
+    except (UnreadableVideo, EncodingFailed) as error:
         return AnnotatedVideo(name, "failed", message=str(error))
     return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
+
+
+def _made_here(path: Path) -> bool:
+    """Whether a file was written by an earlier call, and may be replaced."""
+    return path.name.endswith(ANNOTATED) and (read_comment(path) or "").startswith("fervid ")
 
 
 def _comment(video_id: str, courses: Iterable[FaceCourse], step: float, style: str, blur: bool) -> str:
@@ -200,7 +207,7 @@ def annotate_video(
             raise UnreadableVideo("no frame can be decoded")
         height, width = planes.shape[0] * 2 // 3, planes.shape[1]
         code = matrix_code(reader.colour[0], height)
-        end = reader.info.duration or max([0.0, *(float(course.times[-1]) for course in courses)])
+        end = max([reader.info.duration or 0.0, *(float(course.times[-1]) for course in courses)])
         overlay = Overlay(courses, width, height, end, code, style)
         with VideoWriter(
             target,

@@ -15,6 +15,7 @@
     ├── DeviceMemoryError (MemoryError)         the batch is halved; exit 1 where one face is too much
     ├── BadResults (ValueError)                 exit 2, a table that fervid did not write
     ├── OutputError (OSError)                   exit 5
+    │   └── EncodingFailed                      one annotated video; the others go on
     └── OutputLocked (BlockingIOError)          exit 75
 
 Each is also the builtin that a caller would catch anyway. The message of each is one line that a
@@ -91,6 +92,10 @@ class OutputError(FervidError, OSError):
     """An output cannot be written."""
 
     exit_code = 5
+
+
+class EncodingFailed(OutputError):
+    """The encoder refuses a video's pictures, such as those of two pixels; the disk has nothing to do with it."""
 
 
 class OutputLocked(FervidError, BlockingIOError):

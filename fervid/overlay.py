@@ -182,6 +182,11 @@ class Overlay:
         if extra:
             yield (name, number, *doubt), self._size, extra
         yield (name, number, *doubt), self._size, 0
+        if doubt:  # which the figure would belie
+            yield (name, *doubt), self._small, 0
+            yield doubt, self._small, 0
+            yield (), self._small, 0
+            return
         if extra:
             yield (name, number), self._small, 7 * _step(self._small)
         yield (name, number), self._small, 0

@@ -111,9 +111,11 @@ class Strip:
         colors = np.array([rgb(EMOTION_COLORS[name]) for name in EMOTIONS])
         levels = (np.arange((height - line - 1) * _FINER) + 0.5) / ((height - line - 1) * _FINER)
         first, last = (int(time / self._end * width) for time in (course.times[0], course.times[-1]))
-        columns = np.arange(max(0, first), min(width, last + 1))
+        columns = np.arange(min(max(0, first), width - 1), max(1, min(width, last + 1)))
         shown, values = course.over(np.clip((columns + 0.5) / width * self._end, course.times[0], course.times[-1]))
         columns, values = columns[shown], values[shown]
+        if not len(columns):
+            return
         index = (levels[:, None, None] > np.cumsum(values, axis=1)[None, :, :-1]).sum(axis=2)
         stacked = colors[index].reshape(-1, _FINER, len(columns), 3).mean(axis=1)
         chart[: height - line - 1, columns, :3] = stacked[::-1]

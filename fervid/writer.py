@@ -15,7 +15,7 @@ import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 
-from fervid.errors import OutputError
+from fervid.errors import EncodingFailed, OutputError
 from fervid.opencv import cv2
 from fervid.types import ByteArray
 
@@ -70,6 +70,7 @@ class VideoWriter:
         self._margin = (height % 2, width % 2)
         self._sound = Tone(tone) if tone else sound
         self._waiting: VideoFrame | None = None
+        self._time = float("-inf")
         self._lengths: dict[int, int] = {}
         self._step = round(Fraction(1, 25) / _CLOCK)
         self._until: float | None = None
@@ -135,12 +136,13 @@ class VideoWriter:
         self._until = until
 
     def _add(self, frame: VideoFrame, time: float) -> None:
-        """Take in a frame; the one before it is encoded now that its length is known."""
+        """Take in a frame; the one before it is encoded now that its length is known. One that is shown for less
+        than the unit of time is never seen, and left out."""
+        if time <= self._time:
+            raise ValueError(f"times must increase: {time} s after {self._time} s")
         pts = round(time / _CLOCK)
-        before = self._waiting
-        if before is not None and before.pts is not None:
-            if pts <= before.pts:
-                raise ValueError(f"times must increase: {time} s after {float(before.pts * _CLOCK)} s")
+        before, self._time = self._waiting, time
+        if before is not None and before.pts is not None and pts > before.pts:
             self._step = pts - before.pts
             self._encode(before, self._step)
         frame.pts, frame.time_base = pts, _CLOCK
@@ -161,12 +163,15 @@ class VideoWriter:
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Raise OutputError for what FFmpeg or the disk refuses."""
+        """Raise OutputError for what the disk refuses, EncodingFailed for what FFmpeg does."""
         try:
             yield
+        except OutputError:
+            raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"cannot write {self._path}: {reason}") from error
+            refused = OutputError if isinstance(error, OSError) else EncodingFailed
+            raise refused(f"cannot write {self._path}: {reason}") from error
 
     def _discard(self) -> None:
         with contextlib.suppress(OSError):

@@ -252,6 +252,27 @@ def test_blur_refuses_results_of_a_part(clip: ClipFactory, tmp_path: Path, span:
     assert annotate(results, {"clip.mp4": source}, tmp_path / "out").exit_code == 0
 
 
+def test_blur_refuses_results_that_do_not_say_how_they_were_sampled(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 50))
+    with pytest.raises(UsageError, match="Parquet"):
+        annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", blur=True)
+
+
+def test_csv_says_how_it_was_sampled_where_it_was_written(clip: ClipFactory, tmp_path: Path) -> None:
+    source, out = clip(at_rate(25, 50)), tmp_path / "results.csv"
+    arguments = ("--videos", source.parent, "--out", tmp_path / "out", "--blur")
+    assert command("analyze", source, "--out", out, "--end", "1").returncode == 0
+    done = command("annotate", out, *arguments)
+    assert (done.returncode, "--end" in done.stderr) == (2, True)
+    assert command("analyze", source, "--out", out, "--overwrite").returncode == 0
+    assert command("annotate", out, *arguments).returncode == 0
+    away = tmp_path / "away"
+    away.mkdir()
+    for path in tmp_path.glob("results.*"):
+        path.rename(away / path.name)
+    assert command("annotate", away / "results.csv", *arguments).returncode == 2
+
+
 # what goes wrong
 
 
@@ -281,13 +302,59 @@ def test_one_bad_video_costs_only_itself(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out") == ["good.annotated.mp4"]
 
 
+def test_what_is_skipped_does_not_count_for_the_exit_code(tmp_path: Path) -> None:
+    paths = {name: write_clip(tmp_path / name, at_rate(25, 10)) for name in ("a.mp4", "copy.mp4")}
+    results = table(paths)
+    results.videos.loc[1, ["status", "message"]] = ["skipped", "same content as a.mp4"]
+    assert annotate(results, {}, tmp_path / "out").exit_code == 4
+    results.videos["status"] = "skipped"
+    assert annotate(results, {}, tmp_path / "out").exit_code == 0
+
+
+def test_a_face_after_the_stated_end_is_drawn(tmp_path: Path) -> None:
+    """Joined transport streams say the length of their first part."""
+    part = write_clip(tmp_path / "part.ts", at_rate(25, 25))
+    source = tmp_path / "joined.ts"
+    source.write_bytes(part.read_bytes() * 2)
+    late: dict[int, Samples] = {0: [(9.0 + step / 5, BOX) for step in range(5)]}
+    report = annotate(table({"joined.ts": source}, late), {"joined.ts": source}, tmp_path / "out")
+    assert outcomes(report) == {"joined.ts": ("written", None)}
+
+
+def test_pictures_that_the_encoder_refuses_cost_only_their_video(tmp_path: Path) -> None:
+    tiny, good = tmp_path / "tiny.mkv", write_clip(tmp_path / "z.mp4", at_rate(25, 10))
+    with av.open(str(tiny), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width = stream.height = 2
+        stream.pix_fmt = "yuv420p"
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((3, 2), 90, np.uint8), format="yuv420p")))
+        container.mux(stream.encode(None))
+    paths = {"tiny.mkv": tiny, "z.mp4": good}
+    report = annotate(table(paths), paths, tmp_path / "out")
+    assert [video.status for video in report.videos] == ["failed", "written"]
+    assert report.exit_code == 3
+
+
+def test_a_folder_of_annotated_videos_may_lie_among_the_inputs(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_clip(tmp_path / "in" / "a.mp4", at_rate(25, 20))
+    line = ("analyze", "in", "--out", "in/r.parquet", "--annotate", "in/annotated")
+    for _ in range(2):
+        done = command(*line, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "in" / "annotated") == ["a.annotated.mp4"]
+    done = command("annotate", "in/r.parquet", "--videos", "in", "--out", "in/annotated", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_was_drawn_before_is_not_drawn_again(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 10))
     faces: dict[int, Samples] = {0: [(0.0, (10.0, 10.0, 20.0, 20.0)), (0.2, (12.0, 10.0, 20.0, 20.0))]}
     target = tmp_path / "out" / "clip.annotated.mp4"
 
     def draw(found: Mapping[int, Samples], style: str = "full", blur: bool = False) -> str:
-        results = table({"clip.mp4": source}, found)
+        results = table({"clip.mp4": source}, found, settings={"scan": {"fps": 5.0}})
         return annotate(results, {"clip.mp4": source}, tmp_path / "out", style, blur).videos[0].status
 
     assert draw(faces) == "written"

@@ -10,6 +10,7 @@ import pytest
 
 from fervid.canvas import Canvas, matrix_code, sprite
 from fervid.course import FaceCourse
+from fervid.lettering import WARNING
 from fervid.opencv import cv2
 from fervid.overlay import FACE_COLORS, Overlay, Style, face_color, type_size
 from fervid.palette import EMOTION_COLORS, rgb
@@ -177,6 +178,20 @@ def test_a_box_that_is_not_trusted_is_dashed() -> None:
 
     assert covered("ok") == 1.0
     assert 0.3 < covered("seen for only 0.4 s") < 0.8
+
+
+def test_a_figure_never_stands_where_the_doubt_about_it_has_no_room() -> None:
+    """Six faces side by side, each narrower than its label."""
+
+    def warned(trust: str) -> list[int]:
+        faces = [face(number, 20 + 100 * number, 100, 60, 70, trust=trust) for number in range(6)]
+        near = np.abs(bgr(drawn(faces, 640, 360, style="minimal")).astype(int) - WARNING[::-1]).max(axis=2) < 60
+        near[95:175] = False  # the boxes
+        # two of the faces' own colours are near that of the warning
+        return [int(near[:, 100 * number : 100 * (number + 1)].sum()) for number in (0, 2, 3, 5)]
+
+    assert min(warned("seen for only 0.4 s")) >= 5
+    assert max(warned("ok")) == 0
 
 
 def test_minimal_draws_less_than_full() -> None:

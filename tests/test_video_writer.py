@@ -112,6 +112,12 @@ def test_a_time_that_does_not_increase_is_refused(tmp_path: Path, later: list[fl
     assert os.listdir(tmp_path) == []
 
 
+def test_a_frame_shown_for_less_than_the_unit_of_time_is_left_out(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", [0.0, 0.04, 0.040003, 0.08, 0.080001, 0.080002])
+    assert read_times(path) == pytest.approx([0.0, 0.04, 0.08], abs=1e-4)
+    assert read_numbers(path) == [0, 2, 5]
+
+
 def test_times_come_back_as_they_went_in(clip: ClipFactory) -> None:
     times = np.cumsum(np.random.default_rng(3).uniform(0.01, 0.3, 80))
     times -= times[0]
