@@ -86,10 +86,14 @@ class YuNet:
         source = Path(weights) if weights else YUNET.locate()
         data = read_weights(source) if weights else YUNET.read()
         self.sha256 = hashlib.sha256(data).hexdigest()
+        logging = cv2.utils.logging
+        level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns of something that does not matter
         try:
             self._network = cv2.FaceDetectorYN.create(str(source), "", (320, 320), score_threshold, NMS_THRESHOLD)
         except cv2.error as error:
             raise BadWeights(f"{source} is not an ONNX file of YuNet") from error
+        finally:
+            logging.setLogLevel(level)
         self._long_side = long_side
 
     def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:

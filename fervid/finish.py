@@ -39,7 +39,7 @@ def finish(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) ->
         faces.append(summarize_face(track, calm, scan.times, gap))
         smoothed.append(calm)
     timeline = timeline_table("", scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
-    lacks = to_mapping(summarize_video(scan.tracks, faces, scan.times))
+    lacks = to_mapping(summarize_video(scan.tracks, faces, scan.times, scan.info.duration))
     rows = {"episodes": found, "summary": list(map(_summary_row, faces)), "videos": [_manifest_row(scan) | lacks]}
     return timeline, {name: [{"video_id": scan.video_id, **row} for row in some] for name, some in rows.items()}
 

@@ -41,12 +41,14 @@ def plot_timeline(
         ax.plot(rows["time"], rows[emotion], lw=0.8, alpha=0.45, marker=alone, **style)
         ax.plot(rows["time"], rows[f"{emotion}_smooth"], lw=2, label=emotion, marker=alone, **style)
     of_face = (results.episodes["video"] == video) & (results.episodes["face_id"] == face_id)
-    for episode in results.episodes[of_face].itertuples():
+    episodes = results.episodes[of_face]
+    for episode in episodes.itertuples():
         width = episode.offset - episode.onset
         ax.barh(1.07, width, 0.06, left=episode.onset, color=EMOTION_COLORS[str(episode.emotion)])
     ax.set(xlabel="time (s)", ylabel="probability", ylim=(0, 1.12))
     ax.set_title(f"{video}, face {face_id}", parse_math=False)  # a name may hold dollar signs
-    ax.set_xlim(float(timeline["time"].min()), max(float(timeline["time"].max()), float(timeline["time"].min()) + 1e-3))
+    begin, end = float(timeline["time"].min()), max([float(timeline["time"].max()), *episodes["offset"]])
+    ax.set_xlim(begin, max(end, begin + 1e-3))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return ax

@@ -82,12 +82,14 @@ def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max
     )
 
 
-def summarize_video(tracks: Sequence[Track], faces: Sequence[FaceSummary], sampled: DoubleArray) -> VideoSummary:
-    """Summarise one video from its ``tracks``, their summaries and ``sampled`` (m,), m > 0, the times of all
-    sampled frames. Coverage is the share of these with at least one face; the longest gap may lie before the
-    first face or after the last."""
+def summarize_video(
+    tracks: Sequence[Track], faces: Sequence[FaceSummary], sampled: DoubleArray, end: float | None = None
+) -> VideoSummary:
+    """Summarise one video from its ``tracks``, their summaries, ``sampled`` (m,), m > 0, the times of all
+    sampled frames, and its ``end`` in seconds, where that is known. Coverage is the share of these frames with at
+    least one face; the longest gap may lie before the first face or after the last."""
     shown = np.isin(sampled, np.concatenate([*(track.times for track in tracks), np.zeros(0)]))
-    coverage, gap = float(shown.mean()), longest_absence(sampled, shown)
+    coverage, gap = float(shown.mean()), longest_absence(sampled, shown, end)
     if not tracks:
         return VideoSummary(0.0, gap, None, "no face")
     low = float((np.concatenate([track.qualities for track in tracks]) < MIN_QUALITY).mean())
@@ -102,19 +104,20 @@ def summarize_video(tracks: Sequence[Track], faces: Sequence[FaceSummary], sampl
     return VideoSummary(coverage, gap, low, "; ".join(reasons) or "ok")
 
 
-def longest_absence(sampled: DoubleArray, present: npt.NDArray[np.bool_]) -> float:
+def longest_absence(sampled: DoubleArray, present: npt.NDArray[np.bool_], end: float | None = None) -> float:
     """The longest time, in seconds, for which looking found nothing.
 
     ``sampled`` (m,) in increasing order: when a frame was looked at; ``present`` (m,): what for was in it. An
     absence lasts from the first frame without to the next one with, at the end a usual step longer than to
-    the last one. So the step between two samples is no gap, at any sampling rate, and neither is a time of
-    which the video holds no frame.
+    the last one, but not beyond ``end``. So the step between two samples is no gap, at any sampling rate, and
+    neither is a time of which the video holds no frame.
     """
     if present.all():
         return 0.0
     step = float(np.median(np.diff(sampled))) if len(sampled) > 1 else 0.0
     borders = np.flatnonzero(np.diff(np.concatenate([[False], ~present, [False]]))).reshape(-1, 2)
-    until = np.append(sampled, sampled[-1] + step)
+    last = float(sampled[-1])
+    until = np.append(sampled, last + step if end is None else min(last + step, max(end, last)))
     return float((until[borders[:, 1]] - sampled[borders[:, 0]]).max())
 
 

@@ -207,6 +207,10 @@ def test_absence_invariants(present: list[bool], seed: int) -> None:
     assert 0 <= gap <= times[-1] - times[0] + step + 1e-9
     assert (gap == 0) == bool(shown.all() or len(times) == 1)
     assert longest_absence(times + 1000, shown) == pytest.approx(gap)
+    ended = longest_absence(times, shown, float(times[-1]) + step / 4)
+    assert gap - step <= ended <= gap
+    assert ended <= times[-1] + step / 4 - times[0] + 1e-9
+    assert longest_absence(times, shown, 0.0) <= ended, "an end before the last sample is not believed"
     for row in np.flatnonzero(shown):
         fewer = shown.copy()
         fewer[row] = False
