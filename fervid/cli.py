@@ -220,7 +220,7 @@ def merge(
     from fervid.merge import merge as join
 
     done = join(results, out)
-    print(f"{done.videos} videos, {done.copies} of them copies or passed over: {out}", file=sys.stderr)
+    print(f"{done.videos} videos, {done.skipped} of them copies or passed over: {out}", file=sys.stderr)
     for path in done.unknown:
         print(f"{path} does not say how it was made, so the merged results do not either", file=sys.stderr)
 

@@ -33,11 +33,11 @@ DONE = ("ok", "no_face")
 
 @dataclass(frozen=True)
 class Merged:
-    """How many ``videos`` the merged manifest lists, how many of them are ``copies`` of another or passed over, and
-    those of the results that do not say how they were made."""
+    """How many ``videos`` the merged manifest lists, how many of them are ``skipped``, as copies are, and those of the
+    results that do not say how they were made."""
 
     videos: int
-    copies: int
+    skipped: int
     unknown: tuple[Path, ...]
 
 
@@ -87,12 +87,12 @@ def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
 def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], spool: Path) -> tuple[int, int]:
     """Write the tables; the number of rows of the manifest, and how many of them are passed over. Raises BadResults."""
     joined = _Manifest([(path, read_small(path, "videos").to_pylist()) for path in paths])
-    rows = copies = 0
+    rows = skipped = 0
     with writers(out, metadata, spool) as (timeline, small):
         for path in paths:
             tables, new = read_tables(path), joined.new(path)
             manifest = list(joined.rows(path))
-            rows, copies = rows + len(manifest), copies + sum(row["status"] == "skipped" for row in manifest)
+            rows, skipped = rows + len(manifest), skipped + sum(row["status"] == "skipped" for row in manifest)
             small["videos"].add(manifest)
             for name in SMALL.keys() - {"videos"}:
                 small[name].add(
@@ -105,7 +105,7 @@ def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], spool: 
             for video_id, video in by_video(tables["timeline"]):
                 if video_id in new:
                     timeline.add(named(video, new[video_id]))
-    return rows, copies
+    return rows, skipped
 
 
 class _Manifest:
@@ -118,8 +118,8 @@ class _Manifest:
         self._names: dict[str, str] = {}
         """Fingerprint of such a video → its name in the merged tables."""
         self._taken: set[str] = set()
-        self._met: set[tuple[str, str]] = set()
-        """Fingerprint and name of each other input."""
+        self._listed: set[tuple[str | None, str, str, str | None]] = set()
+        """Fingerprint, name, status and message of each other input in the merged manifest."""
         for path, rows in results:
             for row in rows:
                 if row["status"] in DONE and row["video_id"] not in self._first:
@@ -141,10 +141,27 @@ class _Manifest:
     def rows(self, path: Path) -> Iterator[Row]:
         """The manifest rows of the results at ``path`` that the merged manifest has, each with its name there."""
         for row in self._results[path]:
-            video_id, name = row["video_id"], row["video"]
-            kept = self._names.get(video_id)
-            if row["status"] in DONE and self._first[video_id] == path:
+            kept = self._names.get(row["video_id"])
+            if row["status"] in DONE and self._first[row["video_id"]] == path:
                 yield {**row, "video": kept}
-            elif name != kept and (video_id, name) not in self._met:  # else it is the same input, met again
-                self._met |= {(video_id, name)} if video_id else set()
-                yield {**(copy_of(kept, video_id) if kept else row), "video": self._free(path, name)}
+            elif not self._is_met(path, row):
+                given = copy_of(kept, row["video_id"]) if kept else row
+                name = self._free(path, row["video"])
+                self._listed.add((row["video_id"], name, given["status"], given["message"]))
+                yield {**given, "video": name}
+
+    def _is_met(self, path: Path, row: Row) -> bool:
+        """Whether the merged manifest has this input already: its video, or what it says of it, under the name that it
+        has here or got from these results, or from those that the video is taken from, when they were merged."""
+        video_id, name = row["video_id"], row["video"]
+        known = [name, f"{path.stem}/{name}"]
+        if video_id in self._names:
+            kept, stem = self._names[video_id], self._first[video_id].stem
+            if kept in known or name == f"{stem}/{kept}":
+                return True
+            status, message = "skipped", f"same content as {kept}"
+        else:
+            status, message = row["status"], row["message"]
+            # what failed and was not read may be another file of that name
+            known = known if video_id or status == "skipped" else known[1:]
+        return any((video_id, one, status, message) in self._listed for one in known)

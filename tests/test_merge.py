@@ -39,9 +39,9 @@ def test_two_videos_of_one_name_keep_apart(tmp_path: Path) -> None:
         alone = read_results(path)
         assert len(merged.timeline[merged.timeline["video"] == name]) == len(alone.timeline)
         assert len(merged.episodes[merged.episodes["video"] == name]) == len(alone.episodes)
-    again = merge([tmp_path / "all.parquet", *parts], tmp_path / "again.parquet")
-    assert again.videos - again.copies == 2
-    assert read_results(tmp_path / "again.parquet").timeline.equals(merged.timeline)
+    for order in ([tmp_path / "all.parquet", *parts], [*parts, tmp_path / "all.parquet"]):
+        assert merge(order, tmp_path / "again.parquet") == Merged(2, 0, ())
+        assert read_results(tmp_path / "again.parquet").timeline.equals(merged.timeline)
 
 
 def test_results_given_twice_count_once(tmp_path: Path) -> None:
