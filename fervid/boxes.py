@@ -16,6 +16,9 @@ CONTAINMENT_THRESHOLD = 0.65
 Shrunk = tuple[ByteArray, float]
 """A picture, and the factor from its pixels to those of what it was made of."""
 
+Box = tuple[float, float, float, float]
+"""x, y, width and height, in pixels."""
+
 
 def shrink(image: ByteArray, long_side: int) -> Shrunk:
     """(picture with at most that long side, factor from its pixels back to those of ``image``)."""
@@ -30,7 +33,11 @@ def shrink(image: ByteArray, long_side: int) -> Shrunk:
 def select(
     corners: FloatArray, sides: FloatArray, scores: FloatArray, landmarks: FloatArray, factor: float
 ) -> list[Face]:
-    """Non-maximum suppression, then scaling back by ``factor``; best score first."""
+    """Non-maximum suppression, then scaling back by ``factor``; best score first.
+
+    float32, in pixels of the shrunk picture: ``corners`` (n, 2) left and top, ``sides`` (n, 2) width and height,
+    ``scores`` (n,) in [0, 1], ``landmarks`` (n, 5, 2).
+    """
     boxes = np.hstack([corners, corners + sides]).tolist()
     kept: list[int] = []
     for candidate in np.argsort(-scores, kind="stable").tolist():
@@ -55,6 +62,14 @@ def scaled(face: Face, across: float, down: float | None = None, left: float = 0
         height=face.height * down,
         landmarks=tuple((x * across + left, y * down + top) for x, y in face.landmarks),
     )
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(across, 0.0) * max(down, 0.0)
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def covers(one: Face, other: Face) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fervid.adaptive import CONTEXT, PERIOD, STRIDE, AdaptiveDetector, _Area, _area, _merged
-from fervid.boxes import shrink
+from fervid.boxes import overlap, shrink
 from fervid.config import ScanSettings
 from fervid.retinaface import Fine, RetinaFace
 from fervid.types import ByteArray, Face
@@ -70,18 +70,10 @@ def scene(plain: RetinaFace) -> tuple[ByteArray, ByteArray, Face]:
     return empty, shown, found
 
 
-def overlap(one: Face, other: Face) -> float:
-    """Intersection over union."""
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    shared = max(0.0, across) * max(0.0, down)
-    return shared / (one.width * one.height + other.width * other.height - shared)
-
-
 def assert_same_faces(found: list[Face], expected: list[Face], least: float = 0.7) -> None:
     assert len(found) == len(expected)
     for face in expected:
-        assert max(overlap(face, other) for other in found) > least
+        assert max(overlap(face.box, other.box) for other in found) > least
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
@@ -103,8 +95,8 @@ def test_on_real_clips_no_face_is_missed_or_added(name: str, fps: float, shared_
         found, expected = adaptive.detect(time, image), plain.detect(image)
         samples += 1
         faces += len(expected)
-        missed += sum(all(overlap(face, other) < 0.5 for other in found) for face in expected)
-        added += sum(all(overlap(face, other) < 0.5 for other in expected) for face in found)
+        missed += sum(all(overlap(face.box, other.box) < 0.5 for other in found) for face in expected)
+        added += sum(all(overlap(face.box, other.box) < 0.5 for other in expected) for face in found)
     assert missed <= 0.01 * faces
     assert added <= 0.01 * faces
     assert sum(height * width for height, width in watched.looks) < 1.1 * samples * image.shape[0] * image.shape[1]

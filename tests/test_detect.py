@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fervid import retinaface
-from fervid.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, select, shrink
+from fervid.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, overlap, select, shrink
 from fervid.config import ScanSettings
 from fervid.detect import DETECTORS, PINNED, FaceDetector, create_detector, describe_detector
 from fervid.errors import BadWeights, FervidError, MissingLibrary
@@ -75,14 +75,6 @@ def couple() -> ByteArray:
     return frame_of(SAMPLES / "crossing.mp4", 1.0)
 
 
-def overlap(first: Face, second: Face) -> float:
-    """Intersection over union."""
-    width = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
-    height = min(first.y + first.height, second.y + second.height) - max(first.y, second.y)
-    shared = max(0.0, width) * max(0.0, height)
-    return shared / (first.width * first.height + second.width * second.height - shared)
-
-
 # what every detector does
 
 
@@ -121,7 +113,7 @@ def test_two_faces_come_best_score_first(detector: FaceDetector, couple: ByteArr
     faces = detector.detect(couple)
     assert len(faces) == 2
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
-    assert overlap(*faces) == 0
+    assert overlap(faces[0].box, faces[1].box) == 0
     mirrored = detector.detect(np.ascontiguousarray(couple[:, ::-1]))
     centres = sorted(couple.shape[1] - face.x - face.width / 2 for face in mirrored)
     assert centres == pytest.approx(sorted(face.x + face.width / 2 for face in faces), abs=12)
@@ -141,7 +133,7 @@ def test_boxes_scale_with_the_picture(detector: FaceDetector, picture: ByteArray
     scaled = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
     (face,), (other,) = detector.detect(picture), detector.detect(scaled)
     back = Face(other.x / factor, other.y / factor, other.width / factor, other.height / factor, other.score)
-    assert overlap(face, back) > 0.8
+    assert overlap(face.box, back.box) > 0.8
     assert np.array(other.landmarks) / factor == pytest.approx(np.array(face.landmarks), abs=0.1 * face.width)
 
 
@@ -175,8 +167,8 @@ def test_pictures_of_any_shape_are_taken(detector: FaceDetector, shape: tuple[in
 def test_a_face_in_a_picture_of_odd_sides(detector: FaceDetector, picture: ByteArray) -> None:
     odd = picture[: picture.shape[0] // 2 * 2 - 1, : picture.shape[1] // 2 * 2 - 3]
     (face,), (whole,) = detector.detect(np.ascontiguousarray(odd)), detector.detect(picture)
-    assert overlap(face, whole) > 0.8
-    assert overlap(detector.detect(odd)[0], face) == pytest.approx(1)  # a view serves as well
+    assert overlap(face.box, whole.box) > 0.8
+    assert overlap(detector.detect(odd)[0].box, face.box) == pytest.approx(1)  # a view serves as well
 
 
 def test_the_score_threshold_holds(detector: FaceDetector, couple: ByteArray) -> None:
@@ -259,6 +251,14 @@ def test_a_copy_of_the_right_weights_is_taken(tmp_path: Path, couple: ByteArray)
     copy = tmp_path / "copy.py"
     copy.write_bytes(retinaface.WEIGHTS.locate().read_bytes())
     assert create_detector(settings_of("retinaface", copy)).detect(couple)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_none_writes_to_the_terminal(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A cron job would mail it."""
+    available(name)
+    create_detector(settings_of(name)).detect(np.zeros((90, 160, 3), np.uint8))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_another_yunet_is_taken_and_goes_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from fervid.boxes import overlap
 from fervid.types import Face
-from tests.benchmarks.detection import Count, Sample, filmed, measure, overlap, ways
+from tests.benchmarks.detection import Count, Sample, filmed, measure, pooled, ways
 from tests.conftest import ROOT
 
 PICTURE = np.zeros((90, 160, 3), np.uint8)
@@ -34,6 +35,12 @@ def test_what_is_missed_and_what_is_false() -> None:
     assert (count.asked, count.found, count.boxes, count.false) == (2, 1, 3, 1), "a face not asked for is not false"
     count.add(Sample(0.4, PICTURE), [face(60.0)], 0.25)
     assert (count.boxes, count.false, count.seconds) == (4, 1, 1.0), "where nothing is known nothing is false"
+
+
+def test_sets_are_pooled() -> None:
+    one, other = Count(10, 0.5, 8, 7, 9, 1), Count(20, 2.0, 3, 3, 4, 0)
+    found = pooled([{"whole": [one]}, {"whole": [other]}])["whole"]
+    assert found == [Count(30, 2.5, 11, 10, 13, 1), one, other]
 
 
 def test_all_ways_find_the_faces_of_a_clip() -> None:

@@ -21,13 +21,13 @@ from typing import get_args
 import numpy as np
 
 from fervid.adaptive import AdaptiveDetector
-from fervid.boxes import shrink
+from fervid.boxes import Box, overlap, shrink
 from fervid.config import ScanSettings
 from fervid.opencv import cv2
 from fervid.retinaface import Fine, RetinaFace
 from fervid.types import ByteArray, Face
 from fervid.video import VideoReader
-from tests.benchmarks.composites import VISIBLE, Box, Film, sampled_frames
+from tests.benchmarks.composites import VISIBLE, Film, sampled_frames
 from tests.benchmarks.scenes import SCENES, with_other_heads
 
 FPS = 5.0
@@ -96,14 +96,6 @@ class Count:
             self.false += sum(all(overlap(box, other) < OVERLAP for other in sample.there) for box in boxes)
 
 
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes (x, y, width, height)."""
-    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(across, 0.0) * max(down, 0.0)
-    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
-
-
 def made(heads: int) -> Iterator[list[Sample]]:
     """The samples of each made scene."""
     for make in SCENES:
@@ -143,6 +135,16 @@ def measure(films: Iterator[list[Sample]], rounds: int) -> dict[str, list[Count]
     return counts
 
 
+def pooled(counts: Sequence[dict[str, list[Count]]]) -> dict[str, list[Count]]:
+    """The rounds of several sets of pictures as one; what was found is that of their first rounds together."""
+    sums: dict[str, list[Count]] = {}
+    for name in counts[0]:
+        firsts = [vars(one[name][0]) for one in counts]
+        whole = Count(**{field: sum(first[field] for first in firsts) for field in firsts[0]})
+        sums[name] = [whole, *(count for one in counts for count in one[name])]
+    return sums
+
+
 def rows(title: str, counts: dict[str, list[Count]]) -> Iterator[str]:
     """Lines of the table."""
     for name, rounds in counts.items():
@@ -161,8 +163,12 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     print("| | looks | samples | boxes | faces | missed | false | ms a sample |\n|---|---|---|---|---|---|---|---|")
+    sets = []
     for heads in arguments.heads:
-        print(*rows(f"scenes, heads {heads}", measure(made(heads), arguments.rounds)), sep="\n", flush=True)
+        sets.append(measure(made(heads), arguments.rounds))
+        print(*rows(f"scenes, heads {heads}", sets[-1]), sep="\n", flush=True)
+    if len(sets) > 1:
+        print(*rows("all scenes", pooled(sets)), sep="\n", flush=True)
     for clip in arguments.clips:
         print(*rows(clip.name, measure(filmed(clip), arguments.rounds)), sep="\n", flush=True)
 
