@@ -83,13 +83,12 @@ def annotate(
         raise UsageError(f"--style must be {' or '.join(STYLES)}, not {style!r}")
     if blur:
         _refuse_part(found)
-    passed = set(found.videos.loc[found.videos["status"] == "skipped", "video"])
-    kept = {name: path for name, path in sources.items() if name not in passed or not _made_here(path)}
-    targets = prepare(found.videos["video"].tolist(), kept, Path(out))
+    analysed = found.videos[found.videos["status"].isin(["ok", "no_face"])]
+    targets = prepare(analysed["video"].tolist(), sources, Path(out))
     faces = KnownFaces(found)
     done = []
     for row in found.videos.to_dict("records"):
-        done.append(_one(row, faces, sources.get(row["video"]), targets[row["video"]], style, blur, progress))
+        done.append(_one(row, faces, sources.get(row["video"]), targets.get(row["video"]), style, blur, progress))
         listener(done[-1])
     return AnnotateReport(tuple(done))
 
@@ -97,10 +96,11 @@ def annotate(
 def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     """Make the folder and choose the file to write for each video name.
 
-    Raises UsageError where that would overwrite a source, and OutputError.
+    Raises UsageError where that would overwrite a source that is not itself such a file, and OutputError.
     """
     targets = output_paths(names, folder)
-    refuse_overwriting((Source(path, name, name) for name, path in sources.items()), targets.values())
+    inputs = [Source(path, name, name) for name, path in sources.items() if not _made_here(path)]
+    refuse_overwriting(inputs, targets.values())
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return targets
@@ -134,7 +134,10 @@ def _refuse_part(results: Results) -> None:
     """Faces outside the span that was analysed are unknown, and would be seen."""
     scan = results.metadata.get("settings", {}).get("scan")
     if scan is None:
-        raise UsageError("--blur needs results that say how videos were sampled: Parquet, or CSV as analyze left it")
+        raise UsageError(
+            "--blur needs results that say how videos were sampled: Parquet, or CSV as analyze left it, "
+            "and what was merged of such"
+        )
     if scan.get("start") or scan.get("end") is not None:
         raise UsageError("--blur needs results of whole videos; these were analysed with --start or --end")
 
@@ -143,14 +146,14 @@ def _one(
     row: Mapping[str, Any],
     faces: KnownFaces,
     source: Path | None,
-    target: Path,
+    target: Path | None,
     style: str,
     blur: bool,
     progress: Callable[[float], object],
 ) -> AnnotatedVideo:
     """Annotate the video of one row of the manifest, or say why not or why not again."""
     name, message = row["video"], row["message"]
-    if row["status"] not in ("ok", "no_face"):
+    if target is None:
         why = f"it could not be analysed: {message}" if row["status"] == "failed" else message
         return AnnotatedVideo(name, "skipped", message=why)
     if source is None:

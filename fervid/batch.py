@@ -20,7 +20,7 @@ import numpy as np
 
 from fervid.config import AnalyzeSettings, to_mapping
 from fervid.detect import describe_detector
-from fervid.discover import Source, discover, refuse_overwriting, select, shown_name
+from fervid.discover import MADE_HERE, Source, discover, refuse_overwriting, select, shown_name
 from fervid.errors import (
     BadResults,
     BadWeights,
@@ -77,8 +77,8 @@ class BatchReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing failed, 3 when some inputs failed, 4 when all did."""
-        return batch_exit_code(self.count("failed"), len(self.videos))
+        """0 when nothing failed, 3 when some inputs failed, 4 when all did; what is skipped does not count."""
+        return batch_exit_code(self.count("failed"), len(self.videos) - self.count("skipped"))
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,9 @@ class Listener:
 class Product(Protocol):
     """Something that is made of the tables in the same run, such as annotated videos."""
 
-    def prepare(self, sources: Mapping[str, Path]) -> None:
-        """Refuse what cannot work, before anything is done. ``sources``: name in the tables → file.
+    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
+        """Refuse what cannot work, before anything is done. ``sources``: name in the tables → file; ``drawn``: files
+        among the inputs with the ending of annotated ones.
 
         Raises UsageError and OutputError.
         """
@@ -144,16 +145,30 @@ def analyze(
     settings, listener = settings or AnalyzeSettings(), listener or Listener()
     setup = _Setup.of(paths, Path(out), settings)
     sources = {shown_name(source.name): source.path for source in setup.sources if not source.skip}
+    drawn = {shown_name(source.name): source.path for source in setup.sources if source.skip == MADE_HERE}
     for product in products:
-        product.prepare(sources)
+        product.prepare(sources, drawn)
+    if setup.keeps_tables:
+        return _kept(setup, listener)
     with setup.store() as store:
         listener.start(len(setup.sources))
         batch = _Batch(setup, store, listener)
         batch.run(engine)
         report = batch.compose()
         listener.done(report)
-        for product in products if report.videos else ():
+        for product in products:
             product.make(setup.out, sources)
+    return report
+
+
+def _kept(setup: _Setup, listener: Listener) -> BatchReport:
+    """The report of a run that finds nothing to analyse, as in a share that is not mounted, and leaves the tables."""
+    report = BatchReport(
+        tuple(_report(shown_name(s.name), {"status": "skipped", "message": s.skip}) for s in setup.sources)
+    )
+    listener.start(len(report.videos))
+    listener.tell(f"there is no video to analyse; {setup.out} is left as it was")
+    listener.done(report)
     return report
 
 
@@ -229,6 +244,12 @@ class _Setup:
         timeline = self.out / "timeline" if is_folder(self.out) else self.out
         made = any(path.exists() for path in [timeline, *output_paths(self.out)[1:]])
         return folder, self.identity, made, self.settings.run.overwrite
+
+    @property
+    def keeps_tables(self) -> bool:
+        """Whether there is nothing to analyse, and tables of an earlier run that are not to be overwritten."""
+        nothing = all(source.skip for source in self.sources) and not self.settings.run.overwrite
+        return nothing and all(path.exists() for path in output_paths(self.out))
 
     def view(self) -> StoreView:
         return StoreView(*self._arguments())
@@ -401,9 +422,6 @@ class _Batch:
         """Write the tables, unless they are there and would be the same."""
         entries, reports = self._entries()
         outputs = output_paths(self._setup.out)
-        if not entries and all(path.exists() for path in outputs):  # as where a share is not mounted
-            self._listener.tell(f"no videos found; {self._setup.out} is left as it was")
-            return BatchReport(())
         digest = settings_key(
             {"identity": self._setup.identity, "entries": [(entry.name, entry.row) for entry in entries]}
         )

@@ -27,7 +27,8 @@ SUFFIXES = frozenset(
 @dataclass(frozen=True)
 class Source:
     """``path``: the file. ``name``: how tables call it: its ``place`` under the input root it was found in, or,
-    where files of several roots would share that name, the path as given. ``skip``: why it is passed over."""
+    where files of several roots would share that name, the path as given. ``skip``: why it is passed over; so is
+    a link to a folder, whose place ends in a slash."""
 
     path: Path
     name: str
@@ -37,8 +38,8 @@ class Source:
 
 OUTSIDE = "a link that leads out of the input folder; --follow-links takes it"
 ANNOTATED = ".annotated.mp4"
-"""Ending of the files that ``fervid annotate`` writes; in a folder they are not taken for videos to analyse."""
-MADE_HERE = "made by fervid annotate; named by itself it is taken"
+"""Ending of the files that ``fervid annotate`` writes; in folders and patterns they are not taken for videos."""
+MADE_HERE = "it has the ending of what fervid annotate writes; named by itself it is taken"
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """The same for still images."""
@@ -58,11 +59,12 @@ def discover(
     for given in paths:
         literal = bool(os.fspath(given)) and os.path.lexists(given)
         for root in _expand(given):
-            if not literal and not follow_links and _leaves(root, _fixed(given)):
-                searched = [replace(source, skip=OUTSIDE) for source in _search(root, suffixes, False)]
-            else:
-                searched = list(_search(root, suffixes, follow_links))
-            for source in searched:
+            linked = not literal and not follow_links and _leaves(root, _fixed(given))
+            for source in _search(root, suffixes, follow_links and not linked):
+                if linked:
+                    source = replace(source, skip=OUTSIDE)
+                elif not literal and source.path.name.endswith(ANNOTATED):
+                    source = replace(source, skip=MADE_HERE)
                 key = Path(os.path.realpath(source.path.parent)) / source.path.name
                 found.setdefault(key, source)
     return _distinct(list(found.values()))
@@ -85,8 +87,8 @@ def select(sources: Iterable[Source], settings: InputSettings) -> list[Source]:
     """The sources that ``settings`` take; those that it passes over for a reason of their own carry it."""
     chosen = []
     for source in sources:
-        place = shown_name(source.place)
-        excluded = any(fnmatch.fnmatchcase(place, pattern) for pattern in settings.exclude)
+        places = {shown_name(source.place), shown_name(source.place).rstrip("/")}
+        excluded = any(fnmatch.fnmatchcase(place, pattern) for place in places for pattern in settings.exclude)
         if excluded or not _in_shard(shown_name(source.name), settings):
             continue
         if source.skip is None and settings.settle and _age(source.path) < settings.settle:
@@ -117,7 +119,7 @@ def refuse_overwriting(sources: Iterable[Source], outputs: Iterable[Path]) -> No
     """Raise UsageError where an output is one of the inputs."""
     targets = {os.path.realpath(output) for output in outputs}
     for source in sources:
-        if source.skip is None and os.path.realpath(source.path) in targets:
+        if os.path.realpath(source.path) in targets:
             raise UsageError(f"the output would overwrite the input {source.path}")
 
 
@@ -145,9 +147,9 @@ def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterato
         yield Source(root, root.name, root.name)
         return
 
-    def at(path: Path, skip: str | None = None) -> Source:
+    def at(path: Path, skip: str | None = None, ending: str = "") -> Source:
         place = path.relative_to(root).as_posix()
-        return Source(path, place, place, skip)
+        return Source(path, place, place + ending, skip)
 
     locked: list[OSError] = []
     met = {os.path.realpath(root)}
@@ -155,9 +157,10 @@ def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterato
         inner = [Path(folder) / name for name in sorted(subfolders) if not name.startswith(".")]
         leading_out = [path for path in inner if _leaves(path, root)]
         if not follow_links:
-            yield from (at(path, OUTSIDE) for path in leading_out)
-        # folders before links to them; what a link inside the folder leads to is met by itself
+            yield from (at(path, OUTSIDE, "/") for path in leading_out)
+        # folders before links to them; what a link inside the folder leads to is met by itself, unless it is hidden
         taken = [path for path in inner if not path.is_symlink()] + (leading_out if follow_links else [])
+        taken += [path for path in inner if path.is_symlink() and path not in leading_out and _is_hidden(path, root)]
         fresh = {real: path.name for path in reversed(taken) if (real := os.path.realpath(path)) not in met}
         subfolders[:] = sorted(fresh.values())
         met |= fresh.keys()
@@ -176,6 +179,12 @@ def _leaves(path: Path, root: Path) -> bool:
         return False
     target, base = os.path.realpath(path), os.path.realpath(root)
     return os.path.lexists(target) and os.path.commonpath([target, base]) != base
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    """Whether a link inside ``root`` leads to something in it that is hidden."""
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
+    return any(part.startswith(".") and part != "." for part in Path(inside).parts)
 
 
 def shown_name(name: str) -> str:

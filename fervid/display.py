@@ -116,11 +116,11 @@ class AnnotatedVideos:
         self._folder, self._quiet = folder, quiet
         self.exit_code = 0
 
-    def prepare(self, sources: Mapping[str, Path]) -> None:
+    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
         """See Product."""
         from fervid.annotate import prepare
 
-        prepare(sources, sources, self._folder)
+        prepare(sources, {**sources, **drawn}, self._folder)
 
     def make(self, results: Path, sources: Mapping[str, Path]) -> None:
         """See Product."""
@@ -133,13 +133,14 @@ class ReportPage:
     def __init__(self, target: Path, quiet: bool) -> None:
         self._target, self._quiet = target, quiet
 
-    def prepare(self, sources: Mapping[str, Path]) -> None:
+    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
         """See Product."""
         from fervid.discover import Source, refuse_overwriting
         from fervid.report import check_target
 
         check_target(self._target)
-        refuse_overwriting((Source(path, name, name) for name, path in sources.items()), [self._target])
+        inputs = {**sources, **drawn}
+        refuse_overwriting((Source(path, name, name) for name, path in inputs.items()), [self._target])
 
     def make(self, results: Path, sources: Mapping[str, Path]) -> None:
         """See Product."""

@@ -21,7 +21,7 @@ def locate(names: Iterable[str], root: Path | None = None) -> dict[str, Path]:
     wanted = set(names)
     found = {name: base / name for name in wanted if _is_file(base / name)}
     if root is not None and len(found) < len(wanted):  # names with bytes that are no UTF-8 stand escaped in the tables
-        shown = {shown_name(source.name): source.path for source in discover([root], follow_links=True)}
+        shown = {shown_name(source.name): source.path for source in discover([root])}
         found |= {name: shown[name] for name in wanted - found.keys() if name in shown}
     return found
 

@@ -48,7 +48,8 @@ def classify_stills(
     Without ``detect`` each image is taken as a ready face crop. Raises UsageError and OutputError.
     """
     given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
-    sources = discover(given, IMAGE_SUFFIXES, follow_links=True)
+    listed = discover(given, IMAGE_SUFFIXES)
+    sources = [source for source in listed if not (source.skip and source.path.is_dir())]  # no links to folders
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")
     refuse_overwriting(sources, [out])

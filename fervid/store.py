@@ -248,7 +248,8 @@ class Store(StoreView):
         """Whether ``outputs`` are as this store's last composition, of that ``digest``, left them."""
         with contextlib.suppress(OSError, ValueError):
             before = json.loads((self._folder / _COMPOSED).read_text(encoding="utf-8"))
-            return bool(before["digest"] == digest and before["outputs"] == _stamps(outputs))
+            known = before["digest"] == digest and "metadata" in before
+            return bool(known and before["outputs"] == _stamps(outputs))
         return False
 
     def set_composed(self, digest: str, outputs: Iterable[Path], metadata: Mapping[str, str]) -> None:

@@ -348,6 +348,18 @@ def test_a_folder_of_annotated_videos_may_lie_among_the_inputs(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
 
 
+def test_a_file_of_that_ending_that_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_clip(tmp_path / "in" / "a.mp4", at_rate(25, 20))
+    own = write_clip(tmp_path / "in" / "a.annotated.mp4", at_rate(25, 10)).read_bytes()
+    done = command("analyze", "in", "--out", "r.parquet", "--annotate", "in", folder=tmp_path)
+    assert (done.returncode, "overwrite" in done.stderr, (tmp_path / "r.parquet").exists()) == (2, True, False)
+    assert command("analyze", "in", "--out", "r.parquet", folder=tmp_path).returncode == 0
+    done = command("annotate", "r.parquet", "--videos", "in", "--out", "in", folder=tmp_path)
+    assert (done.returncode, "overwrite" in done.stderr) == (2, True)
+    assert (tmp_path / "in" / "a.annotated.mp4").read_bytes() == own
+
+
 def test_what_was_drawn_before_is_not_drawn_again(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 10))
     faces: dict[int, Samples] = {0: [(0.0, (10.0, 10.0, 20.0, 20.0)), (0.2, (12.0, 10.0, 20.0, 20.0))]}

@@ -152,6 +152,22 @@ def test_annotated_videos_are_taken_where_they_are_named(here: Path) -> None:
     ]
     (source,) = discover(["in/out/a.annotated.mp4"])
     assert source.skip is None
+    assert [source.skip for source in discover(["in/**/*.mp4"])] == [None, MADE_HERE]
+
+
+def test_a_link_to_a_hidden_folder_beside_it_is_followed(here: Path) -> None:
+    """As some systems swap versions of a folder."""
+    make("in/.v2/a.mp4", "in/deep/b.mp4")
+    (here / "in/current").symlink_to(".v2")
+    assert names(["in"]) == ["current/a.mp4", "deep/b.mp4"]
+
+
+def test_a_link_that_is_passed_over_can_be_excluded(here: Path) -> None:
+    make("in/a.mp4", "elsewhere/b.mp4")
+    (here / "in/away").symlink_to("../elsewhere")
+    for pattern in ("away", "away/*"):
+        chosen = select(discover(["in"]), InputSettings(exclude=(pattern,)))
+        assert [source.name for source in chosen] == ["a.mp4"]
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)

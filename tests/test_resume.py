@@ -342,8 +342,9 @@ def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: P
     told: list[tuple[str, list[str]]] = []
 
     class Witness:
-        def prepare(self, sources: Any) -> None:
+        def prepare(self, sources: Any, drawn: Any) -> None:
             assert not out.exists()
+            assert drawn == {}
             told.append(("prepare", sorted(sources)))
 
         def make(self, results: Path, sources: Any) -> None:
@@ -371,24 +372,55 @@ def test_quiet_speaks_once_of_a_failure_and_never_of_success(root: Path, tmp_pat
     assert (again.returncode, again.stderr, again.stdout) == (3, "", "")
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """What lies in a folder at any depth, but for hidden entries."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if not any(p.startswith(".") for p in name.parts)}
+
+
 @pytest.mark.parametrize("name", ["r.parquet", "r.csv", "r"])
-def test_an_input_that_is_suddenly_empty_leaves_the_tables_as_they_were(root: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("left", ["nothing", "a link"])
+def test_an_input_that_is_suddenly_empty_leaves_the_tables(root: Path, tmp_path: Path, name: str, left: str) -> None:
     """As a share is that is not mounted."""
-    line = ("analyze", root, "--out", tmp_path / name, "--fps", "2", "--quiet", "--annotate", tmp_path / "drawn")
+    (tmp_path / "made").mkdir()
+    out = tmp_path / "made" / name
+    line = ("analyze", root, "--out", out, "--fps", "2", "--quiet", "--annotate", tmp_path / "made" / "drawn")
     assert command(*line).returncode == 3
-    before = {path: path.read_bytes() for path in tmp_path.rglob("r*/*.csv")}
-    rows = len(read_results(tmp_path / name).timeline)
+    before = contents(tmp_path / "made")
+    assert len(before) >= 4
     root.rename(tmp_path / "away")
     root.mkdir()
+    if left == "a link":
+        (root / "link").symlink_to("/")
     done = command(*line)
-    assert (done.returncode, done.stderr) == (0, f"no videos found; {tmp_path / name} is left as it was\n")
-    assert len(read_results(tmp_path / name).timeline) == rows
-    assert {path: path.read_bytes() for path in tmp_path.rglob("r*/*.csv")} == before
-    root.rmdir()
+    assert (done.returncode, done.stderr) == (0, f"there is no video to analyse; {out} is left as it was\n")
+    assert contents(tmp_path / "made") == before
+    shutil.rmtree(root)
     (tmp_path / "away").rename(root)
     (root / "leaving.mp4").unlink()
     assert command(*line).returncode == 3
-    assert "leaving.mp4" not in read_results(tmp_path / name).videos["video"].tolist()
+    assert "leaving.mp4" not in read_results(out).videos["video"].tolist()
+
+
+def test_overwriting_empties_the_tables_of_an_empty_input(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "r.parquet")
+    shutil.rmtree(root)
+    root.mkdir()
+    report, _ = run(root, tmp_path / "r.parquet", overwrite=True)
+    assert report.videos == ()
+    assert len(read_results(tmp_path / "r.parquet").videos) == 0
+
+
+def test_what_is_skipped_does_not_count_for_the_exit_code(root: Path, tmp_path: Path) -> None:
+    for name in ("cut.mp4", "leaving.mp4", "numbers.mp4"):
+        (root / name).unlink()
+    write_clip(root / "old.annotated.mp4", at_rate(10, 20))
+    report, _ = run(root, tmp_path / "r.parquet")
+    assert [(video.video, video.status) for video in report.videos] == [
+        ("broken.mp4", "failed"),
+        ("old.annotated.mp4", "skipped"),
+    ]
+    assert report.exit_code == 4
 
 
 def test_shards_together_are_the_whole(root: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -73,6 +74,16 @@ def test_an_unreadable_image_costs_only_itself(folder: Path, tmp_path: Path) -> 
     assert report.exit_code == 3
     assert report.faces == 2
     assert classify_stills([folder / "bad.png"], tmp_path / "m.csv").exit_code == 4
+
+
+def test_a_pipe_is_not_waited_for_and_links_to_folders_are_not_followed(folder: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    os.mkfifo(few / "pipe.jpg")
+    (few / "away").symlink_to(folder)
+    report = classify_stills([few], tmp_path / "out.csv")
+    assert report.failed == (("pipe.jpg", "not a file"),)
+    assert report.images == 1
 
 
 def test_wrong_calls_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from fervid.types import EMOTIONS
 @dataclass(frozen=True)
 class ClassShares:
     """How frequent each class is taken to be, as a multiple of its share of the training labels (the seven need not
-    come to any sum: only their ratios count)."""
+    come to any sum: only their ratios count). It holds for the network's own probabilities; a temperature, which is
+    fitted afterwards, raises it to the power of its reciprocal."""
 
     angry: float = 1.0
     disgust: float = 1.0
