@@ -40,6 +40,11 @@ MAX_RESTARTS = 3
 LEAST_RATE = 20_000
 """Bytes that a second of video takes at least: a smaller file holds none that is long enough to be divided."""
 
+NO_WORKERS = (
+    "the worker processes die as soon as they start: memory is short, or the script that calls fervid is no file, "
+    'or does so without `if __name__ == "__main__":`'
+)
+
 LOST = 10.0
 """Seconds after which a task counts as failed whose worker is no more, though the pool has not noticed."""
 
@@ -179,6 +184,8 @@ class _Crew:
         self._seats: dict[Future[Any], int] = {}
         self._gone: dict[Future[Any], float] = {}
         """Since when the worker of a task is no more."""
+        self._empty: float | None = None
+        """Since when no worker lives at all."""
         self._pool: Any = ProcessPool(
             max_workers=self.count,
             context=context,
@@ -211,6 +218,12 @@ class _Crew:
         for one in lost:
             one.cancel()
         return lost
+
+    def is_deserted(self) -> bool:
+        """Whether no worker has lived for ``LOST`` seconds: the pool may not notice that they die as they start."""
+        now = time.monotonic()
+        self._empty = None if multiprocessing.active_children() else self._empty or now
+        return self._empty is not None and now - self._empty >= LOST
 
     def _is_at_work(self, future: Future[Any]) -> bool:
         pid = int(self._pids[self._seats[future]])
@@ -283,7 +296,7 @@ class LocalEngine:
                 if not whole:  # a worker died between two tasks, and the pool with it: nobody's fault
                     restarts += 1
                     if restarts > MAX_RESTARTS:
-                        raise WorkerFailed("the worker processes die as soon as they start; is there memory enough?")
+                        raise WorkerFailed(NO_WORKERS)
                     due.extend(running.values())
                     running.clear()
                     crew.restart()
@@ -325,6 +338,8 @@ class LocalEngine:
             yield future, future.exception()
         for future in crew.lost([future for future in running if not future.done()]):
             yield future, ProcessExpired("the worker is no more")  # type: ignore[no-untyped-call]
+        for future in itertools.islice(running, 1 if crew.is_deserted() else 0):
+            yield future, BrokenExecutor("no worker is alive")
 
     def _deserves_another(self, task: ScanTask) -> bool:
         """Whether the worker died under the task for the first time: it may have been killed by chance."""

@@ -268,3 +268,20 @@ def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> N
     assert out.read_bytes() == kept  # the old tables stand until others replace them
     done = subprocess.run([*line, "--fps", "10"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+STDIN = """
+import fervid
+import fervid.engines
+fervid.engines.LOST = 0.5
+fervid.analyze({sample!r}, {out!r})
+"""
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_script_whose_workers_cannot_start_is_told_why(tmp_path: Path, attempt: int) -> None:
+    """What comes through a pipe cannot be imported again, and workers die in a race with the pool."""
+    script = STDIN.format(sample=str(SAMPLES / "cut.mp4"), out=str(tmp_path / "r.parquet"))
+    done = subprocess.run([sys.executable], input=script, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 1
+    assert '`if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
