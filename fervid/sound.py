@@ -25,10 +25,16 @@ COPIED = frozenset({"aac", "mp3", "opus", "flac"})
 MP4 takes AC-3 and ALAC too, but only some browsers play them.
 """
 
+LEAST_MP3_RATE = 16000
+"""MP4 holds no MP3 of a lower rate."""
+
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 MAX_DRIFT = 0.04
 """Sound that is off its stated time by more than this, in seconds, is put back by silence or a cut."""
+
+MAX_BACKWARDS = Fraction(1, 2)
+"""Sound that goes back in time by more than this, in seconds, has another clock than the picture, and is left out."""
 
 MAX_SILENCE = 3600.0
 """A longer silence than this is taken for a wrong time, in seconds."""
@@ -72,7 +78,8 @@ class FilmSound:
         context = stream.codec_context
         if context is None or not context.sample_rate:
             return None
-        if context.codec.canonical_name in COPIED:
+        name = context.codec.canonical_name
+        if name in COPIED and not (name == "mp3" and context.sample_rate < LEAST_MP3_RATE):
             return _Copied(stream, container, self._origin)
         return _Encoded(stream, container, self._origin)
 
@@ -82,13 +89,23 @@ class FilmSound:
             if self._begins(packet) > until:
                 self._waiting = packet
                 return
-            yield from self._tracks[packet.stream.index].moved(packet)
+            yield from self._moved(packet)
 
     def rest(self) -> Iterator[Any]:
         """Everything that is left."""
         yield from self.packets(math.inf)
         for track in self._tracks.values():
             yield from track.rest()
+        if any(track.jumped for track in self._tracks.values()):
+            self.notes.append("sound whose times run backwards is left out")
+
+    def _moved(self, packet: Any) -> Iterator[Any]:
+        """The packet as the new file's; a track that cannot go on ends."""
+        try:
+            yield from self._tracks[packet.stream.index].moved(packet)
+        except (av.error.FFmpegError, ValueError) as error:
+            self.notes.append(f"a sound track ends early: {str(error).splitlines()[0]}")
+            self._packets = (one for one in self._packets if one.stream.index != packet.stream.index)
 
     def _next(self) -> Any:
         """The next packet with content, None at the end."""
@@ -117,6 +134,7 @@ class _Copied:
         self._coarse = math.ceil(stream.time_base / self._clock)
         self._last: int | None = None
         self._due = 0
+        self.jumped = False
         self._stream = container.add_stream_from_template(stream)
         self._stream.time_base = self._clock
 
@@ -129,6 +147,9 @@ class _Copied:
             # containers that count in milliseconds make the steps uneven; the samples themselves are not
             if abs(begin - self._due) <= self._coarse:
                 begin = self._due
+            if begin < self._due - MAX_BACKWARDS / self._clock:
+                self.jumped = True
+                return
             begin = max(begin, self._last + 1)
         self._last, self._due = begin, begin + length
         packet.time_base = self._clock
@@ -152,13 +173,18 @@ class _Encoded:
         self._origin = float(origin)
         self._rate = min(AAC_RATES, key=lambda rate: abs(rate - self._source.sample_rate))
         self._layout = "mono" if self._source.layout.nb_channels == 1 else "stereo"
-        self._resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+        self._resampler = self._new_resampler()
+        self._form: tuple[str, str, int] | None = None
+        self.jumped = False
         self._channels = 1 if self._layout == "mono" else 2
         self._stream = container.add_stream("aac", rate=self._rate, layout=self._layout)
         self._stream.bit_rate = 96000 * self._channels
         self._pending: list[FloatArray] = []
         self._begin: int | None = None
         self._taken = 0.0
+
+    def _new_resampler(self) -> AudioResampler:
+        return AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
 
     def moved(self, packet: Any) -> Iterator[Any]:
         """What the encoder gives back for a packet; one that cannot be decoded is passed over."""
@@ -186,6 +212,14 @@ class _Encoded:
             self._begin = round((time or 0.0) * self._rate)
         length = frame.samples / frame.sample_rate
         off = 0.0 if time is None else time - (self._begin / self._rate + self._taken)
+        if off < -MAX_BACKWARDS:
+            self.jumped = True
+            return
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._form not in (None, form):  # as where a broadcast goes from stereo to surround
+            self._pending += [_samples(part) for part in self._resampler.resample(None)]
+            self._resampler = self._new_resampler()
+        self._form = form
         if MAX_DRIFT < off < MAX_SILENCE:
             yield from self._be_silent(round(off * self._rate))
         frame.pts = None

@@ -199,6 +199,51 @@ def test_a_film_without_sound_stays_without(tmp_path: Path) -> None:
         assert not container.streams.audio
 
 
+def joined(target: Path, *parts: Path, shift: Fraction) -> Path:
+    """Films one after another in one file, each so many seconds later than the one before."""
+    with av.open(str(target), "w") as container:
+        with av.open(str(parts[0])) as first:
+            streams = {stream.index: container.add_stream_from_template(stream) for stream in first.streams}
+        for number, path in enumerate(parts):
+            with av.open(str(path)) as part:
+                for packet in part.demux():
+                    if packet.size and packet.pts is not None and packet.dts is not None:
+                        later = int(number * shift / packet.time_base)
+                        packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                        packet.stream = streams[packet.stream.index]
+                        container.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (44100, 2)])
+def test_sound_may_change_its_form_on_the_way(tmp_path: Path, rate: int, channels: int) -> None:
+    """As broadcasts do, between the film and what comes between."""
+    first = film(tmp_path / "first.ts", "ac3")
+    second = film(tmp_path / "second.ts", "ac3", rate, channels)
+    source = joined(tmp_path / "clip.ts", first, second, shift=Fraction(5, 2))
+    assert moved(source, tmp_path / "out.mp4") == []
+    assert heard(tmp_path / "out.mp4") == pytest.approx([*CLICKS, *(2.5 + click for click in CLICKS)], abs=0.01)
+
+
+@pytest.mark.parametrize("codec", ["ac3", "aac"])
+def test_sound_that_runs_backwards_is_told(tmp_path: Path, codec: str) -> None:
+    """Two recordings in one file: the picture's times are repaired."""
+    part = film(tmp_path / "part.ts", codec)
+    source = tmp_path / "clip.ts"
+    source.write_bytes(part.read_bytes() * 2)
+    assert moved(source, tmp_path / "out.mp4") == ["sound whose times run backwards is left out"]
+    assert heard(tmp_path / "out.mp4") == pytest.approx(heard(part), abs=0.01)
+    assert len(read_times(tmp_path / "out.mp4")) == 2 * int(25 * SECONDS)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025])
+def test_mp3_of_a_rate_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, rate: int) -> None:
+    source = film(tmp_path / "clip.mkv", "libmp3lame", rate, 1)
+    assert moved(source, tmp_path / "out.mp4") == []
+    assert content(tmp_path / "out.mp4")[0] == "aac"
+    assert heard(tmp_path / "out.mp4") == pytest.approx(heard(source), abs=0.01)
+
+
 def test_damaged_sound_costs_no_picture(tmp_path: Path) -> None:
     source = film(tmp_path / "clip.mp4", "ac3")
     with av.open(str(source)) as container:
