@@ -326,7 +326,7 @@ def train(
     votes: Annotated[float | None, typer.Option(help="Weight of the loss on FER+ votes; 0: none.")] = None,
     mixed_precision: Annotated[bool | None, typer.Option(help="Compute in bfloat16.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use only so many images, for a trial.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only so many images, for a trial.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="Run folder with checkpoint and metrics; default: OUT without .keras.")
     ] = None,

@@ -90,6 +90,8 @@ def _taken(groups: Mapping[str, Any], shapes: Mapping[str, list[Shape]]) -> Arra
         if found != expected:
             raise ValueError(f"layer {name} has the shapes {found}, not {expected}")
         taken[name] = [np.asarray(array[()], np.float32) for array in arrays]
+        if not all(np.isfinite(array).all() for array in taken[name]):
+            raise ValueError(f"layer {name} holds values that are not finite")
     return taken
 
 

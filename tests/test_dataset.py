@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fervid.errors import BadDataset, InputNotFound
-from fervid.training.dataset import Dataset, read, sample, split
+from fervid.training.dataset import VOTE_COLUMNS, Dataset, read, sample, split
 from fervid.types import EMOTIONS
 
 RNG = np.random.default_rng(0)
@@ -44,6 +44,42 @@ def test_kaggle_csv(tmp_path: Path) -> None:
     assert data.labels.tolist() == list(range(7))
     assert read([path], "Training").labels.tolist() == list(range(5))
     assert read([path], "PublicTest").labels.tolist() == [5]
+
+
+def test_the_split_is_found_however_it_is_spelt(tmp_path: Path) -> None:
+    rows = [(1, text(picture(1)), "Training"), (2, text(picture(2)), "PublicTest")]
+    written = kaggle(tmp_path / "a.csv", list(rows)).read_text().lower()
+    (tmp_path / "b.csv").write_text(f"\ufeff{written}\n", encoding="utf-8")
+    for name in ("a.csv", "b.csv"):
+        assert read([tmp_path / name], "Training").labels.tolist() == [1]
+        assert read([tmp_path / name], "PublicTest").labels.tolist() == [2]
+    for column in ("usage", "Usage", "split"):
+        table = {"image": [png(picture(3)), png(picture(4))], "label": [3, 4], column: ["Training", "test"]}
+        pd.DataFrame(table).to_parquet(tmp_path / "c.parquet")
+        assert read([tmp_path / "c.parquet"], "PublicTest").labels.tolist() == [4]
+
+
+def test_parquet_files_may_be_named_after_splits(tmp_path: Path) -> None:
+    for number, name in enumerate(("train-00000-of-00001", "test-00000-of-00001", "._train-00000-of-00001")):
+        frame = pd.DataFrame({"image": [png(picture(number))], "label": [number]})
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    assert read([tmp_path], "Training").labels.tolist() == [0]
+    assert read([tmp_path], "PublicTest").labels.tolist() == [1]
+
+
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    for name in ("happy", ".ipynb_checkpoints"):
+        (tmp_path / name).mkdir()
+    cv2.imwrite(str(tmp_path / "happy" / "a.png"), picture(3, 48))
+    (tmp_path / "happy" / "._a.png").write_bytes(b"resource fork")
+    assert len(read([tmp_path])) == 1
+
+
+def test_votes_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    columns = {name: ["many"] for name in VOTE_COLUMNS}
+    pd.DataFrame({"image": [png(picture(3))], "label": [3], **columns}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(BadDataset, match="votes"):
+        read([tmp_path / "a.parquet"])
 
 
 def test_class_folders_in_either_spelling(tmp_path: Path) -> None:

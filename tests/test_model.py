@@ -195,6 +195,15 @@ def test_missing_and_garbled_files_are_refused(saved: Path, tmp_path: Path) -> N
         load(saved)
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    network, path = build(SMALL), tmp_path / "spoilt.keras"
+    layer = network.get_layer("emotion")
+    layer.set_weights([np.full_like(values, np.nan) for values in layer.get_weights()])
+    save(network, path, SMALL, FER2013_GEOMETRY)
+    with pytest.raises(BadWeights, match="layer emotion holds values that are not finite"):
+        load(path)
+
+
 def test_weights_that_are_no_archive_are_refused(saved: Path) -> None:
     saved.write_bytes(b"not an archive")
     change(saved, weights_sha256=sha256(saved))

@@ -181,11 +181,33 @@ def test_a_damaged_checkpoint_is_named(faces: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"votes": float("nan")}, {"label_smoothing": 7.0}, {"holdout": 0.0}, {"crop": 50}, {"refit": -1.0}]
+    "bad",
+    [
+        {"votes": float("nan")},
+        {"label_smoothing": 7.0},
+        {"holdout": 0.0},
+        {"crop": 50},
+        {"refit": -1.0},
+        {"seed": -1},
+        {"seed": 2**32},
+    ],
 )
 def test_nonsense_recipes_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         TrainSettings(**bad)
+
+
+@pytest.mark.parametrize("bad", [{"erase_size": -3}, {"gamma": -1.0}, {"shift": -4.0}, {"flip": 2.0}, {"scale": 1.0}])
+def test_nonsense_variation_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad)).replace("_", "-")):
+        AugmentSettings(**bad)
+
+
+@pytest.mark.parametrize("settings", [5, {}, {"holdout": "much", "seed": 0}, {"holdout": 0.1, "seed": None}])
+def test_a_sidecar_that_does_not_say_what_was_held_out(settings: Any, faces: Dataset) -> None:
+    sidecar = replace(read_sidecar(SHIPPED), training={"settings": settings})
+    with pytest.raises(BadWeights, match="held out"):
+        held_out(sidecar, faces)
 
 
 def test_a_missing_class_is_named(faces: Dataset, tmp_path: Path) -> None:

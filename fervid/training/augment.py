@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fervid.config import check
 from fervid.opencv import cv2
 from fervid.types import ByteArray, FloatArray
 
@@ -37,6 +38,15 @@ class AugmentSettings:
     """Probability of one of: blur, shrink and enlarge, JPEG, noise."""
     mixup: float = 0.2
     """Parameter of mixup's beta distribution (Zhang et al., 2018); 0 mixes nothing."""
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "erase", "degrade"):
+            check(0 <= getattr(self, name) <= 1, f"augment: {name} must lie between 0 and 1: {getattr(self, name)}")
+        for name in ("scale", "stretch"):
+            check(0 <= getattr(self, name) < 1, f"augment: {name} must lie between 0 and 1: {getattr(self, name)}")
+        for name, most in (("rotation", 180), ("shift", 48), ("gamma", 5), ("mixup", 100)):
+            check(0 <= getattr(self, name) <= most, f"augment: {name} must lie between 0 and {most}")
+        check(1 <= self.erase_size <= 48, f"augment: erase-size must lie between 1 and 48: {self.erase_size}")
 
 
 def augment(images: ByteArray, settings: AugmentSettings, rng: np.random.Generator, size: int) -> ByteArray:

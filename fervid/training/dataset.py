@@ -8,6 +8,7 @@ files.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +42,13 @@ USAGES = {
     "test": "PublicTest",
     "validation": "PublicTest",
     "val": "PublicTest",
+    "publictest": "PublicTest",
+    "privatetest": "PrivateTest",
 }
+"""Names of splits, in small letters, and what the challenge calls them."""
+
+USAGE_COLUMNS = ("usage", "Usage", "split")
+"""Columns of Parquet files that may name the split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +100,10 @@ def read(paths: Sequence[Path], usage: str | None = None) -> Dataset:
 
 def _read_path(path: Path) -> Iterator[Dataset]:
     if path.is_dir():
-        tables = sorted(path.glob("*.parquet"))
+        tables = sorted(table for table in path.glob("*.parquet") if not table.name.startswith("."))
         if tables:
-            for table in tables:
-                yield _read_parquet(table)
+            for table in tables:  # train-00000-of-00001.parquet: files may be named after splits
+                yield _read_parquet(table, USAGES.get(re.split(r"[-_.]", table.name.lower())[0], ""))
         else:
             yield _read_folders(path)
     elif not path.exists():
@@ -124,17 +131,19 @@ def _read_kaggle(path: Path) -> Dataset:
     labels: list[int] = []
     usages: list[str] = []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
-            header = [name.strip() for name in next(rows, [])]
+            header = [name.strip().lower() for name in next(rows, [])]
             missing = {"emotion", "pixels"} - set(header)
             if missing:
                 raise BadDataset(f"{path}: not the layout of fer2013.csv; no column {', '.join(sorted(missing))}")
             for number, values in enumerate(rows, 1):
+                if not values:
+                    continue
                 row = dict(zip(header, values, strict=False))
                 images.append(_parse_pixels(row.get("pixels", ""), f"{path}: row {number}"))
                 labels.append(_parse_label(row.get("emotion", ""), f"{path}: row {number}"))
-                usages.append(row.get("Usage", ""))
+                usages.append(_usage(row.get("usage")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadDataset(f"{path}: not a CSV file: {error}") from error
     return _dataset(images, labels, usages, None)
@@ -161,8 +170,15 @@ def _parse_label(value: Any, where: str) -> int:
     raise BadDataset(f"{where}: label {value!r} is neither 0 to 6 nor one of {', '.join(EMOTIONS)}")
 
 
-def _read_parquet(path: Path) -> Dataset:
-    columns = read_columns(path, ("image", "label"), ("usage", *VOTE_COLUMNS))
+def _usage(value: Any) -> str:
+    """The name of a split as the challenge writes it."""
+    name = str(value or "").strip()
+    return USAGES.get(name.lower(), name)
+
+
+def _read_parquet(path: Path, usage: str = "") -> Dataset:
+    """``usage``: the split of all rows, where no column names one."""
+    columns = read_columns(path, ("image", "label"), (*USAGE_COLUMNS, *VOTE_COLUMNS))
     images, labels = [], []
     for number, (image, label) in enumerate(zip(columns["image"], columns["label"], strict=True)):
         where = f"{path}: row {number}"
@@ -171,10 +187,14 @@ def _read_parquet(path: Path) -> Dataset:
             raise BadDataset(f"{where}: no image bytes")
         images.append(_decode(data, where))
         labels.append(_parse_label(label, where))
-    usages = [str(value or "") for value in columns.get("usage", [""] * len(labels))]
+    named = next((columns[name] for name in USAGE_COLUMNS if name in columns), [usage] * len(labels))
+    usages = [_usage(value) for value in named]
     votes = None
     if all(name in columns for name in VOTE_COLUMNS):
-        counts = np.asarray([columns[name] for name in VOTE_COLUMNS], np.float32).T
+        try:
+            counts = np.asarray([columns[name] for name in VOTE_COLUMNS], np.float32).T
+        except (TypeError, ValueError) as error:
+            raise BadDataset(f"{path}: a column of votes holds something else than numbers: {error}") from error
         votes = np.nan_to_num(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).astype(np.float32)
     return _dataset(images, labels, usages, votes)
 
@@ -192,22 +212,24 @@ def _read_folders(path: Path) -> Dataset:
     images: list[ByteArray] = []
     labels: list[int] = []
     usages: list[str] = []
-    splits = [
-        (folder, USAGES[folder.name.lower()]) for folder in sorted(path.iterdir()) if folder.name.lower() in USAGES
-    ]
+    splits = [(folder, USAGES[folder.name.lower()]) for folder in _folders(path) if folder.name.lower() in USAGES]
     for root, usage in splits or [(path, "")]:
-        for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
+        for folder in _folders(root):
             if folder.name.lower() not in SPELLINGS:
                 raise BadDataset(f"{folder}: the folder is named after none of {', '.join(EMOTIONS)}")
-            for file in sorted(
-                entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
-            ):
+            for file in sorted(folder.iterdir()):
+                if file.name.startswith(".") or file.suffix.lower() not in IMAGE_SUFFIXES or not file.is_file():
+                    continue
                 images.append(_decode(file.read_bytes(), str(file)))
                 labels.append(SPELLINGS[folder.name.lower()])
                 usages.append(usage)
     if not images:
         raise BadDataset(f"{path}: no class folders with images, and no Parquet files")
     return _dataset(images, labels, usages, None)
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:

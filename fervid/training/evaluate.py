@@ -27,8 +27,9 @@ def held_out(sidecar: Sidecar, data: Dataset) -> Dataset:
 
     Raises BadWeights where the sidecar does not say which, BadDataset where they were trained with other images.
     """
-    settings = sidecar.training.get("settings", {})
-    if not {"holdout", "seed"} <= settings.keys():
+    settings = sidecar.training.get("settings")
+    kinds = {"holdout": float, "seed": int}
+    if not isinstance(settings, dict) or any(type(settings.get(name)) is not kind for name, kind in kinds.items()):
         raise BadWeights("the sidecar does not say what was held out of the weights' training")
     counts = dict(zip(EMOTIONS, map(int, data.counts()), strict=True))
     if sidecar.training.get("class_counts") != counts:

@@ -95,6 +95,7 @@ class TrainSettings:
         check(0 <= self.ema < 1, f"ema must lie between 0 and 1: {self.ema}")
         check(0 <= self.distill <= 1, f"distill must lie between 0 and 1: {self.distill}")
         check(0 <= self.refit < np.inf, f"refit must not be negative: {self.refit}")
+        check(0 <= self.seed < 2**32, f"seed must lie between 0 and {2**32 - 1}: {self.seed}")
         check(16 <= self.crop <= 48, f"crop must lie between 16 and 48: {self.crop}")
         whole = self.crop == 48 or not self.architecture.enlarge
         check(whole, f"where crops are enlarged, crop must be the whole 48, as in use: {self.crop}")
