@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import glob
 import os
 import re
 import tomllib
@@ -179,6 +180,7 @@ class Job:
 
     def __post_init__(self) -> None:
         check(len(self.paths) > 0, "paths must name at least one file, folder or pattern")
+        check(all(self.paths), "paths must not hold an empty name")
         check(bool(self.out), "out must name a file or a folder")
 
     @property
@@ -256,7 +258,7 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
 
     out = dated(job.out)
     assert out is not None
-    paths = tuple(os.path.normpath(home / name) for name in job.paths)
+    paths = tuple(_placed(home, name) for name in job.paths)
     run, scan = job.run, job.scan
     if run.model is not None:
         run = dataclasses.replace(run, model=os.path.normpath(home / run.model))
@@ -264,6 +266,14 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
         scan = dataclasses.replace(scan, detector_weights=os.path.normpath(home / scan.detector_weights))
     annotate, report = dated(job.annotate), dated(job.report)
     return dataclasses.replace(job, paths=paths, out=out, annotate=annotate, report=report, run=run, scan=scan)
+
+
+def _placed(home: Path, name: str) -> str:
+    """A path or pattern relative to ``home``, whose own name is no pattern."""
+    path = os.path.normpath(home / name)
+    if os.path.lexists(path) or os.path.isabs(name) or not glob.has_magic(name):
+        return path
+    return os.path.normpath(os.path.join(glob.escape(str(home)), name))
 
 
 def to_mapping(settings: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fervid.config import RunSettings, ScanSettings
 from fervid.crop import crop_face, decode_image, fit_square
 from fervid.detect import create_detector
 from fervid.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
-from fervid.errors import UsageError, batch_exit_code
+from fervid.errors import OutputError, UsageError, batch_exit_code, writing
 from fervid.inference import EmotionModel, load
 from fervid.opencv import cv2
 from fervid.tables import write_stills
@@ -53,6 +53,12 @@ def classify_stills(
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")
     refuse_overwriting(sources, [out])
+    if out.suffix.lower() != ".csv":
+        raise UsageError(f"--out must end in .csv: {out}")
+    if out.is_dir():
+        raise OutputError(f"cannot write {out}: it is a folder")
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     model = load(None if run.model is None else Path(run.model), run.device)
     find = _finder(model, scan) if detect else _whole
     rows: list[dict[str, Any]] = []

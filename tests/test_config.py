@@ -16,9 +16,11 @@ from fervid.config import (
     ScanSettings,
     TimelineSettings,
     from_mapping,
+    read_job,
     read_toml,
     to_mapping,
 )
+from fervid.discover import discover
 from fervid.errors import ConfigError, InputNotFound
 from fervid.sidecar import Architecture
 
@@ -177,6 +179,18 @@ def test_toml(tmp_path: Path) -> None:
     path.write_text('[scan]\nfps = 2\nmin-face = 25.5\n[run]\ndevice = "cpu"\n', encoding="utf-8")
     settings = from_mapping(AnalyzeSettings, read_toml(path))
     assert (settings.scan.fps, settings.scan.min_face, settings.run.device) == (2.0, 25.5, "cpu")
+
+
+def test_a_jobs_own_folder_is_no_pattern(tmp_path: Path) -> None:
+    home = tmp_path / "jobs[2024]*"
+    home.mkdir()
+    for name in ("a.mp4", "b[1].mp4"):
+        (home / name).touch()
+    (home / "job.toml").write_text('paths = ["*.mp4", "b[1].mp4"]\nout = "r.parquet"\n')
+    assert [source.name for source in discover(read_job(home / "job.toml").paths)] == ["a.mp4", "b[1].mp4"]
+    (home / "job.toml").write_text('paths = [""]\nout = "r.parquet"\n')
+    with pytest.raises(ConfigError, match="empty"):
+        read_job(home / "job.toml")
 
 
 def test_a_missing_toml_file(tmp_path: Path) -> None:

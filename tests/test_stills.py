@@ -86,11 +86,19 @@ def test_a_pipe_is_not_waited_for_and_links_to_folders_are_not_followed(folder: 
     assert report.images == 1
 
 
+def test_a_target_that_is_no_good_is_told_before_the_work(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    for out, error in (("x.parquet", UsageError), ("folder.csv", OutputError), ("file/x.csv", OutputError)):
+        with pytest.raises(error):
+            classify_stills([folder], tmp_path / out)
+    classify_stills([folder], tmp_path / "new" / "x.csv")
+    assert (tmp_path / "new" / "x.csv").is_file()
+
+
 def test_wrong_calls_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputNotFound):
         classify_stills([tmp_path / "nothing"], tmp_path / "l.csv")
     (tmp_path / "void").mkdir()
     with pytest.raises(UsageError, match="no images"):
         classify_stills([tmp_path / "void"], tmp_path / "l.csv")
-    with pytest.raises(OutputError):
-        classify_stills([folder], tmp_path / "missing" / "l.csv")
