@@ -378,8 +378,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {name: path.read_bytes() for name, path in found.items() if not any(p.startswith(".") for p in name.parts)}
 
 
-@pytest.mark.parametrize("name", ["r.parquet", "r.csv", "r"])
-@pytest.mark.parametrize("left", ["nothing", "a link"])
+@pytest.mark.parametrize(("name", "left"), [("r.parquet", "nothing"), ("r.csv", "a link"), ("r", "a link")])
 def test_an_input_that_is_suddenly_empty_leaves_the_tables(root: Path, tmp_path: Path, name: str, left: str) -> None:
     """As a share is that is not mounted."""
     (tmp_path / "made").mkdir()
