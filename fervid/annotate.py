@@ -20,7 +20,7 @@ from fervid.errors import EncodingFailed, UnreadableVideo, UsageError, batch_exi
 from fervid.fingerprint import fingerprint
 from fervid.overlay import STYLES, Overlay, Style
 from fervid.sound import FilmSound
-from fervid.tables import Results, read_results
+from fervid.tables import ANALYSED, Results, read_results
 from fervid.types import EMOTIONS, DoubleArray
 from fervid.version import __version__
 from fervid.video import VideoReader
@@ -83,7 +83,7 @@ def annotate(
         raise UsageError(f"--style must be {' or '.join(STYLES)}, not {style!r}")
     if blur:
         _refuse_part(found)
-    analysed = found.videos[found.videos["status"].isin(["ok", "no_face"])]
+    analysed = found.videos[found.videos["status"].isin(ANALYSED)]
     targets = prepare(analysed["video"].tolist(), sources, Path(out))
     faces = KnownFaces(found)
     done = []

@@ -150,11 +150,11 @@ class ReportPage:
 def write_videos(results: Path, out: Path, sources: Mapping[str, Path], style: str, blur: bool, quiet: bool) -> int:
     """Write annotated videos, a bar on a terminal, one line per video; returns the exit code."""
     from fervid.annotate import annotate as run
-    from fervid.tables import read_results
+    from fervid.tables import ANALYSED, read_results
 
     table = read_results(results)
     hidden = quiet or not sys.stderr.isatty()
-    total = float(table.videos.loc[table.videos["status"].isin(["ok", "no_face"]), "duration"].sum())
+    total = float(table.videos.loc[table.videos["status"].isin(ANALYSED), "duration"].sum())
     shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}]"
     with tqdm(total=total, bar_format=shape, disable=hidden, dynamic_ncols=True) as bar:
 

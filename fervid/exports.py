@@ -19,7 +19,7 @@ from pympi.Elan import Eaf
 
 from fervid.errors import UsageError, writing
 from fervid.sources import locate
-from fervid.tables import Results, output_paths, read_results, replacing, write_frame_csv
+from fervid.tables import ANALYSED, Results, output_paths, read_results, replacing, write_frame_csv
 from fervid.types import EMOTIONS
 from fervid.version import __version__
 
@@ -117,7 +117,7 @@ def export(
 
 def _analysed(tables: Results) -> pd.DataFrame:
     """The rows of ``videos`` that have a timeline."""
-    return tables.videos[tables.videos["status"].isin(["ok", "no_face"])]
+    return tables.videos[tables.videos["status"].isin(ANALYSED)]
 
 
 # where files go

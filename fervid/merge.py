@@ -14,7 +14,7 @@ from typing import Any
 from fervid.errors import UsageError, writing
 from fervid.parts import Row, by_video, copy_of, named, refuse_foreign, writers
 from fervid.store import read_identity, store_folder
-from fervid.tables import SMALL, is_folder, output_paths, read_metadata, read_small, read_tables
+from fervid.tables import ANALYSED, SMALL, is_folder, output_paths, read_metadata, read_small, read_tables
 
 MADE_WITH = (
     "schema_version",
@@ -26,9 +26,6 @@ MADE_WITH = (
     "embedder_sha256",
 )
 """What must agree before rows may stand in one table; of the settings, ``scan`` and ``timeline``."""
-
-DONE = ("ok", "no_face")
-"""Statuses of videos that have been analysed."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class _Manifest:
         """Fingerprint, name, status and message of each other input in the merged manifest."""
         for path, rows in results:
             for row in rows:
-                if row["status"] in DONE and row["video_id"] not in self._first:
+                if row["status"] in ANALYSED and row["video_id"] not in self._first:
                     self._first[row["video_id"]] = path
                     self._names[row["video_id"]] = self._free(path, row["video"])
 
@@ -142,7 +139,7 @@ class _Manifest:
         """The manifest rows of the results at ``path`` that the merged manifest has, each with its name there."""
         for row in self._results[path]:
             kept = self._names.get(row["video_id"])
-            if row["status"] in DONE and self._first[row["video_id"]] == path:
+            if row["status"] in ANALYSED and self._first[row["video_id"]] == path:
                 yield {**row, "video": kept}
             elif not self._is_met(path, row):
                 given = copy_of(kept, row["video_id"]) if kept else row

@@ -93,6 +93,9 @@ VIDEOS = pa.schema(
     ]
 )
 
+ANALYSED = ("ok", "no_face")
+"""Statuses of videos that have a timeline."""
+
 SMALL = {"episodes": EPISODES, "summary": SUMMARY, "videos": VIDEOS}
 """The small tables, written as CSV beside the timeline."""
 
@@ -288,7 +291,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         keys = videos["video_id"].drop_duplicates()
         order = timeline["video_id"].map(dict(zip(keys, range(len(keys)), strict=True)))
         frames["timeline"] = timeline.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
-    return Results(**frames, metadata=read_metadata(out))
+    return Results(**frames, metadata=_metadata(tables["timeline"].schema.metadata))
 
 
 def read_tables(out: Path) -> dict[str, pa.Table]:
@@ -327,7 +330,7 @@ def _read_timeline(out: Path) -> pa.Table:
         common = out / "timeline" / COMMON
         return TIMELINE.with_metadata(pq.read_schema(common).metadata if common.exists() else None).empty_table()
     if out.suffix == ".csv":
-        return _read_csv(out, plain(TIMELINE.empty_table()).schema)
+        return _read_csv(out, plain(TIMELINE.empty_table()).schema).replace_schema_metadata(_recorded(out))
     return pq.read_table(out)
 
 
@@ -372,23 +375,24 @@ def read_metadata(out: Path) -> dict[str, Any]:
         raise InputNotFound(f"no such results: {out}")
     try:
         if out.suffix == ".csv" and not out.is_dir():
-            return _parsed(composed_metadata(store_folder(out, False), output_paths(out)))
+            return _metadata(_recorded(out))
         timeline = out / "timeline"
         files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
-        return _metadata(pq.read_schema(files[0])) if files else {}
+        return _metadata(pq.read_schema(files[0]).metadata) if files else {}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
 
 
-def _metadata(schema: pa.Schema) -> dict[str, Any]:
-    found = {
-        key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key.startswith(b"fervid.")
-    }
-    return _parsed({key.removeprefix("fervid."): value for key, value in found.items()})
+def _recorded(out: Path) -> dict[bytes, bytes]:
+    """What the store beside a CSV file knows of how it was made, as the metadata of a Parquet file would say it."""
+    known = composed_metadata(store_folder(out, False), output_paths(out))
+    return {f"fervid.{key}".encode(): value.encode() for key, value in known.items()}
 
 
-def _parsed(found: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = dict(found)
+def _metadata(given: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """What a schema's metadata say of how results came about."""
+    found = {key.decode(): value.decode() for key, value in (given or {}).items() if key.startswith(b"fervid.")}
+    values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in found.items()}
     if "settings" in values:
         values["settings"] = json.loads(values["settings"])
     return values

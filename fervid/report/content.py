@@ -13,7 +13,7 @@ import pandas as pd
 from fervid.gaps import longest_step, usual_step
 from fervid.report.series import MAX_FACES, course, encode, share_rows
 from fervid.report.thumbnails import Wanted
-from fervid.tables import Results
+from fervid.tables import ANALYSED, Results
 from fervid.types import EMOTIONS, DoubleArray
 
 COLUMNS = [*(f"{emotion}_smooth" for emotion in EMOTIONS), *EMOTIONS, "face_quality"]
@@ -84,7 +84,7 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
             summaries.setdefault(face["video_id"], []).append(face)
     limit = share_rows([int(face["samples"]) for faces in summaries.values() for face in faces])
     episodes = _episodes(results.episodes)
-    read = results.videos[results.videos["status"].isin(["ok", "no_face"])]
+    read = results.videos[results.videos["status"].isin(ANALYSED)]
     found = []
     for row in read.itertuples():
         sampled = rows.sampled(row.video_id)
