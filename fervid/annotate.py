@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from fervid.course import FaceCourse
 from fervid.discover import ANNOTATED, Source, refuse_overwriting
 from fervid.errors import EncodingFailed, UnreadableVideo, UsageError, batch_exit_code, writing
 from fervid.fingerprint import fingerprint
+from fervid.naming import files_for
 from fervid.overlay import STYLES, Overlay, Style
 from fervid.sound import FilmSound
 from fervid.tables import ANALYSED, Results, read_results
@@ -31,8 +32,6 @@ PRESET, CRF, THREADS = "fast", 20, 2
 
 BLUR_REACH = 0.1
 """Faces stay blurred for a sampling step and this long, in seconds, before their first and after their last sample."""
-
-_MAX_NAME = 220
 
 
 @dataclass(frozen=True)
@@ -98,36 +97,12 @@ def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> 
 
     Raises UsageError where that would overwrite a source that is not itself such a file, and OutputError.
     """
-    targets = output_paths(names, folder)
+    targets = files_for(names, folder, ANNOTATED)
     inputs = [Source(path, name, name) for name, path in sources.items() if not _made_here(path)]
     refuse_overwriting(inputs, targets.values())
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return targets
-
-
-def output_paths(names: Iterable[str], folder: Path) -> dict[str, Path]:
-    """Video name → the file to write, each its own, all inside ``folder``."""
-    paths: dict[str, Path] = {}
-    used: set[str] = set()
-    for name in names:
-        parts = [_shortened(part) for part in PurePosixPath(name).parts if part not in ("..", ".", "/", "//")]
-        inner = PurePosixPath(*parts) if parts else PurePosixPath("video")
-        choices = [inner.with_name(inner.stem), inner]
-        choices += [inner.with_name(f"{inner.name}.{number}") for number in range(2, len(paths) + 4)]
-        chosen = next(choice for choice in choices if choice.as_posix().casefold() not in used)
-        used.add(chosen.as_posix().casefold())
-        paths[name] = folder / chosen.with_name(chosen.name + ANNOTATED)
-    return paths
-
-
-def _shortened(part: str) -> str:
-    """A name that leaves room for what is added to it."""
-    data = part.encode()
-    if len(data) <= _MAX_NAME:
-        return part
-    digest = hashlib.sha256(data).hexdigest()[:8]
-    return data[: _MAX_NAME - 9].decode(errors="ignore") + "-" + digest
 
 
 def _refuse_part(results: Results) -> None:

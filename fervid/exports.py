@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import mimetypes
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -18,6 +17,7 @@ import pandas as pd
 from pympi.Elan import Eaf
 
 from fervid.errors import UsageError, writing
+from fervid.naming import files_for
 from fervid.sources import locate
 from fervid.tables import ANALYSED, Results, output_paths, read_results, replacing, write_frame_csv
 from fervid.types import EMOTIONS
@@ -130,32 +130,14 @@ def _single(out: Path, suffix: str) -> Path:
 
 
 def _targets(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
-    """Video name → the file for it. In a folder the files lie as the videos do, with their stems; where two
-    videos share a stem, with their full names."""
+    """Video name → the file for it: the one that ``out`` names, or in the folder ``out``."""
     if not names:
         raise UsageError("the results hold no video that was analysed")
     if out.suffix.lower() == suffix and not out.is_dir():
         if len(names) > 1:
             raise UsageError(f"the results hold {len(names)} videos; --out must name a folder, not {out}")
         return {names[0]: out}
-    inside = {name: _inside(name) for name in names}
-    stems = Counter(path.with_suffix(suffix) for path in inside.values())
-    targets: dict[str, Path] = {}
-    taken: set[str] = set()
-    for name, path in inside.items():
-        stem = path.with_suffix(suffix)
-        numbered = (path.with_name(f"{path.name}.{number}{suffix}") for number in count(2))
-        choices = chain([stem] if stems[stem] == 1 else [], [path.with_name(path.name + suffix)], numbered)
-        chosen = next(choice for choice in choices if choice.as_posix().casefold() not in taken)
-        taken.add(chosen.as_posix().casefold())
-        targets[name] = out / chosen
-    return targets
-
-
-def _inside(name: str) -> PurePosixPath:
-    """The name as a path that cannot leave the folder it is put in."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "//", "..")]
-    return PurePosixPath(*parts or ["video"])
+    return files_for(names, out, suffix)
 
 
 def _refuse_overwriting(targets: Iterable[Path], results: Path) -> None:

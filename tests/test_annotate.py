@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 import fervid
-from fervid.annotate import AnnotatedVideo, AnnotateReport, KnownFaces, annotate, output_paths
+from fervid.annotate import AnnotatedVideo, AnnotateReport, KnownFaces, annotate
 from fervid.config import AnalyzeSettings, ScanSettings
 from fervid.detect import create_detector
 from fervid.errors import OutputError, UsageError
@@ -432,33 +432,6 @@ def test_progress_adds_up_to_the_film(clip: ClipFactory, tmp_path: Path) -> None
 
 
 # names
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["a.mp4", "sub/b.mov"], ["a", "sub/b"]),
-        (["a.mp4", "a.mov", "A.mkv"], ["a", "a.mov", "A.mkv"]),
-        (["../../x.mp4", "/etc/x.mp4", "x.mp4", "./x.mp4"], ["x", "etc/x", "x.mp4", "x.mp4.2"]),
-        (["..", "/", ""], ["video", "video.2", "video.3"]),
-        (["a/../b.mp4", "b.mp4"], ["a/b", "b"]),
-        (["-rf.mp4", "with space\nand line.mp4", "<b>&'\"*?.mp4"], ["-rf", "with space\nand line", "<b>&'\"*?"]),
-        ([".hidden.mp4", "noending", "é\\xff.mp4"], [".hidden", "noending", "é\\xff"]),
-    ],
-)
-def test_every_video_gets_a_file_of_its_own_inside_the_folder(names: list[str], expected: list[str]) -> None:
-    paths = output_paths(names, Path("out"))
-    assert [path.as_posix() for path in paths.values()] == [f"out/{name}.annotated.mp4" for name in expected]
-
-
-@pytest.mark.parametrize("name", ["x" * 250 + ".mp4", "é" * 125 + ".mp4", "a" * 255 + "/" + "b" * 251 + ".mp4"])
-def test_a_name_that_is_nearly_too_long_is_shortened(tmp_path: Path, name: str) -> None:
-    paths = output_paths([name, name[:-5] + "z.mp4"], tmp_path)
-    assert len(set(paths.values())) == 2
-    for path in paths.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip(path, [0.0])
-        assert path.exists()
 
 
 @pytest.mark.parametrize(
