@@ -102,6 +102,8 @@ class AdaptiveDetector:
     a score is near the threshold or a face near the border of its part. A very large face is found at half the
     resolution.
 
+    After a cut nothing is known any more, as at the beginning.
+
     What is found in a sample depends on the samples since the last multiple of ``PERIOD`` in the film's time,
     and on nothing before it: a scan that begins there finds what one finds that came from before.
     """
@@ -123,7 +125,7 @@ class AdaptiveDetector:
         at ``time`` seconds, shrunk to the detector's long side. Samples come in order of time."""
         light, due, found = _light(small), cell(time, PERIOD), None
         if due != self._due or light.shape != self._light.shape:
-            self._watched, self._lost, self._small = [], [], False
+            self._forget()
         else:
             found = self._look_where_needed(small, light)
         if found is None:
@@ -135,11 +137,15 @@ class AdaptiveDetector:
         self._due, self._watched = due, found
         return [face for face in found if self._counts(face)]
 
+    def _forget(self) -> None:
+        self._watched, self._lost, self._small = [], [], False
+
     def _look_where_needed(self, small: ByteArray, light: FloatArray) -> list[Face] | None:
         """What is or may be a face, best score first; None where the whole picture must be looked at."""
         height, width = small.shape[:2]
         changed = self._changed(light, width, height)
         if changed is None:
+            self._forget()
             return None
         step = 1 if self._small else 2
         places = [*self._watched, *(face for _, face in self._lost)]

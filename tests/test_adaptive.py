@@ -174,6 +174,25 @@ def test_after_a_cut_the_whole_picture_is_judged(plain: RetinaFace, scene: tuple
     assert_same_faces(found[2], plain.detect(couple))
 
 
+def test_what_was_before_a_cut_does_not_matter_after_it(
+    plain: RetinaFace, scene: tuple[ByteArray, ByteArray, Face]
+) -> None:
+    """Small faces are looked for more closely in the stretch that shows any, but not in the next shot."""
+    empty, shown, _ = scene
+    before = empty.copy()
+    half = np.asarray(cv2.resize(shown, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+    before[: half.shape[0], : half.shape[1]] = half
+    assert [face.width < 45 for face in plain.detect(before)] == [True]
+    _, couple = next(pictures(ROOT / "sample_videos" / "crossing.mp4"))
+    couple = np.asarray(cv2.resize(couple, before.shape[1::-1]), np.uint8)
+    lit = couple.copy()
+    lit[-80:, 200:400] = 255
+    one, other = Watched(), Watched()
+    assert play([before, before, couple, lit], one)[2:] == play([couple, lit], other)
+    assert len(other.looks) > 2
+    assert one.looks[-len(other.looks) :] == other.looks
+
+
 def test_pictures_may_change_their_size(plain: RetinaFace, scene: tuple[ByteArray, ByteArray, Face]) -> None:
     _, shown, _ = scene
     half = np.asarray(cv2.resize(shown, None, fx=0.5, fy=0.7), np.uint8)
