@@ -190,7 +190,7 @@ def _carry_out(
         raise typer.Exit
     pages = [] if report is None else [display.ReportPage(report, quiet or log_json)]
     films = [] if annotate is None else [display.AnnotatedVideos(annotate, quiet or log_json)]
-    with display.BatchDisplay(out, quiet, log_json) as listener:
+    with display.BatchDisplay(out, quiet, log_json, settings.scan) as listener:
         done = run(paths, out, settings, listener, products=[*pages, *films])
     raise typer.Exit(done.exit_code or max((film.exit_code for film in films), default=0))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from tqdm import tqdm
 
 from fervid.batch import BatchReport, Listener, Plan, VideoReport
+from fervid.config import ScanSettings
 from fervid.errors import printable
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ class BatchDisplay(Listener):
     """Progress of a batch: a bar on a terminal, one line per failed file, a closing table.
 
     ``quiet`` prints nothing but what newly failed; ``log_json`` prints every event as a JSON object instead.
-    ``out``: what the closing table calls the results.
+    ``out``: what the closing table calls the results; ``scan``: which part of each video was analysed.
     """
 
-    def __init__(self, out: Path, quiet: bool = False, log_json: bool = False) -> None:
+    def __init__(
+        self, out: Path, quiet: bool = False, log_json: bool = False, scan: ScanSettings | None = None
+    ) -> None:
+        self._scan = scan or ScanSettings()
         self._out, self._quiet, self._log_json = out, quiet or log_json, log_json
         self._bar: tqdm[NoReturn] | None = None
         self._begun = time.monotonic()
@@ -77,7 +81,7 @@ class BatchDisplay(Listener):
             return
         fresh = [video for video in report.videos if video.fresh]
         before = sum(not video.fresh for video in report.videos)
-        seconds = sum(video.duration for video in fresh)
+        seconds = sum(self._analysed(video.duration) for video in fresh)
         rows = [("videos with faces", statuses["ok"]), ("without a face", statuses["no_face"])]
         rows += [("passed over", statuses["skipped"]), ("failed", statuses["failed"])]
         rows += [("faces", sum(video.faces for video in report.videos))]
@@ -90,6 +94,10 @@ class BatchDisplay(Listener):
             speed = f"{seconds:.1f} s in {elapsed:.1f} s ({seconds / elapsed:.1f} x)"
             print(f"{'video analysed':>18}  {speed}", file=sys.stderr)
         print(f"{'results':>18}  {out}", file=sys.stderr)
+
+    def _analysed(self, duration: float) -> float:
+        end = duration if self._scan.end is None else min(duration, self._scan.end)
+        return max(0.0, end - self._scan.start)
 
 
 def show_plan(plan: Plan) -> None:

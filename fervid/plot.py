@@ -42,9 +42,10 @@ def plot_timeline(
         ax.plot(rows["time"], rows[f"{emotion}_smooth"], lw=2, label=emotion, marker=alone, **style)
     of_face = (results.episodes["video"] == video) & (results.episodes["face_id"] == face_id)
     episodes = results.episodes[of_face]
-    for episode in episodes.itertuples():
-        width = episode.offset - episode.onset
-        ax.barh(1.07, width, 0.06, left=episode.onset, color=EMOTION_COLORS[str(episode.emotion)])
+    for emotion, color in EMOTION_COLORS.items():
+        shown = episodes[episodes["emotion"] == emotion]
+        spans = np.column_stack([shown["onset"], shown["offset"] - shown["onset"]])
+        ax.broken_barh(spans.tolist(), (1.04, 0.06), color=color)
     ax.set(xlabel="time (s)", ylabel="probability", ylim=(0, 1.12))
     ax.set_title(f"{video}, face {face_id}", parse_math=False)  # a name may hold dollar signs
     begin, end = float(timeline["time"].min()), max([float(timeline["time"].max()), *episodes["offset"]])
@@ -58,6 +59,8 @@ def _choose_video(results: Results, video: str | None) -> str:
     seen = list(results.timeline["video"].unique())
     if video is None and len(seen) == 1:
         return str(seen[0])
+    if video is None and not seen:
+        raise UsageError("the results hold no video that was analysed")
     if video is None:
         raise UsageError(f"the results hold {len(seen)} videos; name one of them, such as {', '.join(seen[:3])}")
     if video not in seen:

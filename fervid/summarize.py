@@ -135,7 +135,7 @@ def _trust_of_face(track: Track, coverage: float, low: float) -> str:
     pixels = float(np.median(track.boxes[:, 2:].min(axis=1)))
     reasons = []
     if seconds < MIN_SECONDS or len(track.times) < MIN_SAMPLES:
-        reasons.append(f"seen for only {seconds:.1f} s in {len(track.times)} samples")
+        reasons.append(f"seen for only {seconds:.1f} s in {len(track.times)} sample{'s' * (len(track.times) != 1)}")
     if pixels < MIN_PIXELS:
         reasons.append(f"only {pixels:.0f} pixels wide")
     if coverage < MIN_COVERAGE:

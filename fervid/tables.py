@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -200,19 +201,17 @@ def write_table_csv(path: Path, table: pa.Table) -> None:
 
 
 def write_frame_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a pandas frame as CSV without its index, cells made safe as in ``write_table_csv``; raises OutputError."""
-    import pandas as pd
-
-    texts = [name for name in frame.columns if pd.api.types.is_string_dtype(frame[name])]
-    safe = frame.assign(**{name: frame[name].map(_harmless, na_action="ignore") for name in texts})
-    with replacing(path) as beside:
-        safe.to_csv(beside, index=False)
+    """The same of a pandas frame, without its index; its header without quotes, which other tools may not expect."""
+    table = plain(pa.Table.from_pandas(frame, preserve_index=False))
+    with replacing(path) as beside, beside.open("wb") as file:
+        file.write((",".join(table.column_names) + "\n").encode())
+        pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=False))
 
 
 def plain(table: pa.Table) -> pa.Table:
     """The table as CSV can hold it: labels as strings, none of which begins like a formula."""
     for index, field in enumerate(table.schema):
-        if field.type in (pa.string(), _LABEL):
+        if pa.types.is_dictionary(field.type) or pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
             values = [_harmless(value) for value in table.column(index).to_pylist()]
             table = table.set_column(index, field.name, pa.array(values, pa.string()))
     return table
@@ -286,16 +285,14 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     out = Path(path)
     tables = read_tables(out)
     frames = {name: _tidy(table) for name, table in tables.items()}
-    timeline, videos = frames["timeline"], frames["videos"]
-    if out.is_dir():  # its partitions come in the order of their names
-        keys = videos["video_id"].drop_duplicates()
-        order = timeline["video_id"].map(dict(zip(keys, range(len(keys)), strict=True)))
-        frames["timeline"] = timeline.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
     return Results(**frames, metadata=_metadata(tables["timeline"].schema.metadata))
 
 
 def read_tables(out: Path) -> dict[str, pa.Table]:
-    """The four tables as they are on disk, ``timeline`` with the metadata; raises InputNotFound and BadResults."""
+    """The four tables, rows in the order of the inputs, ``timeline`` with the metadata.
+
+    Raises InputNotFound and BadResults.
+    """
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
     try:
@@ -307,6 +304,9 @@ def read_tables(out: Path) -> dict[str, pa.Table]:
     known = set(tables["videos"]["video_id"].to_pylist())
     if not set(tables["timeline"]["video_id"].unique().to_pylist()) <= known:
         raise BadResults(f"{out}: the tables beside it belong to another run; analyse again")
+    if out.is_dir():  # its partitions come in the order of their names
+        order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
+        tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
     return tables
 
 

@@ -43,7 +43,8 @@ class MadeFace:
 
 @dataclass
 class Film:
-    """One video: ``status`` as in the manifest; sampled ``count`` times, every ``step`` seconds."""
+    """One video: ``status`` as in the manifest; sampled ``count`` times, every ``step`` seconds, but not in the last
+    ``rest`` seconds; ``timed``: whether its length is known."""
 
     name: str
     faces: list[MadeFace] = field(default_factory=list)
@@ -52,6 +53,8 @@ class Film:
     status: str = ""
     message: str | None = None
     error: str | None = None
+    rest: float = 0.0
+    timed: bool = True
 
     @property
     def times(self) -> DoubleArray:
@@ -108,7 +111,13 @@ def _entry(part: Path, position: int, film: Film) -> Entry:
     if status == "failed":
         return Entry(film.name, None, row | {"frames_sampled": 0})
     video_id = f"a{position:031x}"
-    row |= {"video_id": video_id, "duration": film.count * film.step, "width": 640, "height": 360, "codec": "h264"}
+    row |= {
+        "video_id": video_id,
+        "duration": film.count * film.step + film.rest if film.timed else None,
+        "width": 640,
+        "height": 360,
+        "codec": "h264",
+    }
     row |= {"rotation": 0, "seconds": 1.0}
     if status == "skipped":
         return Entry(film.name, None, row)

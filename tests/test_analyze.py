@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import fervid
-from fervid.batch import BatchReport
+from fervid.batch import BatchReport, VideoReport
 from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.display import BatchDisplay
 from fervid.errors import BadResults, InputNotFound, OutputError, UsageError
 from fervid.tables import SMALL, TIMELINE, Results, read_results
 from fervid.video import VideoReader, VideoWriter
@@ -356,3 +357,11 @@ def test_schema_survives_an_empty_result(tmp_path: Path) -> None:
     assert report.exit_code == 4
     assert pq.read_schema(tmp_path / "r.parquet").remove_metadata().equals(TIMELINE)
     assert json.loads(json.dumps(read_results(tmp_path / "r.parquet").metadata))["settings"]
+
+
+def test_the_closing_table_counts_what_was_analysed(capsys: pytest.CaptureFixture[str]) -> None:
+    videos = tuple(VideoReport(f"{name}.mp4", "ok", duration=duration) for name, duration in (("a", 6.0), ("b", 1.5)))
+    for scan, seconds in ((ScanSettings(), 7.5), (ScanSettings(start=1.0, end=2.0), 1.5), (ScanSettings(start=9), 0)):
+        BatchDisplay(Path("r.parquet"), scan=scan).done(BatchReport(videos))
+        said = capsys.readouterr().err
+        assert f"video analysed  {seconds} s in" in said if seconds else "video analysed" not in said

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlparse
 
 import numpy as np
@@ -224,6 +225,18 @@ def test_openface_has_one_file_a_video_and_a_row_without_success_where_no_face_i
     np.testing.assert_allclose(read["timestamp"], timeline["time"], atol=1e-9)
     np.testing.assert_allclose(read["happiness"], timeline["happy"], rtol=1e-6)
     assert pd.read_csv(empty)["success"].tolist() == [0] * 10
+
+
+@pytest.mark.parametrize("form", ["csv", "pyfeat"])
+def test_any_name_stays_one_cell(form: Literal["csv", "pyfeat"], tmp_path: Path) -> None:
+    names = ["carriage\rreturn.mp4", "line\nbreak.mp4", 'quote".mp4', "com,ma.mp4"]
+    path = write_results(tmp_path / "r.parquet", [Film(name, [FACE]) for name in names])
+    export(path, form, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    column = head.index("video" if form == "csv" else "input")
+    assert {len(row) for row in rows} == {len(head)}
+    assert list(dict.fromkeys(row[column] for row in rows)) == names
 
 
 def test_csv_is_the_timeline(two: Path, tmp_path: Path) -> None:

@@ -96,7 +96,8 @@ ROOMS: dict[str, set[str]] = {
     "naming": set(),
     "gaps": BASIC,
     "sources": BASIC | {"discover"},
-    "report": BASIC | {"tables", "video", "fingerprint", "sources", "gaps", "palette", "version", "report"},
+    "report": BASIC
+    | {"fingerprint", "gaps", "grid", "palette", "report", "sources", "survey", "tables", "version", "video"},
     "exports": BASIC | {"naming", "tables", "sources", "version"},
     "plot": BASIC | {"tables", "gaps", "palette"},
     "stills": BASIC | {"discover", "detect", "crop", "inference", "classify", "tables"},

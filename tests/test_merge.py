@@ -13,6 +13,7 @@ from fervid.config import AnalyzeSettings, ScanSettings
 from fervid.errors import UsageError
 from fervid.merge import Merged, _Manifest, merge
 from fervid.tables import read_results
+from tests.made import Film, write_results
 from tests.test_analyze import SAMPLES, command
 
 FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
@@ -42,6 +43,17 @@ def test_two_videos_of_one_name_keep_apart(tmp_path: Path) -> None:
     for order in ([tmp_path / "all.parquet", *parts], [*parts, tmp_path / "all.parquet"]):
         assert merge(order, tmp_path / "again.parquet") == Merged(2, 0, ())
         assert read_results(tmp_path / "again.parquet").timeline.equals(merged.timeline)
+
+
+@pytest.mark.parametrize("target", ["all.parquet", "all.csv", "all"])
+def test_rows_come_in_the_order_of_the_inputs(target: str, tmp_path: Path) -> None:
+    """The partitions of a folder lie in another order: that of the videos' fingerprints."""
+    folder = write_results(tmp_path / "one", [Film(f"{name}.mp4", count=3) for name in "abc"])
+    listed = (folder / "videos.csv").read_text().splitlines(keepends=True)
+    (folder / "videos.csv").write_text("".join([listed[0], *reversed(listed[1:])]))
+    assert merge([folder], tmp_path / target).videos == 3
+    merged, names = read_results(tmp_path / target), ["c.mp4", "b.mp4", "a.mp4"]
+    assert merged.timeline["video"].drop_duplicates().tolist() == merged.videos["video"].tolist() == names
 
 
 def test_results_given_twice_count_once(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
 
 import fervid
 from fervid.errors import UsageError
@@ -64,11 +63,12 @@ def test_a_gap_is_a_gap(results: Results) -> None:
 
 def test_draws_the_episodes(results: Results) -> None:
     ax = fervid.plot_timeline(results, "a.mp4", 1)
-    bars = [
-        (bar.get_x(), bar.get_x() + bar.get_width(), to_hex(bar.get_facecolor()))
-        for bar in ax.patches
-        if isinstance(bar, Rectangle)
-    ]
+    bars = []
+    for collection in ax.collections:
+        (color,) = np.unique(np.asarray(collection.get_facecolor()), axis=0)
+        for path in collection.get_paths():
+            x = np.asarray(path.vertices)[:, 0]
+            bars.append((x.min(), x.max(), to_hex(tuple(color))))
     happy, sad = EMOTION_COLORS["happy"], EMOTION_COLORS["sad"]
     assert [bar[2] for bar in bars] == [happy, sad]
     assert bars[0][:2] == pytest.approx((0, 24 * 0.2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import re
 from html.parser import HTMLParser
@@ -20,11 +21,12 @@ from fervid.config import ScanSettings
 from fervid.detect import create_detector
 from fervid.errors import InputNotFound, OutputError, UnreadableVideo, UsageError
 from fervid.fingerprint import fingerprint
-from fervid.report import clock, percent, span, write_report
+from fervid.report import clock, content, percent, span, write_report
 from fervid.report.series import MAX_ROWS, MIN_ROWS, Course, course, encode, share_rows
-from fervid.report.thumbnails import SIDE, Wanted, cut_out, thumbnails
+from fervid.report.thumbnails import SIDE, Wanted, cut_out, thumbnails, visits
 from fervid.types import EMOTIONS
 from fervid.video import VideoReader
+from tests.clips import write_clip
 from tests.made import (
     EVIL,
     GAPPY,
@@ -147,7 +149,7 @@ def test_a_thumbnail_shows_the_face() -> None:
     with VideoReader(path, fps=0.25) as reader:  # one frame before the cut, one after it
         for number, frame in enumerate(frame for frame in reader.frames() if frame.sampled):
             (face,) = detector.detect(frame.bgr)
-            wanted.append(Wanted(number, frame.index, face.box))
+            wanted.append(Wanted(number, frame.index, frame.time, face.box))
     pictures = thumbnails(path, fingerprint(path), wanted)
     assert sorted(pictures) == [0, 1]
     for uri in pictures.values():
@@ -160,6 +162,28 @@ def test_a_thumbnail_shows_the_face() -> None:
         (face,) = detector.detect(np.asarray(image, np.uint8))
         assert abs(face.x + face.width / 2 - SIDE / 2) < 0.1 * SIDE
     assert len(set(pictures.values())) == len(pictures)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi"])
+def test_a_picture_from_late_in_a_film_is_that_of_its_very_frame(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = importlib.import_module("fervid.report.thumbnails")
+    monkeypatch.setattr(room, "FAR", 1.0)
+    path = write_clip(tmp_path / f"film{ending}", [number / 10 for number in range(200)])
+    wanted = [Wanted(face, frame, frame / 10, (10, 10, 40, 40)) for face, frame in enumerate([5, 150, 152, 199])]
+    begins = [begin for begin, _ in visits(path, wanted)]
+    assert [begin and begin.index for begin in begins] == ([None] if ending == ".avi" else [None, 150, 199])
+    found = thumbnails(path, fingerprint(path), wanted)
+    monkeypatch.setattr(room, "FAR", 1e9)
+    assert found == thumbnails(path, fingerprint(path), wanted)
+    assert len(set(found.values())) == 4
+
+
+def test_where_the_frames_are_others_than_the_container_says_a_film_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "film.mp4", range(60))
+    wanted = [Wanted(0, 50, 51.0, (10, 10, 40, 40))]
+    assert visits(path, wanted) == [(None, wanted)]
 
 
 @pytest.mark.parametrize("side", [10.0, 40.0, 400.0])
@@ -175,7 +199,7 @@ def test_a_box_over_the_border_is_cut_out_all_the_same(side: float, corner: tupl
 def test_a_changed_or_missing_source_gives_no_picture(tmp_path: Path) -> None:
     path = SAMPLES / "cut.mp4"
     with pytest.raises(UnreadableVideo, match="changed since"):
-        thumbnails(path, "0" * 32, [Wanted(0, 0, (0, 0, 50, 50))])
+        thumbnails(path, "0" * 32, [Wanted(0, 0, 0.0, (0, 0, 50, 50))])
     assert fingerprint(path) != "0" * 32
     results = write_results(tmp_path / "r.parquet", [Film("cut.mp4", [GAPPY]), Film("gone.mp4", [GAPPY])])
     written = write_report(results, tmp_path / "r.html", videos=SAMPLES)
@@ -199,6 +223,13 @@ class Text(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+
+
+def words(page: str) -> list[str]:
+    """The texts of a page."""
+    parser = Text()
+    parser.feed(page)
+    return parser.words
 
 
 def test_names_are_text_and_never_markup(made: Path) -> None:
@@ -250,6 +281,35 @@ def test_shares_are_those_of_the_summary(made: Path) -> None:
     assert face["seen"] == [[0.0, 1.8], [2.8, 7.8]]
     assert [face["trust"] for face in video["faces"]] == ["ok", "seen for only 0.8 s"]
     assert video["doubtful"] == 1
+
+
+def test_faces_without_a_chart_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "MAX_FACES", 1)
+    results = write_results(tmp_path / "r.parquet", [Film("a.mp4", [GAPPY, SHORT]), Film("b.mp4", [SHORT])])
+    page = write_report(results, tmp_path / "r.html", pictures=False).path.read_text()
+    first, second = values_of(page)["videos"]
+    assert [(video["count"], len(video["faces"]), video["doubtful"]) for video in (first, second)] == [
+        (2, 1, 1),
+        (1, 0, 1),
+    ]
+    badges = [word for word in words(page) if word in ("no face", "1 face", "2 faces", "1 with low trust")]
+    assert badges == ["2 faces", "1 with low trust", "1 face", "1 with low trust"]
+
+
+def test_only_what_was_analysed_counts(tmp_path: Path) -> None:
+    """Films of 10 s, of which 2 s were sampled, and one sample of a film of unknown length."""
+    one, ten = (MadeFace(range(count), wandering(count)) for count in (1, 10))
+    films = [Film("a.mp4", [ten], count=10, rest=8.0), Film("b.mp4", [one], count=1, timed=False)]
+    page = write_report(
+        write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False
+    ).path.read_text()
+    first, second = values_of(page)["videos"]
+    assert first["analysed"] == pytest.approx(2.0)
+    assert (second["start"], second["end"]) == (0.0, 1.0)
+    said = " ".join(" ".join(words(page)).split())
+    assert "video analysed 3.0 s 11 frames sampled" in said
+    assert "2.0 s of 10.0 s · 640 × 360 · h264 · 10 samples" in said
+    assert "1.0 s analysed · 640 × 360 · h264 · 1 sample 1 face" in said
 
 
 @pytest.mark.parametrize("form", ["r.csv", "r"])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -89,7 +90,13 @@ def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"clock": clock, "span": span, "percent": percent}
+    environment.filters |= {
+        "clock": clock,
+        "span": span,
+        "percent": percent,
+        "counted": counted,
+        "length_of": length_of,
+    }
     script = "\n".join(_asset(part) for part in ("uPlot.iife.min.js", "page.js"))
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
     style = "\n".join([_asset("uPlot.min.css"), _asset("page.css"), colors])
@@ -100,7 +107,7 @@ def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]
         data=data,
         videos=found,
         thinned=any(face["thinned"] > 1 for video in found for face in video["faces"]),
-        overview=content.overview(tables),
+        overview=content.overview(tables, found),
         provenance=content.provenance(tables),
         emotions=EMOTIONS,
         colors=EMOTION_COLORS,
@@ -145,6 +152,19 @@ def span(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def length_of(video: Mapping[str, Any]) -> str:
+    """How long a film is, and how much of it was analysed where that is clearly less."""
+    analysed, duration = video["analysed"], video["duration"]
+    if duration is None:
+        return f"{span(analysed)} analysed"
+    return span(duration) if analysed > 0.9 * duration - 1 else f"{span(analysed)} of {span(duration)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 face, 2 faces."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(share: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ Face = tuple[str, int]
 """(video_id, face_id)."""
 
 
-def overview(results: Results) -> dict[str, Any]:
-    """The figures of the whole batch."""
+def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of the whole batch; ``shown``: what ``videos`` says of each."""
     videos, summary, timeline = results.videos, results.summary, results.timeline
     frames = timeline.drop_duplicates(["video_id", "frame"])
     with_face = timeline.loc[timeline["face_id"].notna(), ["video_id", "frame"]].drop_duplicates()
@@ -37,7 +37,7 @@ def overview(results: Results) -> dict[str, Any]:
         "status": {status: len(rows) for status, rows in by_status.items()},
         "faces": len(summary),
         "trusted": int((summary["trust"] == "ok").sum()),
-        "seconds": float(read["duration"].fillna(0).sum()),
+        "seconds": sum(video["analysed"] for video in shown),
         "samples": len(frames),
         "coverage": len(with_face) / len(frames) if len(frames) else 0.0,
         "shares": (weights @ shares / weights.sum()).tolist() if len(summary) else None,
@@ -71,7 +71,7 @@ def wanted_thumbnails(results: Results, most: int) -> dict[str, list[Wanted]]:
     for row in good.itertuples():
         if (row.video, int(row.face_id)) in faces:
             box = (row.face_x, row.face_y, row.face_width, row.face_height)
-            wanted.setdefault(row.video, []).append(Wanted(int(row.face_id), int(row.frame), box))
+            wanted.setdefault(row.video, []).append(Wanted(int(row.face_id), int(row.frame), float(row.time), box))
     return wanted
 
 
@@ -84,6 +84,7 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
             summaries.setdefault(face["video_id"], []).append(face)
     limit = share_rows([int(face["samples"]) for faces in summaries.values() for face in faces])
     episodes = _episodes(results.episodes)
+    doubtful = results.summary.loc[results.summary["trust"] != "ok", "video_id"].value_counts().to_dict()
     read = results.videos[results.videos["status"].isin(ANALYSED)]
     found = []
     for row in read.itertuples():
@@ -97,7 +98,8 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
             shown = encode(course(rows.times[part], rows.values[part], sampled, longest, limit))
             said = _face(face, sorted(episodes.get(key, []), key=lambda episode: episode[1]), rows.people[part])
             faces.append(said | shown | {"thumb": pictures.get(key[1])})
-        found.append(_to_the_end(_video(row, sampled, faces), float(sampled[-1]) if len(sampled) else 0.0))
+        video = _video(row, sampled, faces) | {"doubtful": doubtful.get(row.video_id, 0)}
+        found.append(_to_the_end(video, float(sampled[-1]) if len(sampled) else 0.0))
     return found
 
 
@@ -144,20 +146,23 @@ def _to_the_end(video: dict[str, Any], last: float) -> dict[str, Any]:
 
 def _video(row: Any, sampled: np.ndarray[Any, Any], faces: list[dict[str, Any]]) -> dict[str, Any]:
     last = float(sampled[-1]) if len(sampled) else 0.0
-    duration = last if row.duration is None or math.isnan(row.duration) else float(row.duration)
+    start = float(sampled[0]) if len(sampled) else 0.0
+    duration = None if row.duration is None or math.isnan(row.duration) else float(row.duration)
+    end = last + (usual_step(sampled) or 1.0)
+    end = end if duration is None else max(last, min(duration, end))
     return {
         "name": row.video,
         "duration": duration,
-        "start": float(sampled[0]) if len(sampled) else 0.0,
-        "end": max(last, min(duration, last + (usual_step(sampled) or 1.0))),
+        "start": start,
+        "end": end,
+        "analysed": end - start if len(sampled) else 0.0,
         "size": None if pd.isna(row.width) else f"{int(row.width)} × {int(row.height)}",
         "codec": None if pd.isna(row.codec) else row.codec,
         "sampled": int(row.frames_sampled),
         "message": None if pd.isna(row.message) else row.message,
         "trust": None if pd.isna(row.trust) or row.trust == "ok" else row.trust,
         "faces": faces,
-        "more": int(row.faces) - len(faces),
-        "doubtful": sum(face["trust"] != "ok" for face in faces),
+        "count": int(row.faces),
     }
 
 

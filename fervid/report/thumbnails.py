@@ -11,7 +11,9 @@ import numpy as np
 
 from fervid.errors import UnreadableVideo
 from fervid.fingerprint import fingerprint
+from fervid.grid import TOLERANCE, Begin
 from fervid.opencv import cv2
+from fervid.survey import Survey, survey
 from fervid.types import ByteArray
 from fervid.video import VideoReader
 
@@ -21,16 +23,21 @@ SIDE = 112
 MARGIN = 0.3
 """Of the box's longer side, around it."""
 
+FAR = 20.0
+"""Seconds of film that are rather decoded than gone past."""
+
 MAX_THUMBNAILS = 400
 """A page holds at most so many, those of the faces with the most samples."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A face to show: as it is in frame ``frame``, in the box x, y, width, height in shown pixels."""
+    """A face to show: as it is in frame ``frame``, at ``time`` seconds, in the box x, y, width, height in shown
+    pixels."""
 
     face_id: int
     frame: int
+    time: float
     box: tuple[float, float, float, float]
 
 
@@ -39,19 +46,53 @@ def thumbnails(path: Path, video_id: str, wanted: Iterable[Wanted]) -> dict[int,
 
     Raises UnreadableVideo, also where the content is no longer that of ``video_id``.
     """
-    by_frame: dict[int, list[Wanted]] = {}
-    for face in wanted:
-        by_frame.setdefault(face.frame, []).append(face)
     if fingerprint(path) != video_id:
         raise UnreadableVideo("changed since it was analysed")
     found: dict[int, str] = {}
-    with VideoReader(path) as reader:
-        for frame in reader.frames():
-            for face in by_frame.pop(frame.index, []):
-                found[face.face_id] = _encode(cut_out(frame.bgr, face.box))
-            if not by_frame:
-                break
+    for begin, faces in visits(path, wanted):
+        by_frame: dict[int, list[Wanted]] = {}
+        for face in faces:
+            by_frame.setdefault(face.frame, []).append(face)
+        with VideoReader(path, begin=begin) as reader:
+            for frame in reader.frames():
+                for face in by_frame.pop(frame.index, []):
+                    found[face.face_id] = _encode(cut_out(frame.bgr, face.box))
+                if not by_frame:
+                    break
     return found
+
+
+def visits(path: Path, wanted: Iterable[Wanted]) -> list[tuple[Begin | None, list[Wanted]]]:
+    """Where to begin reading, and what to cut out from there on; None: at the beginning of the film.
+
+    What is more than ``FAR`` seconds from what is wanted before it is gone to, in films that can be entered there.
+    """
+    groups: list[list[Wanted]] = []
+    last = 0.0
+    for face in sorted(wanted, key=lambda face: face.frame):
+        if not groups or face.time - last > FAR:
+            groups.append([])
+        groups[-1].append(face)
+        last = face.time
+    if all(group[0].time <= FAR for group in groups):
+        return [(None, group) for group in groups]
+    known = survey(path, 0.0)
+    found: list[tuple[Begin | None, list[Wanted]]] = []
+    for group in groups:
+        begin = _entry(known, group[0]) if known and group[0].time > FAR else None
+        if begin is None and found:
+            found[-1][1].extend(group)
+        else:
+            found.append((begin, group))
+    return found
+
+
+def _entry(known: Survey, face: Wanted) -> Begin | None:
+    """Where to enter the film for a face, if it has that very frame there."""
+    key = int(np.searchsorted(known.key_times, face.time, "right")) - 1
+    if key < 0 or face.frame >= len(known.times) or abs(known.times[face.frame] - face.time) > TOLERANCE:
+        return None
+    return Begin(int(known.keys[key]), face.frame, float(known.times[face.frame]), 0.0)
 
 
 def cut_out(image: ByteArray, box: tuple[float, float, float, float]) -> ByteArray:

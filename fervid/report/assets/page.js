@@ -53,11 +53,23 @@ function columns(face) {
   return face.columns;
 }
 
-/* the strip of a video: a lane for each face, coloured by its episodes */
+/* the lane of each face in the strip: its own; of many, one in which no other is seen at the time, as far as there is room */
+function laned(faces) {
+  if (faces.length <= 10) return faces.map((_, i) => i);
+  const ends = [], spot = new Map();
+  for (const face of [...faces].sort((a, b) => a.first - b.first)) {
+    let at = ends.findIndex(end => end < face.first);
+    if (at < 0) at = ends.length < 40 ? ends.length : ends.indexOf(Math.min(...ends));
+    ends[at] = Math.max(face.last, ends[at] ?? 0);
+    spot.set(face, at);
+  }
+  return faces.map(face => spot.get(face));
+}
 
+/* the strip of a video: lanes of faces, coloured by their episodes */
 function drawStrip(canvas, video) {
-  const faces = video.faces.slice(0, 40), many = faces.length, lane = many > 10 ? 2 : many > 4 ? 3 : 6, space = many > 10 ? 1 : 2;
-  const height = Math.max(8, faces.length * (lane + space) - space), width = canvas.clientWidth, ratio = devicePixelRatio || 1;
+  const faces = video.faces, spots = laned(faces), many = faces.length ? Math.max(...spots) + 1 : 0, lane = many > 10 ? 2 : many > 4 ? 3 : 6, space = many > 10 ? 1 : 2;
+  const height = Math.max(8, many * (lane + space) - space), width = canvas.clientWidth, ratio = devicePixelRatio || 1;
   if (!width) return;
   canvas.style.height = `${height}px`;
   canvas.width = width * ratio;
@@ -71,7 +83,7 @@ function drawStrip(canvas, video) {
   };
   if (!faces.length) bar(video.start, video.end, 1, color("--fill"));
   faces.forEach((face, i) => {
-    const y = i * (lane + space);
+    const y = spots[i] * (lane + space);
     for (const [from, to] of face.seen) bar(from, to, y, color("--line"));
     for (const [emotion, from, to] of face.episodes) bar(from, Math.min(to, video.end), y, COLORS[emotion]);
   });
@@ -165,17 +177,20 @@ function lonely(values) {
   return found;
 }
 
+/* seconds between two labels of the time axis */
+const STEPS_OF_TIME = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
+
 function axes() {
   const soft = color("--soft"), grid = {stroke: color("--grid"), width: 1}, font = "12px system-ui, sans-serif";
   const common = {stroke: soft, grid, ticks: {show: false}, font};
-  const across = {...common, size: 28, space: 70, values: (plot, splits) => splits.map(v => clock(v, splits.length > 1 && splits[1] - splits[0] < 1 ? 1 : 0))};
+  const across = {...common, size: 28, space: 70, incrs: STEPS_OF_TIME, values: (_, splits, axis, space, step) => splits.map(v => clock(v, step < 0.1 ? 2 : step < 1 ? 1 : 0))};
   if (!lanes) return [across, {...common, size: 38, splits: [0, 0.25, 0.5, 0.75, 1], values: (_, v) => v.map(x => x === 0.5 ? ".5" : x % 1 ? "" : String(x))}];
   return [across, {...common, size: 64, splits: EMOTIONS.map((_, i) => i), values: () => EMOTIONS.map((_, i) => EMOTIONS[COUNT - 1 - i])}];
 }
 
 function options(face, video, width, group) {
   return {
-    width, height: (lanes ? 336 : 232) - (printing ? 52 : 0), padding: [RIBBON, 16, 0, 0], legend: {show: false},
+    width, height: (lanes ? 336 : 232) - (printing ? 52 : 0), padding: [RIBBON, 28, 0, 0], legend: {show: false},
     scales: {x: {time: false, min: group.min, max: group.max}, y: {range: lanes ? [0, COUNT] : [0, 1.02]}},
     axes: axes(),
     series: [{}, ...EMOTIONS.flatMap((_, i) => seriesOf(i).reverse())],
@@ -222,15 +237,18 @@ function tell(plot) {
   const {times, smooth, raw: alone, quality} = columns(face);
   const order = EMOTIONS.map((_, i) => i).sort((a, b) => smooth[b][index] - smooth[a][index]);
   const number = v => v.toFixed(2).replace(/^0/, "");
-  const head = make("p", {}, make("b", {text: clock(times[index], 2)}), make("span", {text: quality[index] === null ? "not found" : `quality ${number(quality[index])}`}));
+  const at = chart.keyed ? times[index] : plot.posToVal(plot.cursor.left, "x"), near = plot.posToVal(6, "x") - plot.posToVal(0, "x");
+  const found = quality[index] !== null && (chart.keyed || face.seen.some(([from, to]) => from - near <= at && at <= to + near));
+  const head = make("p", {}, make("b", {text: clock(found ? times[index] : at, 2)}), make("span", {text: found ? `quality ${number(quality[index])}` : "not found"}));
+  if (found && face.thinned > 1) head.append(make("span", {text: `least or most of ${face.thinned} samples`}));
   const list = make("ul", {"aria-hidden": "true"});
-  if (quality[index] !== null) for (const i of order)
+  if (found) for (const i of order)
     list.append(make("li", {class: `c-${EMOTIONS[i]}`}, make("span", {text: EMOTIONS[i]}), make("b", {text: number(smooth[i][index])}), make("i", {text: number(alone[i][index])})));
   tip.replaceChildren(head, list);
   tip.hidden = false;
   const left = plot.over.offsetLeft + plot.cursor.left, room = chart.host.clientWidth;
   tip.style.left = `${left + 14 + tip.offsetWidth < room ? left + 14 : Math.max(0, left - 14 - tip.offsetWidth)}px`;
-  if (chart.keyed && quality[index] !== null) chart.live.textContent = `${clock(times[index])}: ${EMOTIONS[order[0]]} ${number(smooth[order[0]][index])}`;
+  if (chart.keyed && found) chart.live.textContent = `${clock(times[index])}: ${EMOTIONS[order[0]]} ${number(smooth[order[0]][index])}`;
 }
 
 function draw(chart) {
@@ -300,7 +318,7 @@ function said(face) {
 function faceHead(face) {
   const picture = face.thumb ? make("img", {src: face.thumb, alt: `Face ${face.id}`, width: 72, height: 72}) : make("span", {class: "blank", text: face.id, "aria-hidden": "true"});
   const title = make("h3", {}, make("span", {text: face.person === null ? `Face ${face.id}` : `Face ${face.id}, person ${face.person}`}),
-    make("small", {text: `${clock(face.first)} – ${clock(face.last)} · ${face.samples} samples · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
+    make("small", {text: `${clock(face.first)} – ${clock(face.last)} · ${face.samples} sample${face.samples === 1 ? "" : "s"} · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
   title.append(make("span", face.trust === "ok" ? {class: "badge", text: "no warning"} : {class: "badge doubt", text: "low trust"}));
   const bars = make("div", {class: "bars", "aria-hidden": "true"});
   const list = make("ul", {class: "percents"});
@@ -314,13 +332,22 @@ function faceHead(face) {
   return make("div", {class: "who"}, picture, title, bars, list);
 }
 
+const ROWS = 500; /* of a table of episodes, at first */
+
 function episodeTable(face) {
   const head = make("tr", {}, ...["emotion", "from", "to", "length", "peak"].map((text, i) => make("th", {scope: "col", class: i ? "n" : "", text})));
-  const rows = face.episodes.map(([emotion, from, to, peak]) => make("tr", {},
+  const row = ([emotion, from, to, peak]) => make("tr", {},
     make("td", {class: `c-${EMOTIONS[emotion]}`, text: EMOTIONS[emotion]}), make("td", {class: "n", text: clock(from)}), make("td", {class: "n", text: clock(to)}),
-    make("td", {class: "n", text: `${(to - from).toFixed(1)} s`}), make("td", {class: "n", text: peak.toFixed(2).replace(/^0/, "")})));
-  const table = make("div", {class: "scroll"}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
-  return make("details", {class: "episodes"}, make("summary", {text: `${face.episodes.length} episode${face.episodes.length === 1 ? "" : "s"}`}), table);
+    make("td", {class: "n", text: `${(to - from).toFixed(1)} s`}), make("td", {class: "n", text: peak.toFixed(2).replace(/^0/, "")}));
+  const body = make("tbody"), table = make("div", {class: "scroll"}, make("table", {}, make("thead", {}, head), body));
+  const details = make("details", {class: "episodes"}, make("summary", {text: `${face.episodes.length} episode${face.episodes.length === 1 ? "" : "s"}`}), table);
+  const more = make("button", {type: "button", text: `${face.episodes.length - ROWS} more`, onclick: () => { body.append(...face.episodes.slice(ROWS).map(row)); more.remove(); }});
+  details.addEventListener("toggle", () => { /* built when it is opened: a long film has tens of thousands */
+    if (body.childElementCount) return;
+    body.append(...face.episodes.slice(0, ROWS).map(row));
+    if (face.episodes.length > ROWS) table.append(more);
+  });
+  return details;
 }
 
 function faceCard(face, video, group) {
@@ -353,10 +380,11 @@ function build(details) {
   const video = data.videos[details.dataset.video];
   const group = {key: `video ${details.dataset.video}`, video, min: video.start, max: video.end, charts: [], busy: false};
   if (video.message) body.append(make("p", {class: "warning", text: video.message}));
-  if (video.trust && video.faces.length) body.append(make("p", {class: "warning", text: `To be read with care: ${video.trust}.`}));
-  if (!video.faces.length) body.append(make("p", {class: "hint", text: video.more ? "" : "No face was found in this video."}));
+  if (video.trust && video.count) body.append(make("p", {class: "warning", text: `To be read with care: ${video.trust}.`}));
+  if (!video.count) body.append(make("p", {class: "hint", text: "No face was found in this video."}));
   for (const face of video.faces) body.append(faceCard(face, video, group));
-  if (video.more) body.append(make("p", {class: "hint", text: `${video.more} more face${video.more === 1 ? " was" : "s were"} seen for a shorter time; the tables have them.`}));
+  const rest = video.count - video.faces.length, more = video.faces.length ? " more" : "";
+  if (rest) body.append(make("p", {class: "hint", text: `${rest}${more} face${rest === 1 ? " was" : "s were"} seen for too short a time to be drawn here; the tables have them.`}));
   for (const host of body.querySelectorAll(".chart")) near.observe(host);
 }
 
@@ -426,15 +454,22 @@ let opened = [];
 addEventListener("beforeprint", () => {
   printing = true;
   opened = [];
-  let room = LIMIT;
+  let room = LIMIT, left = 0;
   for (const details of all) {
-    const strip = details.querySelector(".strip");
-    if (!strip.dataset.drawn) drawStrip(strip, data.videos[details.dataset.video]);
-    if (details.hidden || (room -= Math.max(1, data.videos[details.dataset.video].faces.length)) < 0) continue;
+    const strip = details.querySelector(".strip"), video = data.videos[details.dataset.video];
+    if (!strip.dataset.drawn) drawStrip(strip, video);
+    if (details.hidden) continue;
+    left += Math.max(0, video.faces.length - room);
+    if (!room && video.faces.length && !details.open) continue;
     build(details);
     if (!details.open) { opened.push(details); details.open = true; }
-    for (const host of details.querySelectorAll(".chart")) show(host);
+    for (const host of details.querySelectorAll(".chart")) {
+      host.closest(".face").classList.toggle("unprinted", !room);
+      if (room) { show(host); room--; }
+    }
   }
+  const note = document.getElementById("unprinted");
+  note.textContent = left ? `${left} more faces are not printed: on paper the page holds ${LIMIT}.` : "";
   redraw();
 });
 addEventListener("afterprint", () => {
