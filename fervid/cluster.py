@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -28,6 +29,9 @@ except ImportError as error:
 
 CONNECT = 10.0
 """Seconds in which the cluster's head must take a connection."""
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+"""How a client of HTTP/2 begins: with its preface and an empty SETTINGS frame."""
 
 PROBE = 60.0
 """Seconds in which a node must say whether it can do the work; one that is slower is asked by its first task."""
@@ -64,7 +68,7 @@ class Connection:
 
 
 def _connect(address: str) -> None:
-    place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    place = os.environ.get("RAY_ADDRESS") or "auto" if address == "auto" else address
     if place.startswith("ray://"):
         raise UsageError(f"{place}: run fervid on a node of the cluster and give host:port; ray:// is not supported")
     if place not in ("auto", "local"):
@@ -72,7 +76,7 @@ def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or a cluster begun here would report itself
     here: dict[str, Any] = {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE, "include_dashboard": False}
     options = here if place == "local" else {}
-    with signals_held(), _signal_handlers_kept():
+    with signals_held(), _signal_handlers_kept(), _token(place):
         try:
             ray.init(address=place, log_to_driver=False, logging_level=logging.CRITICAL, **options)
         except (ConnectionError, OSError, RuntimeError, ValueError, RayError) as error:
@@ -84,13 +88,44 @@ def _connect(address: str) -> None:
             raise
 
 
+@contextlib.contextmanager
+def _token(place: str) -> Iterator[None]:
+    """Ray's token for as long as a cluster is joined: the user's, where there is one, as its nodes take it too; for a
+    cluster of this run alone, one of its own, or Ray would leave one in the user's home."""
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    before = {name: os.environ.get(name) for name in names}
+    if before["RAY_AUTH_MODE"] is None and place == "local":
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    elif before["RAY_AUTH_MODE"] is None and _has_token():
+        os.environ["RAY_AUTH_MODE"] = "token"
+        with contextlib.suppress(AttributeError):  # versions without tokens
+            ray._raylet.Config.initialize("")  # which read the environment when Ray was imported
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _has_token() -> bool:
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path("~/.ray/auth_token").expanduser()
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or os.path.exists(named)
+
+
 def _reach(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """See that a server of Ray's kind, which speaks HTTP/2 (RFC 9113), answers: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"not the address of a Ray cluster: {address!r}; give host:port, auto or local")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT).close()
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT) as line:
+            line.sendall(PREFACE)
+            answer = line.recv(9)  # the head of its SETTINGS frame; whoever uses TLS says otherwise
+        if answer[3:4] != b"\x04" and os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+            raise WorkerFailed(f"no Ray cluster answers at {address}: another kind of server does")
     except (OSError, OverflowError) as error:
         raise WorkerFailed(f"no Ray cluster answers at {address}: {error}") from error
 

@@ -159,8 +159,8 @@ def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterato
         if not follow_links:
             yield from (at(path, OUTSIDE, "/") for path in leading_out)
         # folders before links to them; what a link inside the folder leads to is met by itself, unless it is hidden
-        taken = [path for path in inner if not path.is_symlink()] + (leading_out if follow_links else [])
-        taken += [path for path in inner if path.is_symlink() and path not in leading_out and _is_hidden(path, root)]
+        taken = [path for path in inner if not os.path.islink(path)] + (leading_out if follow_links else [])
+        taken += [path for path in inner if os.path.islink(path) and path not in leading_out and _is_hidden(path, root)]
         fresh = {real: path.name for path in reversed(taken) if (real := os.path.realpath(path)) not in met}
         subfolders[:] = sorted(fresh.values())
         met |= fresh.keys()
@@ -174,8 +174,9 @@ def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterato
 
 
 def _leaves(path: Path, root: Path) -> bool:
-    """Whether ``path`` is a link to something outside ``root``; a dangling one fails by itself, later."""
-    if not path.is_symlink():
+    """Whether ``path`` is a link to something outside ``root``; a dangling one fails by itself, later, as does what
+    lies in a folder that may be listed and no more."""
+    if not os.path.islink(path):
         return False
     target, base = os.path.realpath(path), os.path.realpath(root)
     return os.path.lexists(target) and os.path.commonpath([target, base]) != base

@@ -113,9 +113,13 @@ def _context() -> Any:
     with signals_held():
         resource_tracker.ensure_running()  # first, because its start unblocks SIGINT
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        safe = os.environ.get("PYTHONSAFEPATH")
+        os.environ["PYTHONSAFEPATH"] = "1"  # or it would import what has a library's name in the working folder
         try:
             forkserver.ensure_running()
         finally:
+            os.environ.pop("PYTHONSAFEPATH")
+            os.environ |= {} if safe is None else {"PYTHONSAFEPATH": safe}
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return context
 

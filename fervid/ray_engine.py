@@ -24,9 +24,10 @@ import ray
 from ray import exceptions as failures
 
 from fervid.cluster import SHARED, TICK, Connection, check_nodes, living_nodes, resource, wait
+from fervid.config import ScanSettings
 from fervid.engines import ATTEMPTS, MIN_MEMORY, Outcome, Work
 from fervid.engines import signals_held as signals_held
-from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed, let_go
+from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed, let_go, writing
 from fervid.machine import total_memory, usable_cores
 from fervid.pieces import Pieces
 from fervid.tasks import SPAN, ScanJob, ScanTask
@@ -140,7 +141,7 @@ class _Batch:
 
     def __init__(self, engine: RayEngine, job: ScanJob) -> None:
         self._engine = engine
-        self._job = replace(job, spool=job.spool.absolute(), span=engine.span)
+        self._job = replace(job, spool=job.spool.absolute(), span=engine.span, settings=_anywhere(job.settings))
         self._due: deque[ScanTask] = deque()
         self._pieces = Pieces(self._job, self._due)
         self._running: dict[Any, _Attempt] = {}
@@ -187,7 +188,8 @@ class _Batch:
 
     def _feed(self, waiting: Iterator[ScanTask]) -> None:
         """Hand out tasks while there is room."""
-        room = self._engine.workers or self._room()
+        room = self._room()
+        room = self._engine.workers or room
         while len(self._running) < room:
             task = self._due.popleft() if self._due else next(waiting, None)
             if task is None:
@@ -226,7 +228,7 @@ class _Batch:
         if isinstance(found, _Unfit):
             raise UsageError(found.reason)
         if isinstance(found, _Unseen):
-            if attempt.task.path.exists():
+            if os.path.exists(attempt.task.path):
                 raise UsageError(f"node {found.node} does not see {str(attempt.task.path.absolute())!r}; {SHARED}")
             return UnreadableVideo("No such file or directory")
         return found
@@ -256,6 +258,12 @@ class _Batch:
         return None if history.attempts < LOSSES else _given_up()
 
 
+def _anywhere(settings: ScanSettings) -> ScanSettings:
+    """The settings where the working folder is another."""
+    given = settings.detector_weights
+    return settings if given is None else replace(settings, detector_weights=os.path.abspath(given))
+
+
 def _given_up() -> FervidError:
     return InternalError(f"its node was lost {LOSSES} times; the next run tries again")
 
@@ -274,8 +282,10 @@ def _do(version: str, payload: bytes) -> bytes:
     if not _appears(attempt.task.path):
         return pickle.dumps(_Unseen(node))
     try:
-        attempt.folder.mkdir(exist_ok=True)
-        with attempt.note.open("w") as note, _watched(note, attempt.timeout), _bounded(attempt.memory):
+        with writing(attempt.note):
+            attempt.folder.mkdir(exist_ok=True)
+            opened = attempt.note.open("w")
+        with opened as note, _watched(note, attempt.timeout), _bounded(attempt.memory):
             outcome = work(attempt.task, replace(job, spool=attempt.folder))
         attempt.note.unlink(missing_ok=True)
         return pickle.dumps(outcome)

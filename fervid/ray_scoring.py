@@ -35,7 +35,7 @@ DEATHS = 3
 """So often in a row may scorers die without having scored anything."""
 
 PATIENCE = 600.0
-"""Seconds that scoring may stand still while the cluster has no GPU."""
+"""Seconds that scoring may stand still while the cluster has no GPU, or none that is free."""
 
 
 class ClusterLoader:
@@ -59,7 +59,7 @@ class ClusterLoader:
         if self._there is None and self._gpus():
             sha256 = read_sidecar(self._weights).weights_sha256
             loading = (str(self._weights), sha256, self._settings.batch_size, self._settings.device)
-            scorer = ray.remote(num_cpus=1, num_gpus=1, max_restarts=0)(Scorer)
+            scorer = ray.remote(num_cpus=0, num_gpus=1, max_restarts=0)(Scorer)  # a node may offer its GPU alone
             self._there = RemoteBatcher(lambda: scorer.remote(*loading), self._gpus, self._tell)
         return self._there or self._here.get()
 
@@ -125,9 +125,11 @@ class Scorer:
 
 @dataclass(eq=False)
 class _Seat(Generic[Key]):
-    """A scorer, the calls that it has not answered, and the videos that it has been given and not scored."""
+    """A scorer, what tells that it has begun, the calls that it has not answered, and the videos that it has been
+    given and not scored."""
 
     scorer: Any
+    begun: Any
     calls: list[Any] = field(default_factory=list)
     held: dict[Key, Crops] = field(default_factory=dict)
 
@@ -147,7 +149,7 @@ class RemoteBatcher(Generic[Key]):
         patience: float = PATIENCE,
     ) -> None:
         self._start, self._limit, self._tell, self._patience = start, limit, tell, patience
-        self._seats = [_Seat[Key](start())]
+        self._seats = [self._seat()]
         self._deaths = 0
         self._answered = time.monotonic()
 
@@ -156,7 +158,7 @@ class RemoteBatcher(Generic[Key]):
         seat = self._least_busy()
         while len(seat.calls) >= QUEUE:
             if len(self._seats) < self._limit():
-                self._seats.append(_Seat(self._start()))
+                self._seats.append(self._seat())
             else:
                 yield from self._answers(TICK)
             seat = self._least_busy()
@@ -170,6 +172,10 @@ class RemoteBatcher(Generic[Key]):
                 if seat.held and not seat.calls:
                     seat.calls.append(seat.scorer.flush.remote())
             yield from self._answers(TICK)
+
+    def _seat(self) -> _Seat[Key]:
+        scorer = self._start()
+        return _Seat(scorer, scorer.__ray_ready__.remote())
 
     def _least_busy(self) -> _Seat[Key]:
         return min(self._seats, key=lambda seat: len(seat.calls))
@@ -209,8 +215,12 @@ class RemoteBatcher(Generic[Key]):
 
     def _check_progress(self) -> None:
         waited = time.monotonic() - self._answered
-        if waited > self._patience and not self._limit():
+        if waited <= self._patience:
+            return
+        if not self._limit():
             raise WorkerFailed(f"the cluster has had no GPU to score on for {waited:.0f} s; run again to go on")
+        if not wait([seat.begun for seat in self._seats], 0.0):
+            raise WorkerFailed(f"no GPU of the cluster has been free for {waited:.0f} s; run again to go on")
 
     def _replace(self, seat: _Seat[Key], error: RayError) -> None:
         """A scorer died, or its node did: another one does what it held."""
@@ -219,6 +229,7 @@ class RemoteBatcher(Generic[Key]):
             reason = str(error).strip().splitlines()[0]
             raise WorkerFailed(f"the scoring processes on the cluster's GPUs die: {reason}") from error
         held = dict(seat.held)
-        seat.scorer, seat.calls, seat.held = self._start(), [], {}
+        new = self._seat()
+        seat.scorer, seat.begun, seat.calls, seat.held = new.scorer, new.begun, [], {}
         for key, crops in held.items():
             self._hand_in(seat, key, crops)

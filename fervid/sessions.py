@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fervid.errors import BadWeights
@@ -13,6 +14,7 @@ def open_session(graph: bytes, **entries: str) -> Any:
 
     ``entries``: onnxruntime's configuration entries, dots in their names as double underscores. Raises BadWeights.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or it writes an identity into the home folder, and reports
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -193,3 +194,21 @@ def test_an_empty_folder_is_an_empty_list(here: Path) -> None:
     (here / "in").mkdir()
     assert discover(["in"]) == []
     assert discover([]) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid") or os.geteuid() != 0, reason="only root can become somebody who may not")
+def test_what_lies_in_a_folder_that_can_only_be_listed_fails_by_itself() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        (root / "closed" / "inner").mkdir(parents=True)
+        for path in ("closed/b.mp4", "a.mp4"):
+            (root / path).touch()
+        (root / "closed").chmod(0o444)
+        os.seteuid(65534)
+        try:
+            found = discover([root])
+        finally:
+            os.seteuid(0)
+        assert {"a.mp4", "closed/b.mp4"} <= {source.name for source in found}
+        assert not any(source.skip for source in found)

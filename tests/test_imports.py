@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import time
@@ -262,3 +263,11 @@ def test_scanning_a_video_loads_no_tensorflow() -> None:
     names, _ = loaded(SCAN)
     assert {"av", "cv2", "onnxruntime"} <= names
     assert not names & {"tensorflow", "keras", "pyarrow"}
+
+
+def test_nothing_is_left_in_the_home_folder(tmp_path: Path) -> None:
+    """onnxruntime would write an identity there, by which it reports to its maker."""
+    code = "from fervid import config, detect; detect.create_detector(config.ScanSettings())"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, cwd=ROOT, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -285,3 +285,16 @@ def test_a_script_whose_workers_cannot_start_is_told_why(tmp_path: Path, attempt
     done = subprocess.run([sys.executable], input=script, capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 1
     assert '`if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+
+
+def test_what_lies_in_the_working_folder_is_never_run(tmp_path: Path) -> None:
+    """A folder of downloads may hold a file with a library's name."""
+    for name in ("av", "numpy", "fervid"):
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\nraise ImportError\n"
+        )
+    line = "import sys; sys.path.remove(''); from fervid.cli import main; main()"  # as the installed command does
+    arguments = ["analyze", str(SAMPLES / "cut.mp4"), "--out", "r.parquet", "--fps", "1", "--quiet"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", line, *arguments], cwd=tmp_path, env=environment, check=True)
+    assert not (tmp_path / "ran").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import http.server
 import os
 import shutil
 import signal
@@ -34,7 +35,7 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fervid[ray]'")
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from fervid.ray_engine import RayEngine  # noqa: E402
+from fervid.ray_engine import RayEngine, _anywhere  # noqa: E402
 from fervid.ray_scoring import Answer, RemoteBatcher  # noqa: E402
 
 SCAN = ScanSettings(fps=2)
@@ -105,6 +106,23 @@ def test_a_cluster_that_cannot_be_reached(address: str, error: type[Exception], 
     with pytest.raises(error, match=said):
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=RayEngine(address))
     assert not ray.is_initialized()
+
+
+def test_another_kind_of_server_is_told_at_once(tmp_path: Path) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        engine = RayEngine(f"127.0.0.1:{server.server_port}")
+        with pytest.raises(WorkerFailed, match="another kind of server does"):
+            fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=engine)
+        thread.join()
+    assert not ray.is_initialized()
+
+
+def test_the_detectors_weights_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _anywhere(ScanSettings(detector_weights="net.onnx")).detector_weights == str(tmp_path / "net.onnx")
+    assert _anywhere(ScanSettings()) == ScanSettings()
 
 
 def test_where_nothing_is_to_be_done_no_cluster_is_asked(plain: Path, videos: Path) -> None:
@@ -344,9 +362,28 @@ def analyze_with_gpu(cluster: Any, videos: Path, out: Path, device: str) -> tupl
     return fervid.analyze(videos, out, AnalyzeSettings(scan=SCAN, run=run), ear), ear.told
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_cluster_without_cpus_is_not_waited_for_for_ever(
+    cluster: Any, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fervid.ray_engine.resource", lambda name: 0.0)
+    engine = RayEngine(cluster.address, workers, patience=-1)
+    with pytest.raises(WorkerFailed, match="no node of the cluster has offered a CPU"):
+        fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=engine)
+
+
+def test_a_gpu_that_is_never_free_is_not_waited_for_for_ever(cluster: Any) -> None:
+    scorer = ray.remote(num_cpus=0, num_gpus=1)(Mortal)
+    batcher = RemoteBatcher[int](lambda: scorer.remote("", 0), lambda: 1, lambda _: None, patience=0.2)
+    crops: Any = range(3)
+    assert list(batcher.add(0, crops)) == []
+    with pytest.raises(WorkerFailed, match="no GPU of the cluster has been free"):
+        list(batcher.flush())
+
+
 def test_scoring_goes_to_the_nodes_with_gpus(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
     """The node only says that it has a GPU: TensorFlow finds none there, and the scorer tells."""
-    node = cluster.add_node(**ROOM, num_gpus=1)
+    node = cluster.add_node(**ROOM | {"num_cpus": 0}, num_gpus=1)
     try:
         report, said = analyze_with_gpu(cluster, videos, tmp_path / "r.parquet", "auto")
     finally:
@@ -402,12 +439,14 @@ def test_a_scorer_that_dies_is_replaced(cluster: Any, tmp_path: Path, deaths: in
 def test_a_cluster_for_one_run(plain: Path, tmp_path: Path) -> None:
     """``--address local`` starts one and ends it, without a word."""
     line = [sys.executable, "-m", "fervid.cli", "analyze", str(SAMPLES / "cut.mp4"), "--out", "r.parquet", "--fps", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (tmp_path / "home").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "home")}
     done = subprocess.run(
         [*line, "--engine", "ray", "--address", "local", "--quiet"],
         capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list((tmp_path / "home").iterdir()) == []  # no token of Ray's either
     whole, single = read_results(plain), read_results(tmp_path / "r.parquet")
     part = whole.timeline[whole.timeline["video"] == "cut.mp4"]
     assert part["happy"].tolist() == single.timeline["happy"].tolist()
