@@ -119,8 +119,11 @@ def test_hovering_tells_the_numbers_and_dragging_zooms(made: Path) -> None:
         words = tip(page).split()
         assert words[0] == "0:00.60"
         assert words[words.index("happy") + 1] == ".80"
-        move(page, left + 2.3 * step, middle)
-        assert "not found" in tip(page)
+        for second in (1.95, 2.3, 2.65):
+            move(page, left + second * step, middle)
+            time, *said = tip(page).split()
+            assert float(time.removeprefix("0:")) == pytest.approx(second, abs=0.02)
+            assert said == ["not", "found"]
         page.call("Input.dispatchMouseEvent", type="mousePressed", x=left + 5 * step, y=middle, button="left")
         for second in (6, 7, 8):
             move(page, left + second * step, middle, button="left", buttons=1)
@@ -208,6 +211,27 @@ def test_print_opens_everything_on_white(made: Path, dark: bool) -> None:
         assert page.evaluate(DARK_GRAY) > 50
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.evaluate("document.querySelectorAll('.video[open]').length") == 0
+
+
+def test_one_very_large_video_does_not_keep_the_others_off_the_paper(tmp_path: Path) -> None:
+    films = [Film("crowd.mp4", [SHORT] * 160), Film("a.mp4", [SHORT]), Film("empty.mp4")]
+    path = write_report(write_results(tmp_path / "r.parquet", [films[1], films[0], *films[2:]]), tmp_path / "r.html")
+    with opened(path.path) as page:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate("document.querySelectorAll('.video[open]').length") == 3
+        assert page.evaluate("document.querySelectorAll('.chart canvas').length") == 150
+        assert page.evaluate("document.querySelectorAll('.face.unprinted').length") == 11
+        assert page.evaluate("document.getElementById('unprinted').textContent").startswith("11 more faces")
+
+
+def test_a_table_of_episodes_is_built_when_it_is_opened(made: Path) -> None:
+    with opened(made) as page:
+        open_all(page)
+        assert page.evaluate("document.querySelectorAll('.episodes').length") > 0
+        assert page.evaluate("document.querySelectorAll('.episodes td').length") == 0
+        page.evaluate("document.querySelector('.episodes').open = true")
+        page.wait(0.2)
+        assert page.evaluate("document.querySelectorAll('.episodes[open] tbody tr').length") == 2
 
 
 def test_many_videos_open_one_by_one(tmp_path: Path) -> None:
