@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fervid.report import write_report
 from fervid.report.thumbnails import SIDE
 from tests.browser import Page, open_page
-from tests.made import EVIL, GAPPY, NASTY, SHORT, Film, fervid, write_made_report, write_results
+from tests.made import EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, fervid, write_made_report, write_results
 
 SAMPLES = Path(__file__).parent.parent / "sample_videos"
 
@@ -222,6 +223,32 @@ def test_one_very_large_video_does_not_keep_the_others_off_the_paper(tmp_path: P
         assert page.evaluate("document.querySelectorAll('.chart canvas').length") == 150
         assert page.evaluate("document.querySelectorAll('.face.unprinted').length") == 11
         assert page.evaluate("document.getElementById('unprinted').textContent").startswith("11 more faces")
+
+
+def read(said: str) -> float:
+    """The seconds that a tip begins with."""
+    minutes, seconds = said.split()[0].split(":")
+    return 60 * int(minutes) + float(seconds)
+
+
+def test_a_long_film_is_drawn_in_means_that_open_up_as_one_zooms_in(tmp_path: Path) -> None:
+    restless = np.random.default_rng(0).dirichlet(np.ones(7), 20_000).astype(np.float32)
+    films = [Film("long.mp4", [MadeFace(range(20_000), restless)], count=20_000)]
+    made = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False).path
+    with opened(made) as page:
+        open_all(page)
+        (far,) = page.evaluate(INKED)
+        assert far < 0.3  # twice that, were every sample drawn
+        left, top, width, height = plot_area(page)
+        move(page, left + width / 2, top + height / 2)
+        assert read(tip(page)) == pytest.approx(2000, abs=4000 / width)
+        for _ in range(7):
+            page.evaluate("document.querySelectorAll('.zoom button')[0].click()")
+        page.wait(0.3)
+        move(page, left + 2, top + height / 2)
+        first = read(tip(page))
+        move(page, left + width - 2, top + height / 2)
+        assert read(tip(page)) - first == pytest.approx(4000 / 2**7, abs=0.5)
 
 
 def test_a_table_of_episodes_is_built_when_it_is_opened(made: Path) -> None:

@@ -217,7 +217,14 @@ function zoom(group, min, max) {
   group.min = from;
   group.max = from + length;
   group.busy = true;
-  for (const chart of group.charts) chart.plot.setScale("x", {min: group.min, max: group.max});
+  for (const chart of group.charts) {
+    const run = runOf(chart, chart.plot.width);
+    if (run !== chart.run) {
+      chart.run = run;
+      chart.plot.setData(points(chart), false);
+    }
+    chart.plot.setScale("x", {min: group.min, max: group.max});
+  }
   queueMicrotask(() => { group.busy = false; });
 }
 
@@ -229,7 +236,7 @@ function zoomBy(group, factor, at = (group.min + group.max) / 2) {
 function tell(plot) {
   const chart = charts.get(plot.root.parentNode);
   if (!chart) return;
-  const {tip, face} = chart, index = plot.cursor.idx, meant = chart.keyed || chart.host.matches(":hover, .touched");
+  const {tip, face} = chart, index = under(chart), meant = chart.keyed || chart.host.matches(":hover, .touched");
   if (index === null || index === undefined || plot.cursor.left < 0 || !meant) {
     tip.hidden = true;
     return;
@@ -251,14 +258,53 @@ function tell(plot) {
   if (chart.keyed && found) chart.live.textContent = `${clock(times[index])}: ${EMOTIONS[order[0]]} ${number(smooth[order[0]][index])}`;
 }
 
+/* how many samples one drawn point stands for: 1, or where more than that would fall on a pixel, so many that lines stay lines */
+function runOf(chart, width) {
+  const {times} = columns(chart.face), step = (times[times.length - 1] - times[0]) / Math.max(1, times.length - 1);
+  const each = step ? (chart.group.max - chart.group.min) / width / step : 0;
+  return each > 2 ? 2 ** Math.ceil(Math.log2(2 * each)) : 1;
+}
+
+/* what to draw: times, and of each emotion raw and smoothed values; of runs of samples the means of the smoothed ones */
+function points(chart) {
+  const {times, smooth, raw: alone} = columns(chart.face), run = chart.run;
+  if (run === 1) return [times, ...EMOTIONS.flatMap((_, i) => [lifted(alone[i], i), lifted(smooth[i], i)])];
+  const begins = [0];
+  for (let i = 1; i < times.length; i++)
+    if (i - begins[begins.length - 1] === run || (smooth[0][i] === null) !== (smooth[0][i - 1] === null)) begins.push(i);
+  const mean = values => begins.map((from, k) => {
+    if (values[from] === null) return null;
+    const to = begins[k + 1] ?? values.length;
+    let sum = 0;
+    for (let i = from; i < to; i++) sum += values[i];
+    return sum / (to - from);
+  });
+  const none = begins.map(() => null);
+  return [mean(times), ...EMOTIONS.flatMap((_, i) => [none, lifted(mean(smooth[i]), i)])];
+}
+
+/* the sample under the cursor */
+function under(chart) {
+  const {plot, face, run} = chart, {times} = columns(face);
+  if (chart.keyed) return chart.at;
+  if (run === 1 || plot.cursor.left < 0) return plot.cursor.idx;
+  const at = plot.posToVal(plot.cursor.left, "x");
+  let low = 0, high = times.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (times[middle] < at) low = middle; else high = middle;
+  }
+  return at - times[low] < times[high] - at ? low : high;
+}
+
 function draw(chart) {
-  const {host, face, video, group} = chart, {times, smooth, raw: alone} = columns(face);
+  const {host, face, video, group} = chart;
   const width = Math.max(240, printing ? 660 : host.clientWidth);
   if (chart.plot) chart.plot.destroy();
   host.classList.toggle("tall", lanes);
-  const values = EMOTIONS.flatMap((_, i) => [lifted(alone[i], i), lifted(smooth[i], i)]);
+  chart.run = runOf(chart, width);
   group.busy = true;
-  chart.plot = new uPlot(options(face, video, width, group), [times, ...values], host);
+  chart.plot = new uPlot(options(face, video, width, group), points(chart), host);
   queueMicrotask(() => { group.busy = false; });
   touch(chart);
 }
@@ -293,12 +339,13 @@ function touch(chart) {
 
 function keys(event, chart) {
   const {plot, group} = chart, times = columns(chart.face).times, last = times.length - 1;
-  const index = plot.cursor.idx ?? Math.floor(last / 2), far = event.shiftKey ? 10 : 1;
+  const index = under(chart) ?? Math.floor(last / 2), far = event.shiftKey ? 10 : 1;
   const to = {ArrowLeft: index - far, ArrowRight: index + far, Home: 0, End: last}[event.key];
   if (to !== undefined) {
     const at = Math.min(Math.max(to, 0), last);
     if (times[at] < group.min || times[at] > group.max) zoom(group, times[at] - (group.max - group.min) / 2, times[at] + (group.max - group.min) / 2);
     chart.keyed = true;
+    chart.at = at;
     queueMicrotask(() => { for (const other of group.charts) other.plot.setCursor({left: plot.valToPos(times[at], "x"), top: 10}); });
   } else if (event.key === "+" || event.key === "=") zoomBy(group, 0.5);
   else if (event.key === "-") zoomBy(group, 2);
@@ -355,7 +402,7 @@ function faceCard(face, video, group) {
   const tip = make("div", {class: "tip"}), live = make("span", {class: "hidden", "aria-live": "polite"});
   tip.hidden = true;
   host.append(tip, live);
-  const chart = {host, face, video, group, tip, live, plot: null, keyed: false};
+  const chart = {host, face, video, group, tip, live, plot: null, run: 1, keyed: false, at: null};
   charts.set(host, chart);
   host.addEventListener("keydown", event => { if (chart.plot) keys(event, chart); });
   host.addEventListener("mousemove", () => { for (const other of charts.values()) other.keyed = false; }, true);
