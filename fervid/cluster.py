@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fervid.engines import environment_kept
 from fervid.engines import signals_held as signals_held
 from fervid.errors import MissingLibrary, UsageError, WorkerFailed, writing
 from fervid.machine import usable_cores
@@ -98,22 +99,14 @@ def _connect(address: str) -> None:
 def _token(place: str) -> Iterator[None]:
     """Ray's token for as long as a cluster is joined: the user's, where there is one, as its nodes take it too; for a
     cluster of this run alone, one of its own, or Ray would leave one in the user's home."""
-    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
-    before = {name: os.environ.get(name) for name in names}
-    if before["RAY_AUTH_MODE"] is None and place == "local":
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    elif before["RAY_AUTH_MODE"] is None and _has_token():
-        os.environ["RAY_AUTH_MODE"] = "token"
-        with contextlib.suppress(AttributeError):  # versions without tokens
-            ray._raylet.Config.initialize("")  # which read the environment when Ray was imported
-    try:
+    with environment_kept("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        if "RAY_AUTH_MODE" not in os.environ and place == "local":
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        elif "RAY_AUTH_MODE" not in os.environ and _has_token():
+            os.environ["RAY_AUTH_MODE"] = "token"
+            with contextlib.suppress(AttributeError):  # versions without tokens
+                ray._raylet.Config.initialize("")  # which read the environment when Ray was imported
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _has_token() -> bool:
@@ -187,10 +180,10 @@ def check_nodes(spool: Path) -> None:
         witness.write_text(token)
     working = [node for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} & node["Resources"].keys()]
     probe = ray.remote(num_cpus=0, max_retries=0)(_create_probe())
+    question = (str(witness), token, __version__, describe_embedder(), SHARED)
     asked = {}
     for node in working:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        question = (str(witness), token, __version__, describe_embedder(), SHARED)
         asked[probe.options(scheduling_strategy=there).remote(*question)] = node
     answered, late = _wait_for_all(list(asked), PROBE)
     for ref in answered:

@@ -98,6 +98,20 @@ def signals_held() -> Iterator[None]:
             signal.raise_signal(number)
 
 
+@contextlib.contextmanager
+def environment_kept(*names: str) -> Iterator[None]:
+    """At the end of the block these environment variables are as they were before it."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _context() -> Any:
     """The multiprocessing context of the workers: forked from a server that has the scan's libraries loaded.
 
@@ -113,13 +127,11 @@ def _context() -> Any:
     with signals_held():
         resource_tracker.ensure_running()  # first, because its start unblocks SIGINT
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        safe = os.environ.get("PYTHONSAFEPATH")
-        os.environ["PYTHONSAFEPATH"] = "1"  # or it would import what has a library's name in the working folder
         try:
-            forkserver.ensure_running()
+            with environment_kept("PYTHONSAFEPATH"):
+                os.environ["PYTHONSAFEPATH"] = "1"  # or it would import what has a library's name in the working folder
+                forkserver.ensure_running()
         finally:
-            os.environ.pop("PYTHONSAFEPATH")
-            os.environ |= {} if safe is None else {"PYTHONSAFEPATH": safe}
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return context
 

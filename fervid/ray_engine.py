@@ -188,8 +188,8 @@ class _Batch:
 
     def _feed(self, waiting: Iterator[ScanTask]) -> None:
         """Hand out tasks while there is room."""
-        room = self._room()
-        room = self._engine.workers or room
+        offered = self._room()  # asked in any case: it raises where there is none for long
+        room = self._engine.workers or offered
         while len(self._running) < room:
             task = self._due.popleft() if self._due else next(waiting, None)
             if task is None:

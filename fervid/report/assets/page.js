@@ -37,6 +37,8 @@ function percent(share) {
   return value > 0 && value < 0.5 ? "< 1 %" : value >= 99.5 && value < 100 ? "> 99 %" : `${Math.round(value)} %`;
 }
 
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 function bytes(text) {
   const binary = atob(text), found = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) found[i] = binary.charCodeAt(i);
@@ -365,7 +367,7 @@ function said(face) {
 function faceHead(face) {
   const picture = face.thumb ? make("img", {src: face.thumb, alt: `Face ${face.id}`, width: 72, height: 72}) : make("span", {class: "blank", text: face.id, "aria-hidden": "true"});
   const title = make("h3", {}, make("span", {text: face.person === null ? `Face ${face.id}` : `Face ${face.id}, person ${face.person}`}),
-    make("small", {text: `${clock(face.first)} – ${clock(face.last)} · ${face.samples} sample${face.samples === 1 ? "" : "s"} · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
+    make("small", {text: `${clock(face.first)} – ${clock(face.last)} · ${counted(face.samples, "sample")} · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
   title.append(make("span", face.trust === "ok" ? {class: "badge", text: "no warning"} : {class: "badge doubt", text: "low trust"}));
   const bars = make("div", {class: "bars", "aria-hidden": "true"});
   const list = make("ul", {class: "percents"});
@@ -387,7 +389,7 @@ function episodeTable(face) {
     make("td", {class: `c-${EMOTIONS[emotion]}`, text: EMOTIONS[emotion]}), make("td", {class: "n", text: clock(from)}), make("td", {class: "n", text: clock(to)}),
     make("td", {class: "n", text: `${(to - from).toFixed(1)} s`}), make("td", {class: "n", text: peak.toFixed(2).replace(/^0/, "")}));
   const body = make("tbody"), table = make("div", {class: "scroll"}, make("table", {}, make("thead", {}, head), body));
-  const details = make("details", {class: "episodes"}, make("summary", {text: `${face.episodes.length} episode${face.episodes.length === 1 ? "" : "s"}`}), table);
+  const details = make("details", {class: "episodes"}, make("summary", {text: counted(face.episodes.length, "episode")}), table);
   const more = make("button", {type: "button", text: `${face.episodes.length - ROWS} more`, onclick: () => { body.append(...face.episodes.slice(ROWS).map(row)); more.remove(); }});
   details.addEventListener("toggle", () => { /* built when it is opened: a long film has tens of thousands */
     if (body.childElementCount) return;
