@@ -13,13 +13,13 @@ from fervid.types import EMOTIONS
 from fervid.version import __version__
 
 if TYPE_CHECKING:
-    from fervid.batch import analyze
-    from fervid.plot import plot_timeline
-    from fervid.tables import read_results
+    from fervid.batch.run import analyze
+    from fervid.charts.plot import plot_timeline
+    from fervid.results.reader import read_results
 
 __all__ = ["EMOTIONS", "__version__", "analyze", "plot_timeline", "read_results"]
 
-_LAZY = {"analyze": "fervid.batch", "plot_timeline": "fervid.plot", "read_results": "fervid.tables"}
+_LAZY = {"analyze": "fervid.batch.run", "plot_timeline": "fervid.charts.plot", "read_results": "fervid.results.reader"}
 
 
 def __getattr__(name: str) -> Any:

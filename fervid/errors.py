@@ -24,10 +24,6 @@ person can act on; the command line prints it and ends with ``exit_code``.
 
 from __future__ import annotations
 
-import contextlib
-import traceback
-from collections.abc import Iterator
-
 
 class FervidError(Exception):
     """Root of fervid's own exceptions. ``video_id``: the video that it is about, where that is known."""
@@ -104,17 +100,6 @@ class OutputLocked(FervidError, BlockingIOError):
     exit_code = 75
 
 
-@contextlib.contextmanager
-def writing(path: object) -> Iterator[None]:
-    """Raise OutputError, naming ``path``, where the system refuses what the block writes."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def printable(text: str) -> str:
     """The text on one line, without what a terminal would obey or cannot show."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
@@ -123,15 +108,3 @@ def printable(text: str) -> str:
 def batch_exit_code(failed: int, total: int) -> int:
     """0 when nothing failed, 3 when some inputs failed, 4 when all did."""
     return 0 if not failed else 4 if failed == total else 3
-
-
-def let_go(error: BaseException) -> None:
-    """Give back what the functions held in which ``error`` arose: as long as it is kept somewhere, so is that."""
-    links: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while links:
-        one = links.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            traceback.clear_frames(one.__traceback__)
-            links += [one.__cause__, one.__context__]

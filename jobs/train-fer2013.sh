@@ -15,7 +15,7 @@ data=$(realpath "$1")
 mkdir -p "$2"
 cd "$2"
 shift 2
-[ -e sface.keras ] || python -m fervid.training.sface sface.keras
+[ -e sface.keras ] || python -m fervid.training.sface_init sface.keras
 for step in teacher-adamw teacher-sgd teacher-long teacher-sface teacher-clean student shipped; do
     fervid train --data "$data" --recipe "$recipes/$step.toml" --out "$step.keras" "$@"
 done

@@ -26,7 +26,7 @@ from matplotlib.cbook import get_sample_data
 from skimage.data import astronaut
 
 from fervid.types import ByteArray, FloatArray
-from fervid.video import VideoWriter
+from fervid.video.writer import VideoWriter
 
 FPS = 25
 CRF = 24

@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.clips import write_clip
+from tests.support.clips import write_clip
 
 ROOT = Path(__file__).resolve().parent.parent
 

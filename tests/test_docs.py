@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from fervid.cli import app
-from fervid.config import from_mapping, read_toml
+from fervid.cli.main import app
+from fervid.settings_io import from_mapping, read_toml
 from fervid.training.train import TrainSettings
 
 ROOT = Path(__file__).parent.parent

@@ -1,200 +1,107 @@
-"""Who may import whom: the table of rooms, read from the source, and what a fresh process loads."""
+"""Which package may import which, read from the source, and what a fresh process loads."""
 
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.imports import FILES, PACKAGE, imported, modules_imported
 
-PACKAGE = ROOT / "fervid"
+LEVELS = (
+    {"errors", "types", "colors", "version"},
+    {"settings", "runtime"},
+    {"files", "timeline", "settings_io"},
+    {"video"},
+    {"faces"},
+    {"scan", "emotions"},
+    {"results", "charts"},
+    {"batch", "annotate", "report", "export", "training", "images", "pipeline"},
+    {"cli", "__init__", "__main__"},
+)
+"""A package imports only packages of the levels before its own."""
 
-BASIC = {"errors", "types", "config", "opencv"}
-"""What every room may import."""
-
-ROOMS: dict[str, set[str]] = {
-    "version": set(),
-    "errors": set(),
-    "types": set(),
-    "opencv": {"errors"},
-    "config": {"errors", "types"},
-    "discover": BASIC,
-    "fingerprint": BASIC,
-    "writer": BASIC,
-    "grid": set(),
-    "video": BASIC | {"writer", "grid"},
-    "sound": BASIC | {"video"},
-    "course": BASIC,
-    "canvas": BASIC,
-    "lettering": BASIC | {"canvas"},
-    "strip": BASIC | {"canvas", "course", "lettering", "palette"},
-    "overlay": BASIC | {"canvas", "course", "lettering", "palette", "strip"},
-    "onnxgraph": set(),
-    "packaged": BASIC,
-    "sessions": BASIC,
-    "boxes": BASIC,
-    "gate": BASIC,
-    "retinaface": BASIC | {"boxes", "gate", "onnxgraph", "packaged", "sessions"},
-    "detect": BASIC | {"boxes", "packaged", "retinaface"},
-    "adaptive": BASIC | {"boxes", "grid", "retinaface"},
-    "cuts": BASIC,
-    "appearance": BASIC,
-    "persons": BASIC | {"appearance", "onnxgraph", "packaged", "sessions"},
-    "spool": BASIC,
-    "track": BASIC | {"spool"},
-    "crop": BASIC,
-    "observe": BASIC | {"adaptive", "appearance", "boxes", "crop", "detect", "grid", "persons", "retinaface"},
-    "assemble": BASIC | {"crop", "cuts", "observe", "persons", "spool", "track"},
-    "survey": BASIC | {"video"},
-    "tasks": BASIC | {"crop", "grid", "spool"},
-    "spans": BASIC | {"grid", "survey", "tasks"},
-    "scan": BASIC | {"video", "detect", "persons", "crop", "spool", "observe", "assemble", "tasks"},
-    "sidecar": BASIC | {"crop"},
-    "work": BASIC | {"fingerprint", "observe", "scan", "spans", "tasks"},
-    "pieces": BASIC | {"tasks"},
-    "machine": BASIC,
-    "engines": BASIC | {"machine", "pieces", "tasks", "work"},
-    "store": BASIC,
-    "folding": BASIC | {"sidecar"},
-    "network": BASIC | {"folding", "sidecar"},
-    "model": BASIC | {"crop", "folding", "network", "sidecar"},
-    "onnxnetwork": BASIC | {"crop", "onnxgraph", "sessions", "sidecar"},
-    "inference": BASIC | {"crop", "folding", "machine", "model", "onnxnetwork", "sidecar"},
-    "classify": BASIC | {"inference"},
-    "preload": BASIC | {"inference", "classify"},
-    "cluster": BASIC | {"engines", "machine", "persons", "version"},
-    "ray_engine": BASIC | {"cluster", "engines", "machine", "pieces", "tasks", "version", "work"},
-    "ray_scoring": BASIC | {"classify", "cluster", "engines", "inference", "preload", "sidecar"},
-    "timeline": BASIC,
-    "episodes": BASIC | {"timeline"},
-    "summarize": BASIC | {"timeline"},
-    "tables": BASIC | {"store"},
-    "parts": BASIC | {"store", "tables"},
-    "finish": BASIC | {"tasks", "timeline", "episodes", "summarize", "tables"},
-    "merge": BASIC | {"parts", "store", "tables"},
-    "annotate": BASIC
-    | {
-        "canvas",
-        "course",
-        "discover",
-        "fingerprint",
-        "naming",
-        "overlay",
-        "sound",
-        "tables",
-        "version",
-        "video",
-        "writer",
-    },
-    "palette": set(),
-    "naming": set(),
-    "gaps": BASIC,
-    "sources": BASIC | {"discover"},
-    "report": BASIC
-    | {"fingerprint", "gaps", "grid", "palette", "report", "sources", "survey", "tables", "version", "video"},
-    "exports": BASIC | {"naming", "tables", "sources", "version"},
-    "plot": BASIC | {"tables", "gaps", "palette"},
-    "stills": BASIC | {"discover", "detect", "crop", "inference", "classify", "tables"},
-    "batch": BASIC
-    | {"discover", "detect", "fingerprint", "persons", "tasks", "engines", "ray_engine", "ray_scoring", "sidecar"}
-    | {"preload", "classify", "finish", "parts", "store", "tables", "version"},
-    "info": BASIC | {"detect", "machine", "persons", "model", "sidecar", "version", "video"},
-    "display": BASIC | {"annotate", "batch", "discover", "report", "tables"},
-    "__init__": {"types", "version", "batch", "plot", "tables"},
-}
-"""Room by room, the rooms that it may import. ``cli`` may import everything."""
-
-TRAINING = BASIC | {"crop", "sidecar", "network", "model", "inference", "classify", "tables", "discover", "training"}
-"""The same for ``training``; its ``framing`` measures with the detector, its ``sface`` reads the embedder's weights."""
+BESIDE = {("charts", "results"), ("batch", "pipeline"), ("__main__", "cli")}
+"""The exceptions: the first of a pair may import the second, of the same level."""
 
 OWNERS = {
-    "av": {"video", "sound", "survey", "writer"},
-    "PIL": {"lettering", "strip"},
-    "cv2": {"opencv"},
-    "pyarrow": {"tables", "parts"},
-    "pympi": {"exports"},
-    "jinja2": {"report"},
+    "av": {"video"},
+    "pyarrow": {"results"},
+    "keras": {"emotions/keras_network", "emotions/keras_io", "training"},
+    "tensorflow": {"emotions/keras_network", "emotions/keras_io", "training"},
+    "ray": {"batch/engines"},
+    "cv2": {"runtime/opencv"},
+    "onnxruntime": {"runtime/onnx_session"},
     "onnx": {"training"},
-    "onnxruntime": {"sessions"},
-    "ray": {"cluster", "ray_engine", "ray_scoring"},
-    "keras": {"network", "training"},
-    "h5py": {"folding"},
-    "tensorflow": {"model", "training"},
+    "h5py": {"emotions"},
+    "PIL": {"annotate"},
+    "pympi": {"export"},
+    "jinja2": {"report"},
+    "typer": {"cli"},
 }
-"""Libraries that only these rooms import."""
-
-ALONE = {"errors", "types", "timeline", "episodes", "summarize"}
-"""Rooms that need nothing beyond the standard library and numpy."""
-
-FILES = sorted(PACKAGE.rglob("*.py"))
+"""Libraries that only these packages or modules import."""
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Full dotted names of the modules that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} imports relatively"
-            module = node.module or ""
-            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "fervid" else [module]
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix().removesuffix("/__init__")
 
 
-def room_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+def package_of(module: str) -> str:
+    return module.split("/")[0]
 
 
-def rooms_imported(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imported(path) if name.startswith("fervid.")}
+def level_of(package: str) -> int:
+    (level,) = (number for number, packages in enumerate(LEVELS) if package in packages)
+    return level
 
 
 def test_this_test_sees_imports(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text(
-        "import fervid.scan\nfrom fervid import track\nfrom fervid.training.dataset import read\n"
+        "import fervid.scan.scan\nfrom fervid.faces import tracking\nfrom fervid.training.dataset import read\n"
         "def f():\n    import keras.layers\n"
     )
-    assert rooms_imported(path) == {"scan", "track", "training"}
-    assert "keras.layers" in set(imported(path))
+    assert modules_imported(path) == {"scan/scan", "faces/tracking", "training/dataset"}
+    assert "keras.layers" in imported(path)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_room_imports_only_what_it_may(path: Path) -> None:
-    room, found = room_of(path), rooms_imported(path)
-    if room == "training":
-        extra = {"framing": {"detect"}, "sface": {"persons"}}.get(path.stem, set())
-        assert found <= TRAINING | extra
-    elif room != "cli":
-        assert room in ROOMS, f"fervid/{room}.py has no row in the table of rooms"
-        assert found <= ROOMS[room]
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_package_imports_only_packages_of_lower_levels(path: Path) -> None:
+    own = package_of(module_of(path))
+    for module in modules_imported(path):
+        package = package_of(module)
+        allowed = package == own or level_of(package) < level_of(own) or (own, package) in BESIDE
+        assert allowed, f"{module_of(path)} imports {module}"
 
 
 @pytest.mark.parametrize("library", OWNERS)
 def test_a_library_is_imported_by_its_owners_only(library: str) -> None:
-    users = {room_of(path) for path in FILES if library in {name.split(".")[0] for name in imported(path)}}
-    assert users <= OWNERS[library]
+    users = [module_of(path) for path in FILES if library in {name.split(".")[0] for name in imported(path)}]
     assert users
+    for user in users:
+        assert any(f"{user}/".startswith(f"{owner}/") for owner in OWNERS[library]), f"{user} imports {library}"
 
 
-@pytest.mark.parametrize("room", sorted(ALONE))
-def test_plain_rooms_need_numpy_only(room: str) -> None:
-    names = {name.split(".")[0] for name in imported(PACKAGE / f"{room}.py")}
-    assert names - {"numpy", "fervid"} <= sys.stdlib_module_names
+def test_timeline_needs_numpy_only() -> None:
+    for path in (PACKAGE / "timeline").glob("*.py"):
+        names = {name.split(".")[0] for name in imported(path)}
+        assert names - {"numpy", "fervid"} <= sys.stdlib_module_names, path.name
 
 
-def test_imports_form_no_circle() -> None:
-    graph = {room: {name for name in allowed if name != room} for room, allowed in ROOMS.items()}
-    while leaves := {room for room, allowed in graph.items() if not allowed & graph.keys()}:
-        graph = {room: allowed for room, allowed in graph.items() if room not in leaves}
+def test_modules_form_no_circle() -> None:
+    graph = {module_of(path): modules_imported(path) for path in FILES}
+    while leaves := {module for module, needed in graph.items() if not needed & graph.keys()}:
+        graph = {module: needed for module, needed in graph.items() if module not in leaves}
     assert not graph
+
+
+def test_the_top_folder_can_be_read_at_a_glance() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
 
 
 # what a fresh process loads
@@ -203,16 +110,16 @@ HELP = """
 import runpy
 sys.argv = ["fervid", {arguments}]
 try:
-    runpy.run_module("fervid.cli", run_name="__main__")
+    runpy.run_module("fervid", run_name="__main__")
 except SystemExit as stop:
     assert stop.code in (0, None), stop.code
 """
 
 SCAN = """
 from pathlib import Path
-from fervid.config import ScanSettings
-from fervid.crop import FER2013_GEOMETRY
-from fervid.scan import scan
+from fervid.settings import ScanSettings
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.scan.scan import scan
 import tempfile
 with tempfile.TemporaryDirectory() as folder:
     assert scan(Path("sample_videos/cut.mp4"), "0", ScanSettings(fps=1), FER2013_GEOMETRY, Path(folder) / "0").tracks
@@ -228,7 +135,9 @@ def loaded(code: str) -> tuple[set[str], str]:
     return set(names.split()), printed
 
 
-@pytest.mark.parametrize("module", ["fervid", "fervid.cli", "fervid.scan", "fervid.engines", "fervid.batch"])
+@pytest.mark.parametrize(
+    "module", ["fervid", "fervid.cli.main", "fervid.scan.scan", "fervid.batch.engines.local", "fervid.batch.run"]
+)
 def test_importing_loads_no_tensorflow(module: str) -> None:
     names, _ = loaded(f"import {module}")
     assert "fervid" in names
@@ -267,7 +176,8 @@ def test_scanning_a_video_loads_no_tensorflow() -> None:
 
 def test_nothing_is_left_in_the_home_folder(tmp_path: Path) -> None:
     """onnxruntime would write an identity there, by which it reports to its maker."""
-    code = "from fervid import config, detect; detect.create_detector(config.ScanSettings())"
+    code = "from fervid import settings; from fervid.faces import detectors; "
+    code += "detectors.create_detector(settings.ScanSettings())"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, cwd=ROOT, check=True)
     assert list(tmp_path.iterdir()) == []

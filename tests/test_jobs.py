@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from fervid.cli import app
-from fervid.config import Job, read_job
+from fervid.cli.main import app
 from fervid.errors import ConfigError, InputNotFound
-from fervid.tables import read_results
+from fervid.results.reader import read_results
+from fervid.settings_io import Job, read_job
+from tests.batch.test_analyze import SAMPLES, command
 from tests.conftest import ROOT
-from tests.test_analyze import SAMPLES, command
 
 JOBS = ROOT / "jobs"
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from fervid.tables import SMALL, TIMELINE, Results, read_results
+from fervid.results.reader import Results, read_results
+from fervid.results.schema import SMALL, TIMELINE
 from fervid.types import EMOTIONS
 
 SMOOTH = [f"{name}_smooth" for name in EMOTIONS]
@@ -23,7 +24,7 @@ D19 = ["d19_av1_opus.mkv", "d19_h264_longgop.mkv", "d19_hevc_aac.mp4", "d19_vp9_
 @pytest.fixture(scope="module")
 def run(shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("media") / "r.parquet"
-    command = [sys.executable, "-m", "fervid.cli", "analyze", str(shared_media), "--out", str(out)]
+    command = [sys.executable, "-m", "fervid", "analyze", str(shared_media), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "oneDNN" not in done.stderr

@@ -17,13 +17,13 @@ import av
 import numpy as np
 import pytest
 
-from fervid.config import ScanSettings
-from fervid.crop import FER2013_GEOMETRY
-from fervid.detect import create_detector
-from fervid.scan import scan
-from fervid.tasks import Scan
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.detectors import create_detector
+from fervid.scan.scan import scan
+from fervid.scan.types import Scan
+from fervid.settings import ScanSettings
 from fervid.types import ByteArray, DoubleArray, Track, VideoInfo
-from fervid.video import VideoReader
+from fervid.video.reader import VideoReader
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "sample_videos"

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fervid.gaps import longest_step, usual_step
 from fervid.report.series import MAX_FACES, course, encode, share_rows
 from fervid.report.thumbnails import Wanted
-from fervid.tables import ANALYSED, Results
+from fervid.results.reader import Results
+from fervid.results.schema import ANALYSED
+from fervid.timeline.gaps import longest_step, usual_step
 from fervid.types import EMOTIONS, DoubleArray
 
 COLUMNS = [*(f"{emotion}_smooth" for emotion in EMOTIONS), *EMOTIONS, "face_quality"]

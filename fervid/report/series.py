@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fervid.gaps import gaps, usual_step
+from fervid.timeline.gaps import gaps, usual_step
 from fervid.types import DoubleArray, FloatArray
 
 MAX_ROWS = 240_000

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from fervid.errors import UnreadableVideo
-from fervid.fingerprint import fingerprint
-from fervid.grid import TOLERANCE, Begin
-from fervid.opencv import cv2
-from fervid.survey import Survey, survey
+from fervid.files.fingerprint import fingerprint
+from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray
-from fervid.video import VideoReader
+from fervid.video.index import Survey, survey
+from fervid.video.reader import VideoReader
+from fervid.video.sampling import TOLERANCE, Begin
 
 SIDE = 112
 """Pixels of a thumbnail's side: sharp at 56 on a dense screen."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fervid.config import check
-from fervid.opencv import cv2
+from fervid.runtime.opencv import cv2
+from fervid.settings import check
 from fervid.types import ByteArray, FloatArray
 
 

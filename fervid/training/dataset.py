@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fervid.crop import SIZE, decode_image, fit_square
-from fervid.discover import IMAGE_SUFFIXES
 from fervid.errors import BadDataset, InputNotFound
-from fervid.opencv import cv2
-from fervid.tables import read_columns
+from fervid.faces.crop import SIZE, fit_square
+from fervid.files.discover import IMAGE_SUFFIXES
+from fervid.files.image_io import decode_image
+from fervid.results.reader import read_columns
+from fervid.runtime.opencv import cv2
 from fervid.types import EMOTIONS, ByteArray, FloatArray
 
 SPELLINGS = {

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fervid.crop import normalize
+from fervid.emotions.classifier import EmotionModel, softmax
+from fervid.emotions.sidecar import Sidecar
 from fervid.errors import BadDataset, BadWeights
-from fervid.inference import EmotionModel, softmax
-from fervid.sidecar import Sidecar
+from fervid.faces.crop import normalize
 from fervid.training.dataset import Dataset, split
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
 

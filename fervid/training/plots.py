@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from fervid.tables import replacing
+from fervid.files.atomic import replacing
 from fervid.training.evaluate import BINS, Evaluation, Reliability
 from fervid.types import EMOTIONS
 

@@ -24,20 +24,22 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from fervid.config import check, to_mapping
-from fervid.crop import CropGeometry, normalize
-from fervid.errors import BadDataset, ConfigError, writing
-from fervid.inference import softmax
-from fervid.model import load_network, save
-from fervid.network import VOTES, build
-from fervid.sidecar import Architecture
-from fervid.training.adjust import ClassShares, adjust
+from fervid.emotions.architecture import Architecture
+from fervid.emotions.classifier import softmax
+from fervid.emotions.keras_io import load_network, save
+from fervid.emotions.keras_network import VOTES, build
+from fervid.errors import BadDataset, ConfigError
+from fervid.faces.crop import CropGeometry, normalize
+from fervid.files.atomic import writing
+from fervid.settings import check
+from fervid.settings_io import to_mapping
 from fervid.training.augment import AugmentSettings, augment, mix
+from fervid.training.class_prior import ClassShares, adjust
 from fervid.training.dataset import Dataset, split
+from fervid.training.distillation import hashes, soft_targets
 from fervid.training.evaluate import fit_temperature, predict
+from fervid.training.last_layer import refit
 from fervid.training.plots import plot_curves
-from fervid.training.refit import refit
-from fervid.training.teachers import hashes, soft_targets
 from fervid.types import EMOTIONS, FloatArray
 
 STATISTICS_BATCHES = 24

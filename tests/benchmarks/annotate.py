@@ -21,12 +21,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-from fervid.annotate import CRF, PRESET, THREADS, annotate
-from fervid.sound import FilmSound
-from fervid.sources import locate
-from fervid.tables import Results, read_results
-from fervid.video import VideoReader
-from fervid.writer import VideoWriter
+from fervid.annotate.annotate import CRF, PRESET, THREADS, annotate
+from fervid.files.locate import locate
+from fervid.results.reader import Results, read_results
+from fervid.video.audio import FilmSound
+from fervid.video.reader import VideoReader
+from fervid.video.writer import VideoWriter
 
 ROUNDS = 3
 

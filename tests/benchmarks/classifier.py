@@ -19,8 +19,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fervid.inference import EmotionModel, load
-from fervid.sidecar import SHIPPED, read_sidecar
+from fervid.emotions.classifier import EmotionModel, load
+from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.types import ByteArray
 
 BATCHES = (1, 32, 256)
@@ -55,8 +55,8 @@ def faces_per_second(classify: Callable[[ByteArray], object], crops: ByteArray, 
 
 def keras_network() -> Callable[[ByteArray], object]:
     """fervid's classification with the network as Keras computes it, which is how a GPU would."""
-    from fervid.folding import fold, read_layers
-    from fervid.network import folded
+    from fervid.emotions.keras_network import folded
+    from fervid.emotions.weights import fold, read_layers
 
     sidecar = read_sidecar(SHIPPED)
     network = folded(fold(read_layers(SHIPPED, sidecar.architecture)), sidecar.architecture)

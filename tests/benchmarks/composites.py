@@ -16,10 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fervid.config import ScanSettings
-from fervid.detect import FaceDetector, create_detector
+from fervid.faces.boxes import FaceDetector
+from fervid.faces.detectors import create_detector
+from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray, Frame
-from fervid.video import THUMBNAIL, TOLERANCE, VideoReader
+from fervid.video.reader import THUMBNAIL, TOLERANCE, VideoReader
 from tests.conftest import ROOT
 
 WIDTH, HEIGHT = 640, 360

@@ -18,14 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.config import ScanSettings, TimelineSettings
-from fervid.fingerprint import fingerprint
-from fervid.finish import finish
-from fervid.opencv import cv2
-from fervid.parts import Entry, compose, write_part
-from fervid.scan import scan
-from fervid.sidecar import SHIPPED, read_sidecar
-from fervid.video import VideoReader, VideoWriter
+from fervid.emotions.sidecar import SHIPPED, read_sidecar
+from fervid.files.fingerprint import fingerprint
+from fervid.results.parts import Entry, write_part
+from fervid.results.rows import finish
+from fervid.results.writer import compose
+from fervid.runtime.opencv import cv2
+from fervid.scan.scan import scan
+from fervid.settings import ScanSettings, TimelineSettings
+from fervid.video.reader import VideoReader
+from fervid.video.writer import VideoWriter
 from tests.benchmarks.memory import repeat
 
 BATCH = 256
@@ -57,7 +59,7 @@ def enlarge(clip: Path, height: int, out: Path) -> Path:
 
 def measure(video: Path, fps: float, folder: Path) -> Cost:
     """Scan, score, finish and write one video; the models are loaded and warm before the clock starts."""
-    from fervid.inference import load
+    from fervid.emotions.classifier import load
 
     settings = ScanSettings(fps=fps)
     model, geometry = load(), read_sidecar(SHIPPED).geometry

@@ -20,13 +20,13 @@ from typing import get_args
 
 import numpy as np
 
-from fervid.adaptive import AdaptiveDetector
-from fervid.boxes import Box, overlap, shrink
-from fervid.config import ScanSettings
-from fervid.opencv import cv2
-from fervid.retinaface import Fine, RetinaFace
+from fervid.faces.boxes import Box, overlap, shrink
+from fervid.faces.retinaface import Fine, RetinaFace
+from fervid.faces.roi_detector import AdaptiveDetector
+from fervid.runtime.opencv import cv2
+from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face
-from fervid.video import VideoReader
+from fervid.video.reader import VideoReader
 from tests.benchmarks.composites import VISIBLE, Film, sampled_frames
 from tests.benchmarks.scenes import SCENES, with_other_heads
 

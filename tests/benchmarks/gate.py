@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from fervid import gate
-from fervid.boxes import shrink
-from fervid.onnxgraph import with_outputs
-from fervid.opencv import cv2
-from fervid.retinaface import MERGED, RetinaFace
-from fervid.sessions import open_session
+from fervid.faces import retinaface_gate as gate
+from fervid.faces.boxes import shrink
+from fervid.faces.retinaface import MERGED, RetinaFace
+from fervid.runtime.onnx_graph import with_outputs
+from fervid.runtime.onnx_session import open_session
+from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, DoubleArray, FloatArray
-from fervid.video import VideoReader
+from fervid.video.reader import VideoReader
 from tests.benchmarks.composites import draw, sampled_frames
 from tests.benchmarks.scenes import SCENES, with_other_heads
 

@@ -59,7 +59,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             video = repeat(arguments.clip, 60 * minutes, Path(folder) / "long.mp4")
             out = str(Path(folder) / "r.parquet")
-            line = [sys.executable, "-m", "fervid.cli", "analyze", str(video), "--out", out, "--workers", "1"]
+            line = [sys.executable, "-m", "fervid", "analyze", str(video), "--out", out, "--workers", "1"]
             main_peak, worker_peak = peaks([*line, "--fps", str(arguments.fps)])
         print(f"| {minutes:g} | {main_peak:.0f} | {worker_peak:.0f} |", flush=True)
 

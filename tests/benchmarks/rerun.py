@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.clips import at_rate, write_clip
 from tests.conftest import ROOT
+from tests.support.clips import at_rate, write_clip
 
 
 def make(folder: Path, count: int) -> None:
@@ -28,7 +28,7 @@ def make(folder: Path, count: int) -> None:
 
 def timed(videos: Path, out: Path) -> float:
     """Seconds that one run takes."""
-    line = [sys.executable, "-m", "fervid.cli", "analyze", str(videos), "--out", str(out), "--quiet"]
+    line = [sys.executable, "-m", "fervid", "analyze", str(videos), "--out", str(out), "--quiet"]
     begun = time.monotonic()
     done = subprocess.run(line, cwd=ROOT, check=False)
     assert done.returncode == 0, done.returncode

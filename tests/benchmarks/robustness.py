@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.crop import CropGeometry, crop_face
-from fervid.inference import load
-from fervid.opencv import cv2
+from fervid.emotions.classifier import load
+from fervid.faces.crop import CropGeometry, crop_face
+from fervid.runtime.opencv import cv2
 from fervid.training.dataset import read, split
 from fervid.training.evaluate import predict
 from fervid.types import ByteArray, Face

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import expm
 
-from fervid.config import Smoother as Shipped
-from fervid.config import TimelineSettings
-from fervid.timeline import seconds_each, smooth
+from fervid.settings import Smoother as Shipped
+from fervid.settings import TimelineSettings
+from fervid.timeline.smoothing import seconds_each, smooth
 from fervid.types import DoubleArray, FloatArray
 
 Smoother = Callable[[DoubleArray, FloatArray], DoubleArray]

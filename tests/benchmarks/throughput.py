@@ -36,9 +36,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fervid.config import ScanSettings
-from fervid.machine import total_memory, usable_cores
-from fervid.video import codecs
+from fervid.runtime.machine import total_memory, usable_cores
+from fervid.settings import ScanSettings
+from fervid.video.container import codecs
 from tests.benchmarks import throughput_peer_runs as peer
 from tests.benchmarks.throughput_clips import CODECS, RATE, SIZES, Clip, heads, make, twins
 from tests.benchmarks.throughput_profile import STAGES

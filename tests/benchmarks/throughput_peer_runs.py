@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fervid.video import VideoReader
+from fervid.video.reader import VideoReader
 from tests.benchmarks.throughput_clips import Clip
 
 VERSION = "25.10.3"

@@ -24,8 +24,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fervid.engines import Outcome
-    from fervid.tasks import ScanJob, ScanTask
+    from fervid.batch.engines.base import Outcome
+    from fervid.batch.tasks import ScanJob, ScanTask
 
 INTERVAL = 0.001
 
@@ -35,44 +35,32 @@ STAGES = (
 )
 
 FILES = {
-    "detect": "detect",
-    "retinaface": "detect",
-    "boxes": "detect",
-    "gate": "detect",
-    "adaptive": "detect",
-    "track": "track",
-    "appearance": "track",
-    "persons": "persons",
-    "crop": "crop",
-    "spool": "crop",
-    "cuts": "cuts",
+    "faces/detectors": "detect",
+    "faces/opencv_detectors": "detect",
+    "faces/retinaface": "detect",
+    "faces/retinaface_gate": "detect",
+    "faces/roi_detector": "detect",
+    "faces/boxes": "detect",
+    "faces/tracking": "track",
+    "faces/appearance": "track",
+    "faces/alignment": "track",
+    "faces/embedding": "persons",
+    "faces/identity": "persons",
+    "faces/crop": "crop",
+    "faces/quality": "crop",
+    "files/scratch": "crop",
+    "video/shots": "cuts",
+    "video/sampling": "scan loop",
     "scan": "scan loop",
-    "observe": "scan loop",
-    "assemble": "scan loop",
-    "grid": "scan loop",
-    "classify": "classify",
-    "inference": "classify",
-    "onnxnetwork": "classify",
-    "preload": "start-up",
-    "onnxgraph": "start-up",
-    "packaged": "start-up",
-    "sessions": "start-up",
-    "finish": "finish",
+    "emotions": "classify",
+    "runtime": "start-up",
+    "results": "finish",
     "timeline": "finish",
-    "episodes": "finish",
-    "summarize": "finish",
-    "tables": "finish",
-    "parts": "finish",
-    "fingerprint": "batch",
-    "store": "batch",
+    "files": "batch",
     "batch": "batch",
-    "discover": "batch",
-    "engines": "batch",
-    "tasks": "batch",
-    "spans": "batch",
-    "survey": "batch",
+    "video": "decode",
 }
-"""Stage of a file of fervid's by its name; ``video.py`` does three things, which its functions tell apart."""
+"""Stage of a module of fervid's, or of a package. ``video/reader`` does three things; its functions tell them apart."""
 
 LOADING = {"create_detector", "describe_detector", "load_embedder", "describe_embedder", "select_device", "load"}
 LOADING |= {"_create_batcher", "read_sidecar", "read_layers", "fold", "to_onnx"}
@@ -89,20 +77,22 @@ def stage_of(frame: FrameType | None) -> str:
         if code.co_filename.startswith("<frozen importlib"):
             return "start-up"
         path = Path(code.co_filename)
-        if path.parent.name == "fervid":
+        if "fervid" in path.parts:
             if code.co_name in LOADING:
                 return "start-up"
-            found = found or _stage(path.stem, code.co_name)
+            module = "/".join(path.with_suffix("").parts[path.parts.index("fervid") + 1 :])
+            found = found or stage_of_module(module, code.co_name)
         frame = frame.f_back
     return found or "other"
 
 
-def _stage(file: str, function: str) -> str:
-    if file == "video":
+def stage_of_module(module: str, function: str = "") -> str:
+    """The stage of a module, such as ``faces/crop``, and of one of its functions."""
+    if module == "video/reader":
         if "thumbnail" in function:
             return "cuts"
         return "convert" if any(word in function for word in CONVERTING) else "decode"
-    return FILES.get(file, "other")
+    return FILES.get(module) or FILES.get(module.split("/")[0], "other")
 
 
 class Sampler:
@@ -143,7 +133,7 @@ class Inline:
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """See fervid.engines.Engine."""
-        from fervid.work import work
+        from fervid.batch.worker import work
 
         for task in tasks:
             yield task, work(task, job)
@@ -158,9 +148,9 @@ def age() -> float:
 def profile(clip: Path, fps: float, adaptive: bool = False) -> dict[str, dict[str, float]]:
     """Wall and processor seconds by stage of analysing ``clip``, from here on."""
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
-        import fervid.inference  # noqa: F401  at once, as nothing may go on beside what is timed
-        from fervid.batch import analyze
-        from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
+        import fervid.emotions.classifier  # noqa: F401  at once, as nothing may go on beside what is timed
+        from fervid.batch.run import analyze
+        from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 
         settings = AnalyzeSettings(ScanSettings(fps=fps, adaptive=adaptive), run=RunSettings(device="cpu"))
         report = analyze([clip], Path(folder) / "r.parquet", settings, engine=Inline())

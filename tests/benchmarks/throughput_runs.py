@@ -17,8 +17,8 @@ from pathlib import Path
 
 import av
 
-from fervid.batch import analyze
-from fervid.config import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.batch.run import analyze
+from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 from tests.benchmarks.throughput_clips import Clip
 from tests.conftest import ROOT
 
@@ -129,7 +129,7 @@ def command(clips: Sequence[Clip], out: Path, scan: ScanSettings, workers: int) 
     paths = [str(clip.path) for clip in clips]
     options = ["--adaptive"] if scan.adaptive else []
     options += ["--fps", f"{scan.fps:g}", "--workers", str(workers), "--device", "cpu", "--quiet"]
-    return [sys.executable, "-m", "fervid.cli", "analyze", *paths, "--out", str(out), *options]
+    return [sys.executable, "-m", "fervid", "analyze", *paths, "--out", str(out), *options]
 
 
 def fresh(line: Sequence[str], cores: Collection[int] = ()) -> float:

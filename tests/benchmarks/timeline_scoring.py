@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fervid.config import TimelineSettings
-from fervid.episodes import Episode, episodes, evidence
+from fervid.settings import TimelineSettings
+from fervid.timeline.episodes import Episode, episodes, evidence
 from fervid.types import EMOTIONS, DoubleArray
 from tests.benchmarks.smoothers import MAX_GAP, Smoother
 from tests.benchmarks.timeline_sequences import State, Timeline

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fervid
-from fervid.config import AnalyzeSettings, ScanSettings
+from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS, DoubleArray, FloatArray
 
 SHORTEST, LONGEST = 0.4, 6.0

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.inference import load
-from fervid.sidecar import SHIPPED, read_sidecar
+from fervid.emotions.classifier import load
+from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.training.augment import AugmentSettings, augment
 from fervid.training.dataset import read
 from fervid.types import EMOTIONS, DoubleArray

@@ -35,13 +35,12 @@ from trackers.eval import (
     compute_identity_metrics,
 )
 
-from fervid.adaptive import AdaptiveDetector
-from fervid.boxes import Shrunk, scaled, shrink
-from fervid.config import ScanSettings
-from fervid.crop import FER2013_GEOMETRY
-from fervid.detect import FaceDetector
-from fervid.retinaface import RetinaFace
-from fervid.scan import follow
+from fervid.faces.boxes import FaceDetector, Shrunk, scaled, shrink
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.retinaface import RetinaFace
+from fervid.faces.roi_detector import AdaptiveDetector
+from fervid.scan.scan import follow
+from fervid.settings import ScanSettings
 from fervid.types import ByteArray, DoubleArray, Face
 from tests.benchmarks.composites import Film, Scene, crossings, detector, sampled_frames, truth_ids
 from tests.benchmarks.scenes import SCENES, with_other_heads

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fervid.tables import read_results
+from fervid.results.reader import read_results
 from tests.conftest import ROOT
 from tests.fuzz.mutate import make_seeds, mutate
 
@@ -44,7 +44,7 @@ def run_batch(folder: Path, seeds: dict[str, bytes], indices: range, seed: int, 
     for index in indices:
         name, data = mutate(seeds, index, seed)
         (videos / name).write_bytes(data)
-    line = [sys.executable, "-m", "fervid.cli", "analyze", str(videos), "--out", str(out), "--overwrite", "--quiet"]
+    line = [sys.executable, "-m", "fervid", "analyze", str(videos), "--out", str(out), "--overwrite", "--quiet"]
     started = time.monotonic()
     limit = 120 + len(indices) * timeout
     done = subprocess.run([*line, "--timeout", str(timeout)], capture_output=True, text=True, timeout=limit, cwd=ROOT)

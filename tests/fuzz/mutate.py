@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.opencv import cv2
+from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray
-from fervid.video import VideoReader
-from tests.clips import encode
+from fervid.video.reader import VideoReader
+from tests.support.clips import encode
 
 SEEDS = {
     "h264.mp4": ("libx264", "yuv420p"),

@@ -1,0 +1,1 @@
+"""Annotated videos: results drawn over the videos they come from."""

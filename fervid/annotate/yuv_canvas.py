@@ -1,0 +1,155 @@
+"""Drawing on a picture in I420 (8-bit 4:2:0, limited range), in place and only where something is drawn.
+
+Video is decoded to and encoded from these planes, so nothing else of the picture is touched or converted.
+Colours are (red, green, blue), 0 to 255. Coordinates are pixels of luma, x to the right and y down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from fervid.runtime.opencv import cv2
+from fervid.types import ByteArray
+
+Color = tuple[int, int, int]
+Point = tuple[float, float]
+Planes = tuple[ByteArray, ByteArray, ByteArray]
+
+_SHIFT = 4
+"""Fractional bits of the coordinates that OpenCV draws at."""
+
+_LUMA_WEIGHTS = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
+"""Weights of red and blue in luma, by H.273 matrix code: BT.709 and BT.2020."""
+
+_BT601 = (0.299, 0.114)
+
+MOSAIC = 6
+"""Cells across a hidden face: too few to tell two people apart."""
+
+
+@lru_cache(maxsize=8)
+def _matrix(code: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(3, 3) and (3,): RGB to limited-range Y'CbCr, for an H.273 matrix code."""
+    red, blue = _LUMA_WEIGHTS.get(code, _BT601)
+    green = 1 - red - blue
+    luma = np.array([red, green, blue])
+    cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
+    cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
+    scaled = np.stack([luma * 219 / 255, cb * 224 / 255, cr * 224 / 255])
+    return scaled.astype(np.float32), np.array([16, 128, 128], np.float32)
+
+
+@lru_cache(maxsize=256)
+def samples(color: Color, code: int) -> tuple[int, int, int]:
+    """Luma, blue and red difference of a colour, for an H.273 matrix code."""
+    matrix, offset = _matrix(code)
+    luma, blue, red = np.rint(matrix @ np.asarray(color, np.float32) + offset).astype(int).tolist()
+    return luma, blue, red
+
+
+def matrix_code(code: int, height: int) -> int:
+    """The H.273 matrix code to draw with: where it is unspecified, what players take for such a picture."""
+    return code if code != 2 else 1 if height >= 720 else 6
+
+
+@dataclass(frozen=True, eq=False)
+class Sprite:
+    """A small picture with transparency, ready to be laid on a canvas.
+
+    ``size``: (width, height), even. ``layers``: for luma and both chroma planes, the premultiplied samples
+    and 255 minus the coverage.
+    """
+
+    size: tuple[int, int]
+    layers: tuple[tuple[ByteArray, ByteArray], ...]
+
+
+def sprite(image: ByteArray, code: int) -> Sprite:
+    """A sprite of an RGBA picture (h, w, 4) uint8, not premultiplied, for the H.273 matrix ``code``."""
+    image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)))
+    height, width = image.shape[:2]
+    matrix, offset = _matrix(code)
+    alpha = image[..., 3].astype(np.float32) / 255
+    planes = (image[..., :3].astype(np.float32) @ matrix.T + offset) * alpha[..., None]
+    layers = []
+    for index in range(3):
+        plane, cover = planes[..., index], alpha
+        if index:
+            plane, cover = (part.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)) for part in (plane, cover))
+        layers.append((np.rint(plane).astype(np.uint8), np.rint(255 * (1 - cover)).astype(np.uint8)))
+    return Sprite((width, height), tuple(layers))
+
+
+class Canvas:
+    """A picture to draw on. ``planes``: (height * 3 / 2, width) uint8 in I420, sides even; changed in place."""
+
+    def __init__(self, planes: ByteArray, code: int) -> None:
+        self.height, self.width = planes.shape[0] * 2 // 3, planes.shape[1]
+        chroma = planes[self.height :].reshape(2, self.height // 2, self.width // 2)
+        self._planes: Planes = (planes[: self.height], chroma[0], chroma[1])
+        self._code = code
+
+    def lay(self, picture: Sprite, x: float, y: float) -> None:
+        """Lay a sprite with its upper left corner at (x, y), rounded to even; what is outside is left out."""
+        left, top = 2 * round(x / 2), 2 * round(y / 2)
+        for plane, (values, rest), scale in zip(self._planes, picture.layers, (1, 2, 2), strict=True):
+            x0, y0 = left // scale, top // scale
+            height, width = values.shape
+            if x0 < 0 or y0 < 0 or x0 + width > plane.shape[1] or y0 + height > plane.shape[0]:
+                rows, columns = slice(max(0, -y0), plane.shape[0] - y0), slice(max(0, -x0), plane.shape[1] - x0)
+                values, rest = values[rows, columns], rest[rows, columns]
+            target = plane[max(0, y0) : max(0, y0 + height), max(0, x0) : max(0, x0 + width)]
+            if target.size:
+                cv2.multiply(target, rest, target, scale=1 / 255)
+                cv2.add(target, values, target)
+
+    def lines(self, paths: Sequence[Sequence[Point]], color: Color, thickness: int, closed: bool) -> None:
+        """Draw anti-aliased lines through points."""
+        unit = 1 << _SHIFT
+        fine = [(np.asarray(path) + 0.5) * unit for path in paths]
+        # a sample of chroma is as wide as two of luma
+        whole = [np.rint(path - unit / 2).astype(np.int32) for path in fine]
+        half = [np.rint(path / 2 - unit / 2).astype(np.int32) for path in fine]
+        luma, blue, red = samples(color, self._code)
+        cv2.polylines(self._planes[0], whole, closed, luma, thickness, cv2.LINE_AA, _SHIFT)
+        for plane, value in zip(self._planes[1:], (blue, red), strict=True):
+            cv2.polylines(plane, half, closed, value, max(1, round(thickness / 2)), cv2.LINE_AA, _SHIFT)
+
+    def fill(self, x: float, y: float, width: float, height: float, color: Color) -> None:
+        """Fill a rectangle, its edges rounded to whole samples."""
+        x0, y0, x1, y1 = max(0.0, x), max(0.0, y), max(0.0, x + width), max(0.0, y + height)
+        luma, blue, red = samples(color, self._code)
+        self._planes[0][round(y0) : round(y1), round(x0) : round(x1)] = luma
+        part = (slice(round(y0 / 2), round(y1 / 2)), slice(round(x0 / 2), round(x1 / 2)))
+        self._planes[1][part] = blue
+        self._planes[2][part] = red
+
+    def hide(self, x: float, y: float, width: float, height: float) -> None:
+        """Make the ellipse around a box unrecognisable: a few cells of mean colour, blended into each other."""
+        half_width, half_height = max(0.75 * width, 4.0), max(0.75 * height, 4.0)
+        middle_x, middle_y = x + width / 2, y + height / 2
+        for plane, scale in zip(self._planes, (1, 2, 2), strict=True):
+            left, right = _span(middle_x / scale, half_width / scale, plane.shape[1])
+            top, bottom = _span(middle_y / scale, half_height / scale, plane.shape[0])
+            if right <= left or bottom <= top:
+                continue
+            part = plane[top:bottom, left:right]
+            cell = 2 * max(half_width, half_height) / scale / MOSAIC
+            cells = (max(1, round((right - left) / cell)), max(1, round((bottom - top) / cell)))
+            stride = max(1, int(cell) // 12)  # a hundred samples make a good enough mean
+            small = cv2.resize(part[::stride, ::stride], cells, interpolation=cv2.INTER_AREA)
+            smooth = cv2.resize(small, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+            inside = np.zeros(part.shape, np.uint8)
+            center = (round(middle_x / scale - left), round(middle_y / scale - top))
+            cv2.ellipse(inside, center, (round(half_width / scale), round(half_height / scale)), 0, 0, 360, 255, -1)
+            cv2.copyTo(smooth, inside, part)
+
+
+def _span(middle: float, half: float, limit: int) -> tuple[int, int]:
+    """The whole samples around ``middle``, inside the picture."""
+    return max(0, int(np.floor(middle - half))), min(limit, int(np.ceil(middle + half)) + 1)

@@ -1,0 +1,1 @@
+"""Where scans run: worker processes on this machine, or a Ray cluster."""

@@ -1,0 +1,88 @@
+"""Tables → a matplotlib picture of one face's timeline, for notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from fervid.colors import EMOTION_COLORS
+from fervid.errors import UsageError
+from fervid.results.reader import Results
+from fervid.timeline.gaps import gaps, longest_step
+from fervid.types import EMOTIONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_timeline(
+    results: Results, video: str | None = None, face_id: int | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw one face's probabilities over time, and return the matplotlib Axes.
+
+    Thick lines are smoothed, thin ones raw; the bars above are episodes. Lines break where a frame was sampled
+    and the face not found. ``video`` may be left out where the results hold one, ``face_id`` for the face with
+    the most samples. ``ax``: where to draw; a new figure by default. Raises UsageError for a face that is not
+    in the results.
+    """
+    video = _choose_video(results, video)
+    timeline = results.timeline[results.timeline["video"] == video]
+    face_id = _choose_face(timeline, video, face_id)
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=(10, 3.2), layout="constrained")
+    rows = _with_gaps(results, timeline, face_id)
+    for emotion, color in EMOTION_COLORS.items():
+        style: dict[str, Any] = {"color": color, "solid_capstyle": "round"}
+        alone = "." if len(rows) < 3 else None
+        ax.plot(rows["time"], rows[emotion], lw=0.8, alpha=0.45, marker=alone, **style)
+        ax.plot(rows["time"], rows[f"{emotion}_smooth"], lw=2, label=emotion, marker=alone, **style)
+    of_face = (results.episodes["video"] == video) & (results.episodes["face_id"] == face_id)
+    episodes = results.episodes[of_face]
+    for emotion, color in EMOTION_COLORS.items():
+        shown = episodes[episodes["emotion"] == emotion]
+        spans = np.column_stack([shown["onset"], shown["offset"] - shown["onset"]])
+        ax.broken_barh(spans.tolist(), (1.04, 0.06), color=color)
+    ax.set(xlabel="time (s)", ylabel="probability", ylim=(0, 1.12))
+    ax.set_title(f"{video}, face {face_id}", parse_math=False)  # a name may hold dollar signs
+    begin, end = float(timeline["time"].min()), max([float(timeline["time"].max()), *episodes["offset"]])
+    ax.set_xlim(begin, max(end, begin + 1e-3))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return ax
+
+
+def _choose_video(results: Results, video: str | None) -> str:
+    seen = list(results.timeline["video"].unique())
+    if video is None and len(seen) == 1:
+        return str(seen[0])
+    if video is None and not seen:
+        raise UsageError("the results hold no video that was analysed")
+    if video is None:
+        raise UsageError(f"the results hold {len(seen)} videos; name one of them, such as {', '.join(seen[:3])}")
+    if video not in seen:
+        raise UsageError(f"no such video in the results: {video}")
+    return video
+
+
+def _choose_face(timeline: pd.DataFrame, video: str, face_id: int | None) -> int:
+    counts = timeline["face_id"].dropna().value_counts()
+    if face_id is None and len(counts):
+        return int(counts.sort_index().idxmax())
+    if face_id is None or face_id not in counts.index:
+        faces = ", ".join(str(face) for face in sorted(counts.index)) or "none"
+        raise UsageError(f"no face {'' if face_id is None else f'{face_id} '}in {video}; its faces: {faces}")
+    return face_id
+
+
+def _with_gaps(results: Results, timeline: pd.DataFrame, face_id: int) -> pd.DataFrame:
+    """The face's rows, and a row of NaN in each gap."""
+    rows = timeline[timeline["face_id"] == face_id].sort_values("time")
+    sampled, times = np.unique(timeline["time"].to_numpy(np.float64)), rows["time"].to_numpy(np.float64)
+    broken = gaps(times, sampled, longest_step(results.metadata, sampled))
+    between = pd.DataFrame({"time": (times[:-1][broken] + times[1:][broken]) / 2})
+    columns = ["time", *EMOTIONS, *(f"{emotion}_smooth" for emotion in EMOTIONS)]
+    return pd.concat([rows[columns], between]).sort_values("time")

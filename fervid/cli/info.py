@@ -1,0 +1,68 @@
+"""What a bug report needs to say: versions, devices, codecs, weights."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import Any
+
+from fervid.emotions.keras_io import devices
+from fervid.emotions.sidecar import SHIPPED, read_sidecar
+from fervid.faces.detectors import describe_detector
+from fervid.faces.embedding import describe_embedder
+from fervid.runtime.machine import total_memory, usable_cores
+from fervid.settings import ScanSettings
+from fervid.version import __version__
+from fervid.video.container import codecs
+
+LIBRARIES = ("av", "keras", "numpy", "onnxruntime", "opencv-python", "pandas", "pyarrow", "tensorflow")
+
+
+def gather() -> dict[str, Any]:
+    """Everything, as plain values ready for JSON. Loads TensorFlow, to ask it for its devices."""
+    sidecar = read_sidecar(SHIPPED)
+    detector, detector_sha256 = describe_detector(ScanSettings())
+    embedder, embedder_sha256 = describe_embedder()
+    return {
+        "fervid": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": usable_cores(),
+        "memory_gb": round(total_memory() / 2**30, 1),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "devices": devices(),
+        "codecs": codecs(),
+        "weights": {
+            "file": SHIPPED.name,
+            "sha256": sidecar.weights_sha256,
+            "temperature": sidecar.temperature,
+            "widths": list(sidecar.architecture.widths),
+            "pairs": list(sidecar.architecture.pairs),
+        },
+        "detector": {"name": detector, "sha256": detector_sha256},
+        "embedder": {"name": embedder, "sha256": embedder_sha256},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def as_text(values: dict[str, Any]) -> str:
+    """The same for people: one fact a line."""
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"{name} {key:<14} {_shown(inner)}" for key, inner in value.items()]
+        else:
+            lines.append(f"{name:<24} {_shown(value)}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "not installed" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""The emotion network: crops to probabilities."""

@@ -1,0 +1,82 @@
+"""Results as tables of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fervid.export.files import Values, _write_csv
+from fervid.results.reader import Results
+from fervid.types import EMOTIONS
+
+EMOTION_ALIASES = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "sad": "sadness",
+    "surprise": "surprise",
+    "neutral": "neutral",
+}
+"""fervid's labels, which are FER2013's → the nouns of py-feat."""
+
+BOX_ALIASES = {
+    "face_x": "FaceRectX",
+    "face_y": "FaceRectY",
+    "face_width": "FaceRectWidth",
+    "face_height": "FaceRectHeight",
+    "face_score": "FaceScore",
+}
+"""fervid's box columns → py-feat's."""
+
+
+# CSV
+
+
+def _probabilities(timeline: pd.DataFrame, values: Values) -> list[str]:
+    return [emotion if values == "raw" else f"{emotion}_smooth" for emotion in EMOTIONS]
+
+
+def pyfeat_frame(timeline: pd.DataFrame, values: Values = "raw") -> pd.DataFrame:
+    """The timeline in the columns of py-feat's ``Fex``: one row a face, and one with empty face columns for a
+    frame without one. ``frame`` counts from 0, ``approx_time`` is mm:ss, rounded down."""
+    frame = timeline[[*BOX_ALIASES, *_probabilities(timeline, values)]]
+    frame = frame.set_axis([*BOX_ALIASES.values(), *EMOTION_ALIASES.values()], axis=1)
+    seconds = np.floor(timeline["time"].to_numpy() + 1e-9).astype(np.int64)
+    clock = [f"{total // 60:02d}:{total % 60:02d}" for total in np.maximum(seconds, 0).tolist()]
+    return frame.assign(frame=timeline["frame"], input=timeline["video"], approx_time=clock)
+
+
+def openface_frame(timeline: pd.DataFrame, values: Values = "raw") -> pd.DataFrame:
+    """The timeline of one video in the first columns of OpenFace 2.2 (names without its older leading blanks),
+    then fervid's box and the emotions under py-feat's names. ``frame`` counts from 1; ``confidence`` is that of
+    the detector; a sampled frame without a face has ``success`` 0, confidence 0 and face_id 0, as there."""
+    found = timeline["face_id"].notna()
+    first = {
+        "frame": timeline["frame"] + 1,
+        "face_id": timeline["face_id"].fillna(0),
+        "timestamp": timeline["time"],
+        "confidence": timeline["face_score"].fillna(0.0),
+        "success": found.astype(int),
+    }
+    box = timeline[["face_x", "face_y", "face_width", "face_height"]]
+    chances = timeline[_probabilities(timeline, values)].set_axis(list(EMOTION_ALIASES.values()), axis=1)
+    return pd.concat([pd.DataFrame(first), box, chances], axis=1)
+
+
+def tidy_frame(timeline: pd.DataFrame, values: Values | None = None) -> pd.DataFrame:
+    """The timeline itself, all columns; with ``values`` only these probabilities, under the plain names."""
+    if values is None:
+        return timeline.assign(emotion=timeline["emotion"].astype(object))
+    chances = timeline[_probabilities(timeline, values)].set_axis(list(EMOTIONS), axis=1)
+    rest = [name for name in timeline.columns if name.removesuffix("_smooth") not in EMOTIONS]
+    labels = timeline["emotion"].astype(object)
+    return pd.concat([timeline[rest[:-2]], chances, labels, timeline["confidence"]], axis=1)
+
+
+def _write_openface(tables: Results, targets: dict[str, Path], values: Values) -> None:
+    parts = dict(iter(tables.timeline.groupby("video", sort=False)))
+    for name, path in targets.items():
+        _write_csv(path, openface_frame(parts.get(name, tables.timeline.iloc[:0]), values))

@@ -1,0 +1,1 @@
+"""Paths, names and safe writing."""

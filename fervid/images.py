@@ -1,0 +1,126 @@
+"""Still images: detect, crop, classify, one row a face."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fervid.emotions.batching import Batcher
+from fervid.emotions.classifier import EmotionModel, load
+from fervid.errors import OutputError, UsageError, batch_exit_code
+from fervid.faces.crop import crop_face, fit_square
+from fervid.faces.detectors import create_detector
+from fervid.files.atomic import writing
+from fervid.files.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
+from fervid.files.image_io import decode_image
+from fervid.results.csv import write_stills
+from fervid.runtime.opencv import cv2
+from fervid.settings import RunSettings, ScanSettings
+from fervid.types import EMOTIONS, ByteArray, Face
+
+
+@dataclass(frozen=True)
+class StillsReport:
+    """``failed``: (image, reason) of each that cannot be read."""
+
+    images: int
+    faces: int
+    failed: tuple[tuple[str, str], ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing failed, 3 when some images failed, 4 when all did."""
+        return batch_exit_code(len(self.failed), self.images)
+
+
+def classify_stills(
+    paths: Iterable[str | os.PathLike[str]],
+    out: Path,
+    scan: ScanSettings | None = None,
+    run: RunSettings | None = None,
+    detect: bool = True,
+) -> StillsReport:
+    """Classify the faces of images, files or folders, and write a CSV of one row a face.
+
+    Without ``detect`` each image is taken as a ready face crop. Raises UsageError and OutputError.
+    """
+    given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
+    listed = discover(given, IMAGE_SUFFIXES)
+    sources = [source for source in listed if not (source.skip and source.path.is_dir())]  # no links to folders
+    if not sources:
+        raise UsageError(f"no images in {', '.join(map(str, given))}")
+    refuse_overwriting(sources, [out])
+    if out.suffix.lower() != ".csv":
+        raise UsageError(f"--out must end in .csv: {out}")
+    if out.is_dir():
+        raise OutputError(f"cannot write {out}: it is a folder")
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    model = load(None if run.model is None else Path(run.model), run.device)
+    find = _finder(model, scan) if detect else _whole
+    rows: list[dict[str, Any]] = []
+    crops: list[ByteArray] = []
+    failed: list[tuple[str, str]] = []
+    for source in sources:
+        image = _read(source)
+        if isinstance(image, str):
+            failed.append((shown_name(source.name), image))
+            continue
+        found = find(image)
+        crops += [crop for _, crop in found]
+        name = shown_name(source.name)
+        rows += [_box_row(name, face) for face, _ in found] or [{"image": name}]
+    _judge([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
+    write_stills(out, rows)
+    return StillsReport(len(sources), len(crops), tuple(failed))
+
+
+def _read(source: Source) -> ByteArray | str:
+    """The picture (h, w, 3) uint8 blue-green-red, or why there is none."""
+    try:
+        if source.path.exists() and not source.path.is_file():
+            return "not a file"  # a pipe would be waited for
+        image = decode_image(source.path.read_bytes(), cv2.IMREAD_COLOR)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "not an image that OpenCV can read" if image is None else image
+
+
+def _finder(model: EmotionModel, settings: ScanSettings) -> Any:
+    """A function from a picture to its faces, each with its crop."""
+    detector, geometry = create_detector(settings), model.sidecar.geometry
+
+    def find(image: ByteArray) -> list[tuple[Face, ByteArray]]:
+        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        faces = [face for face in detector.detect(image) if min(face.width, face.height) >= settings.min_face]
+        return [(face, crop_face(gray, face, geometry)) for face in faces]
+
+    return find
+
+
+def _whole(image: ByteArray) -> list[tuple[Face, ByteArray]]:
+    height, width = image.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    return [(Face(left, top, side, side, score=float("nan")), fit_square(gray))]
+
+
+def _box_row(image: str, face: Face) -> dict[str, Any]:
+    box = {"face_x": face.x, "face_y": face.y, "face_width": face.width, "face_height": face.height}
+    return {"image": image, **box, "face_score": None if np.isnan(face.score) else face.score}
+
+
+def _judge(rows: list[dict[str, Any]], crops: list[ByteArray], batcher: Batcher[int]) -> None:
+    """Add the probabilities of each row's crop to it."""
+    done = [result for index, crop in enumerate(crops) for result in batcher.add(index, crop[None])]
+    for scored in [*done, *batcher.flush()]:
+        chances = scored.probabilities[0]
+        best = int(chances.argmax())
+        rows[scored.key].update(zip(EMOTIONS, chances.tolist(), strict=True))
+        rows[scored.key].update(emotion=EMOTIONS[best], confidence=float(chances[best]))

@@ -1,0 +1,132 @@
+"""Per-face and per-video statistics, and how far to trust them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fervid.timeline.gaps import longest_absence
+from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
+
+MIN_SECONDS = 1.0
+MIN_SAMPLES = 5
+MIN_PIXELS = 40.0
+MIN_COVERAGE = 0.6
+MIN_QUALITY = 0.45
+"""``face_quality`` below which a row counts as of low quality, and a face as badly seen on average."""
+MAX_LOW_QUALITY = 0.5
+"""Share of low-quality rows above which a face or a video is doubtful."""
+MAX_DOUBTFUL = 0.25
+"""Share of rows that belong to doubtful faces above which a video is doubtful."""
+
+
+@dataclass(frozen=True)
+class FaceSummary:
+    """One row of the summary table; times in seconds, shares and probabilities in [0, 1]."""
+
+    face_id: int
+    first_seen: float
+    last_seen: float
+    samples: int
+    coverage: float
+    longest_gap: float
+    dominant: str
+    shares: tuple[float, ...]
+    means: tuple[float, ...]
+    transitions_per_minute: float
+    mean_quality: float
+    trust: str
+    low_quality_share: float
+
+
+@dataclass(frozen=True)
+class VideoSummary:
+    """What one video lacks; the same measures as those of a face, over all that was sampled of the video."""
+
+    coverage: float
+    longest_gap: float
+    low_quality_share: float | None
+    trust: str
+
+
+def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max_gap: float = 1.0) -> FaceSummary:
+    """Summarise one track. ``smoothed`` (n, 7): its smoothed probabilities; ``sampled`` (m,): the times of all
+    sampled frames of the video, in seconds. Shares and means are over time: each sample counts for the
+    seconds to the next one, at most ``max_gap``. Coverage and gaps are of the face's own span, from its first
+    sample to its last."""
+    times = track.times
+    first, last = float(times[0]), float(times[-1])
+    own = sampled[np.searchsorted(sampled, first, "left") : np.searchsorted(sampled, last, "right")]
+    coverage = len(times) / max(len(own), len(times))
+    leading = smoothed.argmax(axis=1)
+    changes = int((np.diff(leading) != 0).sum())
+    seconds = _held(times, max_gap)
+    means = np.average(smoothed, axis=0, weights=seconds)
+    low = float((track.qualities < MIN_QUALITY).mean())
+    return FaceSummary(
+        face_id=track.face_id,
+        first_seen=first,
+        last_seen=last,
+        samples=len(times),
+        coverage=coverage,
+        longest_gap=longest_absence(own, np.isin(own, times)),
+        dominant=EMOTIONS[int(means.argmax())],
+        shares=tuple(np.minimum(np.bincount(leading, seconds, minlength=len(EMOTIONS)) / seconds.sum(), 1.0).tolist()),
+        means=tuple(float(mean) for mean in means),
+        transitions_per_minute=60 * changes / (last - first) if last > first else 0.0,
+        mean_quality=float(track.qualities.mean()),
+        trust=_trust_of_face(track, coverage, low),
+        low_quality_share=low,
+    )
+
+
+def summarize_video(
+    tracks: Sequence[Track], faces: Sequence[FaceSummary], sampled: DoubleArray, end: float | None = None
+) -> VideoSummary:
+    """Summarise one video from its ``tracks``, their summaries, ``sampled`` (m,), m > 0, the times of all
+    sampled frames, and its ``end`` in seconds, where that is known. Coverage is the share of these frames with at
+    least one face; the longest gap may lie before the first face or after the last."""
+    shown = np.isin(sampled, np.concatenate([*(track.times for track in tracks), np.zeros(0)]))
+    coverage, gap = float(shown.mean()), longest_absence(sampled, shown, end)
+    if not tracks:
+        return VideoSummary(0.0, gap, None, "no face")
+    low = float((np.concatenate([track.qualities for track in tracks]) < MIN_QUALITY).mean())
+    doubtful = [face.samples for face in faces if face.trust != "ok"]
+    reasons = []
+    if coverage < MIN_COVERAGE:
+        reasons.append(f"a face in only {_percent(coverage)} of the samples")
+    if sum(doubtful) > MAX_DOUBTFUL * sum(face.samples for face in faces):
+        reasons.append(f"{len(doubtful)} of {len(faces)} faces doubtful")
+    if low > MAX_LOW_QUALITY:
+        reasons.append(f"{_percent(low)} of its rows are of low quality")
+    return VideoSummary(coverage, gap, low, "; ".join(reasons) or "ok")
+
+
+def _held(times: DoubleArray, max_gap: float) -> DoubleArray:
+    """(n,) seconds that each sample stands for; the last one as long as is usual."""
+    if len(times) < 2:
+        return np.ones(len(times))
+    steps = np.minimum(np.diff(times), max_gap)
+    return np.asarray(np.maximum(np.append(steps, np.median(steps)), 1e-6))
+
+
+def _trust_of_face(track: Track, coverage: float, low: float) -> str:
+    """``ok``, or everything that speaks against this face's figures."""
+    seconds = float(track.times[-1] - track.times[0])
+    pixels = float(np.median(track.boxes[:, 2:].min(axis=1)))
+    reasons = []
+    if seconds < MIN_SECONDS or len(track.times) < MIN_SAMPLES:
+        reasons.append(f"seen for only {seconds:.1f} s in {len(track.times)} sample{'s' * (len(track.times) != 1)}")
+    if pixels < MIN_PIXELS:
+        reasons.append(f"only {pixels:.0f} pixels wide")
+    if coverage < MIN_COVERAGE:
+        reasons.append(f"seen in only {_percent(coverage)} of the samples of its span")
+    if track.qualities.mean() < MIN_QUALITY or low > MAX_LOW_QUALITY:
+        reasons.append("low picture quality or a turned face")
+    return "; ".join(reasons) or "ok"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,1 @@
+"""Decoding, encoding, frame times and shots."""

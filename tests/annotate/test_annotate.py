@@ -1,0 +1,677 @@
+"""Annotated videos: every frame at its time, boxes where the table has them, faces hidden, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+
+import fervid
+from fervid.annotate.annotate import AnnotatedVideo, AnnotateReport, annotate
+from fervid.annotate.face_timelines import KnownFaces
+from fervid.errors import OutputError, UsageError
+from fervid.faces.detectors import create_detector
+from fervid.files.fingerprint import fingerprint
+from fervid.files.locate import locate
+from fervid.results.reader import Results, read_results
+from fervid.settings import AnalyzeSettings, ScanSettings
+from fervid.types import EMOTIONS, ByteArray
+from fervid.video.reader import VideoReader
+from fervid.video.writer import VideoWriter
+from tests.conftest import ROOT, ClipFactory
+from tests.support.browser import open_page
+from tests.support.clips import at_rate, encode, numbered, read_number, read_numbers, read_times, write_clip
+
+SAMPLES = ROOT / "sample_videos"
+WIDTH, HEIGHT = 320, 240
+BOX = (100.0, 80.0, 60.0, 70.0)
+
+Samples = Sequence[tuple[float, tuple[float, ...]]]
+
+SEEK = """
+(async () => {
+  const video = document.querySelector("video");
+  if (video.readyState < 1) await new Promise((go, fail) => {
+    video.onloadedmetadata = go; video.onerror = () => fail(new Error(video.error.message));
+  });
+  const pictures = [];
+  for (const time of %s) {
+    const shown = new Promise((go) => { video.requestVideoFrameCallback(go); setTimeout(go, 3000); });
+    await new Promise((go) => { video.onseeked = go; video.currentTime = time; });
+    await shown;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [48, 48];
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.drawImage(video, 0, 0, 48, 48);
+    pictures.push(Array.from(context.getImageData(0, 0, 48, 48).data));
+  }
+  video.currentTime = 0;
+  await video.play();
+  await new Promise((go) => setTimeout(go, 700));
+  return {pictures, duration: video.duration, size: [video.videoWidth, video.videoHeight],
+          played: video.currentTime, sound: video.webkitAudioDecodedByteCount};
+})()
+"""
+
+
+def table(
+    videos: Mapping[str, Path],
+    faces: Mapping[int, Samples] | None = None,
+    trust: str = "ok",
+    settings: Mapping[str, Any] | None = None,
+    sampled: list[float] | None = None,
+) -> Results:
+    """Results as if every video had been analysed at 5 fps and shown these faces."""
+    rows, summary, manifest = [], [], []
+    for name, path in videos.items():
+        video_id = fingerprint(path)
+        samples = [(moment, face_id, box) for face_id, seen in (faces or {}).items() for moment, box in seen]
+        empty = [(moment, None, (np.nan,) * 4) for moment in sampled or []]
+        for moment, face_id, (x, y, width, height) in [*samples, *empty]:
+            row: dict[str, Any] = {"video": name, "video_id": video_id, "frame": 0, "time": moment, "face_id": face_id}
+            row |= {"face_x": x, "face_y": y, "face_width": width, "face_height": height}
+            row |= {f"{emotion}_smooth": 0.7 if emotion == "happy" else 0.05 for emotion in EMOTIONS}
+            rows.append(row)
+        summary += [{"video_id": video_id, "face_id": face_id, "trust": trust} for face_id in faces or {}]
+        status = "ok" if faces else "no_face"
+        manifest.append({"video": name, "video_id": video_id, "status": status, "message": None, "duration": 2.0})
+    columns = ["video", "video_id", "time", "face_id"]
+    timeline = pd.DataFrame(rows, columns=None if rows else columns)
+    timeline["face_id"] = timeline["face_id"].astype("Int32")
+    summaries = pd.DataFrame(summary, columns=["video_id", "face_id", "trust"])
+    return Results(timeline, pd.DataFrame(), summaries, pd.DataFrame(manifest), {"settings": dict(settings or {})})
+
+
+def gray_clip(path: Path, seconds: float = 2.0) -> Path:
+    """A plain gray film at 25 fps: whatever is drawn stands out."""
+    with VideoWriter(path, WIDTH, HEIGHT, crf=10) as writer:
+        for moment in at_rate(25, round(25 * seconds)):
+            writer.write(np.full((HEIGHT, WIDTH, 3), 128, np.uint8), moment)
+    return path
+
+
+def frames(path: Path) -> list[tuple[float, ByteArray]]:
+    with VideoReader(path, fps=0) as reader:
+        return [(frame.time, frame.bgr) for frame in reader.frames()]
+
+
+def drawn(image: ByteArray) -> np.ndarray[Any, Any]:
+    return np.asarray(np.abs(image.astype(int) - 128).max(axis=2) > 25)
+
+
+def command(*arguments: str | Path, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fervid", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=folder, env=environment
+    )
+
+
+# every frame, at its own time
+
+
+@pytest.mark.parametrize(
+    "kind", ["steady", "variable", "late", "slow", "one", "odd", "narrow", "wide pixels", "turned"]
+)
+def test_every_frame_comes_out_at_its_own_time(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "clip.mp4"
+    leaps = np.cumsum(np.random.default_rng(5).uniform(0.008, 0.3, 40))
+    if kind == "odd":
+        encode(tmp_path / "clip.mkv", numbered(30, 127, 95), "libvpx-vp9")
+        source = tmp_path / "clip.mkv"
+    elif kind == "wide pixels":
+        encode(source, numbered(30), aspect=Fraction(4, 3))
+    elif kind == "turned":
+        write_clip(source, at_rate(25, 30), rotation=90)
+    elif kind == "narrow":
+        write_clip(source, at_rate(25, 30), width=16, height=16)
+    else:
+        times = {"steady": at_rate(25, 50), "variable": (leaps - leaps[0]).tolist(), "late": at_rate(25, 20, 0.0)}
+        times |= {"slow": [0.0, 7.0, 7.5], "one": [0.0]}
+        write_clip(source, times[kind])
+    faces = {0: [(0.0, (4.0, 4.0, 20.0, 20.0)), (0.4, (9.0, 4.0, 20.0, 20.0))]}
+    report = annotate(table({source.name: source}, faces), {source.name: source}, tmp_path / "out", "minimal")
+    assert [video.status for video in report.videos] == ["written"]
+    target = tmp_path / "out" / "clip.annotated.mp4"
+    assert read_times(target) == pytest.approx(read_times(source), abs=1e-3)
+    with VideoReader(source) as one, VideoReader(target) as other:
+        assert (other.info.codec, other.info.rotation, other.info.sample_aspect_ratio) == ("h264", 0, 1.0)
+        for side, made in ((one.info.width, other.info.width), (one.info.height, other.info.height)):
+            assert made == side + side % 2
+        if one.info.duration is not None and kind != "one":
+            assert other.info.duration == pytest.approx(one.info.duration, abs=0.05)
+
+
+def test_what_is_not_drawn_on_stays_as_it_was(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 60), width=WIDTH, height=HEIGHT)
+    annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out")
+    target = tmp_path / "out" / "clip.annotated.mp4"
+    assert read_numbers(target) == list(range(60))
+    for (_, one), (_, other) in zip(frames(source), frames(target), strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 2.5
+
+
+def test_browsers_can_play_it(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 20))
+    annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out")
+    data = (tmp_path / "out" / "clip.annotated.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    with av.open(str(tmp_path / "out" / "clip.annotated.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+
+
+@pytest.mark.parametrize("pixels", ["yuv444p", "yuvj420p", "yuv420p10le", "gray", "bgr0"])
+def test_colours_survive_other_pixel_formats(tmp_path: Path, pixels: str) -> None:
+    codecs = {"gray": "ffv1", "bgr0": "ffv1"}
+    colors = [(40, 60, 200), (200, 80, 40), (128, 128, 128), (30, 200, 90)]
+    images = [np.full((96, 128, 3), color, np.uint8) for color in colors for _ in range(5)]
+    source = encode(tmp_path / "clip.mkv", images, codecs.get(pixels, "libx264"), pixels)
+    annotate(table({"clip.mkv": source}), {"clip.mkv": source}, tmp_path / "out")
+    for (_, one), (_, other) in zip(frames(source), frames(tmp_path / "out" / "clip.annotated.mp4"), strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 8
+
+
+# boxes
+
+
+def outline(image: ByteArray, x: float) -> bool:
+    """Whether the left side of a box lies at ``x``."""
+    side = drawn(image)[int(BOX[1]) + 20 : int(BOX[1] + BOX[3]) - 20, round(x) - 2 : round(x) + 3]
+    return bool(side.any(axis=1).mean() > 0.9)
+
+
+def test_a_box_follows_its_face_between_samples_and_not_across_gaps(tmp_path: Path) -> None:
+    source = gray_clip(tmp_path / "clip.mp4", 4.0)
+    xs = {0.4: 60.0, 0.6: 80.0, 0.8: 80.0, 2.4: 140.0, 2.6: 160.0}
+    results = table({"clip.mp4": source}, {0: [(moment, (x, *BOX[1:])) for moment, x in xs.items()]})
+    results.timeline.loc[len(results.timeline)] = {**results.timeline.iloc[0].to_dict(), "time": 3.8, "face_id": pd.NA}
+    annotate(results, {"clip.mp4": source}, tmp_path / "out", "minimal")
+    for moment, image in frames(tmp_path / "out" / "clip.annotated.mp4"):
+        shown = 0.4 - 1e-6 <= moment <= 0.8 + 1e-6 or 2.4 - 1e-6 <= moment <= 2.6 + 1e-6
+        assert drawn(image).any() == shown, moment
+        if shown:
+            assert outline(image, float(np.interp(moment, list(xs), list(xs.values())))), moment
+
+
+@pytest.mark.parametrize("style", ["minimal", "full"])
+def test_low_trust_is_shown(tmp_path: Path, style: str) -> None:
+    source = gray_clip(tmp_path / "clip.mp4", 0.4)
+    faces = {0: [(0.0, BOX), (0.4, BOX)]}
+    pictures = {}
+    for trust in ("ok", "seen for only 0.4 s"):
+        annotate(table({"clip.mp4": source}, faces, trust), {"clip.mp4": source}, tmp_path / "out", style)
+        pictures[trust] = frames(tmp_path / "out" / "clip.annotated.mp4")[5][1]
+    assert outline(pictures["ok"], BOX[0])
+    assert not outline(pictures["seen for only 0.4 s"], BOX[0])
+
+
+# blur
+
+
+def test_blur_hides_faces_between_samples_in_short_misses_and_around(tmp_path: Path) -> None:
+    """Fine stripes instead of a face: what is left of them tells how much can be seen."""
+    source, stripes = tmp_path / "clip.mp4", np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    x, y, width, height = map(int, BOX)
+    stripes[y : y + height, x : x + width : 4] = stripes[y : y + height, x + 1 : x + width : 4] = 30
+    with VideoWriter(source, WIDTH, HEIGHT, crf=10) as writer:
+        for moment in at_rate(25, 75):
+            writer.write(stripes, moment)
+    faces = {0: [(moment, BOX) for moment in (0.6, 0.8, 1.8, 2.0)]}
+    settings = {"timeline": {"max_gap": 0.5}, "scan": {"fps": 5.0}}
+    annotate(
+        table({"clip.mp4": source}, faces, settings=settings, sampled=[2.8]),
+        {"clip.mp4": source}, tmp_path / "out", "minimal", blur=True,
+    )  # fmt: skip
+    seen = [
+        float(image[y + 12 : y + height - 12, x + 12 : x + width - 12].std())
+        for _, image in frames(tmp_path / "out" / "clip.annotated.mp4")
+    ]
+    hidden = [0.6 - 0.3 <= moment <= 2.0 + 0.3 for moment in at_rate(25, 75)]
+    assert max(value for value, wanted in zip(seen, hidden, strict=True) if wanted) < 8
+    assert min(value for value, wanted in zip(seen, hidden, strict=True) if not wanted) > 30
+
+
+@pytest.mark.parametrize("span", [{"start": 1.0}, {"end": 2.0}])
+def test_blur_refuses_results_of_a_part(clip: ClipFactory, tmp_path: Path, span: dict[str, float]) -> None:
+    source = clip(at_rate(25, 50))
+    results = table({"clip.mp4": source}, settings={"scan": {"start": 0.0, "end": None, **span}})
+    with pytest.raises(UsageError, match="whole videos"):
+        annotate(results, {"clip.mp4": source}, tmp_path / "out", blur=True)
+    assert annotate(results, {"clip.mp4": source}, tmp_path / "out").exit_code == 0
+
+
+def test_blur_refuses_results_that_do_not_say_how_they_were_sampled(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 50))
+    with pytest.raises(UsageError, match="Parquet"):
+        annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", blur=True)
+
+
+def test_csv_says_how_it_was_sampled_where_it_was_written(clip: ClipFactory, tmp_path: Path) -> None:
+    source, out = clip(at_rate(25, 50)), tmp_path / "results.csv"
+    arguments = ("--videos", source.parent, "--out", tmp_path / "out", "--blur")
+    assert command("analyze", source, "--out", out, "--end", "1").returncode == 0
+    done = command("annotate", out, *arguments)
+    assert (done.returncode, "--end" in done.stderr) == (2, True)
+    assert command("analyze", source, "--out", out, "--overwrite").returncode == 0
+    assert command("annotate", out, *arguments).returncode == 0
+    away = tmp_path / "away"
+    away.mkdir()
+    for path in tmp_path.glob("results.*"):
+        path.rename(away / path.name)
+    assert command("annotate", away / "results.csv", *arguments).returncode == 2
+
+
+# what goes wrong
+
+
+def outcomes(report: AnnotateReport) -> dict[str, tuple[str, str | None]]:
+    return {video.video: (video.status, video.message) for video in report.videos}
+
+
+def test_one_bad_video_costs_only_itself(tmp_path: Path) -> None:
+    names = ("changed.mp4", "gone.mp4", "good.mp4", "bad.mp4", "copy.mp4")
+    paths = {name: write_clip(tmp_path / name, at_rate(25, 10 + len(name))) for name in names}
+    results = table(paths)
+    results.videos.loc[3, ["status", "message"]] = ["failed", "empty file"]
+    results.videos.loc[4, ["status", "message"]] = ["skipped", "same content as good.mp4"]
+    write_clip(paths["changed.mp4"], at_rate(25, 3))
+    paths.pop("gone.mp4").unlink()
+    told: list[AnnotatedVideo] = []
+    report = annotate(results, paths, tmp_path / "out", listener=told.append)
+    assert outcomes(report) == {
+        "changed.mp4": ("failed", "the file has changed since it was analysed"),
+        "gone.mp4": ("failed", "no such file under --videos"),
+        "good.mp4": ("written", None),
+        "bad.mp4": ("skipped", "it could not be analysed: empty file"),
+        "copy.mp4": ("skipped", "same content as good.mp4"),
+    }
+    assert told == list(report.videos)
+    assert report.exit_code == 3
+    assert os.listdir(tmp_path / "out") == ["good.annotated.mp4"]
+
+
+def test_what_is_skipped_does_not_count_for_the_exit_code(tmp_path: Path) -> None:
+    paths = {name: write_clip(tmp_path / name, at_rate(25, 10)) for name in ("a.mp4", "copy.mp4")}
+    results = table(paths)
+    results.videos.loc[1, ["status", "message"]] = ["skipped", "same content as a.mp4"]
+    assert annotate(results, {}, tmp_path / "out").exit_code == 4
+    results.videos["status"] = "skipped"
+    assert annotate(results, {}, tmp_path / "out").exit_code == 0
+
+
+def test_a_face_after_the_stated_end_is_drawn(tmp_path: Path) -> None:
+    """Joined transport streams say the length of their first part."""
+    part = write_clip(tmp_path / "part.ts", at_rate(25, 25))
+    source = tmp_path / "joined.ts"
+    source.write_bytes(part.read_bytes() * 2)
+    late: dict[int, Samples] = {0: [(9.0 + step / 5, BOX) for step in range(5)]}
+    report = annotate(table({"joined.ts": source}, late), {"joined.ts": source}, tmp_path / "out")
+    assert outcomes(report) == {"joined.ts": ("written", None)}
+
+
+def test_pictures_that_the_encoder_refuses_cost_only_their_video(tmp_path: Path) -> None:
+    tiny, good = tmp_path / "tiny.mkv", write_clip(tmp_path / "z.mp4", at_rate(25, 10))
+    with av.open(str(tiny), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width = stream.height = 2
+        stream.pix_fmt = "yuv420p"
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((3, 2), 90, np.uint8), format="yuv420p")))
+        container.mux(stream.encode(None))
+    paths = {"tiny.mkv": tiny, "z.mp4": good}
+    report = annotate(table(paths), paths, tmp_path / "out")
+    assert [video.status for video in report.videos] == ["failed", "written"]
+    assert report.exit_code == 3
+
+
+def test_a_folder_of_annotated_videos_may_lie_among_the_inputs(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_clip(tmp_path / "in" / "a.mp4", at_rate(25, 20))
+    line = ("analyze", "in", "--out", "in/r.parquet", "--annotate", "in/annotated")
+    for _ in range(2):
+        done = command(*line, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "in" / "annotated") == ["a.annotated.mp4"]
+    done = command("annotate", "in/r.parquet", "--videos", "in", "--out", "in/annotated", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_of_that_ending_that_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_clip(tmp_path / "in" / "a.mp4", at_rate(25, 20))
+    own = write_clip(tmp_path / "in" / "a.annotated.mp4", at_rate(25, 10)).read_bytes()
+    done = command("analyze", "in", "--out", "r.parquet", "--annotate", "in", folder=tmp_path)
+    assert (done.returncode, "overwrite" in done.stderr, (tmp_path / "r.parquet").exists()) == (2, True, False)
+    assert command("analyze", "in", "--out", "r.parquet", folder=tmp_path).returncode == 0
+    done = command("annotate", "r.parquet", "--videos", "in", "--out", "in", folder=tmp_path)
+    assert (done.returncode, "overwrite" in done.stderr) == (2, True)
+    assert (tmp_path / "in" / "a.annotated.mp4").read_bytes() == own
+
+
+def test_what_was_drawn_before_is_not_drawn_again(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 10))
+    faces: dict[int, Samples] = {0: [(0.0, (10.0, 10.0, 20.0, 20.0)), (0.2, (12.0, 10.0, 20.0, 20.0))]}
+    target = tmp_path / "out" / "clip.annotated.mp4"
+
+    def draw(found: Mapping[int, Samples], style: str = "full", blur: bool = False) -> str:
+        results = table({"clip.mp4": source}, found, settings={"scan": {"fps": 5.0}})
+        return annotate(results, {"clip.mp4": source}, tmp_path / "out", style, blur).videos[0].status
+
+    assert draw(faces) == "written"
+    made = target.stat().st_mtime_ns
+    assert draw(faces) == "unchanged"
+    assert target.stat().st_mtime_ns == made
+    for change in ({"style": "minimal"}, {"style": "minimal", "blur": True}):
+        assert draw(faces, **change) == "written"
+        assert draw(faces, **change) == "unchanged"
+    assert draw({0: faces[0][:1]}) == "written"
+    target.write_bytes(target.read_bytes()[:100])
+    assert draw({0: faces[0][:1]}) == "written"
+
+
+def test_a_file_that_goes_bad_is_a_failure(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video at all")
+    report = annotate(table({"bad.mp4": bad}), {"bad.mp4": bad}, tmp_path / "out")
+    assert outcomes(report)["bad.mp4"] == ("failed", "not a video, or damaged beyond decoding")
+    assert report.exit_code == 4
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_source_is_never_overwritten(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 10))
+    other = clip(at_rate(25, 12), "clip.annotated.mp4")
+    before = other.read_bytes()
+    with pytest.raises(UsageError, match="overwrite"):
+        annotate(table({"clip.mp4": source}), {"clip.mp4": source, "clip.annotated.mp4": other}, tmp_path)
+    assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/fervid"])
+def test_a_folder_that_cannot_be_written_is_an_output_error(clip: ClipFactory, tmp_path: Path, where: str) -> None:
+    source = clip(at_rate(25, 10))
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / where)
+
+
+def test_an_unknown_style_is_refused(clip: ClipFactory, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="minimal or full"):
+        annotate(table({"clip.mp4": clip(at_rate(25, 3))}), {}, tmp_path / "out", "loud")
+
+
+def test_what_stops_the_work_leaves_no_partial_file(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 50))
+
+    def stop(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", progress=stop)
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_progress_adds_up_to_the_film(clip: ClipFactory, tmp_path: Path) -> None:
+    source = clip(at_rate(25, 50))
+    steps: list[float] = []
+    annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", progress=steps.append)
+    assert len(steps) == 50
+    assert sum(steps) == pytest.approx(1.96)
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.mp4", "-dash.mp4", "line\nbreak.mp4", "ünï.mp4", b"raw\xff.mp4"], ids=ascii
+)
+def test_odd_names_are_found_and_written(tmp_path: Path, name: str | bytes) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    write_clip(root / os.fsdecode(name), at_rate(25, 5))
+    shown = os.fsdecode(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    sources = locate([shown], root)
+    report = annotate(table({shown: sources[shown]}), sources, tmp_path / "out")
+    assert report.exit_code == 0
+    assert len(os.listdir(tmp_path / "out")) == 1
+
+
+# the command line
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("analysed") / "r.parquet"
+    fervid.analyze([SAMPLES / "cut.mp4", SAMPLES / "rotated.mp4"], out, AnalyzeSettings(scan=ScanSettings(fps=2)))
+    return out
+
+
+def test_the_command_writes_every_video_and_says_so(analysed: Path, tmp_path: Path) -> None:
+    done = command("annotate", analysed, "--videos", SAMPLES, "--out", tmp_path / "out", "--style", "minimal")
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == ["cut.annotated.mp4", "rotated.annotated.mp4"]
+    lines = done.stderr.strip().splitlines()
+    assert lines[0] == f"written: {tmp_path / 'out' / 'cut.annotated.mp4'}"
+    assert lines[-1] == f"annotated videos: 2 written, 0 skipped, 0 failed: {tmp_path / 'out'}"
+    assert "\r" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["{tmp}/none.parquet", "--out", "{tmp}/out"], 2, "no such results"),
+        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/none"], 2, "no such"),
+        (["{results}", "--out", "{tmp}/out", "--videos", "{samples}", "--style", "loud"], 2, "minimal or full"),
+        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}"], 4, "failed: cut.mp4: no such file"),
+        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/some", "--quiet"], 3, "failed: rotated.mp4"),
+        (["{results}", "--out", "/proc/fervid", "--videos", "{samples}"], 5, "cannot write"),
+    ],
+)
+def test_exit_codes(analysed: Path, tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    (tmp_path / "some").mkdir()
+    shutil.copy(SAMPLES / "cut.mp4", tmp_path / "some")
+    done = command("annotate", *(word.format(results=analysed, samples=SAMPLES, tmp=tmp_path) for word in arguments))
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    if "--quiet" in arguments:
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_root_the_working_directory_is_searched(analysed: Path, tmp_path: Path) -> None:
+    done = command("annotate", analysed, "--out", tmp_path / "out", "--quiet", folder=SAMPLES)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(os.listdir(tmp_path / "out")) == 2
+
+
+def test_analysing_can_annotate_at_once(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").touch()
+    shutil.copy(SAMPLES / "cut.mp4", tmp_path)
+    paths = [tmp_path / "bad.mp4", tmp_path / "cut.mp4"]
+    done = command("analyze", *paths, "--out", tmp_path / "r.parquet", "--fps", "1", "--annotate", tmp_path / "out")
+    assert done.returncode == 3, done.stderr
+    assert "skipped: bad.mp4: it could not be analysed: empty file" in done.stderr
+    assert os.listdir(tmp_path / "out") == ["cut.annotated.mp4"]
+    assert read_times(tmp_path / "out" / "cut.annotated.mp4") == pytest.approx(
+        read_times(SAMPLES / "cut.mp4"), abs=1e-3
+    )
+
+
+def test_a_folder_that_is_no_good_is_told_before_the_work(tmp_path: Path) -> None:
+    done = command("analyze", SAMPLES, "--out", tmp_path / "r.parquet", "--annotate", "/proc/fervid")
+    assert done.returncode == 5
+    assert "cannot write" in done.stderr
+    assert not (tmp_path / "r.parquet").exists()
+
+
+def test_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
+    source, out = tmp_path / "long.mp4", tmp_path / "out"
+    write_clip(source, at_rate(25, 1500), width=640, height=480, preset="ultrafast")
+    results = tmp_path / "r.parquet"
+    fervid.analyze(source, results, AnalyzeSettings(scan=ScanSettings(fps=0.1)))
+    line = [sys.executable, "-m", "fervid", "annotate", str(results), "--videos", str(tmp_path), "--out", str(out)]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        while not list(out.glob(".*partial*")) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.strip().startswith("fervid: interrupted; run the same command again")
+    assert len(said.strip().splitlines()) == 1
+    assert os.listdir(out) == []
+
+
+# real clips
+
+QUICK = ["d13_rot90.mov", "d19_av1_opus.mkv", "hamilton_cuts.mp4", "composite_cross.mp4"]
+SLOW = [
+    "crowd_1080p.mp4",
+    "d19_h264_longgop.mkv",
+    "d19_hevc_aac.mp4",
+    "d19_vp9_opus.webm",
+    "d9_vfr.mp4",
+    "wolfgang.mp4",
+]
+SLOW += ["talking_d3.mp4", "face_noface_hevc_vfr.mov"]
+SLOW += [f"emo7_{name}.mp4" for name in ("angry", "disgust", "fear", "happy", "neutral", "sadness", "surprise")]
+CLIPS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+
+Annotated = Callable[..., tuple[Path, Path, Results]]
+
+
+@pytest.fixture(scope="module")
+def annotated(shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Annotated:
+    """Clip name → source, annotated file and results; each is made once."""
+    folder = tmp_path_factory.mktemp("annotated")
+    tables: dict[tuple[str, float], Results] = {}
+    done: dict[tuple[str, bool], Path] = {}
+
+    def make(name: str, fps: float = 1.0, blur: bool = False) -> tuple[Path, Path, Results]:
+        source = shared_media / name
+        if (name, fps) not in tables:
+            out = folder / f"{name}.{fps}.parquet"
+            fervid.analyze(source, out, AnalyzeSettings(scan=ScanSettings(fps=fps)))
+            tables[name, fps] = read_results(out)
+        if (name, blur) not in done:
+            report = annotate(tables[name, fps], {name: source}, folder / f"{name}.{blur}", blur=blur)
+            assert report.exit_code == 0
+            assert report.videos[0].path is not None
+            done[name, blur] = report.videos[0].path
+        return source, done[name, blur], tables[name, fps]
+
+    return make
+
+
+def packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        sound = container.streams.audio
+        return [bytes(packet) for packet in container.demux(sound[0]) if packet.size] if sound else []
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_a_real_clip_keeps_its_frames_times_and_sound(annotated: Annotated, name: str) -> None:
+    source, target, _ = annotated(name)
+    times, made = read_times(source), read_times(target)
+    assert len(made) == len(times)
+    assert made == pytest.approx(times, abs=1e-3)
+    assert packets(target) == packets(source)
+    with VideoReader(source) as one, VideoReader(target) as other:
+        assert (other.info.width, other.info.height) == (one.info.width, one.info.height)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_chromium_plays_a_real_clip(annotated: Annotated, tmp_path: Path, name: str) -> None:
+    source, target, _ = annotated(name)
+    shown = frames(target)
+    picked = [shown[round(part * (len(shown) - 2))] for part in (0.15, 0.5, 0.85)]
+    begins = [moment for moment, _ in shown]
+    seeks = [moment + 0.4 * (begins[begins.index(moment) + 1] - moment) for moment, _ in picked]
+    page_file = tmp_path / "play.html"
+    page_file.write_text(f'<video muted preload="auto" src="{target.as_uri()}"></video>')
+    with open_page(page_file) as page:
+        answer = page.evaluate(SEEK % seeks)
+        assert not page.console
+    height, width = shown[0][1].shape[:2]
+    assert answer["size"] == [width, height]
+    assert answer["duration"] >= shown[-1][0]
+    assert answer["played"] > 0.1
+    assert bool(answer["sound"]) == bool(packets(source))
+    for (_, image), pixels in zip(picked, answer["pictures"], strict=True):
+        seen = np.array(pixels, np.uint8).reshape(48, 48, 4)[..., 2::-1]
+        expected = _shrunk(image)
+        # browsers and OpenCV shrink differently, and take untagged colours for BT.709 or BT.601
+        assert np.abs(seen.astype(int) - expected).mean() < 12
+        assert np.corrcoef(seen.mean(axis=2).ravel(), expected.mean(axis=2).ravel())[0, 1] > 0.9
+
+
+def _shrunk(image: ByteArray) -> ByteArray:
+    from fervid.runtime.opencv import cv2
+
+    return np.asarray(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@pytest.mark.parametrize("rate", [25, 30])
+def test_chromium_shows_exactly_the_frame_of_the_time(tmp_path: Path, rate: int) -> None:
+    """Frames that carry their number, with a hole in their times."""
+    times = [moment + (0.7 if index >= 30 else 0.0) for index, moment in enumerate(at_rate(rate, 80))]
+    source = write_clip(tmp_path / "clip.mp4", times, tone=440.0)
+    annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out")
+    page_file = tmp_path / "play.html"
+    page_file.write_text('<video muted preload="auto" src="out/clip.annotated.mp4"></video>')
+    wanted = [3, 29, 30, 64]
+    with open_page(page_file) as page:
+        answer = page.evaluate(SEEK % [times[index] + 0.4 / rate for index in wanted])
+    shown = [read_number(np.array(pixels, np.uint8).reshape(48, 48, 4)[..., :3]) for pixels in answer["pictures"]]
+    assert shown == wanted
+
+
+def faces_left(target: Path, results: Results, until: float) -> tuple[int, list[tuple[float, float]]]:
+    """Frames looked at, and (time, score) of each sure face of 40 pixels where the table has one."""
+
+    detector = create_detector(ScanSettings())
+    courses = KnownFaces(results).of(results.videos["video_id"].iloc[0])
+    count, left = 0, []
+    with VideoReader(target, fps=0, end=until) as reader:
+        for frame in reader.frames():
+            moments = [moment for course in courses if (moment := course.at(frame.time)) is not None]
+            count += bool(moments)
+            for found in detector.detect(frame.bgr):
+                x, y = found.x + found.width / 2, found.y + found.height / 2
+                known = any(
+                    left_ <= x <= left_ + width and top <= y <= top + height
+                    for left_, top, width, height in (moment.box for moment in moments)
+                )
+                if known and found.score >= 0.9 and min(found.width, found.height) >= 40:
+                    left.append((frame.time, found.score))
+    return count, left
+
+
+@pytest.mark.parametrize(
+    ("name", "until"),
+    [
+        ("crowd_1080p.mp4", 1.0),
+        pytest.param("crowd_1080p.mp4", 999.0, marks=pytest.mark.slow),
+        pytest.param("wolfgang.mp4", 999.0, marks=pytest.mark.slow),
+    ],
+)
+def test_no_known_face_is_found_again_after_blurring(annotated: Annotated, name: str, until: float) -> None:
+    source, target, results = annotated(name, fps=5.0, blur=True)
+    count, left = faces_left(target, results, until)
+    assert count > 10
+    assert left == []
+    assert len(faces_left(source, results, min(until, 1.0))[1]) > 10, "the detector would have found nothing anyway"

@@ -1,0 +1,369 @@
+"""The batch on small clips: outputs, failures, exit codes, and what must not change a result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import fervid
+from fervid.batch.report import BatchReport, VideoReport
+from fervid.cli.progress import BatchDisplay
+from fervid.errors import BadResults, InputNotFound, OutputError, UsageError
+from fervid.results.reader import Results, read_results
+from fervid.results.schema import SMALL, TIMELINE
+from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.video.reader import VideoReader
+from fervid.video.writer import VideoWriter
+
+SAMPLES = Path(__file__).parents[2] / "sample_videos"
+VOLATILE = ["seconds", "finished_at"]
+Plain = tuple[Path, BatchReport]
+
+
+def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fervid", *map(str, arguments)]
+    return subprocess.run(
+        line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
+
+
+def assert_same(one: Results, other: Results) -> None:
+    """Equal to 1e-4 in every number, exactly in everything else."""
+    for name in ("timeline", *SMALL):
+        first, second = (getattr(side, name).drop(columns=VOLATILE, errors="ignore") for side in (one, other))
+        pd.testing.assert_frame_equal(first, second, check_exact=False, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips, one of them without a face for a while, and a file that is no video."""
+    root = tmp_path_factory.mktemp("videos")
+    for name in ("crossing.mp4", "leaving.mp4", "cut.mp4"):
+        shutil.copy(SAMPLES / name, root / name)
+    (root / "broken.mp4").write_text("this is no video")
+    return root
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Plain:
+    out = tmp_path_factory.mktemp("plain") / "r.parquet"
+    report = fervid.analyze(folder, out)
+    return out, report
+
+
+@pytest.mark.parametrize(
+    "run", [RunSettings(workers=1), RunSettings(workers=2), RunSettings(batch_size=1), RunSettings(batch_size=7)]
+)
+def test_how_a_batch_is_run_changes_no_result(plain: Plain, folder: Path, tmp_path: Path, run: RunSettings) -> None:
+    fervid.analyze(folder, tmp_path / "r.parquet", AnalyzeSettings(run=run))
+    assert_same(read_results(plain[0]), read_results(tmp_path / "r.parquet"))
+
+
+def test_one_broken_file_costs_only_itself(plain: Plain) -> None:
+    out, report = plain
+    videos = read_results(out).videos.set_index("video")
+    assert videos.loc["broken.mp4", "status"] == "failed"
+    assert videos.loc["broken.mp4", "error"] == "UnreadableVideo"
+    assert "not a video" in videos.loc["broken.mp4", "message"]
+    assert (videos["status"] == "ok").sum() == 3
+    assert report.exit_code == 3
+
+
+def test_no_temporary_file_is_left(plain: Plain) -> None:
+    out, _ = plain
+    state = out.parent / ".r.parquet.fervid"
+    expected = ["r.parquet", state.name, *(f"r.{name}.csv" for name in SMALL)]
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted(expected)
+    found = {path.name.partition("-")[0] for path in state.iterdir()}
+    assert found == {"lock", "identity.json", "index.jsonl", "composed.json", "parts"}
+    assert {path.suffix for path in state.glob("parts-*/*")} == {".parquet", ".json"}
+
+
+@pytest.mark.parametrize("name", ["r.csv", "results"])
+def test_every_output_form_holds_the_same(plain: Plain, folder: Path, tmp_path: Path, name: str) -> None:
+    fervid.analyze(folder, tmp_path / name)
+    expected, found = read_results(plain[0]), read_results(tmp_path / name)
+    order = ["video", "frame", "face_id"]
+    one, other = (frame.timeline.sort_values(order).reset_index(drop=True) for frame in (expected, found))
+    pd.testing.assert_frame_equal(one, other[one.columns], check_exact=False, atol=1e-6, check_categorical=False)
+    pd.testing.assert_frame_equal(expected.episodes, found.episodes)
+    if name == "results":
+        partitions = sorted(path.name for path in (tmp_path / name / "timeline").iterdir())
+        ids = expected.timeline["video_id"].unique()
+        assert partitions == ["_common_metadata", *sorted(f"video_id={video_id}" for video_id in ids)]
+
+
+def test_a_folder_of_results_holds_the_last_run_only(tmp_path: Path) -> None:
+    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
+    for name in ("cut.mp4", "leaving.mp4", "cut.mp4"):
+        fervid.analyze(SAMPLES / name, tmp_path / "results", fast)
+        assert set(read_results(tmp_path / "results").timeline["video"]) == {name}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
+
+
+def test_provenance_travels_with_the_table(plain: Plain) -> None:
+    metadata = read_results(plain[0]).metadata
+    assert metadata["schema_version"] == "1"
+    assert metadata["version"] == fervid.__version__
+    assert metadata["settings"]["scan"]["fps"] == 5.0
+    assert len(metadata["weights_sha256"]) == len(metadata["detector_sha256"]) == 64
+    assert metadata["detector"] == "retinaface"
+
+
+def test_copies_are_analysed_once(tmp_path: Path) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(SAMPLES / "cut.mp4", root / name)
+    report = fervid.analyze(root, tmp_path / "r.parquet")
+    assert [video.status for video in report.videos] == ["ok", "skipped"]
+    results = read_results(tmp_path / "r.parquet")
+    assert set(results.timeline["video"]) == {"a.mp4"}
+    assert results.videos["message"].tolist()[1] == "same content as a.mp4"
+    assert results.videos["faces"].sum() == len(results.summary)
+    assert results.videos.loc[1, ["duration", "frames_sampled", "faces", "coverage", "trust"]].isna().all()
+
+
+def test_names_that_bite(tmp_path: Path) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    names = ["-dash.mp4", "=1+1.mp4", 'quo"te, comma.mp4', "new\nline.mp4", "ünï.mp4"]
+    for number, name in enumerate(names):
+        (root / name).write_bytes((SAMPLES / "cut.mp4").read_bytes() + b"\0" * (8 * number))
+    os.rename(root / "ünï.mp4", os.fsencode(root) + b"/latin\xfc.mp4")
+    report = fervid.analyze(root, tmp_path / "r.csv", AnalyzeSettings(scan=ScanSettings(fps=1)))
+    assert [video.status for video in report.videos] == ["ok"] * len(names)
+    shown = set(read_results(tmp_path / "r.csv").videos["video"])
+    assert shown == {*names[:4], "latin\\xfc.mp4"}
+    for path in tmp_path.glob("*.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            cells = {row[0] for row in csv.reader(file)}
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+
+
+def test_what_is_no_regular_file_and_what_takes_too_long_fails_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    shutil.copy(SAMPLES / "crossing.mp4", tmp_path / "slow.mp4")
+    settings = AnalyzeSettings(scan=ScanSettings(fps=0), run=RunSettings(timeout=0.2))
+    report = fervid.analyze(tmp_path, tmp_path / "r.parquet", settings)
+    assert {video.video: video.message for video in report.videos} == {
+        "gone.mp4": "No such file or directory",
+        "pipe.mp4": "not a regular file",
+        "slow.mp4": "not scanned within 0.2 s; --timeout sets the limit",
+    }
+
+
+def test_end_and_start_limit_the_samples(tmp_path: Path) -> None:
+    settings = AnalyzeSettings(scan=ScanSettings(start=1.0, end=2.0))
+    fervid.analyze(SAMPLES / "crossing.mp4", tmp_path / "r.parquet", settings)
+    times = read_results(tmp_path / "r.parquet").timeline["time"].unique()
+    np.testing.assert_allclose(times, [1.0, 1.2, 1.4, 1.6, 1.8, 2.0], atol=1e-6)
+
+
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
+    for name in ("clip.csv", "r.summary.csv"):
+        shutil.copy(SAMPLES / "cut.mp4", tmp_path / name)
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(UsageError, match="would overwrite the input"):
+            fervid.analyze(tmp_path / name, tmp_path / ("clip.csv" if name == "clip.csv" else "r.parquet"))
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_folder_of_results_never_takes_foreign_files_along(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "timeline").mkdir(parents=True)
+    (tmp_path / "mine" / "timeline" / "notes.txt").write_text("keep me")
+    with pytest.raises(OutputError, match="not fervid's"):
+        fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "mine")
+    assert (tmp_path / "mine" / "timeline" / "notes.txt").read_text() == "keep me"
+    for name in ("", ".", ".."):
+        with pytest.raises(UsageError, match="of its own"):
+            fervid.analyze(SAMPLES / "cut.mp4", name)
+
+
+def test_files_of_one_name_under_two_roots_keep_apart(tmp_path: Path) -> None:
+    for root, clip in (("a", "cut.mp4"), ("b", "leaving.mp4")):
+        (tmp_path / root).mkdir()
+        shutil.copy(SAMPLES / clip, tmp_path / root / "clip.mp4")
+    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
+    report = fervid.analyze([tmp_path / "a", tmp_path / "b"], tmp_path / "r.parquet", fast)
+    assert [video.video for video in report.videos] == [f"{tmp_path}/{root}/clip.mp4" for root in "ab"]
+
+
+def test_tables_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
+    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
+    fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", fast)
+    with pytest.raises(UsageError, match="small tables of the same names"):
+        fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "r.csv", fast)
+    fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "other.parquet", fast)
+    for name in SMALL:
+        shutil.copy(tmp_path / f"other.{name}.csv", tmp_path / f"r.{name}.csv")
+    with pytest.raises(BadResults, match="another run"):
+        read_results(tmp_path / "r.parquet")
+
+
+def test_a_slow_film_has_its_face(tmp_path: Path) -> None:
+    with VideoReader(SAMPLES / "cut.mp4", fps=0) as reader:
+        image = next(iter(reader.frames())).bgr
+    with VideoWriter(tmp_path / "slow.mp4", image.shape[1], image.shape[0]) as writer:
+        for index in range(8):
+            writer.write(image, 2.0 * index)
+    report = fervid.analyze(tmp_path / "slow.mp4", tmp_path / "NA.csv")
+    assert (report.videos[0].status, report.videos[0].faces) == ("ok", 1)
+    results = read_results(tmp_path / "NA.csv")
+    assert results.summary["coverage"].tolist() == [1.0]
+    assert results.summary.filter(like="share_").sum(axis=1).tolist() == pytest.approx([1.0])
+
+
+def test_episodes_end_with_their_film(plain: Plain) -> None:
+    results = read_results(plain[0])
+    joined = results.episodes.merge(results.videos, on="video_id", suffixes=("", "_video"))
+    assert (joined["offset"] <= joined["duration_video"] + 1e-9).all()
+
+
+def test_wrong_calls_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound):
+        fervid.analyze(tmp_path / "nothing", tmp_path / "r.parquet")
+    with pytest.raises(UsageError, match="must end in"):
+        fervid.analyze(SAMPLES, tmp_path / "r.xlsx")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        fervid.analyze(SAMPLES, tmp_path / "file" / "r.parquet")
+    (tmp_path / "folder.parquet").mkdir()
+    with pytest.raises(OutputError, match="it is a folder"):
+        fervid.analyze(SAMPLES, tmp_path / "folder.parquet")
+
+
+def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
+    assert fervid.analyze(tmp_path, tmp_path / "r.parquet").exit_code == 0
+    assert len(read_results(tmp_path / "r.parquet").videos) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["analyze", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "1", "--quiet"], 0, ""),
+        (["analyze", "{samples}/cut.mp4"], 2, "--out"),
+        (["analyze", "{tmp}/nothing", "--out", "{tmp}/r.parquet"], 2, "no such file or folder"),
+        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--fps", "-1"], 2, "fps must lie between"),
+        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--device", "tpu"], 2, "must be one of auto, cpu, gpu"),
+        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--model", "{tmp}/no.keras"], 2, "no such weights"),
+        (
+            ["analyze", "{tmp}/bad.mp4", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "1"],
+            3,
+            "failed: bad.mp4",
+        ),
+        (["analyze", "{tmp}/bad.mp4", "--out", "{tmp}/r.parquet"], 4, "failed: bad.mp4: empty file"),
+        (["analyze", "{samples}", "--out", "/proc/fervid/r.parquet"], 5, "cannot write"),
+    ],
+)
+def test_exit_codes(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    (tmp_path / "bad.mp4").touch()
+    done = command(*(word.format(samples=SAMPLES, tmp=tmp_path) for word in arguments))
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    if "--quiet" in arguments:
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "delay"), [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.0), (signal.SIGTERM, 0.8), (signal.SIGINT, 1.6)]
+)
+def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals, delay: float) -> None:
+    """Whatever is going on: workers are being born, TensorFlow is being loaded."""
+    out = tmp_path / "out" / "r.parquet"
+    line = [sys.executable, "-m", "fervid", "analyze", str(SAMPLES), "--out", str(out), "--fps", "0"]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not (out.parent / ".r.parquet.fervid" / "identity.json").exists():
+            time.sleep(0.05)
+        time.sleep(delay)
+        os.killpg(process.pid, number)
+        try:
+            said = process.communicate(timeout=60)[1]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == 130, said
+    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
+    assert [path.name for path in out.parent.iterdir()] == [".r.parquet.fervid"]
+    assert not (out.parent / ".r.parquet.fervid" / "spool").exists()
+
+
+IN_A_CALLBACK = """
+import signal, sys, time, weakref
+from fervid.cli import main as cli
+
+class Thing: pass
+
+def go():
+    things = [Thing(), Thing()]
+    last = weakref.ref(things[1], lambda ref: signal.raise_signal(signal.SIGTERM))
+    things.clear()  # what the handler raises is ignored
+    print("ignored", flush=True)
+    time.sleep(30)
+
+cli.app = go
+cli.main()
+"""
+
+
+def test_a_signal_in_a_callback_of_the_interpreter_is_not_lost() -> None:
+    line = [sys.executable, "-c", IN_A_CALLBACK]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=25, check=False)
+    assert done.stdout == "ignored\n"
+    assert done.returncode == 130
+    assert done.stderr == "fervid: interrupted; run the same command again to go on\n"
+
+
+@pytest.mark.parametrize("job", ["analyze", "classify"])
+def test_a_missing_system_library_is_one_line(tmp_path: Path, job: str) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    done = command(job, SAMPLES, "--out", tmp_path / "r.csv", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert "libGL.so.1" in done.stderr
+    assert "apt-get install libgl1" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_version_is_printed() -> None:
+    assert command("--version").stdout.strip() == f"fervid {fervid.__version__}"
+
+
+@pytest.mark.parametrize("name", ["results", "r.csv", "r.parquet"])
+def test_a_result_without_rows_can_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "bad.mp4").touch()
+    fervid.analyze(tmp_path / "bad.mp4", tmp_path / name)
+    results = read_results(tmp_path / name)
+    assert len(results.timeline) == len(results.summary) == 0
+    assert results.timeline.columns.tolist() == TIMELINE.names
+    assert results.videos["status"].tolist() == ["failed"]
+
+
+def test_schema_survives_an_empty_result(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").touch()
+    report = fervid.analyze(tmp_path / "bad.mp4", tmp_path / "r.parquet")
+    assert report.exit_code == 4
+    assert pq.read_schema(tmp_path / "r.parquet").remove_metadata().equals(TIMELINE)
+    assert json.loads(json.dumps(read_results(tmp_path / "r.parquet").metadata))["settings"]
+
+
+def test_the_closing_table_counts_what_was_analysed(capsys: pytest.CaptureFixture[str]) -> None:
+    videos = tuple(VideoReport(f"{name}.mp4", "ok", duration=duration) for name, duration in (("a", 6.0), ("b", 1.5)))
+    for scan, seconds in ((ScanSettings(), 7.5), (ScanSettings(start=1.0, end=2.0), 1.5), (ScanSettings(start=9), 0)):
+        BatchDisplay(Path("r.parquet"), scan=scan).done(BatchReport(videos))
+        said = capsys.readouterr().err
+        assert f"video analysed  {seconds} s in" in said if seconds else "video analysed" not in said

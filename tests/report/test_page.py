@@ -1,0 +1,302 @@
+"""The report in a browser: it opens clean, fits, tells numbers and prints. Skipped where no browser is found."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fervid.report.report import write_report
+from fervid.report.thumbnails import SIDE
+from tests.support.browser import Page, open_page
+from tests.support.made import EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, fervid, write_made_report, write_results
+
+SAMPLES = Path(__file__).parents[2] / "sample_videos"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """The report of a few made films."""
+    return write_made_report(tmp_path)
+
+
+@contextlib.contextmanager
+def opened(path: Path, **options: Any) -> Iterator[Page]:
+    """The page, with an eye on what it logs and asks for."""
+    with open_page(path, **options) as page:
+        yield page
+        page.wait(0.2)
+        assert page.console == []
+        assert [url for url in page.requests if not url.startswith("data:")] == [path.resolve().as_uri()]
+
+
+PIXELS = """(canvas => {
+    const copy = document.createElement('canvas');
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    const pen = copy.getContext('2d', {willReadFrequently: true});
+    pen.drawImage(canvas, 0, 0);
+    return pen.getImageData(0, 0, copy.width, copy.height).data; })"""
+
+INKED = f"""[...document.querySelectorAll('.chart canvas')].map({PIXELS}).map(
+    data => data.filter((v, i) => i % 4 === 3 && v > 0).length / (data.length / 4))"""
+"""The share of each chart that holds ink."""
+
+DARK_GRAY = f"""(data => {{
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4)
+        if (data[i + 3] > 250 && data[i] === data[i + 1] && data[i] === data[i + 2] && data[i] < 140) count++;
+    return count; }})({PIXELS}(document.querySelector('.chart canvas')))"""
+"""How many pixels of the first chart are dark gray, as labels on a light ground are."""
+
+
+def open_all(page: Page) -> None:
+    """Open every video and bring every chart into view once."""
+    page.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+    page.evaluate("document.getElementById('toggle')?.click()")
+    page.evaluate(
+        """(async () => { for (const chart of document.querySelectorAll('.chart')) {
+            chart.scrollIntoView({block: 'center'});
+            for (let turn = 0; turn < 300 && !chart.querySelector('canvas'); turn++)
+                await new Promise(done => setTimeout(done, 50));
+        } })()"""
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844), (320, 600)], ids=["desktop", "phone", "small"])
+def test_fits_every_screen_and_draws_every_chart(made: Path, size: tuple[int, int], dark: bool) -> None:
+    with opened(made, size=size, dark=dark, mobile=size[0] < 600) as page:
+        open_all(page)
+        assert page.evaluate("document.querySelectorAll('.chart canvas').length") == 3
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        levels = [int(level) for level in re.findall(r"\d+", shade)[:3]]
+        assert max(levels) < 60 if dark else min(levels) > 200
+        assert all(0.01 < share < 0.9 for share in page.evaluate(INKED))
+
+
+def test_harmful_names_are_shown_as_text(made: Path) -> None:
+    with opened(made) as page:
+        page.evaluate("window.alert = () => { document.title = 'harmed'; }")
+        open_all(page)
+        assert page.evaluate("document.title") != "harmed"
+        names = page.evaluate("[...document.querySelectorAll('.name')].map(node => node.innerText)")
+        assert names == [EVIL, "nothing.mp4", NASTY + "2"]
+        assert page.evaluate("document.querySelectorAll('script').length") == 2
+        assert page.evaluate("document.querySelectorAll('main b b, main img').length") == 0
+
+
+def move(page: Page, x: float, y: float, **options: Any) -> None:
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, **options)
+
+
+def plot_area(page: Page) -> tuple[float, float, float, float]:
+    """Left, top, width and height of the first chart's plotting area, scrolled into view."""
+    left, top, width, height = page.evaluate(
+        """(() => { const chart = document.querySelector('.chart'); chart.scrollIntoView({block: 'center'});
+            const box = chart.querySelector('.u-over').getBoundingClientRect();
+            return [box.left, box.top, box.width, box.height]; })()"""
+    )
+    return left, top, width, height
+
+
+def tip(page: Page) -> str:
+    page.wait(0.2)
+    return str(page.evaluate("(node => node.hidden ? '' : node.innerText)(document.querySelector('.tip'))"))
+
+
+def test_hovering_tells_the_numbers_and_dragging_zooms(made: Path) -> None:
+    with opened(made) as page:
+        open_all(page)
+        left, top, width, height = plot_area(page)
+        step, middle = width / 10.0, top + height / 2  # pixels a second: the film lasts ten
+        move(page, left + 0.6 * step, middle)
+        words = tip(page).split()
+        assert words[0] == "0:00.60"
+        assert words[words.index("happy") + 1] == ".80"
+        for second in (1.95, 2.3, 2.65):
+            move(page, left + second * step, middle)
+            time, *said = tip(page).split()
+            assert float(time.removeprefix("0:")) == pytest.approx(second, abs=0.02)
+            assert said == ["not", "found"]
+        page.call("Input.dispatchMouseEvent", type="mousePressed", x=left + 5 * step, y=middle, button="left")
+        for second in (6, 7, 8):
+            move(page, left + second * step, middle, button="left", buttons=1)
+        page.call("Input.dispatchMouseEvent", type="mouseReleased", x=left + 8 * step, y=middle, button="left")
+        page.wait(0.3)
+        move(page, left + 2, middle)
+        assert tip(page).split()[0] == "0:05.00"
+        page.evaluate("[...document.querySelectorAll('.zoom button')].at(3).click()")
+        page.wait(0.2)
+        move(page, left + 1, middle)
+        assert tip(page).split()[0] == "0:00.00"
+
+
+def test_two_fingers_zoom(made: Path) -> None:
+    def touch(kind: str, *places: float) -> None:
+        points = [{"x": left + place * width, "y": top + height / 2, "id": i} for i, place in enumerate(places)]
+        page.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    with opened(made, size=(390, 844), mobile=True) as page:
+        page.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+        open_all(page)
+        left, top, width, height = plot_area(page)
+        touch("touchStart", 0.4, 0.6)
+        for spread in (0.12, 0.16, 0.2, 0.3, 0.4):
+            touch("touchMove", 0.5 - spread, 0.5 + spread)
+        touch("touchEnd")
+        page.wait(0.2)
+        page.evaluate("document.querySelector('.chart').focus()")
+        touch("touchStart", 0.01)
+        touch("touchMove", 0.012)
+        first = tip(page).split()[0]
+        assert "0:03" < first < "0:04.8", "the middle of the film stays, its ends leave the chart"
+
+
+def test_the_keyboard_reads_a_chart_too(made: Path) -> None:
+    with opened(made) as page:
+        open_all(page)
+        plot_area(page)
+        page.evaluate("document.querySelector('.chart').focus()")
+        for key in ("Home", "ArrowRight", "ArrowRight"):
+            page.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+        assert tip(page).split()[0] == "0:00.40"
+        assert page.evaluate("document.querySelector('.chart [aria-live]').textContent") == "0:00.4: happy .80"
+        label = page.evaluate("document.querySelector('.chart').getAttribute('aria-label')")
+        assert "happy from 0:00.0 to 0:04.8" in label
+
+
+def test_emotions_and_raw_values_can_be_hidden_and_parted_into_lanes(made: Path) -> None:
+    drawn = """(() => { const canvas = document.querySelector('.chart canvas');
+        return canvas.toDataURL() + canvas.height; })()"""
+    with opened(made) as page:
+        open_all(page)
+        pictures = [page.evaluate(drawn)]
+        for button in ("#raw", "#lanes", ".key[data-emotion='3']"):
+            page.evaluate(f"document.querySelector({json.dumps(button)}).click()")
+            page.wait(0.2)
+            pictures.append(page.evaluate(drawn))
+        states = page.evaluate("[...document.querySelectorAll('[aria-pressed]')].map(b => b.ariaPressed)")
+    assert len(set(pictures)) == len(pictures)
+    assert states.count("false") == 2
+
+
+def test_the_filter_finds_videos_by_name(tmp_path: Path) -> None:
+    films = [Film(f"clip {number}.mp4", [SHORT]) for number in range(12)]
+    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False).path
+    typed = "(box => { box.value = %s; box.dispatchEvent(new Event('input')); })(document.getElementById('search'))"
+    left = "[...document.querySelectorAll('.video:not([hidden]) .name')].map(node => node.innerText)"
+    with opened(path) as page:
+        page.evaluate(typed % json.dumps("CLIP 1"))
+        assert page.evaluate(left) == ["clip 1.mp4", "clip 10.mp4", "clip 11.mp4"]
+        page.evaluate(typed % json.dumps("nowhere"))
+        assert page.evaluate(left) == []
+        assert page.evaluate("!document.getElementById('nothing').hidden")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_print_opens_everything_on_white(made: Path, dark: bool) -> None:
+    with opened(made, dark=dark) as page:
+        page.evaluate("document.querySelectorAll('.video').forEach(video => { video.open = false; })")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate("document.querySelectorAll('.video:not([open])').length") == 0
+        shares = page.evaluate(INKED)
+        assert len(shares) == 3
+        assert all(0.01 < share < 0.9 for share in shares)
+        assert page.evaluate(DARK_GRAY) > 50
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate("document.querySelectorAll('.video[open]').length") == 0
+
+
+def test_one_very_large_video_does_not_keep_the_others_off_the_paper(tmp_path: Path) -> None:
+    films = [Film("crowd.mp4", [SHORT] * 160), Film("a.mp4", [SHORT]), Film("empty.mp4")]
+    path = write_report(write_results(tmp_path / "r.parquet", [films[1], films[0], *films[2:]]), tmp_path / "r.html")
+    with opened(path.path) as page:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate("document.querySelectorAll('.video[open]').length") == 3
+        assert page.evaluate("document.querySelectorAll('.chart canvas').length") == 150
+        assert page.evaluate("document.querySelectorAll('.face.unprinted').length") == 11
+        assert page.evaluate("document.getElementById('unprinted').textContent").startswith("11 more faces")
+
+
+def read(said: str) -> float:
+    """The seconds that a tip begins with."""
+    minutes, seconds = said.split()[0].split(":")
+    return 60 * int(minutes) + float(seconds)
+
+
+def test_a_long_film_is_drawn_in_means_that_open_up_as_one_zooms_in(tmp_path: Path) -> None:
+    restless = np.random.default_rng(0).dirichlet(np.ones(7), 20_000).astype(np.float32)
+    films = [Film("long.mp4", [MadeFace(range(20_000), restless)], count=20_000)]
+    made = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False).path
+    with opened(made) as page:
+        open_all(page)
+        (far,) = page.evaluate(INKED)
+        assert far < 0.3  # twice that, were every sample drawn
+        left, top, width, height = plot_area(page)
+        move(page, left + width / 2, top + height / 2)
+        assert read(tip(page)) == pytest.approx(2000, abs=4000 / width)
+        for _ in range(7):
+            page.evaluate("document.querySelectorAll('.zoom button')[0].click()")
+        page.wait(0.3)
+        move(page, left + 2, top + height / 2)
+        first = read(tip(page))
+        move(page, left + width - 2, top + height / 2)
+        assert read(tip(page)) - first == pytest.approx(4000 / 2**7, abs=0.5)
+
+
+def test_a_table_of_episodes_is_built_when_it_is_opened(made: Path) -> None:
+    with opened(made) as page:
+        open_all(page)
+        assert page.evaluate("document.querySelectorAll('.episodes').length") > 0
+        assert page.evaluate("document.querySelectorAll('.episodes td').length") == 0
+        page.evaluate("document.querySelector('.episodes').open = true")
+        page.wait(0.2)
+        assert page.evaluate("document.querySelectorAll('.episodes[open] tbody tr').length") == 2
+
+
+def test_many_videos_open_one_by_one(tmp_path: Path) -> None:
+    films = [Film(f"{number:03}.mp4", [SHORT, GAPPY]) for number in range(200)]
+    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False).path
+    with opened(path) as page:
+        assert page.evaluate("document.querySelectorAll('.face').length") == 2, "only the first is built"
+        page.evaluate("document.querySelectorAll('.video')[150].querySelector('summary').click()")
+        page.wait(0.2)
+        assert page.evaluate("document.querySelectorAll('.face').length") == 4
+        count = "document.querySelectorAll('.strip[data-drawn]').length"
+        page.evaluate(
+            f"""(async () => {{ for (let turn = 0; turn < 300 && !{count}; turn++)
+                await new Promise(done => setTimeout(done, 50)); }})()"""
+        )
+        drawn = page.evaluate(count)
+        assert 0 < drawn < 100, "strips are drawn when they come into view"
+
+
+def test_analyze_writes_a_report_with_faces(tmp_path: Path) -> None:
+    page_path = tmp_path / "r.html"
+    done = fervid("analyze", SAMPLES / "cut.mp4", "--out", tmp_path / "r.parquet", "--report", page_path)
+    assert done.returncode == 0, done.stderr
+    with opened(page_path) as page:
+        open_all(page)
+        faces = page.evaluate("[...document.querySelectorAll('.who img')].map(image => image.naturalWidth)")
+    assert faces == [SIDE, SIDE]
+
+
+def test_the_report_of_real_clips_opens_clean(shared_media: Path, tmp_path: Path) -> None:
+    page_path = tmp_path / "media.html"
+    done = fervid("analyze", shared_media, "--out", tmp_path / "media.parquet", "--fps", "2", "--report", page_path)
+    assert done.returncode == 0, done.stderr
+    assert page_path.stat().st_size < 1_000_000
+    for size in ((1280, 900), (390, 844)):
+        with opened(page_path, size=size, mobile=size[0] < 600) as page:
+            open_all(page)
+            drawn = page.evaluate("document.querySelectorAll('.chart canvas').length")
+            assert drawn == page.evaluate("document.querySelectorAll('.face').length") > 20
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")

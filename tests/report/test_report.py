@@ -1,0 +1,375 @@
+"""The report: what it says, what it draws, and that it stays a page of its own."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fervid.errors import InputNotFound, OutputError, UnreadableVideo, UsageError
+from fervid.faces.detectors import create_detector
+from fervid.files.fingerprint import fingerprint
+from fervid.report import content
+from fervid.report.page import clock, percent, span
+from fervid.report.report import write_report
+from fervid.report.series import MAX_ROWS, MIN_ROWS, Course, course, encode, share_rows
+from fervid.report.thumbnails import SIDE, Wanted, cut_out, thumbnails, visits
+from fervid.settings import ScanSettings
+from fervid.types import EMOTIONS
+from fervid.video.reader import VideoReader
+from tests.support.clips import write_clip
+from tests.support.made import (
+    EVIL,
+    GAPPY,
+    NASTY,
+    SHORT,
+    Film,
+    MadeFace,
+    fervid,
+    wandering,
+    write_made_report,
+    write_results,
+)
+
+SAMPLES = Path(__file__).parents[2] / "sample_videos"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """The report of a few made films."""
+    return write_made_report(tmp_path)
+
+
+def values_of(text: str) -> Any:
+    """The values that the page hands to its script."""
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
+    return json.loads(found)
+
+
+# what is drawn of a face
+
+
+def decode(values: dict[str, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Times and values as the page's script sees them; NaN in gaps."""
+    times = np.frombuffer(base64.b64decode(values["t"]), "<f4")
+    steps = np.frombuffer(base64.b64decode(values["v"]), np.uint8).reshape(-1, values["n"]).T.astype(float)
+    return times, np.where(steps == 255, np.nan, steps / 254)
+
+
+def test_a_course_is_drawn_as_it_is() -> None:
+    sampled = np.arange(50, dtype=np.float64) * 0.2
+    values = wandering(50)
+    drawn = course(sampled, values, sampled, 1.0)
+    assert drawn.thinned == 1
+    assert drawn.seen == ((0.0, float(sampled[-1])),)
+    times, shown = decode(encode(drawn))
+    np.testing.assert_allclose(times, sampled, atol=1e-6)
+    np.testing.assert_allclose(shown, values, atol=0.5 / 254 + 1e-6)
+
+
+def test_a_missed_sample_and_a_long_step_are_gaps_and_a_slow_grid_is_none() -> None:
+    sampled = np.array([0, 0.2, 0.4, 0.6, 0.8, 3.0, 3.2])
+    times = np.delete(sampled, 2)
+    drawn = course(times, wandering(6), sampled, max_gap=1.0)
+    assert drawn.seen == ((0.0, 0.2), (0.6, 0.8), (3.0, 3.2))
+    holes = np.isnan(drawn.values).all(axis=1)
+    np.testing.assert_allclose(drawn.times[holes], [0.4, 1.9])
+    assert (np.diff(drawn.times) > 0).all()
+    slow = np.arange(5, dtype=np.float64) * 10.0
+    assert course(slow, wandering(5), slow, max_gap=15.0).seen == ((0.0, 40.0),)
+
+
+@given(st.integers(1, 400), st.integers(4, 120), st.integers(0, 5), st.data())
+def test_thinning_keeps_the_peaks_and_the_order_of_time(count: int, limit: int, seed: int, data: st.DataObject) -> None:
+    sampled = np.arange(count, dtype=np.float64) * 0.2
+    keep = data.draw(st.lists(st.booleans(), min_size=count, max_size=count).map(np.array))
+    keep[0] = True
+    times, values = sampled[keep], wandering(int(keep.sum()), seed)
+    drawn: Course = course(times, values, sampled, 1.0, limit)
+    assert (np.diff(drawn.times) > 0).all()
+    np.testing.assert_array_equal(np.nanmax(drawn.values, axis=0), values.max(axis=0))
+    np.testing.assert_array_equal(np.nanmin(drawn.values, axis=0), values.min(axis=0))
+    assert (drawn.thinned == 1) == (len(times) <= limit)
+    if drawn.thinned == 1:
+        assert (~np.isnan(drawn.values[:, 0])).sum() == len(times)
+    else:
+        assert len(drawn.times) <= 2.5 * limit + 6
+    assert drawn.seen[0][0] == times[0]
+    assert drawn.seen[-1][1] == times[-1]
+
+
+@given(st.lists(st.integers(1, 50_000), max_size=60), st.integers(100, 100_000))
+def test_rows_are_shared_out_within_the_total(counts: list[int], total: int) -> None:
+    limit = share_rows(counts, total)
+    assert limit >= MIN_ROWS
+    if limit > MIN_ROWS:
+        assert sum(min(count, limit) for count in counts) <= max(total, MIN_ROWS * len(counts))
+    if sum(counts) <= total:
+        assert all(count <= limit for count in counts)
+
+
+def test_an_hour_at_5_fps_stays_far_below_6_mb_and_is_not_thinned(tmp_path: Path) -> None:
+    count = 18_000
+    films = [Film("hour.mp4", [MadeFace(range(count), wandering(count, seed)) for seed in (0, 1)], count=count)]
+    written = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False)
+    assert written.size == written.path.stat().st_size < 2_000_000
+    (video,) = values_of(written.path.read_text())["videos"]
+    assert [(face["n"], face["thinned"]) for face in video["faces"]] == [(count, 1)] * 2
+
+
+def test_a_batch_too_large_to_draw_in_full_is_thinned_and_says_so(tmp_path: Path) -> None:
+    count = MAX_ROWS // 2
+    face = MadeFace(range(count), wandering(count))
+    films = [Film(f"{name}.mp4", [face], count=count) for name in "abc"]
+    written = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False)
+    text = written.path.read_text()
+    faces = [face for video in values_of(text)["videos"] for face in video["faces"]]
+    assert sum(face["n"] for face in faces) <= 1.01 * MAX_ROWS
+    assert all(face["thinned"] > 1 for face in faces)
+    assert "Long timelines are thinned" in text
+    _, shown = decode(faces[0])
+    np.testing.assert_allclose(shown[:, 0].max(), face.probabilities[:, 0].max(), atol=1 / 254)
+
+
+# pictures of faces
+
+
+def test_a_thumbnail_shows_the_face() -> None:
+    path, detector = SAMPLES / "cut.mp4", create_detector(ScanSettings())
+    wanted = []
+    with VideoReader(path, fps=0.25) as reader:  # one frame before the cut, one after it
+        for number, frame in enumerate(frame for frame in reader.frames() if frame.sampled):
+            (face,) = detector.detect(frame.bgr)
+            wanted.append(Wanted(number, frame.index, frame.time, face.box))
+    pictures = thumbnails(path, fingerprint(path), wanted)
+    assert sorted(pictures) == [0, 1]
+    for uri in pictures.values():
+        head, data = uri.split(",")
+        assert head == "data:image/jpeg;base64"
+        image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image.shape == (SIDE, SIDE, 3)
+        assert len(data) < 12_000
+        (face,) = detector.detect(np.asarray(image, np.uint8))
+        assert abs(face.x + face.width / 2 - SIDE / 2) < 0.1 * SIDE
+    assert len(set(pictures.values())) == len(pictures)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi"])
+def test_a_picture_from_late_in_a_film_is_that_of_its_very_frame(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = importlib.import_module("fervid.report.thumbnails")
+    monkeypatch.setattr(room, "FAR", 1.0)
+    path = write_clip(tmp_path / f"film{ending}", [number / 10 for number in range(200)])
+    wanted = [Wanted(face, frame, frame / 10, (10, 10, 40, 40)) for face, frame in enumerate([5, 150, 152, 199])]
+    begins = [begin for begin, _ in visits(path, wanted)]
+    assert [begin and begin.index for begin in begins] == ([None] if ending == ".avi" else [None, 150, 199])
+    found = thumbnails(path, fingerprint(path), wanted)
+    monkeypatch.setattr(room, "FAR", 1e9)
+    assert found == thumbnails(path, fingerprint(path), wanted)
+    assert len(set(found.values())) == 4
+
+
+def test_where_the_frames_are_others_than_the_container_says_a_film_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "film.mp4", range(60))
+    wanted = [Wanted(0, 50, 51.0, (10, 10, 40, 40))]
+    assert visits(path, wanted) == [(None, wanted)]
+
+
+@pytest.mark.parametrize("side", [10.0, 40.0, 400.0])
+@pytest.mark.parametrize("corner", [(-1 / 3, -1 / 3), (2 / 3, 2 / 3), (0.2, 0.1)])
+def test_a_box_over_the_border_is_cut_out_all_the_same(side: float, corner: tuple[float, float]) -> None:
+    image = np.full((300, 500, 3), 90, np.uint8)
+    x, y = corner[0] * (side if corner[0] < 0 else 500), corner[1] * (side if corner[1] < 0 else 300)
+    cut = cut_out(image, (x, y, side, side))
+    assert cut.shape == (SIDE, SIDE, 3)
+    assert np.ptp(cut) <= 1
+
+
+def test_a_changed_or_missing_source_gives_no_picture(tmp_path: Path) -> None:
+    path = SAMPLES / "cut.mp4"
+    with pytest.raises(UnreadableVideo, match="changed since"):
+        thumbnails(path, "0" * 32, [Wanted(0, 0, 0.0, (0, 0, 50, 50))])
+    assert fingerprint(path) != "0" * 32
+    results = write_results(tmp_path / "r.parquet", [Film("cut.mp4", [GAPPY]), Film("gone.mp4", [GAPPY])])
+    written = write_report(results, tmp_path / "r.html", videos=SAMPLES)
+    assert written.missing == (("cut.mp4", "changed since it was analysed"), ("gone.mp4", "not found"))
+    assert write_report(results, tmp_path / "r.html", pictures=False).missing == ()
+
+
+# what the page says
+
+
+class Text(HTMLParser):
+    """The texts of a page by tag, and the tags that there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def words(page: str) -> list[str]:
+    """The texts of a page."""
+    parser = Text()
+    parser.feed(page)
+    return parser.words
+
+
+def test_names_are_text_and_never_markup(made: Path) -> None:
+    text = made.read_text(encoding="utf-8")
+    page = Text()
+    page.feed(text)
+    assert [attrs.get("id") for tag, attrs in page.tags if tag == "script"] == ["data", None]
+    assert not [attrs for tag, attrs in page.tags if tag == "img" or any(name.startswith("on") for name in attrs)]
+    assert EVIL in page.words
+    assert NASTY in page.words
+    assert text.count("alert(1)</script>") == 0
+    names = [video["name"] for video in values_of(text)["videos"]]
+    assert names == [EVIL, "nothing.mp4", NASTY + "2"]
+
+
+def test_nothing_in_the_page_points_elsewhere(made: Path) -> None:
+    page = Text()
+    page.feed(made.read_text(encoding="utf-8"))
+    links = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href")]
+    assert links
+    assert all(link is not None and link.startswith(("#", "data:")) for link in links)
+    (policy,) = (a["content"] or "" for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+def test_says_what_failed_and_what_it_was_made_with(made: Path) -> None:
+    page = Text()
+    page.feed(made.read_text(encoding="utf-8"))
+    words = " ".join(" ".join(page.words).split())
+    assert "Emotion timelines of 5 videos" in words
+    assert "2 with faces, 1 without, 1 skipped, 1 failed" in words
+    assert f"cannot read {NASTY}" in words
+    assert f"same content as {EVIL}" in words
+    assert "truncated: <b>the rest</b> is gone" in words
+    assert "ab" * 32 in words
+    assert "timeline.smooth" in words
+    covered = (5 + 36 - 5 + 50) / (50 + 10 + 50)
+    assert percent(covered) in words
+
+
+def test_shares_are_those_of_the_summary(made: Path) -> None:
+    video = values_of(made.read_text())["videos"][0]
+    happy, sad = EMOTIONS.index("happy"), EMOTIONS.index("sad")
+    face = video["faces"][0]
+    assert face["shares"][happy] == pytest.approx(20 / 36, abs=1e-4)
+    assert [episode[0] for episode in face["episodes"]] == [happy, sad]
+    assert face["seen"] == [[0.0, 1.8], [2.8, 7.8]]
+    assert [face["trust"] for face in video["faces"]] == ["ok", "seen for only 0.8 s"]
+    assert video["doubtful"] == 1
+
+
+def test_faces_without_a_chart_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "MAX_FACES", 1)
+    results = write_results(tmp_path / "r.parquet", [Film("a.mp4", [GAPPY, SHORT]), Film("b.mp4", [SHORT])])
+    page = write_report(results, tmp_path / "r.html", pictures=False).path.read_text()
+    first, second = values_of(page)["videos"]
+    assert [(video["count"], len(video["faces"]), video["doubtful"]) for video in (first, second)] == [
+        (2, 1, 1),
+        (1, 0, 1),
+    ]
+    badges = [word for word in words(page) if word in ("no face", "1 face", "2 faces", "1 with low trust")]
+    assert badges == ["2 faces", "1 with low trust", "1 face", "1 with low trust"]
+
+
+def test_only_what_was_analysed_counts(tmp_path: Path) -> None:
+    """Films of 10 s, of which 2 s were sampled, and one sample of a film of unknown length."""
+    one, ten = (MadeFace(range(count), wandering(count)) for count in (1, 10))
+    films = [Film("a.mp4", [ten], count=10, rest=8.0), Film("b.mp4", [one], count=1, timed=False)]
+    page = write_report(
+        write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False
+    ).path.read_text()
+    first, second = values_of(page)["videos"]
+    assert first["analysed"] == pytest.approx(2.0)
+    assert (second["start"], second["end"]) == (0.0, 1.0)
+    said = " ".join(" ".join(words(page)).split())
+    assert "video analysed 3.0 s 11 frames sampled" in said
+    assert "2.0 s of 10.0 s · 640 × 360 · h264 · 10 samples" in said
+    assert "1.0 s analysed · 640 × 360 · h264 · 1 sample 1 face" in said
+
+
+@pytest.mark.parametrize("form", ["r.csv", "r"])
+def test_other_forms_of_results_make_the_same_page(form: str, tmp_path: Path) -> None:
+    films = [Film("a.mp4", [GAPPY, SHORT]), Film("b.mp4", count=4)]
+    pages = []
+    for name in ("p.parquet", form):
+        path = write_report(write_results(tmp_path / name, films), tmp_path / "r.html", pictures=False).path
+        pages.append(values_of(path.read_text()))
+    assert pages[0] == pages[1]
+
+
+def test_results_without_any_face_make_a_page(tmp_path: Path) -> None:
+    films = [Film("x.mp4", status="failed", error="UnreadableVideo", message="empty file")]
+    written = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html")
+    assert "empty file" in written.path.read_text()
+
+
+def test_refusals(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "r.parquet", [Film("a.mp4", [GAPPY])])
+    with pytest.raises(UsageError, match=r"ends in \.html"):
+        write_report(results, results)
+    with pytest.raises(InputNotFound):
+        write_report(tmp_path / "none.parquet", tmp_path / "r.html")
+    with pytest.raises(InputNotFound, match="no such folder"):
+        write_report(results, tmp_path / "r.html", videos=tmp_path / "none")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(OutputError):
+        write_report(results, tmp_path / "folder.html", pictures=False)
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_lengths_and_shares_in_words() -> None:
+    assert [clock(s) for s in (0, 9.96, 75.25, 3600.1)] == ["0:00.0", "0:09.9", "1:15.2", "1:00:00.1"]
+    assert [span(s) for s in (4.2, 167, 3600)] == ["4.2 s", "2 min 47 s", "1 h 0 min"]
+    assert [percent(s) for s in (0, 0.001, 0.5, 0.999, 1)] == ["0 %", "< 1 %", "50 %", "> 99 %", "100 %"]
+
+
+# from the command line
+
+
+def test_the_command_writes_the_page_and_says_what_it_lacks(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "r.parquet", [Film("gone.mp4", [GAPPY])])
+    done = fervid("report", results, "--out", tmp_path / "new" / "r.html")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new" / "r.html").is_file()
+    assert "not found: gone.mp4" in done.stderr
+    assert "--videos names the folder" in done.stderr
+    quiet = fervid("report", results, "--out", tmp_path / "r.html", "--no-thumbnails", "--quiet")
+    assert (quiet.returncode, quiet.stderr, quiet.stdout) == (0, "", "")
+    refused = fervid("report", results, "--out", results)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_analyze_refuses_a_bad_report_before_it_begins(tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    done = fervid("analyze", SAMPLES / "cut.mp4", "--out", out, "--report", tmp_path / "r.pdf")
+    assert done.returncode == 2
+    assert "ends in .html" in done.stderr
+    assert not out.exists()

@@ -1,0 +1,453 @@
+"""A long video scanned in spans: bit for bit what the scan of the whole finds, or it is not divided."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fervid
+from fervid.batch.engines.local import LocalEngine
+from fervid.batch.segmented import Pieces, fit
+from fervid.batch.tasks import Division, ScanJob, ScanTask, SpanTask, WholeTask
+from fervid.batch.worker import work_in_pieces
+from fervid.errors import FervidError, OutputError, WorkerFailed
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.identity import EVERY
+from fervid.files.scratch import RecordFile, read_records
+from fervid.results.reader import read_results
+from fervid.scan.frame_analysis import PERIOD
+from fervid.scan.scan import scan
+from fervid.scan.segments import divide, join, scan_span
+from fervid.scan.types import Scan, ScannedSpan, Span
+from fervid.settings import AnalyzeSettings, ScanSettings
+from fervid.types import ByteArray
+from fervid.video import index as survey
+from fervid.video.reader import VideoReader
+from fervid.video.sampling import Grid, cell
+from tests.batch.test_analyze import SAMPLES
+from tests.support.clips import at_rate, draw_number, encode, numbered, packets, write_clip
+
+SETTINGS = ScanSettings(fps=3, long_side=192, adaptive=True)
+
+SECONDS = 3.0
+"""Length of the spans here."""
+
+
+@pytest.fixture(scope="module")
+def film() -> list[ByteArray]:
+    """360 pictures: people who come, go and cross, and hard cuts between them."""
+    pictures: list[ByteArray] = []
+    for name in ("crossing", "cut", "leaving"):
+        with VideoReader(SAMPLES / f"{name}.mp4", 0) as reader:
+            pictures += [np.asarray(cv2.resize(frame.bgr, (320, 240)), np.uint8) for frame in reader.frames()]
+    return pictures[:360]
+
+
+def shown_at(path: Path, images: Sequence[ByteArray], times: Sequence[float]) -> Path:
+    """H.264 with B-frames whose pictures are shown at ``times``."""
+    height, width = images[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        stream.options = {"g": "20", "bf": "3"}
+        for image, shown in zip(images, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = round(shown * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def in_spans(path: Path, settings: ScanSettings, folder: Path) -> list[ScannedSpan]:
+    """Every span of a video, scanned."""
+    spans = divide(path, settings, PERIOD, SECONDS)
+    return [scan_span(path, span, settings, FER2013_GEOMETRY, folder / f"{span.number}.span") for span in spans]
+
+
+def whole(path: Path, settings: ScanSettings, folder: Path) -> Scan:
+    return scan(path, "0", settings, FER2013_GEOMETRY, folder / "whole.crops")
+
+
+def assert_same(one: Scan, other: Scan) -> None:
+    assert (one.info, one.notes, one.video_id) == (other.info, other.notes, other.video_id)
+    assert np.array_equal(one.frames, other.frames)
+    assert np.array_equal(one.times, other.times)
+    assert [(t.face_id, t.person) for t in one.tracks] == [(t.face_id, t.person) for t in other.tracks]
+    for first, second in zip(one.tracks, other.tracks, strict=True):
+        for name in ("frames", "times", "boxes", "scores", "qualities"):
+            assert np.array_equal(getattr(first, name), getattr(second, name)), name
+        assert np.array_equal(first.crops[:], second.crops[:])
+    assert np.array_equal(one.crops[:], other.crops[:])
+
+
+def assert_divided_alike(path: Path, settings: ScanSettings, folder: Path, least: int = 3) -> None:
+    """That the film is divided into ``least`` spans or more, and that the outcome is that of the whole."""
+    spans = in_spans(path, settings, folder)
+    assert len(spans) >= least
+    assert fit(spans)
+    joined = join(spans, "0", settings, folder / "joined.crops", threads=2)
+    assert_same(joined, whole(path, settings, folder))
+    seams = [span.begin.time for span in divide(path, settings, PERIOD, SECONDS) if span.begin]
+    assert any(track.times[0] < seam <= track.times[-1] for track in joined.tracks for seam in seams)
+
+
+# schedules
+
+
+@given(st.lists(st.integers(1, 900), min_size=2, max_size=60), st.sampled_from([0, 0.7, 5, 12.5]), st.data())
+def test_a_grid_goes_on_from_its_tick(steps: list[int], fps: float, data: st.DataObject) -> None:
+    times = (np.cumsum(steps) / 1000).tolist()
+    start = data.draw(st.sampled_from([0.0, 0.53, 3.0]))
+    seam = data.draw(st.integers(0, len(times) - 1))
+    grid = Grid(fps, start)
+    taken = [grid.takes(time) for time in times[:seam]]
+    later = Grid(fps, start, grid.tick)
+    undivided = Grid(fps, start)
+    assert taken + [later.takes(time) for time in times[seam:]] == [undivided.takes(time) for time in times]
+
+
+@given(st.integers(-(10**4), 10**9), st.integers(0, 10**5))
+def test_a_new_stretch_begins_every_schedule_anew(thousandths: int, later: int) -> None:
+    first, second = thousandths / 1000, (thousandths + later) / 1000
+    if cell(first, PERIOD) != cell(second, PERIOD):
+        assert cell(first, EVERY) != cell(second, EVERY)
+    assert cell(3.0, PERIOD) == cell(2.9995, PERIOD) == 1 + cell(2.999, PERIOD)
+
+
+# where a video is divided
+
+
+def assert_spans_are_sound(path: Path, settings: ScanSettings, spans: list[Span]) -> None:
+    with VideoReader(path, settings.fps, settings.start, settings.end) as reader:
+        frames = list(reader.frames())
+    assert [span.number for span in spans] == list(range(len(spans)))
+    assert sum(span.count for span in spans) == len(frames)
+    assert spans[0].begin is None
+    assert spans[-1].stop is None
+    for before, span in pairwise(spans):
+        assert span.begin is not None
+        first = frames[span.begin.index]
+        assert before.stop == span.begin.time == first.time
+        samples = [frame.time for frame in frames if frame.sampled]
+        earlier = [sample for sample in samples if sample < first.time]
+        assert first.sampled or not earlier
+        assert not earlier or cell(earlier[-1], PERIOD) != cell(first.time, PERIOD)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, None), (7.1, None), (0.0, 11.4), (4.0, 10.0)])
+def test_spans_share_all_frames_and_begin_where_schedules_do(tmp_path: Path, start: float, end: float | None) -> None:
+    path = encode(tmp_path / "clip.mp4", numbered(400), options={"g": "15", "bf": "3"})
+    settings = ScanSettings(fps=5, start=start, end=end)
+    spans = divide(path, settings, PERIOD, SECONDS)
+    assert len(spans) >= 3
+    assert_spans_are_sound(path, settings, spans)
+
+
+def test_a_short_video_is_left_whole(tmp_path: Path) -> None:
+    path = encode(tmp_path / "clip.mp4", numbered(140), options={"g": "15"})
+    assert divide(path, ScanSettings(), PERIOD, SECONDS) == []
+    assert divide(path, ScanSettings(), PERIOD, 2.0) != []
+    assert divide(path, ScanSettings(end=3.9), PERIOD, 2.0) == []
+
+
+def test_far_apart_keyframes_leave_it_whole(tmp_path: Path) -> None:
+    path = encode(tmp_path / "clip.mp4", numbered(300), options={"g": "1000"})
+    assert survey.survey(path, 0) is not None
+    assert divide(path, ScanSettings(), PERIOD, SECONDS) == []
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "open.mp4": {"options": {"g": "20", "bf": "3", "x264-params": "open-gop=1"}},
+    "refresh.mkv": {"options": {"g": "20", "x264-params": "intra-refresh=1"}},
+    "clip.avi": {"options": {"g": "20"}},
+    "raw.h264": {"options": {"g": "20"}, "container_format": "h264"},
+    "clip.ts": {"options": {"g": "20"}},
+    "old.mp4": {"codec": "mpeg4", "options": {"g": "20"}},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_entered_safely_is_left_whole(tmp_path: Path, name: str) -> None:
+    path = encode(tmp_path / name, numbered(300), **REFUSED[name])
+    assert divide(path, ScanSettings(), PERIOD, SECONDS) == []
+
+
+def test_damaged_and_foreign_files_are_left_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    for content in (b"", b"no video at all" * 1000, encode(tmp_path / "c.mp4", numbered(200)).read_bytes()[:5000]):
+        path.write_bytes(content)
+        assert divide(path, ScanSettings(), PERIOD, 1.0) == []
+    assert divide(tmp_path / "absent.mp4", ScanSettings(), PERIOD, 1.0) == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_survey_knows_the_time_of_every_frame(tmp_path: Path, suffix: str) -> None:
+    path = write_clip(tmp_path / f"clip{suffix}", at_rate(Fraction(30000, 1001), 200, start=7.0), tone=440.0)
+    found = survey.survey(path, 0)
+    assert found is not None
+    with VideoReader(path, 0) as reader:
+        assert found.times.tolist() == [frame.time for frame in reader.frames()]
+    assert set(found.key_times) <= set(found.times)
+
+
+# the same outcome
+
+MADE: dict[str, dict[str, Any]] = {
+    "h264.mp4": {"options": {"g": "20", "bf": "3"}},
+    "h264.mkv": {"options": {"g": "30", "bf": "2"}},
+    "rotated.mov": {"options": {"g": "25"}, "rotation": 90},
+    "wide.mp4": {"options": {"g": "25"}, "aspect": Fraction(4, 3)},
+    "hevc.mp4": {"codec": "libx265", "options": {"x265-params": "keyint=20:open-gop=1:log-level=none"}},
+    "hevc.mkv": {"codec": "libx265", "options": {"x265-params": "keyint=25:open-gop=0:log-level=none"}},
+    "vp9.webm": {"codec": "libvpx-vp9", "options": {"g": "25", "deadline": "realtime", "cpu-used": "8"}},
+    "ten_bits.mkv": {"options": {"g": "25"}, "pixel_format": "yuv420p10le"},
+    "every_one_a_key.mov": {"codec": "mjpeg", "pixel_format": "yuvj420p"},
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_spans_give_what_the_whole_gives(tmp_path: Path, film: list[ByteArray], name: str) -> None:
+    if MADE[name].get("codec", "libx264") not in av.codecs_available:
+        pytest.skip(f"needs an FFmpeg with {MADE[name]['codec']}")
+    path = encode(tmp_path / name, film, **MADE[name])
+    assert_divided_alike(path, SETTINGS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ScanSettings(fps=0, end=7.5, long_side=192),
+        ScanSettings(fps=2.3, start=4.0, long_side=192),
+        ScanSettings(fps=3, start=8.7, max_gap=0.5, long_side=192),
+        ScanSettings(fps=3, start=3.3, end=12.2, long_side=192),
+    ],
+    ids=str,
+)
+def test_with_other_settings_too(tmp_path: Path, film: list[ByteArray], settings: ScanSettings) -> None:
+    path = encode(tmp_path / "film.mp4", film, options={"g": "20", "bf": "3"})
+    assert_divided_alike(path, settings, tmp_path, 2)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_with_a_rate_that_varies(tmp_path: Path, film: list[ByteArray], suffix: str) -> None:
+    steps = np.random.default_rng(3).choice([0.011, 0.033, 0.04, 0.07, 0.5], len(film), p=[0.2, 0.3, 0.3, 0.18, 0.02])
+    path = shown_at(tmp_path / f"film{suffix}", film, np.cumsum(steps).tolist())
+    assert_divided_alike(path, SETTINGS, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["wolfgang.mp4"])
+def test_real_clips(tmp_path: Path, shared_media: Path, name: str) -> None:
+    assert_divided_alike(shared_media / name, ScanSettings(fps=2), tmp_path)
+
+
+def test_what_follows_a_false_keyframe_is_noticed(
+    tmp_path: Path, film: list[ByteArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "_IDR", {1, 5})
+    path = encode(tmp_path / "refresh.mkv", film, **REFUSED["refresh.mkv"])
+    spans = in_spans(path, SETTINGS, tmp_path)
+    assert len(spans) >= 3
+    assert not fit(spans)
+
+
+def test_spans_that_differ_in_anything_do_not_fit(tmp_path: Path) -> None:
+    path = encode(tmp_path / "clip.mp4", numbered(240), options={"g": "20"})
+    spans = in_spans(path, SETTINGS, tmp_path)
+    assert len(spans) == 3
+    assert fit(spans)
+    assert not fit(spans[:-1])
+    assert spans[1].info is not None
+    changes: list[dict[str, Any]] = [{"whole": False}, {"first": "0"}, {"after": "0"}]
+    changes.append({"info": dataclasses.replace(spans[1].info, width=1)})
+    for change in changes:
+        assert not fit([spans[0], dataclasses.replace(spans[1], **change), spans[2]])
+
+
+def test_records_come_back_in_order_and_a_refused_file_is_an_output_error(tmp_path: Path) -> None:
+    values = [(index, np.full((3, index), index)) for index in range(50)]
+    with RecordFile(tmp_path / "x") as file:
+        for value in values:
+            file.add(value)
+    for (index, array), (expected, other) in zip(read_records(tmp_path / "x"), values, strict=True):
+        assert index == expected
+        assert np.array_equal(array, other)
+    with pytest.raises(OutputError, match="absent"):
+        RecordFile(tmp_path / "absent" / "x")
+
+
+# the engine
+
+
+class Logbook:
+    """What workers do, told in a file: the kinds of their tasks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "tasks.txt"
+
+    @property
+    def kinds(self) -> list[str]:
+        return self.path.read_text().split()
+
+
+def watched(log: Path, task: ScanTask, job: ScanJob) -> Any:
+    """A worker that keeps a log, and whose fate hangs on the file's name."""
+    with log.open("a") as file:
+        file.write(f"{type(task).__name__}\n")
+    if isinstance(task, SpanTask) and task.span.number == 1:
+        attempt = task.path.with_suffix(".attempt")
+        first = not attempt.exists()
+        attempt.touch()
+        if task.path.stem == "crashes" or (task.path.stem == "once" and first):
+            ctypes.string_at(0)
+        if task.path.stem == "sleeps":
+            time.sleep(3600)
+        if task.path.stem == "defect":
+            raise ZeroDivisionError("one by none")
+    return work_in_pieces(task, job)
+
+
+def settled(video_id: str) -> bool:
+    return False
+
+
+def run(engine: LocalEngine, paths: Sequence[Path], spool: Path) -> dict[str, Scan | FervidError]:
+    """Outcomes by name."""
+    job = ScanJob(SETTINGS, FER2013_GEOMETRY, settled, spool)
+    found: dict[str, Scan | FervidError] = {}
+    for task, outcome in engine.run([ScanTask(number, path) for number, path in enumerate(paths)], job):
+        assert type(task) is ScanTask
+        assert task.path == paths[task.position]
+        assert task.path.stem not in found
+        assert isinstance(outcome, (Scan, FervidError))
+        found[task.path.stem] = outcome
+    assert len(found) == len(paths)
+    return found
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def logbook(tmp_path: Path) -> Logbook:
+    return Logbook(tmp_path)
+
+
+def test_the_engine_divides_and_joins(tmp_path: Path, spool: Path, logbook: Logbook, film: list[ByteArray]) -> None:
+    path = encode(tmp_path / "film.mp4", film, options={"g": "20", "bf": "3"})
+    engine = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
+    found = run(engine, [path], spool)["film"]
+    assert isinstance(found, Scan)
+    expected = dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id)
+    assert_same(found, expected)
+    count = len(divide(path, SETTINGS, PERIOD, SECONDS))
+    assert logbook.kinds == ["ScanTask", *["SpanTask"] * count, "JoinTask"]
+    assert [file.name for file in spool.iterdir()] == ["0.crops"]
+    found.discard()
+
+
+def test_one_worker_divides_nothing(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+    path = encode(tmp_path / "film.mp4", numbered(300), options={"g": "20"})
+    run(LocalEngine(1, work=partial(watched, logbook.path), span=SECONDS), [path], spool)
+    assert logbook.kinds == ["ScanTask"]
+
+
+def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+    path = encode(tmp_path / "film.mp4", numbered(300), options={"g": "20", "bf": "2"})
+    content = bytearray(path.read_bytes())
+    for position, size in packets(path)[150:153]:
+        content[position + 4 : position + size] = bytes(size - 4)
+    path.write_bytes(content)
+    engine = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
+    found = run(engine, [path], spool)["film"]
+    assert isinstance(found, Scan)
+    assert found.notes
+    assert_same(found, dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id))
+    assert logbook.kinds[-1] == WholeTask.__name__
+    assert logbook.kinds.count("JoinTask") == 0
+    assert not list(spool.glob("*.span"))
+
+
+def test_each_fate_of_a_span(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+    """A span that crashes once costs nothing; one that always does, or meets a defect, costs its own video."""
+    paths = []
+    for number, name in enumerate(("a good one", "crashes", "once", "defect", "z good one")):
+        pictures = [draw_number(number, 64, 48), *numbered(300)]
+        paths.append(encode(tmp_path / f"{name}.mp4", pictures, options={"g": "20"}))
+    found = run(LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS), paths, spool)
+    for name in ("a good one", "once", "z good one"):
+        outcome = found[name]
+        assert isinstance(outcome, Scan), outcome
+        expected = whole(tmp_path / f"{name}.mp4", SETTINGS, tmp_path)
+        assert_same(outcome, dataclasses.replace(expected, video_id=outcome.video_id))
+        outcome.discard()
+    said = {name: str(outcome) for name, outcome in found.items() if isinstance(outcome, WorkerFailed)}
+    assert said.keys() == {"crashes", "defect"}
+    assert "died 2 times" in said["crashes"]
+    assert "one by none" in said["defect"]
+    assert list(spool.iterdir()) == []
+
+
+def test_a_span_that_hangs_costs_its_video(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+    path = encode(tmp_path / "sleeps.mp4", numbered(300), options={"g": "20"})
+    engine = LocalEngine(2, timeout=8, work=partial(watched, logbook.path), span=SECONDS)
+    outcome = run(engine, [path], spool)["sleeps"]
+    assert isinstance(outcome, WorkerFailed)
+    assert "not scanned within 8 s" in str(outcome)
+    assert list(spool.iterdir()) == []
+
+
+def test_spans_share_the_time_of_their_video() -> None:
+    task = ScanTask(0, Path("film.mp4"))
+    due: deque[ScanTask] = deque()
+    pieces = Pieces(ScanJob(SETTINGS, FER2013_GEOMETRY, settled, Path("nowhere")), due)
+    division = Division("0", tuple(Span(number, None, 1, None) for number in range(3)))
+    assert pieces.take(task, division) is None
+    first, second, third = due
+    assert pieces.rest(first, 10.0) == 10.0
+    assert pieces.rest(first, 0.0) == 0.0
+    pieces.take(first, ScannedSpan(Path("nowhere/0"), None, True, seconds=4.0))
+    pieces.take(second, ScannedSpan(Path("nowhere/1"), None, True, seconds=5.0))
+    assert pieces.rest(third, 10.0) == 1.0
+    assert pieces.rest(third, 9.0) > 0
+    assert pieces.rest(ScanTask(1, Path("other.mp4")), 9.0) == 9.0
+    pieces.take(third, ScannedSpan(Path("nowhere/2")))
+    assert due[0] == WholeTask(0, task.path, "0")
+    assert pieces.rest(due[0], 9.0) == 9.0
+
+
+def test_analyze_gives_the_same_tables(tmp_path: Path, film: list[ByteArray], logbook: Logbook) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    encode(folder / "film.mp4", film, options={"g": "20", "bf": "3"})
+    encode(folder / "short.mp4", film[200:260], options={"g": "20"})
+    divided = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
+    settings = AnalyzeSettings(scan=SETTINGS)
+    for out, engine in (("one", LocalEngine(1)), ("two", divided)):
+        report = fervid.analyze(folder, tmp_path / f"{out}.parquet", settings, engine=engine)
+        assert report.exit_code == 0
+    assert "JoinTask" in logbook.kinds
+    one, two = (read_results(tmp_path / f"{out}.parquet") for out in ("one", "two"))
+    assert one.timeline.equals(two.timeline)
+    assert one.episodes.equals(two.episodes)
+    assert one.summary.equals(two.summary)
+    assert one.timeline["face_id"].nunique() >= 3

@@ -1,0 +1,117 @@
+"""Made clips. Every frame carries its own number as large black and white blocks, which any codec keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from fervid.types import ByteArray
+from fervid.video.reader import VideoReader
+from fervid.video.writer import VideoWriter
+
+ROWS, COLUMNS = 3, 4
+WIDTH, HEIGHT = 64, 48
+
+
+def draw_number(number: int, width: int = WIDTH, height: int = HEIGHT) -> ByteArray:
+    """``number`` (below 4096) in binary, least significant block first: (height, width, 3) uint8."""
+    blocks = np.array([[number >> (row * COLUMNS + column) & 1 for column in range(COLUMNS)] for row in range(ROWS)])
+    rows, columns = np.arange(height) * ROWS // height, np.arange(width) * COLUMNS // width
+    gray = np.where(blocks[np.ix_(rows, columns)] == 1, 245, 10).astype(np.uint8)
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def read_number(image: ByteArray) -> int:
+    """The number that ``draw_number`` drew, from the middle of each block; the picture may be scaled."""
+    height, width = image.shape[:2]
+    number = 0
+    for bit in range(ROWS * COLUMNS):
+        row, column = divmod(bit, COLUMNS)
+        y, x = int((row + 0.5) * height / ROWS), int((column + 0.5) * width / COLUMNS)
+        number |= int(image[y - 2 : y + 2, x - 2 : x + 2].mean() > 128) << bit
+    return number
+
+
+def at_rate(rate: Fraction | int, count: int, start: float = 0.0) -> list[float]:
+    """The times of ``count`` frames at a constant rate."""
+    return [start + float(index / Fraction(rate)) for index in range(count)]
+
+
+def write_clip(path: Path, times: Iterable[float], width: int = WIDTH, height: int = HEIGHT, **options: Any) -> Path:
+    """Frames 0, 1, 2, ... shown from ``times`` on, through fervid's own writer."""
+    with VideoWriter(path, width, height, **options) as writer:
+        for number, time in enumerate(times):
+            writer.write(draw_number(number, width, height), time)
+    return path
+
+
+def encode(
+    path: Path,
+    images: Sequence[ByteArray],
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    container_format: str | None = None,
+    container_options: dict[str, str] | None = None,
+    aspect: Fraction | None = None,
+    rotation: int = 0,
+) -> Path:
+    """Pictures at 25 frames a second in a codec or container that fervid's writer does not make."""
+    height, width = images[0].shape[:2]
+    with av.open(str(path), "w", format=container_format, options=container_options) as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 25)
+        stream.options = options or {}
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(-rotation)
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def numbered(count: int, width: int = WIDTH, height: int = HEIGHT) -> list[ByteArray]:
+    """Pictures of the numbers 0 to ``count`` - 1."""
+    return [draw_number(number, width, height) for number in range(count)]
+
+
+def write_sound(path: Path, seconds: float = 1.0) -> Path:
+    """A file with sound and no picture."""
+    rate = 8000
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("aac", rate=rate, layout="mono")
+        samples = np.sin(np.arange(int(seconds * rate)) / 5).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def packets(path: Path) -> list[tuple[int, int]]:
+    """(position, size) in bytes of each packet of the video stream, in the order of the file."""
+    with av.open(str(path)) as container:
+        found = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    return sorted((position, size) for position, size in found if position is not None)
+
+
+def read_times(path: Path, fps: float = 0.0) -> list[float]:
+    """The times of the sampled frames."""
+    with VideoReader(path, fps=fps) as reader:
+        return [frame.time for frame in reader.frames() if frame.sampled]
+
+
+def read_numbers(path: Path, fps: float = 0.0, start: float = 0.0, end: float | None = None) -> list[int]:
+    """The numbers drawn into the sampled frames."""
+    with VideoReader(path, fps=fps, start=start, end=end) as reader:
+        return [read_number(frame.bgr) for frame in reader.frames() if frame.sampled]

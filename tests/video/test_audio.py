@@ -1,0 +1,282 @@
+"""Sound on its way into another file: copied or encoded again, and always on time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from fervid.types import FloatArray
+from fervid.video.audio import COPIED, FilmSound
+from fervid.video.reader import VideoReader
+from fervid.video.writer import VideoWriter
+from tests.support.browser import open_page
+from tests.support.clips import HEIGHT, WIDTH, at_rate, draw_number, read_times
+
+CLICKS = (0.4, 1.1, 1.7)
+SECONDS = 2.4
+
+CONTAINERS = [
+    ("aac", "clip.mp4"),
+    ("aac", "clip.mkv"),
+    ("aac", "clip.ts"),
+    ("libmp3lame", "clip.mp4"),
+    ("libmp3lame", "clip.mkv"),
+    ("libmp3lame", "clip.avi"),
+    ("libopus", "clip.webm"),
+    ("libopus", "clip.mp4"),
+    ("flac", "clip.mkv"),
+    ("ac3", "clip.mp4"),
+    ("mp2", "clip.mkv"),
+    ("pcm_s16le", "clip.mov"),
+    ("pcm_s16le", "clip.avi"),
+    ("pcm_mulaw", "clip.mov"),
+    ("alac", "clip.mov"),
+]
+"""Encoders of sound, and where they put it."""
+
+
+def clicks(rate: int, channels: int, start: float = 0.0) -> FloatArray:
+    """(channels, n): short bursts at CLICKS seconds, of sound that begins at ``start``."""
+    times = np.arange(round(SECONDS * rate)) / rate + start
+    tone = 0.6 * np.sin(2 * np.pi * 1500 * times)
+    on = np.any([(times >= click) & (times < click + 0.03) for click in CLICKS], axis=0)
+    return np.tile((tone * on).astype(np.float32), (channels, 1))
+
+
+def film(
+    path: Path, codec: str, rate: int = 48000, channels: int = 2, sound_at: float = 0.0, picture_at: float = 0.0
+) -> Path:
+    """Pictures and clicks; what begins later than the other keeps its lead."""
+    layout = "mono" if channels == 1 else "stereo"
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libvpx" if path.suffix == ".webm" else "libx264", rate=25)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        video.codec_context.time_base = video.time_base = Fraction(1, 1000)
+        video.codec_context.max_b_frames = 0
+        audio: Any = container.add_stream(codec, rate=rate, layout=layout)
+        kind = audio.codec_context.format.name if audio.codec_context.format else "fltp"
+        resampler = av.AudioResampler(format=kind, layout=layout, rate=rate, frame_size=audio.frame_size or 1024)
+        whole = av.AudioFrame.from_ndarray(clicks(rate, channels, sound_at), format="fltp", layout=layout)
+        whole.sample_rate, whole.pts, whole.time_base = rate, round(sound_at * rate), Fraction(1, rate)
+        for number, time in enumerate(at_rate(25, int(25 * SECONDS), picture_at)):
+            frame = av.VideoFrame.from_ndarray(draw_number(number), format="bgr24")
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for part in (*resampler.resample(whole), *resampler.resample(None)):
+            container.mux(audio.encode(part))
+        container.mux(audio.encode(None))
+    return path
+
+
+def moved(source: Path, target: Path) -> list[str]:
+    """Write the film again with its sound; returns the notes."""
+    with VideoReader(source) as reader, FilmSound(source, reader.origin) as sound:
+        with VideoWriter(target, WIDTH, HEIGHT, sound=sound) as writer:
+            for time, planes in reader.planes():
+                writer.write_planes(planes, time)
+        return sound.notes
+
+
+def heard(path: Path) -> list[float]:
+    """When the clicks begin, in seconds on the clock of the picture."""
+    with VideoReader(path) as reader:
+        origin = reader.origin
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    found: list[float] = []
+    for frame in frames:
+        samples = np.abs(np.atleast_2d(frame.to_ndarray()).astype(np.float64))
+        samples = samples.reshape(-1, frame.samples) if frame.format.is_planar else samples.reshape(frame.samples, -1).T
+        loud = samples.max(axis=0) > 0.2 * (1 if "flt" in frame.format.name or "dbl" in frame.format.name else 1 << 15)
+        for place in np.flatnonzero(loud):
+            time = float((frame.pts or 0) * (frame.time_base or 0)) + place / frame.sample_rate - origin
+            if not found or time > found[-1] + 0.2:
+                found.append(time)
+    return found
+
+
+def content(path: Path) -> tuple[str, list[bytes]]:
+    """The codec of the first sound track, and its packets."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return stream.codec_context.codec.canonical_name, [bytes(p) for p in container.demux(stream) if p.size]
+
+
+@pytest.mark.parametrize(("codec", "name"), CONTAINERS)
+def test_sound_keeps_its_time_whatever_the_codec(tmp_path: Path, codec: str, name: str) -> None:
+    source, target = film(tmp_path / name, codec), tmp_path / "out" / "clip.mp4"
+    target.parent.mkdir()
+    assert moved(source, target) == []
+    before, after = heard(source), heard(target)
+    assert len(before) == len(CLICKS)
+    assert after == pytest.approx(before, abs=0.003)
+    (kind, packets), (kind_after, packets_after) = content(source), content(target)
+    if kind in COPIED and not name.endswith(".ts"):
+        assert kind_after == kind
+        assert packets_after == packets
+    elif kind in COPIED:  # MPEG-TS puts a header of seven bytes before each packet
+        assert packets_after == [packet[7:] for packet in packets]
+    else:
+        assert kind_after == "aac"
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+@pytest.mark.parametrize(("sound_at", "picture_at"), [(0.25, 0.0), (0.0, 0.3), (2.0, 2.2), (0.011, 0.0)])
+@pytest.mark.parametrize("name", ["clip.mov", "clip.mkv"])
+def test_what_begins_later_stays_later(
+    tmp_path: Path, name: str, codec: str, sound_at: float, picture_at: float
+) -> None:
+    source, target = film(tmp_path / name, codec, sound_at=sound_at, picture_at=picture_at), tmp_path / "out.mp4"
+    moved(source, target)
+    assert read_times(target) == pytest.approx(read_times(source), abs=1e-3)
+    assert heard(target) == pytest.approx(heard(source), abs=0.003)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 1), (44100, 2), (96000, 2)])
+def test_any_sampling_rate_is_encoded(tmp_path: Path, rate: int, channels: int) -> None:
+    source, target = film(tmp_path / "clip.mov", "pcm_s16le", rate, channels), tmp_path / "out.mp4"
+    moved(source, target)
+    assert heard(target) == pytest.approx(list(CLICKS), abs=0.003)
+    with av.open(str(target)) as container:
+        context = container.streams.audio[0].codec_context
+        assert context.sample_rate == min(rate, 48000)
+        assert context.layout.nb_channels == channels
+
+
+@pytest.mark.parametrize(
+    "change", [lambda stamp: stamp + 4800 * (stamp > 30000), lambda stamp: None], ids=["gap", "none"]
+)
+def test_a_hole_in_the_sound_becomes_silence(
+    tmp_path: Path, change: Callable[[int], int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoded frames whose times leap by 0.1 s; without times they simply follow each other."""
+    source, target = film(tmp_path / "clip.mov", "pcm_s16le"), tmp_path / "out.mp4"
+    from fervid.video import audio as sound
+
+    take = sound._Encoded._take
+
+    def leaping(self: Any, frame: Any) -> Any:
+        frame.pts = change(frame.pts)
+        return take(self, frame)
+
+    monkeypatch.setattr(sound._Encoded, "_take", leaping)
+    moved(source, target)
+    late = 0.1 if change(40000) is not None else 0.0
+    assert heard(target) == pytest.approx([CLICKS[0], CLICKS[1] + late, CLICKS[2] + late], abs=0.005)
+
+
+def test_every_track_comes_along(tmp_path: Path) -> None:
+    first = film(tmp_path / "one.mkv", "aac")
+    second = film(tmp_path / "two.mkv", "pcm_s16le")
+    both = tmp_path / "both.mkv"
+    with av.open(str(first)) as one, av.open(str(second)) as two, av.open(str(both), "w") as container:
+        streams = [(one, stream) for stream in one.streams] + [(two, two.streams.audio[0])]
+        outs = [(source, stream, container.add_stream_from_template(stream)) for source, stream in streams]
+        for source, stream, out in outs:
+            source.seek(0)
+            for packet in source.demux(stream):
+                if packet.size:
+                    packet.stream = out
+                    container.mux(packet)
+    moved(both, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [stream.codec_context.name for stream in container.streams.audio] == ["aac", "aac"]
+        assert len(container.streams.video) == 1
+
+
+def test_a_film_without_sound_stays_without(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT) as writer:
+        for number, time in enumerate(at_rate(25, 20)):
+            writer.write(draw_number(number), time)
+    assert moved(tmp_path / "clip.mp4", tmp_path / "out.mp4") == []
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.audio
+
+
+def joined(target: Path, *parts: Path, shift: Fraction) -> Path:
+    """Films one after another in one file, each so many seconds later than the one before."""
+    with av.open(str(target), "w") as container:
+        with av.open(str(parts[0])) as first:
+            streams = {stream.index: container.add_stream_from_template(stream) for stream in first.streams}
+        for number, path in enumerate(parts):
+            with av.open(str(path)) as part:
+                for packet in part.demux():
+                    if packet.size and packet.pts is not None and packet.dts is not None:
+                        later = int(number * shift / packet.time_base)
+                        packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                        packet.stream = streams[packet.stream.index]
+                        container.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (44100, 2)])
+def test_sound_may_change_its_form_on_the_way(tmp_path: Path, rate: int, channels: int) -> None:
+    """As broadcasts do, between the film and what comes between."""
+    first = film(tmp_path / "first.ts", "ac3")
+    second = film(tmp_path / "second.ts", "ac3", rate, channels)
+    source = joined(tmp_path / "clip.ts", first, second, shift=Fraction(5, 2))
+    assert moved(source, tmp_path / "out.mp4") == []
+    assert heard(tmp_path / "out.mp4") == pytest.approx([*CLICKS, *(2.5 + click for click in CLICKS)], abs=0.01)
+
+
+@pytest.mark.parametrize("codec", ["ac3", "aac"])
+def test_sound_that_runs_backwards_is_told(tmp_path: Path, codec: str) -> None:
+    """Two recordings in one file: the picture's times are repaired."""
+    part = film(tmp_path / "part.ts", codec)
+    source = tmp_path / "clip.ts"
+    source.write_bytes(part.read_bytes() * 2)
+    assert moved(source, tmp_path / "out.mp4") == ["sound whose times run backwards is left out"]
+    assert heard(tmp_path / "out.mp4") == pytest.approx(heard(part), abs=0.01)
+    assert len(read_times(tmp_path / "out.mp4")) == 2 * int(25 * SECONDS)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025])
+def test_mp3_of_a_rate_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, rate: int) -> None:
+    source = film(tmp_path / "clip.mkv", "libmp3lame", rate, 1)
+    assert moved(source, tmp_path / "out.mp4") == []
+    assert content(tmp_path / "out.mp4")[0] == "aac"
+    assert heard(tmp_path / "out.mp4") == pytest.approx(heard(source), abs=0.01)
+
+
+def test_damaged_sound_costs_no_picture(tmp_path: Path) -> None:
+    source = film(tmp_path / "clip.mp4", "ac3")
+    with av.open(str(source)) as container:
+        places = [(p.pos, p.size) for p in container.demux(audio=0) if p.size]
+    data = bytearray(source.read_bytes())
+    for place, size in places[20:30]:
+        assert place is not None
+        data[place : place + size] = bytes(size)
+    source.write_bytes(data)
+    moved(source, tmp_path / "out.mp4")
+    assert read_times(tmp_path / "out.mp4") == pytest.approx(read_times(source), abs=1e-3)
+    assert heard(tmp_path / "out.mp4") == pytest.approx(list(CLICKS), abs=0.003)
+
+
+PLAY = """
+(async () => {
+  const video = document.querySelector("video");
+  video.muted = true;
+  await video.play();
+  await new Promise((go) => setTimeout(go, 900));
+  return [video.currentTime, video.webkitAudioDecodedByteCount];
+})()
+"""
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "libopus", "flac"])
+def test_chromium_plays_every_copied_codec(tmp_path: Path, codec: str) -> None:
+    moved(film(tmp_path / "clip.mkv", codec), tmp_path / "out.mp4")
+    assert content(tmp_path / "out.mp4")[0] in COPIED
+    page_file = tmp_path / "play.html"
+    page_file.write_text('<video src="out.mp4" preload="auto"></video>')
+    with open_page(page_file) as page:
+        played, sound = page.evaluate(PLAY)
+    assert played > 0.1
+    assert sound > 0
