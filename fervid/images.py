@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from fervid.emotions.batching import Batcher
-from fervid.emotions.classifier import EmotionModel, load
+from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.errors import OutputError, UsageError, batch_exit_code
 from fervid.faces.crop import crop_face, fit_square
 from fervid.faces.detectors import create_detector
 from fervid.files.atomic import writing
 from fervid.files.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
 from fervid.files.image_io import decode_image
-from fervid.results.csv import write_stills
+from fervid.results.csv import write_image_table
 from fervid.runtime.opencv import cv2
 from fervid.settings import RunSettings, ScanSettings
 from fervid.types import EMOTIONS, ByteArray, Face
 
 
 @dataclass(frozen=True)
-class StillsReport:
+class ImagesReport:
     """``failed``: (image, reason) of each that cannot be read."""
 
     images: int
@@ -38,13 +38,13 @@ class StillsReport:
         return batch_exit_code(len(self.failed), self.images)
 
 
-def classify_stills(
+def classify_images(
     paths: Iterable[str | os.PathLike[str]],
     out: Path,
     scan: ScanSettings | None = None,
     run: RunSettings | None = None,
     detect: bool = True,
-) -> StillsReport:
+) -> ImagesReport:
     """Classify the faces of images, files or folders, and write a CSV of one row a face.
 
     Without ``detect`` each image is taken as a ready face crop. Raises UsageError and OutputError.
@@ -61,7 +61,7 @@ def classify_stills(
         raise OutputError(f"cannot write {out}: it is a folder")
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-    model = load(None if run.model is None else Path(run.model), run.device)
+    model = load_classifier(None if run.model is None else Path(run.model), run.device)
     find = _finder(model, scan) if detect else _whole
     rows: list[dict[str, Any]] = []
     crops: list[ByteArray] = []
@@ -76,8 +76,8 @@ def classify_stills(
         name = shown_name(source.name)
         rows += [_box_row(name, face) for face, _ in found] or [{"image": name}]
     _judge([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
-    write_stills(out, rows)
-    return StillsReport(len(sources), len(crops), tuple(failed))
+    write_image_table(out, rows)
+    return ImagesReport(len(sources), len(crops), tuple(failed))
 
 
 def _read(source: Source) -> ByteArray | str:
@@ -91,7 +91,7 @@ def _read(source: Source) -> ByteArray | str:
     return "not an image that OpenCV can read" if image is None else image
 
 
-def _finder(model: EmotionModel, settings: ScanSettings) -> Any:
+def _finder(model: EmotionClassifier, settings: ScanSettings) -> Any:
     """A function from a picture to its faces, each with its crop."""
     detector, geometry = create_detector(settings), model.sidecar.geometry
 

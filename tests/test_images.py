@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fervid.errors import InputNotFound, OutputError, UsageError
-from fervid.images import classify_stills
+from fervid.images import classify_images
 from fervid.results.schema import STILLS
 from fervid.settings import ScanSettings
 from fervid.types import EMOTIONS, ByteArray
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, picture: ByteArray) -> Path:
 
 
 def test_one_row_a_face_and_one_for_an_image_without(folder: Path, tmp_path: Path) -> None:
-    report = classify_stills([folder], tmp_path / "l.csv")
+    report = classify_images([folder], tmp_path / "l.csv")
     table = pd.read_csv(tmp_path / "l.csv")
     assert table.columns.tolist() == STILLS.names
     assert (report.images, report.faces, report.exit_code) == (2, 2, 0)
@@ -50,7 +50,7 @@ def test_one_row_a_face_and_one_for_an_image_without(folder: Path, tmp_path: Pat
 
 
 def test_small_faces_can_be_left_out(folder: Path, tmp_path: Path) -> None:
-    report = classify_stills([folder], tmp_path / "l.csv", ScanSettings(min_face=2000))
+    report = classify_images([folder], tmp_path / "l.csv", ScanSettings(min_face=2000))
     assert report.faces == 0
     assert len(pd.read_csv(tmp_path / "l.csv")) == 2
 
@@ -58,7 +58,7 @@ def test_small_faces_can_be_left_out(folder: Path, tmp_path: Path) -> None:
 def test_ready_crops_are_taken_whole(tmp_path: Path) -> None:
     crop = np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), crop)
-    report = classify_stills([tmp_path / "a.png"], tmp_path / "l.csv", detect=False)
+    report = classify_images([tmp_path / "a.png"], tmp_path / "l.csv", detect=False)
     row = pd.read_csv(tmp_path / "l.csv").iloc[0]
     assert report.faces == 1
     assert row[["face_x", "face_y", "face_width", "face_height"]].tolist() == [16, 0, 64, 64]
@@ -69,11 +69,11 @@ def test_ready_crops_are_taken_whole(tmp_path: Path) -> None:
 def test_an_unreadable_image_costs_only_itself(folder: Path, tmp_path: Path) -> None:
     (folder / "bad.png").write_text("no image")
     (folder / "empty.png").touch()
-    report = classify_stills([folder], tmp_path / "l.csv")
+    report = classify_images([folder], tmp_path / "l.csv")
     assert {name for name, _ in report.failed} == {"bad.png", "empty.png"}
     assert report.exit_code == 3
     assert report.faces == 2
-    assert classify_stills([folder / "bad.png"], tmp_path / "m.csv").exit_code == 4
+    assert classify_images([folder / "bad.png"], tmp_path / "m.csv").exit_code == 4
 
 
 def test_a_pipe_is_not_waited_for_and_links_to_folders_are_not_followed(folder: Path, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_pipe_is_not_waited_for_and_links_to_folders_are_not_followed(folder: 
     few.mkdir()
     os.mkfifo(few / "pipe.jpg")
     (few / "away").symlink_to(folder)
-    report = classify_stills([few], tmp_path / "out.csv")
+    report = classify_images([few], tmp_path / "out.csv")
     assert report.failed == (("pipe.jpg", "not a file"),)
     assert report.images == 1
 
@@ -91,14 +91,14 @@ def test_a_target_that_is_no_good_is_told_before_the_work(folder: Path, tmp_path
     (tmp_path / "file").touch()
     for out, error in (("x.parquet", UsageError), ("folder.csv", OutputError), ("file/x.csv", OutputError)):
         with pytest.raises(error):
-            classify_stills([folder], tmp_path / out)
-    classify_stills([folder], tmp_path / "new" / "x.csv")
+            classify_images([folder], tmp_path / out)
+    classify_images([folder], tmp_path / "new" / "x.csv")
     assert (tmp_path / "new" / "x.csv").is_file()
 
 
 def test_wrong_calls_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputNotFound):
-        classify_stills([tmp_path / "nothing"], tmp_path / "l.csv")
+        classify_images([tmp_path / "nothing"], tmp_path / "l.csv")
     (tmp_path / "void").mkdir()
     with pytest.raises(UsageError, match="no images"):
-        classify_stills([tmp_path / "void"], tmp_path / "l.csv")
+        classify_images([tmp_path / "void"], tmp_path / "l.csv")

@@ -119,10 +119,10 @@ SCAN = """
 from pathlib import Path
 from fervid.settings import ScanSettings
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.scan.scan import scan
+from fervid.scan.scan import scan_video
 import tempfile
 with tempfile.TemporaryDirectory() as folder:
-    assert scan(Path("sample_videos/cut.mp4"), "0", ScanSettings(fps=1), FER2013_GEOMETRY, Path(folder) / "0").tracks
+    assert scan_video(Path("sample_videos/cut.mp4"), "0", ScanSettings(fps=1), FER2013_GEOMETRY, Path(folder) / "0").tracks
 """
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.detectors import create_detector
-from fervid.scan.scan import scan
+from fervid.scan.scan import scan_video
 from fervid.scan.types import Scan
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, DoubleArray, Track, VideoInfo
@@ -73,7 +73,7 @@ def decoded(name: str) -> Decoded:
 @lru_cache(maxsize=len(CLIPS))
 def scanned(name: str) -> Scan:
     with tempfile.TemporaryDirectory() as folder:
-        found = scan(SAMPLES / name, name, ScanSettings(), FER2013_GEOMETRY, Path(folder) / "crops")
+        found = scan_video(SAMPLES / name, name, ScanSettings(), FER2013_GEOMETRY, Path(folder) / "crops")
     assert found.notes == []
     return found
 

@@ -21,9 +21,9 @@ from fervid.files.fingerprint import fingerprint
 from fervid.files.names import files_for
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
-from fervid.timeline.interpolation import FaceCourse
+from fervid.timeline.interpolation import FaceTimeline
 from fervid.version import __version__
-from fervid.video.audio import FilmSound
+from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
 from fervid.video.writer import VideoWriter, read_comment
 
@@ -153,7 +153,7 @@ def _made_here(path: Path) -> bool:
     return path.name.endswith(ANNOTATED) and (read_comment(path) or "").startswith("fervid ")
 
 
-def _comment(video_id: str, courses: Iterable[FaceCourse], step: float, style: str, blur: bool) -> str:
+def _comment(video_id: str, courses: Iterable[FaceTimeline], step: float, style: str, blur: bool) -> str:
     """What an annotated file says of itself: the same for two files only where they were made of the same."""
     digest = hashlib.sha256(f"{video_id} {step} {style} {blur}".encode())
     for course in courses:
@@ -166,7 +166,7 @@ def _comment(video_id: str, courses: Iterable[FaceCourse], step: float, style: s
 def annotate_video(
     source: Path,
     target: Path,
-    courses: list[FaceCourse],
+    courses: list[FaceTimeline],
     style: Style = "full",
     blur: bool = False,
     step: float = 0.2,
@@ -178,7 +178,7 @@ def annotate_video(
 
     Returns what went wrong without ending the work, in words. Raises UnreadableVideo and OutputError.
     """
-    with VideoReader(source, fps=0, threads=THREADS) as reader, FilmSound(source, reader.origin) as sound:
+    with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as sound:
         pictures = reader.planes()
         time, planes = next(pictures, (0.0, None))
         if planes is None:

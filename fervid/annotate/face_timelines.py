@@ -7,7 +7,7 @@ import pandas as pd
 
 from fervid.results.reader import Results
 from fervid.settings import ScanSettings, TimelineSettings
-from fervid.timeline.interpolation import FaceCourse
+from fervid.timeline.interpolation import FaceTimeline
 from fervid.types import EMOTIONS, DoubleArray
 
 
@@ -22,7 +22,7 @@ class KnownFaces:
         trust = results.summary.set_index(["video_id", "face_id"])["trust"]
         self._trust: dict[tuple[str, int], str] = trust.to_dict()
 
-    def of(self, video_id: str) -> list[FaceCourse]:
+    def of(self, video_id: str) -> list[FaceTimeline]:
         """The courses of one video's faces, in the order of their numbers."""
         rows = self._rows.get(video_id)
         if rows is None:
@@ -35,10 +35,12 @@ class KnownFaces:
             for face_id, face in seen.groupby("face_id")
         ]
 
-    def _course(self, video_id: str, face_id: int, rows: pd.DataFrame, sampled: DoubleArray, step: float) -> FaceCourse:
+    def _course(
+        self, video_id: str, face_id: int, rows: pd.DataFrame, sampled: DoubleArray, step: float
+    ) -> FaceTimeline:
         times = rows["time"].to_numpy(np.float64)
         last = float(times[-1])
-        return FaceCourse(
+        return FaceTimeline(
             face_id,
             times,
             rows[["face_x", "face_y", "face_width", "face_height"]].to_numpy(np.float32),

@@ -14,7 +14,7 @@ from fervid.annotate.text import FAINT, INK, WARNING, Word, chip, pixels, plate,
 from fervid.annotate.timeline_strip import Strip
 from fervid.annotate.yuv_canvas import Canvas, Color, Point, Sprite, sprite
 from fervid.colors import EMOTION_COLORS, rgb
-from fervid.timeline.interpolation import Box, FaceCourse, Moment
+from fervid.timeline.interpolation import Box, FaceState, FaceTimeline
 from fervid.types import EMOTIONS
 
 Style = Literal["minimal", "full"]
@@ -39,7 +39,7 @@ MAX_PANELS = 3
 MIN_PANEL_FACE = 0.2
 """Faces lower than this part of the picture's height get no panel of their own."""
 
-PATIENCE = 0.8
+LABEL_SETTLE_SECONDS = 0.8
 """Seconds that a better place for a label must be free before the label moves there."""
 
 MAX_COVERED = 0.12
@@ -76,8 +76,8 @@ class _Area:
 class _Seen:
     """A face of the present frame."""
 
-    course: FaceCourse
-    moment: Moment
+    course: FaceTimeline
+    moment: FaceState
     area: _Area
 
     @property
@@ -107,7 +107,7 @@ class Overlay:
     """Draws the faces of one film. ``end``: its length in seconds; ``code``: the H.273 matrix to draw with."""
 
     def __init__(
-        self, courses: Sequence[FaceCourse], width: int, height: int, end: float, code: int, style: Style
+        self, courses: Sequence[FaceTimeline], width: int, height: int, end: float, code: int, style: Style
     ) -> None:
         self._courses, self._code, self._full = courses, code, style == "full"
         self._width, self._height = width, height
@@ -214,7 +214,7 @@ class Overlay:
             if 0 <= y <= self._floor - height:
                 yield name, _Area(x, y, width, height)
 
-    def _little_bars(self, canvas: Canvas, moment: Moment, x: float, y: float, height: float, width: int) -> None:
+    def _little_bars(self, canvas: Canvas, moment: FaceState, x: float, y: float, height: float, width: int) -> None:
         """Seven upright bars at the end of a label."""
         step, x = width // 7, 2 * round(x / 2)
         room = 2 * round(0.34 * height)
@@ -273,7 +273,7 @@ class Overlay:
             self._panels[leading] = sprite(pixels(image), self._code)
         return self._panels[leading]
 
-    def _bars(self, canvas: Canvas, moment: Moment, area: _Area) -> None:
+    def _bars(self, canvas: Canvas, moment: FaceState, area: _Area) -> None:
         shape = self._shape
         x, y = 2 * round(area.x / 2) + shape.left, 2 * round(area.y / 2)
         for top, share, color in zip(shape.tops, moment.probabilities.tolist(), BAR_COLORS, strict=True):
@@ -304,7 +304,7 @@ class Overlay:
         if not free:
             return None
         name, since = self._places.get(key, ("", time))
-        if name not in free or time - since > PATIENCE:
+        if name not in free or time - since > LABEL_SETTLE_SECONDS:
             name = free[0]
         self._places[key] = (name, time if name == free[0] else since)
         return places[name]

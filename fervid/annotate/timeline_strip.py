@@ -11,7 +11,7 @@ from PIL import Image
 from fervid.annotate.text import FAINT, INK, chip, pixels, plate, text_width, write
 from fervid.annotate.yuv_canvas import Canvas, Color, Sprite, sprite
 from fervid.colors import EMOTION_COLORS, rgb
-from fervid.timeline.interpolation import FaceCourse
+from fervid.timeline.interpolation import FaceTimeline
 from fervid.types import EMOTIONS, ByteArray
 
 MAX_LANES = 3
@@ -19,12 +19,12 @@ MAX_LANES = 3
 _FINER = 4
 
 
-def lanes(courses: Sequence[FaceCourse], limit: int = MAX_LANES) -> list[list[FaceCourse]]:
+def lanes(courses: Sequence[FaceTimeline], limit: int = MAX_LANES) -> list[list[FaceTimeline]]:
     """Faces in rows, those that are never seen at the same time in one row.
 
     Where there are too many, the large and long ones stay: those with the most pixels times seconds.
     """
-    found: list[list[FaceCourse]] = []
+    found: list[list[FaceTimeline]] = []
     for course in sorted(courses, key=lambda course: (-_weight(course), course.face_id)):
         lane = next((lane for lane in found if not any(_overlap(course, other) for other in lane)), None)
         if lane is not None:
@@ -36,11 +36,11 @@ def lanes(courses: Sequence[FaceCourse], limit: int = MAX_LANES) -> list[list[Fa
     return sorted(found, key=lambda lane: lane[0].face_id)
 
 
-def _weight(course: FaceCourse) -> float:
+def _weight(course: FaceTimeline) -> float:
     return float(np.median(course.boxes[:, 2] * course.boxes[:, 3]) * (course.times[-1] - course.times[0]))
 
 
-def _overlap(one: FaceCourse, other: FaceCourse) -> bool:
+def _overlap(one: FaceTimeline, other: FaceTimeline) -> bool:
     return bool(one.times[0] <= other.times[-1] and other.times[0] <= one.times[-1])
 
 
@@ -56,7 +56,7 @@ class Strip:
 
     def __init__(
         self,
-        courses: Sequence[FaceCourse],
+        courses: Sequence[FaceTimeline],
         width: int,
         height: int,
         end: float,
@@ -104,7 +104,7 @@ class Strip:
             image.alpha_composite(Image.fromarray(chart, "RGBA"), (self._left, top))
         return image
 
-    def _fill_in(self, chart: ByteArray, course: FaceCourse) -> None:
+    def _fill_in(self, chart: ByteArray, course: FaceTimeline) -> None:
         """Stack a face's emotions over the columns of its time, over a line of its own colour."""
         height, width = chart.shape[:2]
         line = max(2, round(height / 9))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fervid.batch.store import Store, StoreView
+from fervid.batch.store import ResumeStore, StoreView
 from fervid.emotions.background_loader import BatcherLoader
 from fervid.emotions.sidecar import SHIPPED, read_sidecar, sidecar_path
 from fervid.errors import UnreadableVideo
@@ -46,11 +46,11 @@ Paths = Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
 
 def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | None = None) -> Plan:
     """What ``analyze`` would do; writes nothing. Raises UsageError."""
-    setup = _Setup.of(paths, Path(out), settings or AnalyzeSettings())
-    return Plan(tuple(_plan(setup.sources, setup.view(), setup.settings.run.retry_failed)))
+    setup = BatchSetup.of(paths, Path(out), settings or AnalyzeSettings())
+    return Plan(tuple(_planned(setup.sources, setup.view(), setup.settings.run.retry_failed)))
 
 
-def _plan(sources: Iterable[Source], view: StoreView, retry: bool) -> Iterator[tuple[str, str, str]]:
+def _planned(sources: Iterable[Source], view: StoreView, retry: bool) -> Iterator[tuple[str, str, str]]:
     met: dict[str, str] = {}
     for source in sources:
         name = shown_name(source.name)
@@ -75,7 +75,7 @@ def _plan(sources: Iterable[Source], view: StoreView, retry: bool) -> Iterator[t
 
 
 @dataclass(frozen=True)
-class _Setup:
+class BatchSetup:
     """What a batch is about, before anything is written."""
 
     sources: list[Source]
@@ -87,7 +87,8 @@ class _Setup:
     geometry: Any
 
     @classmethod
-    def of(cls, paths: Paths, out: Path, settings: AnalyzeSettings) -> _Setup:
+    def of(cls, paths: Paths, out: Path, settings: AnalyzeSettings) -> BatchSetup:
+        """Find the inputs and check the settings; nothing is written. Raises UsageError."""
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         sources = select(discover(given, follow_links=settings.inputs.follow_links), settings.inputs)
         refuse_overwriting(sources, output_paths(out))
@@ -124,13 +125,16 @@ class _Setup:
         return nothing and all(path.exists() for path in output_paths(self.out))
 
     def view(self) -> StoreView:
+        """The state of the output, read without locking it."""
         return StoreView(*self._arguments())
 
-    def store(self) -> Store:
+    def store(self) -> ResumeStore:
+        """The state of the output, locked for this run."""
         refuse_foreign(self.out)
-        return Store(*self._arguments())
+        return ResumeStore(*self._arguments())
 
     def engine(self) -> Engine:
+        """The engine that the settings name."""
         run = self.settings.run
         if run.engine == "ray":
             from fervid.batch.engines.ray_scan import RayEngine
@@ -140,9 +144,10 @@ class _Setup:
 
         return LocalEngine(run.workers, run.timeout, int(run.worker_memory * 2**30))
 
-    def loader(self, tell: Callable[[str], None]) -> BatcherLoader | ClusterLoader:
+    def loader(self, notify: Callable[[str], None]) -> BatcherLoader | ClusterLoader:
+        """What loads the classifier for that engine."""
         if self.settings.run.engine == "ray":
             from fervid.batch.engines.ray_scoring import ClusterLoader
 
-            return ClusterLoader(self.weights, self.settings.run, tell)
-        return BatcherLoader(self.weights, self.settings.run, tell)
+            return ClusterLoader(self.weights, self.settings.run, notify)
+        return BatcherLoader(self.weights, self.settings.run, notify)

@@ -52,7 +52,7 @@ class Listener:
     def video(self, report: VideoReport) -> None:
         """A video is done."""
 
-    def tell(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """Something that a person may want to know."""
 
     def done(self, report: BatchReport) -> None:
@@ -73,7 +73,7 @@ class Product(Protocol):
         """Called when the tables are there, before the output is given back; raises OutputError."""
 
 
-def _report(name: str, row: Row, fresh: bool = True) -> VideoReport:
+def report_of_row(name: str, row: Row, fresh: bool = True) -> VideoReport:
     """A manifest row in short."""
     return VideoReport(
         name,

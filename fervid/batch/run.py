@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fervid.batch.plan import Paths, _Setup
-from fervid.batch.report import BatchReport, Listener, Product, VideoReport, _report
-from fervid.batch.store import Failure, Settled, Stamp, Store, settings_key
+from fervid.batch.plan import BatchSetup, Paths
+from fervid.batch.report import BatchReport, Listener, Product, VideoReport, report_of_row
+from fervid.batch.store import Failure, IsDone, ResumeStore, Stamp, settings_key
 from fervid.batch.tasks import Known, ScanJob, ScanTask
 from fervid.errors import (
     BadResults,
@@ -33,7 +33,7 @@ from fervid.errors import (
 from fervid.files.discover import MADE_HERE, shown_name
 from fervid.files.fingerprint import fingerprint
 from fervid.results.parts import Entry, Row, copy_of, read_rows, write_part
-from fervid.results.rows import finish, now
+from fervid.results.rows import now, result_rows
 from fervid.results.schema import output_paths
 from fervid.results.writer import compose
 from fervid.scan.types import Scan
@@ -62,16 +62,16 @@ def analyze(
     UsageError, OutputLocked and OutputError.
     """
     settings, listener = settings or AnalyzeSettings(), listener or Listener()
-    setup = _Setup.of(paths, Path(out), settings)
+    setup = BatchSetup.of(paths, Path(out), settings)
     sources = {shown_name(source.name): source.path for source in setup.sources if not source.skip}
     drawn = {shown_name(source.name): source.path for source in setup.sources if source.skip == MADE_HERE}
     for product in products:
         product.prepare(sources, drawn)
     if setup.keeps_tables:
-        return _kept(setup, listener)
+        return _keep_tables(setup, listener)
     with setup.store() as store:
         listener.start(len(setup.sources))
-        batch = _Batch(setup, store, listener)
+        batch = _BatchRun(setup, store, listener)
         batch.run(engine)
         report = batch.compose()
         listener.done(report)
@@ -80,23 +80,23 @@ def analyze(
     return report
 
 
-def _kept(setup: _Setup, listener: Listener) -> BatchReport:
+def _keep_tables(setup: BatchSetup, listener: Listener) -> BatchReport:
     """The report of a run that finds nothing to analyse, as in a share that is not mounted, and leaves the tables."""
     report = BatchReport(
-        tuple(_report(shown_name(s.name), {"status": "skipped", "message": s.skip}) for s in setup.sources)
+        tuple(report_of_row(shown_name(s.name), {"status": "skipped", "message": s.skip}) for s in setup.sources)
     )
     listener.start(len(report.videos))
-    listener.tell(f"there is no video to analyse; {setup.out} is left as it was")
+    listener.notify(f"there is no video to analyse; {setup.out} is left as it was")
     listener.done(report)
     return report
 
 
-class _Batch:
+class _BatchRun:
     """One run: which inputs are settled, and how."""
 
-    def __init__(self, setup: _Setup, store: Store, listener: Listener) -> None:
+    def __init__(self, setup: BatchSetup, store: ResumeStore, listener: Listener) -> None:
         self._setup, self._store, self._listener = setup, store, listener
-        self._settled = Settled(store.parts, setup.settings.run.retry_failed)
+        self._settled = IsDone(store.parts, setup.settings.run.retry_failed)
         self._ids: dict[int, str] = {}
         """Position of an input → fingerprint of its content."""
         self._lost: dict[int, Failure] = {}
@@ -106,7 +106,7 @@ class _Batch:
         self._stamps: dict[int, Stamp | None] = {}
         self._fresh: dict[str, VideoReport] = {}
         """What this run found out, by fingerprint."""
-        self._loader = setup.loader(listener.tell)
+        self._loader = setup.loader(listener.notify)
         self._batcher: Batcher[int] | RemoteBatcher[int] | None = None
         self._scans: dict[int, Scan] = {}
 
@@ -117,7 +117,7 @@ class _Batch:
         if first is None:
             return  # nothing that a scan needs has been loaded
         engine = engine or self._setup.engine()
-        job = ScanJob(self._setup.settings.scan, self._setup.geometry, self._settled, self._store.spool)
+        job = ScanJob(self._setup.settings.scan, self._setup.geometry, self._settled, self._store.scratch)
         # closing: workers end with the batch, however it ends
         with contextlib.closing(engine.run(chain([first], tasks), job)) as scanning:
             for task, outcome in scanning:
@@ -171,7 +171,7 @@ class _Batch:
         started = time.monotonic()
         scan = self._scans.pop(position)
         try:
-            timeline, rows = finish(scan, probabilities, self._setup.settings.timeline)
+            timeline, rows = result_rows(scan, probabilities, self._setup.settings.timeline)
         except Exception as error:  # a defect that one video shows must not end the batch
             self._fail(position, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
             return
@@ -184,7 +184,9 @@ class _Batch:
             self._store.forget_failure(scan.video_id)
         self._remember(position, scan.video_id)
         stages = {"scan": scan.seconds, "score": seconds, "finish": time.monotonic() - started}
-        self._tell(position, scan.video_id, replace(_report(self._name(position), rows["videos"][0]), seconds=stages))
+        self._notify(
+            position, scan.video_id, replace(report_of_row(self._name(position), rows["videos"][0]), seconds=stages)
+        )
 
     def _fail(self, position: int, error: FervidError, video_id: str | None) -> None:
         """An input could not be analysed; where its content is known, that is remembered."""
@@ -200,7 +202,7 @@ class _Batch:
         else:
             self._store.add_failure(video_id, failure)
             self._remember(position, video_id)
-            self._tell(position, video_id, report)
+            self._notify(position, video_id, report)
 
     def _know(self, position: int, video_id: str) -> bool:
         """An input whose content was settled before, or by a copy of it; False where that turns out damaged."""
@@ -208,10 +210,10 @@ class _Batch:
         try:
             row: Row = {"status": "failed", **asdict(failure)} if failure else self._row(video_id)
         except BadResults as error:
-            self._listener.tell(str(error))
+            self._listener.notify(str(error))
             return False
         self._ids[position] = video_id
-        self._tell(position, video_id, _report(self._name(position), row, fresh=False))
+        self._notify(position, video_id, report_of_row(self._name(position), row, fresh=False))
         return True
 
     def _row(self, video_id: str) -> Row:
@@ -220,7 +222,7 @@ class _Batch:
             self._rows[video_id] = read_rows(self._store.parts.part(video_id))["videos"][0]
         return self._rows[video_id]
 
-    def _tell(self, position: int, video_id: str, report: VideoReport) -> None:
+    def _notify(self, position: int, video_id: str, report: VideoReport) -> None:
         """Tell of an input; of a copy of one that was met, that it is one."""
         first = self._fresh.setdefault(video_id, report)
         if first is not report and first.status != "failed":
@@ -241,7 +243,7 @@ class _Batch:
             {"identity": self._setup.identity, "entries": [(entry.name, entry.row) for entry in entries]}
         )
         if not self._store.composed(digest, outputs):
-            compose(self._setup.out, entries, self._setup.metadata, self._store.spool)
+            compose(self._setup.out, entries, self._setup.metadata, self._store.scratch)
             self._store.set_composed(digest, outputs, self._setup.metadata)
         self._store.drop_others()
         return BatchReport(tuple(reports))
@@ -268,7 +270,7 @@ class _Batch:
                 met.setdefault(video_id, name)
             entries.append(Entry(name, part, row))
             fresh = video_id in self._fresh and self._fresh[video_id].fresh
-            reports.append(_report(name, row, fresh or position in self._lost))
+            reports.append(report_of_row(name, row, fresh or position in self._lost))
         return entries, reports
 
 

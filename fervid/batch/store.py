@@ -4,7 +4,7 @@ The folder of ``results.parquet`` is ``.results.parquet.fervid``, that of a fold
 ``results/.fervid``. It holds the lock, the settings that its parts were made with, one part a video (named
 by the fingerprint of the video's content), the failures, and an index that saves reading unchanged files
 again. Every file in it appears under its name only when it is complete; what a killed run was still writing
-lies in ``spool`` and is removed by the next run.
+lies in ``scratch`` and is removed by the next run.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import Any
 
 from fervid.errors import OutputError, OutputLocked, UsageError
 from fervid.files.atomic import writing
-from fervid.results.provenance import _COMPOSED, _stamps, read_identity
+from fervid.results.provenance import COMPOSED_FILE, read_identity, stamps
 
-SETTLED = 2.0
+STAMP_SETTLE_SECONDS = 2.0
 """Seconds after its last change from which a file's time stamps can be trusted to show the next change."""
 
 
@@ -71,7 +71,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Settled:
+class IsDone:
     """Tells of a fingerprint whether its outcome is known already; failures count unless ``retry``."""
 
     parts: Parts
@@ -153,7 +153,7 @@ class StoreView:
         return None
 
 
-class Store(StoreView):
+class ResumeStore(StoreView):
     """The state of one output, held until the context is left; see StoreView.
 
     With ``overwrite`` the parts of an earlier run are removed; its tables stay until others replace them.
@@ -185,24 +185,24 @@ class Store(StoreView):
 
     def _open(self) -> None:
         self._rescue()
-        shutil.rmtree(self._folder / "spool", ignore_errors=True)
+        shutil.rmtree(self._folder / "scratch", ignore_errors=True)
         for leftover in self._folder.glob("parts-*/.*.tmp"):
             leftover.unlink(missing_ok=True)
         if self._overwrite:
             shutil.rmtree(self.parts.folder, ignore_errors=True)
             self._overwrite = False
-        for folder in (self._folder / "spool", self.spool, self.parts.folder):
+        for folder in (self._folder / "scratch", self.scratch, self.parts.folder):
             folder.mkdir(exist_ok=True, mode=0o700)
         self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
 
     def _rescue(self) -> None:
         """Put back the partitions that a run took away and was killed before it could replace."""
         timeline = self._folder.parent / "timeline"
-        for before in self._folder.glob("spool/*/before"):
+        for before in self._folder.glob("scratch/*/before"):
             if not timeline.exists():
                 before.rename(timeline)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> ResumeStore:
         return self
 
     def __exit__(
@@ -211,14 +211,14 @@ class Store(StoreView):
         try:
             with contextlib.suppress(OSError):  # only saves time
                 self._compact_index()
-            shutil.rmtree(self._folder / "spool", ignore_errors=True)
+            shutil.rmtree(self._folder / "scratch", ignore_errors=True)
         finally:
             os.close(self._lock)
 
     @property
-    def spool(self) -> Path:
+    def scratch(self) -> Path:
         """A folder for what this run is working on; gone when the store is closed, or opened by the next run."""
-        return self._folder / "spool" / self._run
+        return self._folder / "scratch" / self._run
 
     def add_failure(self, video_id: str, failure: Failure) -> None:
         """Remember that a video's content could not be analysed; raises OutputError."""
@@ -240,20 +240,20 @@ class Store(StoreView):
     def composed(self, digest: str, outputs: Iterable[Path]) -> bool:
         """Whether ``outputs`` are as this store's last composition, of that ``digest``, left them."""
         with contextlib.suppress(OSError, ValueError):
-            before = json.loads((self._folder / _COMPOSED).read_text(encoding="utf-8"))
+            before = json.loads((self._folder / COMPOSED_FILE).read_text(encoding="utf-8"))
             known = before["digest"] == digest and "metadata" in before
-            return bool(known and before["outputs"] == _stamps(outputs))
+            return bool(known and before["outputs"] == stamps(outputs))
         return False
 
     def set_composed(self, digest: str, outputs: Iterable[Path], metadata: Mapping[str, str]) -> None:
         """The ``outputs`` have been composed, with that ``metadata``."""
-        content = {"digest": digest, "outputs": _stamps(outputs), "metadata": dict(metadata)}
+        content = {"digest": digest, "outputs": stamps(outputs), "metadata": dict(metadata)}
         with writing(self._folder):
-            self._write(self._folder / _COMPOSED, json.dumps(content))
+            self._write(self._folder / COMPOSED_FILE, json.dumps(content))
 
     def remember(self, path: Path, stamp: Stamp, video_id: str) -> None:
         """Save reading ``path`` again while it keeps the ``stamp`` that it had before it was read."""
-        if time.time() - stamp.mtime_ns / 1e9 < SETTLED or self.fingerprint(path) == video_id:
+        if time.time() - stamp.mtime_ns / 1e9 < STAMP_SETTLE_SECONDS or self.fingerprint(path) == video_id:
             return
         name = os.path.abspath(path)
         self._index[name] = (stamp, video_id)
@@ -268,7 +268,7 @@ class Store(StoreView):
 
     def _write(self, path: Path, text: str) -> None:
         """Write a small file so that it is there whole or not at all."""
-        beside = self.spool / f"{path.name}.tmp"
+        beside = self.scratch / f"{path.name}.tmp"
         with beside.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.faces.crop import CropGeometry
-from fervid.scan.types import ScannedSpan, Span
+from fervid.scan.types import ScannedSegment, Segment
 from fervid.settings import ScanSettings
 
 
@@ -23,10 +23,10 @@ class ScanTask:
 
 
 @dataclass(frozen=True)
-class SpanTask(ScanTask):
+class SegmentTask(ScanTask):
     """One span of it."""
 
-    span: Span
+    span: Segment
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class JoinTask(ScanTask):
     """The spans of it, all scanned, to be made its scan."""
 
     video_id: str
-    spans: tuple[ScannedSpan, ...]
+    spans: tuple[ScannedSegment, ...]
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class WholeTask(ScanTask):
 @dataclass(frozen=True)
 class ScanJob:
     """What all tasks of a batch share; it travels to the workers. ``settled`` tells of a video's fingerprint
-    whether its outcome is known already; ``spool`` is a folder for what is too big to travel; ``span``: seconds
+    whether its outcome is known already; ``scratch`` is a folder for what is too big to travel; ``span``: seconds
     of video in the pieces of a divided one, 0: none is divided; ``threads``: so many may work on what joins them."""
 
     settings: ScanSettings
     geometry: CropGeometry
     settled: Callable[[str], bool]
-    spool: Path
+    scratch: Path
     span: float = 0.0
     threads: int = 1
 
@@ -70,9 +70,9 @@ class Division:
     """A video that is long enough to be scanned in ``spans``."""
 
     video_id: str
-    spans: tuple[Span, ...]
+    spans: tuple[Segment, ...]
 
 
-def records(task: SpanTask, job: ScanJob) -> Path:
+def records_path(task: SegmentTask, job: ScanJob) -> Path:
     """The file in which a span's observations are left."""
-    return job.spool / f"{task.position}.{task.span.number}.span"
+    return job.scratch / f"{task.position}.{task.span.number}.span"

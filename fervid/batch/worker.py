@@ -4,43 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fervid.batch.tasks import Division, JoinTask, Known, ScanJob, ScanTask, SpanTask, WholeTask, records
+from fervid.batch.tasks import Division, JoinTask, Known, ScanJob, ScanTask, SegmentTask, WholeTask, records_path
 from fervid.errors import FervidError
 from fervid.files.fingerprint import fingerprint
-from fervid.scan.frame_analysis import PERIOD
-from fervid.scan.scan import scan
-from fervid.scan.segments import divide, join, scan_span
-from fervid.scan.types import Scan, ScannedSpan
+from fervid.scan.frame_analysis import SCHEDULE_PERIOD
+from fervid.scan.scan import scan_video
+from fervid.scan.segments import divide_video, join_segments, scan_segment
+from fervid.scan.types import Scan, ScannedSegment
 
 
-def work(task: ScanTask, job: ScanJob) -> Scan | Known:
+def scan_whole(task: ScanTask, job: ScanJob) -> Scan | Known:
     """What a worker does with a whole video; raises UnreadableVideo and OutputError."""
     video_id = fingerprint(task.path)
-    return Known(video_id) if job.settled(video_id) else _whole(task, video_id, job)
+    return Known(video_id) if job.settled(video_id) else _scan_whole(task, video_id, job)
 
 
-def work_in_pieces(task: ScanTask, job: ScanJob) -> Scan | Known | Division | ScannedSpan:
+def scan_or_divide(task: ScanTask, job: ScanJob) -> Scan | Known | Division | ScannedSegment:
     """What a worker does with a video that may be divided, and with each piece of one; raises as ``work``."""
-    if isinstance(task, SpanTask):
-        return scan_span(task.path, task.span, job.settings, job.geometry, records(task, job))
+    if isinstance(task, SegmentTask):
+        return scan_segment(task.path, task.span, job.settings, job.geometry, records_path(task, job))
     if isinstance(task, JoinTask):
-        return join(task.spans, task.video_id, job.settings, _crops(task, job), job.threads)
+        return join_segments(task.spans, task.video_id, job.settings, _crops_path(task, job), job.threads)
     if isinstance(task, WholeTask):
-        return _whole(task, task.video_id, job)
+        return _scan_whole(task, task.video_id, job)
     video_id = fingerprint(task.path)
     if job.settled(video_id):
         return Known(video_id)
-    spans = divide(task.path, job.settings, PERIOD, job.span) if job.span else []
-    return Division(video_id, tuple(spans)) if spans else _whole(task, video_id, job)
+    spans = divide_video(task.path, job.settings, SCHEDULE_PERIOD, job.span) if job.span else []
+    return Division(video_id, tuple(spans)) if spans else _scan_whole(task, video_id, job)
 
 
-def _whole(task: ScanTask, video_id: str, job: ScanJob) -> Scan:
+def _scan_whole(task: ScanTask, video_id: str, job: ScanJob) -> Scan:
     try:
-        return scan(task.path, video_id, job.settings, job.geometry, _crops(task, job))
+        return scan_video(task.path, video_id, job.settings, job.geometry, _crops_path(task, job))
     except FervidError as error:
         error.video_id = video_id
         raise
 
 
-def _crops(task: ScanTask, job: ScanJob) -> Path:
-    return job.spool / f"{task.position}.crops"
+def _crops_path(task: ScanTask, job: ScanJob) -> Path:
+    return job.scratch / f"{task.position}.crops"

@@ -287,7 +287,7 @@ def export(
     print(f"{len(done.files)} file{'' if len(done.files) == 1 else 's'}: {out}", file=sys.stderr)
 
 
-def _tell() -> Callable[[str], None]:
+def _notify() -> Callable[[str], None]:
     from tqdm import tqdm
 
     return lambda message: tqdm.write(message, file=sys.stderr)
@@ -306,9 +306,9 @@ def classify(
     """Classify the faces of still images."""
     scan = from_mapping(ScanSettings, {"min_face": min_face}, "options")
     run = from_mapping(RunSettings, {"device": device, "batch_size": batch_size, "model": model}, "options")
-    from fervid.images import classify_stills
+    from fervid.images import classify_images
 
-    report = classify_stills(images, out, scan, run, detect)
+    report = classify_images(images, out, scan, run, detect)
     for name, reason in report.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
     print(f"{report.images} images, {report.faces} faces, {len(report.failed)} failed: {out}", file=sys.stderr)
@@ -353,7 +353,7 @@ def train(
     images = read(data, "Training")
     if limit:
         images = sample(images, limit, settings.seed)
-    result = fit(images, out, FER2013_GEOMETRY, settings, run, tell=_tell())
+    result = fit(images, out, FER2013_GEOMETRY, settings, run, notify=_notify())
     print(f"{out}: epoch {result.epoch}, temperature {result.temperature:.3f}", file=sys.stderr)
 
 
@@ -376,13 +376,13 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure the emotion CNN on labelled images."""
-    from fervid.emotions.classifier import load
+    from fervid.emotions.classifier import load_classifier
     from fervid.training.dataset import read
     from fervid.training.evaluate import evaluate as measure
     from fervid.training.evaluate import held_out
     from fervid.training.report import format_evaluation, write_evaluation
 
-    loaded = load(model)
+    loaded = load_classifier(model)
     images = read(data, {"all": None, "held-out": "Training"}.get(split, split))
     if split == "held-out":
         images = held_out(loaded.sidecar, images)

@@ -65,12 +65,12 @@ def write_videos(results: Path, out: Path, sources: Mapping[str, Path], style: s
     shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}]"
     with tqdm(total=total, bar_format=shape, disable=hidden, dynamic_ncols=True) as bar:
 
-        def tell(video: AnnotatedVideo) -> None:
+        def notify(video: AnnotatedVideo) -> None:
             name, note = video.path or video.video, f": {video.message}" if video.message else ""
             if video.status == "failed" or (video.status != "unchanged" and not quiet):
                 bar.write(printable(f"{video.status}: {name}{note}"), file=sys.stderr)
 
-        done = run(table, sources, out, style, blur, tell, bar.update)
+        done = run(table, sources, out, style, blur, notify, bar.update)
     if not quiet:
         counts = [f"{done.count(status)} {status}" for status in ("written", "skipped", "failed")]
         counts += [f"{done.count('unchanged')} unchanged"] if done.count("unchanged") else []

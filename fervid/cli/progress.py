@@ -56,7 +56,7 @@ class BatchDisplay(Listener):
         elif report.status == "failed" and report.fresh:
             tqdm.write(printable(f"failed: {report.video}: {report.message}"), file=sys.stderr)
 
-    def tell(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """See Listener."""
         self._log(event="message", message=message)
         if not self._log_json:

@@ -24,8 +24,8 @@ class BatcherLoader:
     The thread does not keep an interrupted process from ending.
     """
 
-    def __init__(self, weights: Path, settings: RunSettings, tell: Callable[[str], None]) -> None:
-        self._weights, self._settings, self._tell = weights, settings, tell
+    def __init__(self, weights: Path, settings: RunSettings, notify: Callable[[str], None]) -> None:
+        self._weights, self._settings, self._notify = weights, settings, notify
         self._thread = threading.Thread(target=self._load, name=LOADER, daemon=True)
         self._loaded: Batcher[int] | None = None
         self._error: Exception | None = None
@@ -51,10 +51,10 @@ class BatcherLoader:
     def _load(self) -> None:
         try:
             from fervid.emotions.batching import Batcher
-            from fervid.emotions.classifier import load
+            from fervid.emotions.classifier import load_classifier
 
-            model = load(self._weights, self._settings.device)
-            self._loaded = Batcher(model, self._settings.batch_size, self._tell)
+            model = load_classifier(self._weights, self._settings.device)
+            self._loaded = Batcher(model, self._settings.batch_size, self._notify)
             import pandas  # noqa: F401  which the tables need next
         except Exception as error:  # it is the main thread's to tell
             self._error = error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from fervid.emotions.classifier import EmotionModel
+from fervid.emotions.classifier import EmotionClassifier
 from fervid.errors import DeviceMemoryError
 from fervid.types import EMOTIONS, Crops, FloatArray
 
@@ -33,7 +33,7 @@ class _Waiting(Generic[Key]):
 
 
 @dataclass(frozen=True, eq=False)
-class Scored(Generic[Key]):
+class ClassifiedVideo(Generic[Key]):
     """``probabilities`` (n, 7) float32 of the crops handed in under ``key``; ``seconds``: their share of the time."""
 
     key: Key
@@ -47,17 +47,17 @@ class Batcher(Generic[Key]):
     ``add`` and ``flush`` yield the result for each key whose crops are all done, in the order in which they
     were added. What else is in a batch does not change a result. Crops may lie on disk: no more of them than one
     batch is read at a time. Where the device's memory does not hold a batch, batches are halved, and
-    ``tell`` hears of it.
+    ``notify`` hears of it.
     """
 
     def __init__(
-        self, model: EmotionModel, batch_size: int = 256, tell: Callable[[str], None] = lambda message: None
+        self, model: EmotionClassifier, batch_size: int = 256, notify: Callable[[str], None] = lambda message: None
     ) -> None:
-        self._model, self._batch_size, self._tell = model, batch_size, tell
+        self._model, self._batch_size, self._notify = model, batch_size, notify
         self._waiting: deque[_Waiting[Key]] = deque()
         self._count = 0
 
-    def add(self, key: Key, crops: Crops) -> Iterator[Scored[Key]]:
+    def add(self, key: Key, crops: Crops) -> Iterator[ClassifiedVideo[Key]]:
         """Hand in the crops (n, 48, 48) uint8 of one video."""
         self._waiting.append(_Waiting(key, crops))
         self._count += len(crops)
@@ -65,7 +65,7 @@ class Batcher(Generic[Key]):
             self._classify_batch()
         yield from self._completed()
 
-    def flush(self) -> Iterator[Scored[Key]]:
+    def flush(self) -> Iterator[ClassifiedVideo[Key]]:
         """Classify what is left, though it fill no batch."""
         while self._count:
             self._classify_batch()
@@ -81,7 +81,7 @@ class Batcher(Generic[Key]):
             if self._batch_size == 1:
                 raise
             self._batch_size = max(1, min(self._batch_size, len(crops)) // 2)
-            self._tell(f"the device's memory does not hold so many faces at once; going on with {self._batch_size}")
+            self._notify(f"the device's memory does not hold so many faces at once; going on with {self._batch_size}")
             return
         each = (time.monotonic() - started) / len(crops)
         for video, count in chosen:
@@ -102,8 +102,8 @@ class Batcher(Generic[Key]):
             if not free:
                 return
 
-    def _completed(self) -> Iterator[Scored[Key]]:
+    def _completed(self) -> Iterator[ClassifiedVideo[Key]]:
         while self._waiting and self._waiting[0].taken == len(self._waiting[0].crops):
             video = self._waiting.popleft()
             parts = [*video.done, np.zeros((0, len(EMOTIONS)), np.float32)]
-            yield Scored(video.key, np.concatenate(parts), video.seconds)
+            yield ClassifiedVideo(video.key, np.concatenate(parts), video.seconds)

@@ -33,7 +33,7 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class EmotionModel:
+class EmotionClassifier:
     """Loaded weights with their sidecar. ``device``: ``cpu`` or ``gpu``."""
 
     network: Network
@@ -66,7 +66,7 @@ def softmax(logits: FloatArray | DoubleArray, temperature: float = 1.0) -> Doubl
     return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
 
 
-def load(path: Path | None = None, device: Device = "auto") -> EmotionModel:
+def load_classifier(path: Path | None = None, device: Device = "auto") -> EmotionClassifier:
     """Load weights, those that fervid ships where ``path`` is None, for a ``device``: ``auto`` takes a GPU where there
     is one. Raises BadWeights, and UsageError where ``gpu`` is asked for and none is usable."""
     path = path or SHIPPED
@@ -77,8 +77,8 @@ def load(path: Path | None = None, device: Device = "auto") -> EmotionModel:
 
         network = network_on_gpu(layers, sidecar.architecture, required=device == "gpu")
         if network is not None:
-            return EmotionModel(network, sidecar, "gpu")
-    return EmotionModel(OnnxNetwork(layers, sidecar.architecture, usable_cores()), sidecar)
+            return EmotionClassifier(network, sidecar, "gpu")
+    return EmotionClassifier(OnnxNetwork(layers, sidecar.architecture, usable_cores()), sidecar)
 
 
 def may_have_gpu() -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 from pympi.Elan import Eaf
 
-from fervid.export.files import _placing
+from fervid.export.files import writing_file
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 from fervid.version import __version__
@@ -21,13 +21,14 @@ from fervid.version import __version__
 # ELAN
 
 
-def _write_elan(tables: Results, targets: dict[str, Path], sources: dict[str, Path]) -> None:
+def write_elan(tables: Results, targets: dict[str, Path], sources: dict[str, Path]) -> None:
+    """Write one ELAN document for each video."""
     for name, path in targets.items():
         faces = tables.summary.loc[tables.summary["video"] == name, "face_id"]
         episodes = tables.episodes[tables.episodes["video"] == name]
         eaf = elan_document([int(face) for face in faces], episodes)
         eaf.add_linked_file(**_media(name, path, sources.get(name)))
-        with _placing(path) as beside:
+        with writing_file(path) as beside:
             eaf.to_file(beside)
 
 

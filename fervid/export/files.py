@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from fervid.errors import UsageError
-from fervid.files.atomic import replacing, writing
+from fervid.files.atomic import atomic_path, writing
 from fervid.files.names import files_for
 from fervid.results.csv import write_frame_csv
 from fervid.results.schema import output_paths
@@ -32,13 +32,14 @@ class Exported:
 # where files go
 
 
-def _single(out: Path, suffix: str) -> Path:
+def single_video(out: Path, suffix: str) -> Path:
+    """``out`` where it names one file of that ending; raises UsageError."""
     if out.suffix.lower() != suffix or out.is_dir():
         raise UsageError(f"--out must name a {suffix} file: {out}")
     return out
 
 
-def _targets(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
+def target_files(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
     """Video name → the file for it: the one that ``out`` names, or in the folder ``out``."""
     if not names:
         raise UsageError("the results hold no video that was analysed")
@@ -49,29 +50,32 @@ def _targets(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
     return files_for(names, out, suffix)
 
 
-def _refuse_overwriting(targets: Iterable[Path], results: Path) -> None:
+def refuse_overwriting_inputs(targets: Iterable[Path], results: Path) -> None:
+    """Raise UsageError where a target is one of the tables of the results."""
     own = {os.path.realpath(path) for path in output_paths(results)}
     for target in targets:
         if os.path.realpath(target) in own:
             raise UsageError(f"the output would overwrite the results: {target}")
 
 
-def _refuse_existing(targets: Iterable[Path], overwrite: bool) -> None:
+def refuse_existing(targets: Iterable[Path], overwrite: bool) -> None:
+    """Raise UsageError where a target exists, unless ``overwrite``."""
     for target in targets:
         if target.exists() and not overwrite:
             raise UsageError(f"{target} is already there and may hold work done by hand; --overwrite replaces it")
 
 
 @contextlib.contextmanager
-def _placing(path: Path) -> Iterator[Path]:
+def writing_file(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes ``path`` when complete; its folder is made."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
+    with atomic_path(path) as beside:
         yield beside
 
 
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV; raises OutputError."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_frame_csv(path, frame)

@@ -10,18 +10,18 @@ from typing import cast
 import pandas as pd
 
 from fervid.errors import UsageError
-from fervid.export.elan import _write_elan
+from fervid.export.elan import write_elan
 from fervid.export.files import (
     Exported,
     Format,
     Values,
-    _refuse_existing,
-    _refuse_overwriting,
-    _single,
-    _targets,
-    _write_csv,
+    refuse_existing,
+    refuse_overwriting_inputs,
+    single_video,
+    target_files,
+    write_csv,
 )
-from fervid.export.tables import _write_openface, pyfeat_frame, tidy_frame
+from fervid.export.tables import pyfeat_frame, tidy_frame, write_openface
 from fervid.files.locate import locate
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
@@ -71,17 +71,17 @@ def export(
     chosen = cast(Values | None, values)
     tables = read_results(results)
     if to in ("pyfeat", "csv"):
-        targets = {"": _single(target, ".csv")}
+        targets = {"": single_video(target, ".csv")}
     else:
-        targets = _targets(list(_analysed(tables)["video"]), target, ".eaf" if to == "elan" else ".csv")
-    _refuse_overwriting(targets.values(), Path(results))
+        targets = target_files(list(_analysed(tables)["video"]), target, ".eaf" if to == "elan" else ".csv")
+    refuse_overwriting_inputs(targets.values(), Path(results))
     if to == "elan":
-        _refuse_existing(targets.values(), overwrite)
+        refuse_existing(targets.values(), overwrite)
     shapes: dict[Format, Callable[[], None]] = {
-        "elan": lambda: _write_elan(tables, targets, locate(targets, videos) if videos else {}),
-        "openface": lambda: _write_openface(tables, targets, chosen or "raw"),
-        "pyfeat": lambda: _write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
-        "csv": lambda: _write_csv(targets[""], tidy_frame(tables.timeline, chosen)),
+        "elan": lambda: write_elan(tables, targets, locate(targets, videos) if videos else {}),
+        "openface": lambda: write_openface(tables, targets, chosen or "raw"),
+        "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
+        "csv": lambda: write_csv(targets[""], tidy_frame(tables.timeline, chosen)),
     }
     shapes[to]()
     return Exported(tuple(targets.values()), NOTES[to])

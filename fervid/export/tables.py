@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fervid.export.files import Values, _write_csv
+from fervid.export.files import Values, write_csv
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 
@@ -76,7 +76,8 @@ def tidy_frame(timeline: pd.DataFrame, values: Values | None = None) -> pd.DataF
     return pd.concat([timeline[rest[:-2]], chances, labels, timeline["confidence"]], axis=1)
 
 
-def _write_openface(tables: Results, targets: dict[str, Path], values: Values) -> None:
+def write_openface(tables: Results, targets: dict[str, Path], values: Values) -> None:
+    """Write one OpenFace table for each video."""
     parts = dict(iter(tables.timeline.groupby("video", sort=False)))
     for name, path in targets.items():
-        _write_csv(path, openface_frame(parts.get(name, tables.timeline.iloc[:0]), values))
+        write_csv(path, openface_frame(parts.get(name, tables.timeline.iloc[:0]), values))

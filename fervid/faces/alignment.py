@@ -39,7 +39,7 @@ def _halved(image: ByteArray, face: Face, matrix: DoubleArray, scale: float) -> 
     right = int(np.clip(face.x + face.width + margin, left + 1, width))
     bottom = int(np.clip(face.y + face.height + margin, top + 1, height))
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    small = _reduced(image[top:bottom, left:right], size)
+    small = reduced(image[top:bottom, left:right], size)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (left, top)
     moved[:, 0] *= (right - left) / size[0]
@@ -47,7 +47,7 @@ def _halved(image: ByteArray, face: Face, matrix: DoubleArray, scale: float) -> 
     return small, moved
 
 
-def _reduced(image: ByteArray, size: tuple[int, int]) -> ByteArray:
+def reduced(image: ByteArray, size: tuple[int, int]) -> ByteArray:
     """The picture at the size (width, height), averaged over what each pixel covers; halved first as long as it can
     be, which is many times faster."""
     while image.shape[1] >= 4 * size[0] and image.shape[0] >= 4 * size[1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fervid.faces.alignment import _reduced, align
+from fervid.faces.alignment import align, reduced
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
 
@@ -57,7 +57,7 @@ def _colours(image: ByteArray, face: Face) -> FloatArray:
     part = image[max(0, top) : max(0, min(height, bottom)), max(0, left) : max(0, min(width, right))]
     if not part.size:
         return _root(np.zeros(int(np.prod(COLOURS))))
-    small = _reduced(part, (24, 32)).astype(np.float32) / 255
+    small = reduced(part, (24, 32)).astype(np.float32) / 255
     lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2LAB), np.float64).reshape(-1, 3)
     scaled = (lab - (0, -CHROMA, -CHROMA)) / (LIGHTNESS, 2 * CHROMA, 2 * CHROMA) * COLOURS
     places = np.clip(scaled.astype(int), 0, np.array(COLOURS) - 1)

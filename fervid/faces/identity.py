@@ -14,30 +14,30 @@ import numpy.typing as npt
 
 from fervid.types import FloatArray
 
-EVERY = 0.6
+EMBEDDING_PERIOD = 0.6
 """Of each stretch of so many seconds of a film one sample's faces are kept as portraits, and"""
-PORTRAITS = 3
+EMBEDDINGS_PER_TRACK = 3
 """so many of a track's are embedded: who a face is costs more than finding it."""
 MIN_SIDE = 32.0
 MIN_QUALITY = 0.3
 """Faces below this box side (pixels) or ``face_quality`` say too little about who they are."""
 MIN_EMBEDDINGS = 2
 """Embeddings a track needs."""
-CONSISTENT = 0.4
+MIN_CONSISTENCY = 0.4
 """Mean cosine between the embeddings of a track and their mean below which they say nothing."""
-SAME = 0.6
+MERGE_SIMILARITY = 0.6
 """Cosine from which two groups of tracks are one person. No two people of the test clips reach 0.45."""
-NOT_OTHER = 0.5
+MIN_PAIR_SIMILARITY = 0.5
 """Cosine that every pair of tracks in a group must reach."""
 
 
-def chosen(portraits: Sequence[int]) -> Sequence[int]:
+def choose_for_embedding(aligned_faces: Sequence[int]) -> Sequence[int]:
     """Those of a track's portraits, in order of time, that are embedded: spread evenly over it."""
-    count = min(len(portraits), PORTRAITS)
-    return [portraits[(2 * place + 1) * len(portraits) // (2 * count)] for place in range(count)]
+    count = min(len(aligned_faces), EMBEDDINGS_PER_TRACK)
+    return [aligned_faces[(2 * place + 1) * len(aligned_faces) // (2 * count)] for place in range(count)]
 
 
-def join_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[np.int64]]) -> list[int | None]:
+def cluster_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[np.int64]]) -> list[int | None]:
     """The person of each track, from 0 in the order of the tracks; None where nothing can be said.
 
     ``embeddings``: (n, 128) unit vectors of each track; ``samples``: the frames in which it is seen. Groups of
@@ -50,7 +50,7 @@ def join_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[
             mean = vectors.mean(axis=0)
             length = float(np.linalg.norm(mean))
             # the length of the mean of unit vectors is their mean cosine with it
-            if length >= CONSISTENT:
+            if length >= MIN_CONSISTENCY:
                 known.append(track)
                 means.append(mean / length)
     persons: list[int | None] = [None] * len(embeddings)
@@ -70,7 +70,7 @@ def _grouped(means: FloatArray, samples: Sequence[npt.NDArray[np.int64]]) -> lis
     """
     groups, sums = [[row] for row in range(len(means))], means.copy()
     lengths = np.linalg.norm(sums, axis=1)
-    barred = _Barred(means, samples)
+    barred = _CannotLink(means, samples)
     nearest, alike = np.zeros(len(means), np.int64), np.zeros(len(means), np.float32)
     sure = np.ones(len(means), bool)
 
@@ -86,7 +86,7 @@ def _grouped(means: FloatArray, samples: Sequence[npt.NDArray[np.int64]]) -> lis
 
     for some in _blocks(np.arange(len(means))):
         find(some)
-    while alike[first := int(alike.argmax())] >= SAME:
+    while alike[first := int(alike.argmax())] >= MERGE_SIMILARITY:
         if not sure[first]:
             find(np.array([first]))
             continue
@@ -110,12 +110,12 @@ def _blocks(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
     return [rows[begin : begin + 256] for begin in range(0, len(rows), 256)]
 
 
-class _Barred:
+class _CannotLink:
     """Which groups of tracks are not to be joined: a bit for every two of them."""
 
     def __init__(self, means: FloatArray, samples: Sequence[npt.NDArray[np.int64]]) -> None:
         self._count = len(means)
-        others = [means[some] @ means.T < NOT_OTHER for some in _blocks(np.arange(self._count))]
+        others = [means[some] @ means.T < MIN_PAIR_SIMILARITY for some in _blocks(np.arange(self._count))]
         self._bits = np.concatenate([np.packbits(table, axis=1) for table in others])
         begins, ends = np.array([frames[0] for frames in samples]), np.array([frames[-1] for frames in samples])
         for row, frames in enumerate(samples):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fervid.errors import BadWeights
-from fervid.faces.boxes import NMS_THRESHOLD, Shrunk, select, shrink
+from fervid.faces.boxes import NMS_THRESHOLD, Shrunk, select_boxes, shrink
 from fervid.runtime.opencv import cv2
 from fervid.runtime.weights import PackagedFile, read_weights
 from fervid.types import ByteArray, Face
@@ -49,7 +49,7 @@ class CenterFace:
         corners = (np.stack([columns, rows], 1) + offset[::-1, rows, columns].T + 0.5) * 4 - sides / 2
         relative = points[:, rows, columns].reshape(5, 2, -1).transpose(2, 0, 1)[:, :, ::-1]
         landmarks = corners[:, None] + relative * sides[:, None]
-        return select(corners, sides, heat[0, rows, columns], landmarks, factor)
+        return select_boxes(corners, sides, heat[0, rows, columns], landmarks, factor)
 
 
 class YuNet:
@@ -77,4 +77,4 @@ class YuNet:
         self._network.setInputSize((small.shape[1], small.shape[0]))
         found = self._network.detect(small)[1]
         values = np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
-        return select(values[:, :2], values[:, 2:4], values[:, 14], values[:, 4:14].reshape(-1, 5, 2), factor)
+        return select_boxes(values[:, :2], values[:, 2:4], values[:, 14], values[:, 4:14].reshape(-1, 5, 2), factor)

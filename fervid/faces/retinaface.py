@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fervid.errors import BadWeights
-from fervid.faces.boxes import Shrunk, select, shrink
+from fervid.faces.boxes import Shrunk, select_boxes, shrink
 from fervid.faces.retinaface_gate import windows
 from fervid.runtime.onnx_graph import with_outputs
 from fervid.runtime.onnx_session import open_session
@@ -88,7 +88,7 @@ class RetinaFace:
         centres = anchors[:, :2] + offsets[:, :2] * 0.1 * anchors[:, 2:]
         sides = anchors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * 0.2, 4))
         landmarks = np.asarray(anchors[:, None, :2] + points.reshape(-1, 5, 2) * 0.1 * anchors[:, None, 2:], np.float32)
-        return select(np.asarray(centres - sides / 2, np.float32), sides, scores, landmarks, factor)
+        return select_boxes(np.asarray(centres - sides / 2, np.float32), sides, scores, landmarks, factor)
 
     def _part_by_part(
         self, pixels: FloatArray, height: int, width: int, small: bool

@@ -16,7 +16,7 @@ import numpy as np
 from fervid.runtime.opencv import cv2
 from fervid.types import FloatArray
 
-FILE = Path(__file__).parent.parent / "weights" / "retinaface-gate.json"
+GATE_FILE = Path(__file__).parent.parent / "weights" / "retinaface-gate.json"
 LIMIT = 2.0
 """Log-odds from which the gate fires; classes were weighted alike. In the pictures that chose it, made and real, it
 fires for every small face, the least certain at 2.8."""
@@ -27,11 +27,11 @@ HALO = 4
 MOST = 0.7
 """Share of the map from which all of it is computed at once."""
 
-Span = tuple[int, int]
+Window = tuple[int, int]
 """First row or column, and the one after the last."""
 
 
-def windows(merged: FloatArray) -> list[tuple[Span, Span, Span, Span]]:
+def windows(merged: FloatArray) -> list[tuple[Window, Window, Window, Window]]:
     """The parts of the map ``merged`` (64, h, w) float32 that are to be computed.
 
     Of each: rows and columns to compute, and those of them whose anchors count, counted within the map. At the map's
@@ -52,9 +52,9 @@ def windows(merged: FloatArray) -> list[tuple[Span, Span, Span, Span]]:
 
 @lru_cache(maxsize=1)
 def _gate() -> tuple[FloatArray, float]:
-    content = json.loads(FILE.read_text())
+    content = json.loads(GATE_FILE.read_text())
     return np.asarray(content["weights"], np.float32), float(content["bias"])
 
 
-def _wider(span: Span, end: int) -> Span:
+def _wider(span: Window, end: int) -> Window:
     return max(0, span[0] - HALO), min(end, span[1] + HALO)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fervid.faces.boxes import covers, scaled
+from fervid.faces.boxes import covers, scale_face
 from fervid.faces.retinaface import RetinaFace
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
-from fervid.video.sampling import cell
+from fervid.video.sampling import period_index
 
 PERIOD = 3.0
 """In the first sample of each stretch of so many seconds of a film the whole picture is looked at."""
@@ -93,7 +93,7 @@ class _Area:
         )
 
 
-class AdaptiveDetector:
+class RegionDetector:
     """Finds the faces of successive samples of a film.
 
     The first sample of each ``PERIOD`` is looked at as a whole. After it only those parts of the picture are: the
@@ -123,7 +123,7 @@ class AdaptiveDetector:
     def detect(self, time: float, small: ByteArray) -> list[Face]:
         """Faces in ``small``, best score first, in its pixels: the picture (h, w, 3) uint8 blue-green-red of the sample
         at ``time`` seconds, shrunk to the detector's long side. Samples come in order of time."""
-        light, due, found = _light(small), cell(time, PERIOD), None
+        light, due, found = _light(small), period_index(time, PERIOD), None
         if due != self._due or light.shape != self._light.shape:
             self._forget()
         else:
@@ -176,7 +176,7 @@ class AdaptiveDetector:
             part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
         faces = self._detector.look(part, UNSURE, fine="none" if area.coarse else "gated")
         across, down = width / part.shape[1], height / part.shape[0]
-        return [scaled(face, across, down, area.left, area.top) for face in faces]
+        return [scale_face(face, across, down, area.left, area.top) for face in faces]
 
     def _counts(self, face: Face) -> bool:
         return face.score >= self._detector.score_threshold

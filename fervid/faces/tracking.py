@@ -19,24 +19,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fervid.faces.boxes import _overlaps
-from fervid.files.scratch import RowSpool
+from fervid.faces.boxes import pairwise_overlaps
+from fervid.files.scratch import ScratchArray
 from fervid.types import DoubleArray, Face, FloatArray
 
-REACH = 0.5
+MAX_DISPLACEMENT = 0.5
 """Distance, in face sizes, that a face may stray from its prediction at once."""
-REACH_PER_SECOND = 5.0
+MAX_DISPLACEMENT_PER_SECOND = 5.0
 """What it may stray further for each second since it was seen, for up to a second."""
 MAX_SIZE_CHANGE = 0.5
 """Absolute natural logarithm of the ratio of sizes that counts as much as straying to the end of the reach."""
-UNLIKE = 0.8
+APPEARANCE_SCALE = 0.8
 """Difference in appearance that counts as much."""
-UNKNOWN = 0.4
+UNKNOWN_DIFFERENCE = 0.4
 """Difference that is assumed where nothing is known about the appearance."""
-LIMIT, LIMIT_AFTER_GAP = 1.5, 0.8
+MAX_COST, MAX_COST_AFTER_GAP = 1.5, 0.8
 """Largest cost of a pair, at once and after ``FULL_GAP`` seconds unseen."""
 FULL_GAP = 1.0
-NEAR = 1.3
+MAX_APPEARANCE_COST = 1.3
 """Most that a strange look costs in the first pass: what hardly moved is the same face, in a flash too."""
 MARGIN = 0.25
 """How much worse than a pair the next best for either must be for the first pass to make it."""
@@ -44,19 +44,19 @@ SHORT_GAP = 0.2
 """Seconds unseen (or one and a half usual steps) after which a face is left to the second pass."""
 MAX_PREDICTION = 0.5
 """Seconds after which a velocity is no longer believed."""
-MEMORY = 0.15
+VELOCITY_SMOOTHING = 0.15
 """Seconds over which a velocity is smoothed."""
-LOOKS = 6
+DESCRIPTORS_PER_END = 6
 """Looks that stand for one end of a tracklet."""
-END = 1.0
+END_SECONDS = 1.0
 """Seconds over which they are spread: the last ones before a face is hidden already show what hides it."""
 WINDOW = 512
 """Members of a tracklet whose looks are in memory at once."""
-CROWDED = 0.15
+MAX_CLEAR_OVERLAP = 0.15
 """Overlap (IoU) with another face above which a look shows both."""
-TURN = 0.7
+SPLIT_THRESHOLD = 0.7
 """Difference in appearance before and after, within a tracklet, at which it is taken apart."""
-EVIDENCE = 3
+MIN_SAMPLES = 3
 """Samples a track needs, where its shot has as many; one less where they come at a slow step."""
 SLOW_STEP = 0.5
 """Seconds between samples above which a third would ask for more than a second of presence."""
@@ -75,16 +75,16 @@ class _Sample:
     centres: DoubleArray
     sizes: DoubleArray
     clear: npt.NDArray[np.bool_]
-    film: RowSpool | None
+    film: ScratchArray | None
     first: int
 
     @property
-    def looks(self) -> FloatArray | None:
+    def descriptors(self) -> FloatArray | None:
         if self.film is None or not len(self.sizes):
             return None
         return self.film.read(range(self.first, self.first + len(self.sizes))).astype(np.float32)
 
-    def look(self, position: int) -> FloatArray | None:
+    def descriptor(self, position: int) -> FloatArray | None:
         """That of one face, (d,)."""
         return None if self.film is None else self.film.read([self.first + position])[0].astype(np.float32)
 
@@ -98,18 +98,20 @@ class _Tracklet:
     velocity: DoubleArray = field(default_factory=lambda: np.zeros(2))
     size: float = 0.0
     time: float = 0.0
-    look: FloatArray | None = None
+    descriptor: FloatArray | None = None
 
     def add(self, index: int, sample: _Sample, position: int) -> None:
         """Go on with a face of the shot's sample ``index``."""
         elapsed = sample.time - self.time
         if self.members and elapsed > 0:
-            share = 1.0 if len(self.members) == 1 else elapsed / (elapsed + MEMORY)
+            share = 1.0 if len(self.members) == 1 else elapsed / (elapsed + VELOCITY_SMOOTHING)
             newest = (sample.centres[position] - self.centre) / elapsed
             self.velocity = (1 - share) * self.velocity + share * newest
-        newest_look = sample.look(position) if self.look is None or sample.clear[position] else None
-        if newest_look is not None:
-            self.look = newest_look if self.look is None else 0.6 * self.look + 0.4 * newest_look
+        newest_descriptor = sample.descriptor(position) if self.descriptor is None or sample.clear[position] else None
+        if newest_descriptor is not None:
+            self.descriptor = (
+                newest_descriptor if self.descriptor is None else 0.6 * self.descriptor + 0.4 * newest_descriptor
+            )
         self.centre, self.size, self.time = sample.centres[position], float(sample.sizes[position]), sample.time
         self.members.append((index, position))
 
@@ -121,7 +123,7 @@ class FaceTracker:
     tracks that have enough evidence, in the order of their first sample: a track must be seen at least three
     times (twice where samples are more than half a second apart) and for at least ``min_track`` seconds, or
     as much of that as its shot allows. ``max_gap``: seconds after which an unseen face ends its track, or two
-    and a half times the usual step where that is longer. ``folder``: where looks lie until then (see RowSpool).
+    and a half times the usual step where that is longer. ``folder``: where looks lie until then (see ScratchArray).
     """
 
     def __init__(self, max_gap: float = 1.0, min_track: float = 0.4, folder: Path | None = None) -> None:
@@ -130,23 +132,23 @@ class FaceTracker:
         self._counts = array("l")
         self._faces = array("d")
         """Centre, size, and whether it is clear, of every face, one after another."""
-        self._looks: RowSpool | None = None
+        self._descriptors: ScratchArray | None = None
 
-    def update(self, time: float, faces: Sequence[Face], looks: Sequence[FloatArray] | None = None) -> None:
-        """Add the faces of one sampled frame; ``looks`` are unit vectors, one a face, all of one length.
+    def update(self, time: float, faces: Sequence[Face], descriptors: Sequence[FloatArray] | None = None) -> None:
+        """Add the faces of one sampled frame; ``descriptors`` are unit vectors, one a face, all of one length.
 
         The dot product of two looks should be near 1 for one face and below 0.85 for two.
         """
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
         sizes = np.sqrt(np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6))
         centres = boxes[:, :2] + boxes[:, 2:] / 2
-        clear = _overlaps(boxes).max(axis=1, initial=0.0) <= CROWDED
+        clear = pairwise_overlaps(boxes).max(axis=1, initial=0.0) <= MAX_CLEAR_OVERLAP
         self._times.append(time)
         self._counts.append(len(faces))
         self._faces.extend(np.column_stack([centres, sizes, clear]).ravel())
-        for look in looks or ():
-            self._looks = self._looks or RowSpool(self._folder, look.shape, np.float16)
-            self._looks.add(look)
+        for descriptor in descriptors or ():
+            self._descriptors = self._descriptors or ScratchArray(self._folder, descriptor.shape, np.float16)
+            self._descriptors.add(descriptor)
 
     def finish(self, cuts: Sequence[float] = ()) -> list[list[tuple[int, int]]]:
         """The samples of each track: (running number of the sample, position in its list of faces).
@@ -161,12 +163,12 @@ class FaceTracker:
 
         def sample(number: int) -> _Sample:
             own = faces[first[number] : first[number + 1]]
-            looks, start = self._looks, int(first[number])
-            return _Sample(number, self._times[number], own[:, :2], own[:, 2], own[:, 3] > 0, looks, start)
+            descriptors, start = self._descriptors, int(first[number])
+            return _Sample(number, self._times[number], own[:, :2], own[:, 2], own[:, 3] > 0, descriptors, start)
 
         tracks = [track for shot in shots.values() for track in self._follow([sample(number) for number in shot])]
-        if self._looks is not None:
-            self._looks.close()
+        if self._descriptors is not None:
+            self._descriptors.close()
         return sorted(tracks, key=lambda track: track[0])
 
     def _follow(self, shot: list[_Sample]) -> list[list[tuple[int, int]]]:
@@ -177,10 +179,10 @@ class FaceTracker:
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         # where samples are far apart, one of them may be missed all the same
         max_gap = max(self._max_gap, 2.5 * step) + 1e-6
-        patience = min(max(SHORT_GAP, 1.5 * step) + 1e-6, max_gap)
-        tracklets = [part for tracklet in _tracklets(shot, patience) for part in _split(tracklet, shot)]
+        tracklet_gap = min(max(SHORT_GAP, 1.5 * step) + 1e-6, max_gap)
+        tracklets = [part for tracklet in _tracklets(shot, tracklet_gap) for part in _split(tracklet, shot)]
         tracks = _link(tracklets, shot, max_gap)
-        needed = min(EVIDENCE - (step > SLOW_STEP), len(shot))
+        needed = min(MIN_SAMPLES - (step > SLOW_STEP), len(shot))
         span = min(self._min_track, float(times[-1] - times[0])) - 1e-6
         return [
             [(shot[index].number, position) for index, position in members]
@@ -196,18 +198,18 @@ def difference(similarity: DoubleArray | FloatArray) -> DoubleArray:
 
 def _limit(gap: DoubleArray | float) -> DoubleArray:
     """The largest cost allowed for a pair that lies ``gap`` seconds apart."""
-    return np.asarray(LIMIT + (LIMIT_AFTER_GAP - LIMIT) * np.minimum(np.asarray(gap) / FULL_GAP, 1.0))
+    return np.asarray(MAX_COST + (MAX_COST_AFTER_GAP - MAX_COST) * np.minimum(np.asarray(gap) / FULL_GAP, 1.0))
 
 
 # first pass
 
 
-def _tracklets(shot: list[_Sample], patience: float) -> list[_Tracklet]:
-    """Faces of successive samples, at most ``patience`` seconds apart, joined where that is beyond doubt."""
+def _tracklets(shot: list[_Sample], tracklet_gap: float) -> list[_Tracklet]:
+    """Faces of successive samples, at most ``tracklet_gap`` seconds apart, joined where that is beyond doubt."""
     active: list[_Tracklet] = []
     done: list[_Tracklet] = []
     for index, sample in enumerate(shot):
-        lost = [tracklet for tracklet in active if sample.time - tracklet.time > patience]
+        lost = [tracklet for tracklet in active if sample.time - tracklet.time > tracklet_gap]
         done += lost
         active = [tracklet for tracklet in active if tracklet not in lost]
         pairs = _pair(active, sample)
@@ -248,31 +250,33 @@ def _costs(tracklets: list[_Tracklet], sample: _Sample, ages: DoubleArray) -> Do
     size = (sizes[:, None] + sample.sizes[None]) / 2
     distance = np.linalg.norm(expected[:, None] - sample.centres[None], axis=2) / size
     change = np.abs(np.log(sample.sizes[None] / sizes[:, None]))
-    reach = REACH + REACH_PER_SECOND * np.minimum(ages, 1.0)[:, None]
-    unlike = np.full(distance.shape, UNKNOWN)
-    known = sample.looks
+    reach = MAX_DISPLACEMENT + MAX_DISPLACEMENT_PER_SECOND * np.minimum(ages, 1.0)[:, None]
+    unlike = np.full(distance.shape, UNKNOWN_DIFFERENCE)
+    known = sample.descriptors
     if known is not None:
         for row, tracklet in enumerate(tracklets):
-            if tracklet.look is not None:
-                unlike[row] = difference(known @ tracklet.look / max(float(np.linalg.norm(tracklet.look)), 1e-6))
-    strange = np.minimum((unlike / UNLIKE) ** 2, NEAR)
+            if tracklet.descriptor is not None:
+                unlike[row] = difference(
+                    known @ tracklet.descriptor / max(float(np.linalg.norm(tracklet.descriptor)), 1e-6)
+                )
+    strange = np.minimum((unlike / APPEARANCE_SCALE) ** 2, MAX_APPEARANCE_COST)
     return np.asarray((distance / reach) ** 2 + (change / MAX_SIZE_CHANGE) ** 2 + strange)
 
 
 def _split(tracklet: _Tracklet, shot: list[_Sample]) -> list[_Tracklet]:
     """The tracklet, taken apart where its appearance changes for good."""
     members, places = tracklet.members, [0]
-    if _looks(members[:1], shot) is None:
+    if _descriptors(members[:1], shot) is None:
         return [tracklet]
     count = len(members)
     for begin in range(0, count, WINDOW):  # a window at a time: a face may stay for hours
-        low = max(0, begin - LOOKS)
-        looks = _looks(members[low : begin + WINDOW + LOOKS], shot)
-        assert looks is not None
+        low = max(0, begin - DESCRIPTORS_PER_END)
+        descriptors = _descriptors(members[low : begin + WINDOW + DESCRIPTORS_PER_END], shot)
+        assert descriptors is not None
         for place in range(max(1, begin), min(begin + WINDOW, count)):
-            before = looks[max(places[-1], place - LOOKS) - low : place - low]
-            after = looks[place - low : place - low + LOOKS]
-            if len(before) >= 2 and len(after) >= 2 and _apart(before, after) > TURN:
+            before = descriptors[max(places[-1], place - DESCRIPTORS_PER_END) - low : place - low]
+            after = descriptors[place - low : place - low + DESCRIPTORS_PER_END]
+            if len(before) >= 2 and len(after) >= 2 and _group_difference(before, after) > SPLIT_THRESHOLD:
                 places.append(place)
     return [_rebuilt(tracklet.members[a:b], shot) for a, b in zip(places, [*places[1:], count], strict=True)]
 
@@ -284,18 +288,18 @@ def _rebuilt(members: list[tuple[int, int]], shot: list[_Sample]) -> _Tracklet:
     return part
 
 
-def _looks(members: Sequence[tuple[int, int]], shot: list[_Sample]) -> FloatArray | None:
+def _descriptors(members: Sequence[tuple[int, int]], shot: list[_Sample]) -> FloatArray | None:
     """The looks (n, d) of the members, None where one of them has none."""
     rows = []
     for index, position in members:
-        look = shot[index].look(position)
-        if look is None:
+        descriptor = shot[index].descriptor(position)
+        if descriptor is None:
             return None
-        rows.append(look)
+        rows.append(descriptor)
     return np.stack(rows)
 
 
-def _apart(first: FloatArray, second: FloatArray) -> float:
+def _group_difference(first: FloatArray, second: FloatArray) -> float:
     """Difference of the mean looks of two groups."""
     one, other = first.mean(axis=0), second.mean(axis=0)
     return float(difference(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-6)))
@@ -312,7 +316,7 @@ class _End:
     centre: DoubleArray
     velocity: DoubleArray
     size: float
-    looks: FloatArray | None
+    descriptors: FloatArray | None
 
 
 def _end(members: list[tuple[int, int]], shot: list[_Sample], last: bool) -> _End:
@@ -325,10 +329,10 @@ def _end(members: list[tuple[int, int]], shot: list[_Sample], last: bool) -> _En
         offset = times[close] - times[close].mean()
         velocity = offset @ (centres - centres.mean(axis=0)) / max(float(offset @ offset), 1e-9)
     sizes = [shot[index].sizes[position] for index, position in near[:3]]
-    late = [member for member, time in zip(near, times, strict=True) if abs(time - times[0]) <= END]
+    late = [member for member, time in zip(near, times, strict=True) if abs(time - times[0]) <= END_SECONDS]
     clear = [member for member in late if shot[member[0]].clear[member[1]]] or late
-    chosen = clear[:: max(1, len(clear) // LOOKS)]
-    return _End(times[0], centres[0], velocity, float(np.median(sizes)), _looks(chosen, shot))
+    chosen = clear[:: max(1, len(clear) // DESCRIPTORS_PER_END)]
+    return _End(times[0], centres[0], velocity, float(np.median(sizes)), _descriptors(chosen, shot))
 
 
 def _link(tracklets: list[_Tracklet], shot: list[_Sample], max_gap: float) -> list[list[tuple[int, int]]]:
@@ -378,12 +382,12 @@ def _link_cost(end: _End, start: _End, gap: float) -> float:
     # who is hidden may also have stopped, or have started
     distance = min((forth + back) / 2, 0.25 * forth + 0.75 * stay, stay * 1.2) / size
     change = abs(float(np.log(start.size / end.size)))
-    unlike = UNKNOWN
-    if end.looks is not None and start.looks is not None:
-        similar = np.sort((end.looks @ start.looks.T).ravel())[::-1]
+    unlike = UNKNOWN_DIFFERENCE
+    if end.descriptors is not None and start.descriptors is not None:
+        similar = np.sort((end.descriptors @ start.descriptors.T).ravel())[::-1]
         unlike = float(difference(similar[: max(1, len(similar) // 3)].mean()))
-    reach = REACH + REACH_PER_SECOND * min(gap, 1.0)
-    return (distance / reach) ** 2 + (change / MAX_SIZE_CHANGE) ** 2 + (unlike / UNLIKE) ** 2
+    reach = MAX_DISPLACEMENT + MAX_DISPLACEMENT_PER_SECOND * min(gap, 1.0)
+    return (distance / reach) ** 2 + (change / MAX_SIZE_CHANGE) ** 2 + (unlike / APPEARANCE_SCALE) ** 2
 
 
 def _best(rows: list[int], columns: list[int], costs: list[float], count: int) -> list[tuple[int, int]]:

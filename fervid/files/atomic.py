@@ -11,7 +11,7 @@ from fervid.errors import OutputError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed to ``path`` when complete, removed otherwise.
 
     Raises OutputError where the system refuses.
@@ -39,7 +39,8 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Flush a file to the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -20,7 +20,7 @@ _CHUNK = 1024
 """Rows that are copied at once."""
 
 
-class RowSpool:
+class ScratchArray:
     """Arrays of one ``shape`` and ``dtype``, added one by one and read by number.
 
     ``folder``: where the file for them lies; it has no name, and is gone when this object or its process is.
@@ -93,7 +93,7 @@ def read_records(path: Path) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class SpooledCrops:
+class CropFile:
     """Square crops of ``side`` pixels in a file, read where they are asked for; behaves like an array
     (n, side, side) uint8 that is sliced. It is small: what travels between processes is the file's name."""
 
@@ -112,7 +112,7 @@ class SpooledCrops:
         return np.fromfile(self.path, np.uint8, count * size, offset=offset).reshape(count, self.side, self.side)
 
 
-def arrange(found: RowSpool, groups: Iterable[Sequence[int]], path: Path | None, side: int) -> list[Crops]:
+def write_grouped(found: ScratchArray, groups: Iterable[Sequence[int]], path: Path | None, side: int) -> list[Crops]:
     """The crops in ``found`` by group, in the order of the group's numbers: in the file ``path``, one group after
     another, or in memory where there is none. Raises OutputError."""
     if path is None:
@@ -123,6 +123,6 @@ def arrange(found: RowSpool, groups: Iterable[Sequence[int]], path: Path | None,
         for numbers in groups:
             for first in range(0, len(numbers), _CHUNK):
                 target.write(found.read(numbers[first : first + _CHUNK]).tobytes())
-            arranged.append(SpooledCrops(path, start, len(numbers), side))
+            arranged.append(CropFile(path, start, len(numbers), side))
             start += len(numbers)
     return arranged

@@ -14,7 +14,7 @@ from fervid.report.series import MAX_FACES, course, encode, share_rows
 from fervid.report.thumbnails import Wanted
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
-from fervid.timeline.gaps import longest_step, usual_step
+from fervid.timeline.gaps import gap_threshold, median_step
 from fervid.types import EMOTIONS, DoubleArray
 
 COLUMNS = [*(f"{emotion}_smooth" for emotion in EMOTIONS), *EMOTIONS, "face_quality"]
@@ -90,7 +90,7 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
     found = []
     for row in read.itertuples():
         sampled = rows.sampled(row.video_id)
-        longest = longest_step(results.metadata, sampled)
+        longest = gap_threshold(results.metadata, sampled)
         pictures = thumbnails.get(row.video, {})
         faces = []
         for face in summaries.get(row.video_id, []):
@@ -149,7 +149,7 @@ def _video(row: Any, sampled: np.ndarray[Any, Any], faces: list[dict[str, Any]])
     last = float(sampled[-1]) if len(sampled) else 0.0
     start = float(sampled[0]) if len(sampled) else 0.0
     duration = None if row.duration is None or math.isnan(row.duration) else float(row.duration)
-    end = last + (usual_step(sampled) or 1.0)
+    end = last + (median_step(sampled) or 1.0)
     end = end if duration is None else max(last, min(duration, end))
     return {
         "name": row.video,

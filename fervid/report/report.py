@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import UnreadableVideo, UsageError
-from fervid.files.atomic import replacing, writing
+from fervid.files.atomic import atomic_path, writing
 from fervid.files.locate import locate
 from fervid.report import content
 from fervid.report.page import render
@@ -61,7 +61,7 @@ def write_report(
     page = render(tables, Path(results).name, found)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as beside:
+    with atomic_path(target) as beside:
         beside.write_text(page, encoding="utf-8")
     return Written(target, len(page.encode()), tuple(missing))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fervid.timeline.gaps import gaps, usual_step
+from fervid.timeline.gaps import gaps, median_step
 from fervid.types import DoubleArray, FloatArray
 
 MAX_ROWS = 240_000
@@ -56,7 +56,7 @@ def course(
     run = 1 if len(times) <= limit else max(3, -(-2 * len(times) // limit))
     broken = gaps(times, sampled, max_gap)
     if run > 1:
-        broken &= np.diff(times) > run * usual_step(times)
+        broken &= np.diff(times) > run * median_step(times)
     edges = [0, *(np.flatnonzero(broken) + 1).tolist(), len(times)]
     spans = list(itertools.pairwise(edges))
     drawn_times: list[DoubleArray] = []

@@ -13,9 +13,9 @@ from fervid.errors import UnreadableVideo
 from fervid.files.fingerprint import fingerprint
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray
-from fervid.video.index import Survey, survey
+from fervid.video.index import VideoIndex, read_index
 from fervid.video.reader import VideoReader
-from fervid.video.sampling import TOLERANCE, Begin
+from fervid.video.sampling import TIME_TOLERANCE, SeekPoint
 
 SIDE = 112
 """Pixels of a thumbnail's side: sharp at 56 on a dense screen."""
@@ -62,7 +62,7 @@ def thumbnails(path: Path, video_id: str, wanted: Iterable[Wanted]) -> dict[int,
     return found
 
 
-def visits(path: Path, wanted: Iterable[Wanted]) -> list[tuple[Begin | None, list[Wanted]]]:
+def visits(path: Path, wanted: Iterable[Wanted]) -> list[tuple[SeekPoint | None, list[Wanted]]]:
     """Where to begin reading, and what to cut out from there on; None: at the beginning of the film.
 
     What is more than ``FAR`` seconds from what is wanted before it is gone to, in films that can be entered there.
@@ -76,8 +76,8 @@ def visits(path: Path, wanted: Iterable[Wanted]) -> list[tuple[Begin | None, lis
         last = face.time
     if all(group[0].time <= FAR for group in groups):
         return [(None, group) for group in groups]
-    known = survey(path, 0.0)
-    found: list[tuple[Begin | None, list[Wanted]]] = []
+    known = read_index(path, 0.0)
+    found: list[tuple[SeekPoint | None, list[Wanted]]] = []
     for group in groups:
         begin = _entry(known, group[0]) if known and group[0].time > FAR else None
         if begin is None and found:
@@ -87,12 +87,12 @@ def visits(path: Path, wanted: Iterable[Wanted]) -> list[tuple[Begin | None, lis
     return found
 
 
-def _entry(known: Survey, face: Wanted) -> Begin | None:
+def _entry(known: VideoIndex, face: Wanted) -> SeekPoint | None:
     """Where to enter the film for a face, if it has that very frame there."""
     key = int(np.searchsorted(known.key_times, face.time, "right")) - 1
-    if key < 0 or face.frame >= len(known.times) or abs(known.times[face.frame] - face.time) > TOLERANCE:
+    if key < 0 or face.frame >= len(known.times) or abs(known.times[face.frame] - face.time) > TIME_TOLERANCE:
         return None
-    return Begin(int(known.keys[key]), face.frame, float(known.times[face.frame]), 0.0)
+    return SeekPoint(int(known.keys[key]), face.frame, float(known.times[face.frame]), 0.0)
 
 
 def cut_out(image: ByteArray, box: tuple[float, float, float, float]) -> ByteArray:

@@ -8,33 +8,33 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from fervid.files.atomic import replacing
+from fervid.files.atomic import atomic_path
 from fervid.results.schema import STILLS
 
 if TYPE_CHECKING:
     import pandas as pd  # a run that finds nothing new to do does without it
 
 
-def write_stills(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_image_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write the rows of ``fervid classify`` as CSV; raises OutputError."""
     write_table_csv(path, pa.Table.from_pylist(rows, STILLS))
 
 
 def write_table_csv(path: Path, table: pa.Table) -> None:
     """Write a table as CSV, cells that a spreadsheet would run as a formula made safe; raises OutputError."""
-    with replacing(path) as beside:
-        pa_csv.write_csv(plain(table), beside)
+    with atomic_path(path) as beside:
+        pa_csv.write_csv(csv_safe(table), beside)
 
 
 def write_frame_csv(path: Path, frame: pd.DataFrame) -> None:
     """The same of a pandas frame, without its index; its header without quotes, which other tools may not expect."""
-    table = plain(pa.Table.from_pandas(frame, preserve_index=False))
-    with replacing(path) as beside, beside.open("wb") as file:
+    table = csv_safe(pa.Table.from_pandas(frame, preserve_index=False))
+    with atomic_path(path) as beside, beside.open("wb") as file:
         file.write((",".join(table.column_names) + "\n").encode())
         pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=False))
 
 
-def plain(table: pa.Table) -> pa.Table:
+def csv_safe(table: pa.Table) -> pa.Table:
     """The table as CSV can hold it: labels as strings, none of which begins like a formula."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type) or pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
@@ -56,7 +56,7 @@ def _restored(table: pa.Table) -> pa.Table:
     return table
 
 
-def _read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:
+def read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:
     """What ``_plain`` made of a table of that schema, with its strings as they were; with ``fill``, columns that
     an earlier version did not write are null."""
     parse = pa_csv.ParseOptions(newlines_in_values=True)

@@ -66,8 +66,8 @@ def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
     common = {} if unknown else _as_text(metadata[known[0]])
     with writing(target):
         (target if is_folder(target) else target.parent).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as spool:
-            return Merged(*_join(paths, target, common, Path(spool)), unknown)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+            return Merged(*_join(paths, target, common, Path(scratch)), unknown)
 
 
 def _as_text(metadata: dict[str, Any]) -> dict[str, str]:
@@ -84,11 +84,11 @@ def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
     return pairs
 
 
-def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], spool: Path) -> tuple[int, int]:
+def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], scratch: Path) -> tuple[int, int]:
     """Write the tables; the number of rows of the manifest, and how many of them are passed over. Raises BadResults."""
     joined = _Manifest([(path, read_small(path, "videos").to_pylist()) for path in paths])
     rows = skipped = 0
-    with writers(out, metadata, spool) as (timeline, small):
+    with writers(out, metadata, scratch) as (timeline, small):
         for path in paths:
             tables, new = read_tables(path), joined.new(path)
             manifest = list(joined.rows(path))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fervid.errors import BadResults
-from fervid.files.atomic import replacing
+from fervid.files.atomic import atomic_path
 from fervid.results.schema import TIMELINE
 
 _ROWS = b"fervid.rows"
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 def write_part(path: Path, timeline: pa.Table, rows: Mapping[str, list[Row]]) -> None:
     """Write a video's timeline and its ``rows`` of the small tables, by table name; raises OutputError."""
     nameless = timeline.drop_columns(["video"]).replace_schema_metadata({_ROWS: json.dumps(rows)})
-    with replacing(path) as beside:
+    with atomic_path(path) as beside:
         pq.write_table(nameless, beside, compression="zstd")
 
 
@@ -60,7 +60,7 @@ def copy_of(name: str, video_id: str) -> Row:
     return {"video_id": video_id, "status": "skipped", "message": f"same content as {name}"}
 
 
-def _read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
+def read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
     """A part's timeline, which no video's name is in yet, and its rows; raises as ``read_rows``."""
     try:
         with pq.ParquetFile(path) as file:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_COMPOSED = "composed.json"
+COMPOSED_FILE = "composed.json"
 """What the outputs were composed of, and with."""
 
 
@@ -20,13 +20,13 @@ def store_folder(out: Path, is_folder: bool) -> Path:
 def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
     """The metadata with which the store in ``folder`` composed ``outputs``; nothing where they have changed since."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads((folder / _COMPOSED).read_text(encoding="utf-8"))
-        if content["outputs"] == _stamps(outputs):
+        content = json.loads((folder / COMPOSED_FILE).read_text(encoding="utf-8"))
+        if content["outputs"] == stamps(outputs):
             return dict(content["metadata"])
     return {}
 
 
-def _stamps(paths: Iterable[Path]) -> dict[str, list[int]]:
+def stamps(paths: Iterable[Path]) -> dict[str, list[int]]:
     """Name → size and time of change, of the files among ``paths``; raises OSError where one is missing."""
     found = {path.name: path.stat() for path in paths}
     return {name: [status.st_size, status.st_mtime_ns] for name, status in found.items()}

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fervid.errors import BadDataset, BadResults, InputNotFound
-from fervid.results.csv import _read_csv, plain
+from fervid.results.csv import csv_safe, read_csv
 from fervid.results.provenance import composed_metadata, store_folder
 from fervid.results.schema import COMMON, SMALL, TIMELINE, output_paths, small_path
 from fervid.types import EMOTIONS
@@ -92,7 +92,7 @@ def read_tables(out: Path) -> dict[str, pa.Table]:
 def read_small(out: Path, name: str) -> pa.Table:
     """The small table ``name`` of the results at ``out``; raises BadResults."""
     try:
-        return _read_csv(small_path(out, name), SMALL[name], True)
+        return read_csv(small_path(out, name), SMALL[name], True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
 
@@ -109,7 +109,7 @@ def _read_timeline(out: Path) -> pa.Table:
         common = out / "timeline" / COMMON
         return TIMELINE.with_metadata(pq.read_schema(common).metadata if common.exists() else None).empty_table()
     if out.suffix == ".csv":
-        return _read_csv(out, plain(TIMELINE.empty_table()).schema).replace_schema_metadata(_recorded(out))
+        return read_csv(out, csv_safe(TIMELINE.empty_table()).schema).replace_schema_metadata(_recorded(out))
     return pq.read_table(out)
 
 

@@ -21,7 +21,7 @@ from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 Row = dict[str, Any]
 
 
-def finish(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) -> tuple[Any, dict[str, list[Row]]]:
+def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) -> tuple[Any, dict[str, list[Row]]]:
     """Smooth, find episodes, summarise.
 
     ``probabilities`` (n, 7): those of the crops of all tracks, one after another. Returns the timeline (an

@@ -18,9 +18,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fervid.errors import BadResults
-from fervid.files.atomic import _sync, sync_folder, writing
-from fervid.results.csv import plain
-from fervid.results.parts import Entry, Row, _read_part, named
+from fervid.files.atomic import sync_file, sync_folder, writing
+from fervid.results.csv import csv_safe
+from fervid.results.parts import Entry, Row, named, read_part
 from fervid.results.schema import COMMON, SMALL, TIMELINE, is_folder, small_path
 
 ROW_GROUP = 1 << 16
@@ -30,17 +30,17 @@ SMALL_ROWS = 1 << 12
 """Rows of a small table that are written at once."""
 
 
-def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], spool: Path) -> None:
+def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path) -> None:
     """Write the four tables at ``out`` from ``entries``, in their order.
 
-    Each table replaces its forerunner when it is complete; after an error all are as they were. ``spool``
+    Each table replaces its forerunner when it is complete; after an error all are as they were. ``scratch``
     is a folder on the disk of ``out`` for what is not yet complete. Raises OutputError and BadResults.
     """
-    with writers(out, metadata, spool) as (timeline, small):
+    with writers(out, metadata, scratch) as (timeline, small):
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
-                table, rows = _read_part(entry.part)
+                table, rows = read_part(entry.part)
                 timeline.add(named(table, entry.name))
             for name in SMALL:
                 small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
@@ -52,10 +52,10 @@ class _Timeline(Protocol):
 
 
 @contextlib.contextmanager
-def writers(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tuple[_Timeline, dict[str, _Small]]]:
+def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[tuple[_Timeline, dict[str, _Small]]]:
     """Writers of the four tables; what they wrote takes its place when all of it is complete, the timeline last."""
     places = {name: small_path(out, name) for name in SMALL} | {"timeline": out / "timeline" if is_folder(out) else out}
-    fresh = {name: spool / f"new-{name}" for name in places}
+    fresh = {name: scratch / f"new-{name}" for name in places}
     with writing(out):
         with contextlib.ExitStack() as stack:
             timeline = stack.enter_context(_timeline(out, fresh["timeline"], metadata))
@@ -63,9 +63,9 @@ def writers(out: Path, metadata: Mapping[str, str], spool: Path) -> Iterator[tup
             yield timeline, small
         for path in fresh.values():
             for file in [path, *path.rglob("*")]:
-                sync_folder(file) if file.is_dir() else _sync(file)
+                sync_folder(file) if file.is_dir() else sync_file(file)
         for name, place in places.items():
-            _move(fresh[name], place, spool / "before")
+            _move(fresh[name], place, scratch / "before")
             sync_folder(place.parent)
 
 
@@ -83,7 +83,7 @@ def _move(fresh: Path, place: Path, before: Path) -> None:
 
 @contextlib.contextmanager
 def _csv(path: Path, schema: pa.Schema) -> Iterator[Any]:
-    with pa_csv.CSVWriter(path, plain(schema.empty_table()).schema) as writer:
+    with pa_csv.CSVWriter(path, csv_safe(schema.empty_table()).schema) as writer:
         yield writer
 
 
@@ -109,7 +109,7 @@ class _Small:
 
     def flush(self) -> None:
         if self._gathered:
-            self._writer.write_table(plain(pa.Table.from_pylist(self._gathered, self._schema)))
+            self._writer.write_table(csv_safe(pa.Table.from_pylist(self._gathered, self._schema)))
         self._gathered = []
 
 
@@ -136,7 +136,7 @@ class _Csv:
         self._writer = writer
 
     def add(self, table: pa.Table) -> None:
-        self._writer.write_table(plain(table))
+        self._writer.write_table(csv_safe(table))
 
 
 class _RowGroups:

@@ -8,27 +8,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fervid.files.scratch import SpooledCrops
+from fervid.files.scratch import CropFile
 from fervid.types import DoubleArray, Track, VideoInfo
-from fervid.video.sampling import Begin
+from fervid.video.sampling import SeekPoint
 
-SPAN = 60.0
+SEGMENT_SECONDS = 60.0
 """Seconds of video that a worker scans at once, about; a video of twice that is divided."""
 
 
 @dataclass(frozen=True)
-class Span:
+class Segment:
     """``count`` frames of a video; ``begin``: where they begin, None at the start of the film; ``stop``: time in
     seconds of the first frame after them, None at its end."""
 
     number: int
-    begin: Begin | None
+    begin: SeekPoint | None
     count: int
     stop: float | None
 
 
 @dataclass(frozen=True)
-class ScannedSpan:
+class ScannedSegment:
     """What came of one span: its observations are in the file ``records``, and ``info`` is what the reader says.
 
     ``whole``: whether every frame of it, and nothing else, was decoded without a fault. ``first`` and ``after``:
@@ -64,7 +64,7 @@ class Scan:
     times: DoubleArray
     tracks: list[Track]
     notes: list[str]
-    crops: SpooledCrops
+    crops: CropFile
     seconds: float
 
     def discard(self) -> None:

@@ -13,16 +13,16 @@ from fervid.settings import TimelineSettings
 from fervid.types import DoubleArray
 
 
-def usual_step(sampled: DoubleArray) -> float:
+def median_step(sampled: DoubleArray) -> float:
     """The usual time between two of the ``sampled`` times (m,), in seconds; 0 where there is only one."""
     return float(np.median(np.diff(sampled))) if len(sampled) > 1 else 0.0
 
 
-def longest_step(metadata: Mapping[str, Any], sampled: DoubleArray) -> float:
+def gap_threshold(metadata: Mapping[str, Any], sampled: DoubleArray) -> float:
     """Seconds between two samples above which the analysis saw a gap, from the metadata of its results."""
     settings = metadata.get("settings", {}).get("timeline", {})
     # the step of a slow sampling grid is no gap
-    return max(float(settings.get("max_gap", TimelineSettings.max_gap)), 1.5 * usual_step(sampled))
+    return max(float(settings.get("max_gap", TimelineSettings.max_gap)), 1.5 * median_step(sampled))
 
 
 def gaps(times: DoubleArray, sampled: DoubleArray, longest: float) -> npt.NDArray[np.bool_]:

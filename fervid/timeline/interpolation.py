@@ -16,7 +16,7 @@ _EXACT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class FaceState:
     """A face at one time. ``box`` and ``probabilities`` (7,) lie between the samples before and after;
     ``emotion`` (its index) and ``confidence`` are those of the sample before, a row of the table."""
 
@@ -27,7 +27,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class FaceCourse:
+class FaceTimeline:
     """The samples of one face.
 
     ``times`` (n,) float64, increasing; ``boxes`` (n, 4) x, y, width, height; ``smoothed`` (n, 7). ``trust``:
@@ -43,7 +43,7 @@ class FaceCourse:
     max_gap: float
     held: float
 
-    def at(self, time: float) -> Moment | None:
+    def at(self, time: float) -> FaceState | None:
         """The face at ``time``; None before its first sample, after its last and in gaps."""
         if time < self.times[0] - _EXACT or time > max(self.held, self.times[-1]) + _EXACT:
             return None
@@ -57,7 +57,7 @@ class FaceCourse:
             part = 0.0
         x, y, width, height = _between(self.boxes, before, after, part).tolist()
         leading = int(self.smoothed[before].argmax())
-        return Moment(
+        return FaceState(
             (x, y, width, height),
             _between(self.smoothed, before, after, part),
             leading,

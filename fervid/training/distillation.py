@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.emotions.classifier import load, softmax
+from fervid.emotions.classifier import load_classifier, softmax
 from fervid.emotions.sidecar import read_sidecar
 from fervid.training.dataset import Dataset
 from fervid.training.evaluate import predict
@@ -25,7 +25,7 @@ def soft_targets(teachers: Sequence[Path], data: Dataset, cache: Path) -> FloatA
             return np.asarray(kept, np.float32)
     total = np.zeros((len(data), len(EMOTIONS)))
     for path in teachers:
-        teacher = load(path)
+        teacher = load_classifier(path)
         for images in (data.images, np.ascontiguousarray(data.images[:, :, ::-1])):
             total += softmax(predict(teacher.network, images), teacher.sidecar.temperature)
     targets = (total / (2 * len(teachers))).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fervid.emotions.classifier import EmotionModel, softmax
+from fervid.emotions.classifier import EmotionClassifier, softmax
 from fervid.emotions.sidecar import Sidecar
 from fervid.errors import BadDataset, BadWeights
 from fervid.faces.crop import normalize
@@ -178,7 +178,7 @@ class Evaluation:
         return {"n": self.count, **self.single.to_json(), **plain, "flip_averaged": self.flipped.to_json()}
 
 
-def evaluate(model: EmotionModel, data: Dataset) -> Evaluation:
+def evaluate(model: EmotionClassifier, data: Dataset) -> Evaluation:
     """Measure a model on labelled images, by single view and averaged with the mirror image."""
     logits = predict(model.network, data.images)
     mirrored = predict(model.network, np.ascontiguousarray(data.images[:, :, ::-1]))

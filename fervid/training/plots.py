@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from fervid.files.atomic import replacing
+from fervid.files.atomic import atomic_path
 from fervid.training.evaluate import BINS, Evaluation, Reliability
 from fervid.types import EMOTIONS
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as beside:
+    with atomic_path(path) as beside:
         figure.savefig(beside, format="png", dpi=120)
 
 

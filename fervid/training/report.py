@@ -6,7 +6,7 @@ import csv
 import json
 from pathlib import Path
 
-from fervid.files.atomic import replacing, writing
+from fervid.files.atomic import atomic_path, writing
 from fervid.training.evaluate import Evaluation, View, class_scores
 from fervid.training.plots import plot_confusion, plot_reliability
 from fervid.types import EMOTIONS
@@ -42,9 +42,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """``evaluation.json``, ``confusion.csv``, ``confusion.png`` and ``reliability.png``; raises OutputError."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "evaluation.json") as beside:
+    with atomic_path(folder / "evaluation.json") as beside:
         beside.write_text(json.dumps(evaluation.to_json(), indent=2) + "\n", encoding="utf-8")
-    with replacing(folder / "confusion.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(folder / "confusion.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["labelled", *EMOTIONS])
         writer.writerows([name, *counts] for name, counts in zip(EMOTIONS, evaluation.single.confusion, strict=True))

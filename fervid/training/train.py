@@ -259,7 +259,7 @@ def train(
     geometry: CropGeometry,
     settings: TrainSettings,
     run: Path | None = None,
-    tell: Callable[[str], None] = lambda message: None,
+    notify: Callable[[str], None] = lambda message: None,
 ) -> TrainResult:
     """Train on ``data`` and write weights with their sidecar to ``out``.
 
@@ -279,7 +279,9 @@ def train(
     network = _compile(settings, len(Epoch(rest, settings, 0)))
     checkpoint = Checkpoint(run / "checkpoint.npz")
     done, history = checkpoint.restore(network)
-    tell(f"{len(rest)} training images, {len(held)} held out, {network.count_params():,} parameters, epoch {done} done")
+    notify(
+        f"{len(rest)} training images, {len(held)} held out, {network.count_params():,} parameters, epoch {done} done"
+    )
     teachers = [Path(name) for name in settings.teachers]
     soft = soft_targets(teachers, rest, run / "teachers.npy") if teachers else None
     averaged = build(settings.architecture, training=True)
@@ -293,7 +295,7 @@ def train(
         checkpoint.save(network, epoch + 1, history)
         _write_history(run / "metrics.csv", history)
         plot_curves(history, run / "curves.png")
-        tell(" ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
+        notify(" ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
     return _finish(run, out, geometry, settings, data, rest, calibration, history)
 
 

@@ -40,7 +40,7 @@ MAX_SILENCE = 3600.0
 """A longer silence than this is taken for a wrong time, in seconds."""
 
 
-class FilmSound:
+class AudioRemuxer:
     """Every sound track of a local file, on the clock that is 0 at ``origin`` seconds of the file's own.
 
     ``notes`` says in words what could not be taken along. Raises UnreadableVideo when opened; damage met
@@ -51,11 +51,11 @@ class FilmSound:
         self.notes: list[str] = []
         self._origin = Fraction(origin).limit_denominator(1_000_000)
         self._container = open_local(path)
-        self._tracks: dict[int, _Copied | _Encoded] = {}
+        self._tracks: dict[int, _CopiedStream | _ReencodedStream] = {}
         self._packets: Iterator[Any] = iter(())
         self._waiting: Any = None
 
-    def __enter__(self) -> FilmSound:
+    def __enter__(self) -> AudioRemuxer:
         return self
 
     def __exit__(
@@ -74,14 +74,14 @@ class FilmSound:
         if self._tracks:
             self._packets = self._container.demux([self._container.streams[index] for index in self._tracks])
 
-    def _track(self, stream: Any, container: Any) -> _Copied | _Encoded | None:
+    def _track(self, stream: Any, container: Any) -> _CopiedStream | _ReencodedStream | None:
         context = stream.codec_context
         if context is None or not context.sample_rate:
             return None
         name = context.codec.canonical_name
         if name in COPIED and not (name == "mp3" and context.sample_rate < LEAST_MP3_RATE):
-            return _Copied(stream, container, self._origin)
-        return _Encoded(stream, container, self._origin)
+            return _CopiedStream(stream, container, self._origin)
+        return _ReencodedStream(stream, container, self._origin)
 
     def packets(self, until: float) -> Iterator[Any]:
         """Packets that begin before ``until`` seconds and have not been given yet."""
@@ -124,7 +124,7 @@ class FilmSound:
         return -math.inf if stamp is None else float(stamp * packet.time_base - self._origin)
 
 
-class _Copied:
+class _CopiedStream:
     """A track whose packets are passed on untouched but for their times."""
 
     def __init__(self, stream: Any, container: Any, origin: Fraction) -> None:
@@ -163,7 +163,7 @@ class _Copied:
         yield from ()
 
 
-class _Encoded:
+class _ReencodedStream:
     """A track decoded and encoded as AAC, mono or stereo."""
 
     _BLOCK = 1024

@@ -27,12 +27,13 @@ def open_local(path: str | os.PathLike[str], device: HWAccel | None = None) -> A
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
         return av.open(f"file:{name}", options=options, metadata_errors="replace", hwaccel=device)
     except av.error.FFmpegError as error:
-        raise UnreadableVideo(_reason(error)) from error
+        raise UnreadableVideo(failure_reason(error)) from error
     except OSError as error:
         raise UnreadableVideo(error.strerror or str(error)) from error
 
 
-def _reason(error: Exception) -> str:
+def failure_reason(error: Exception) -> str:
+    """What an error of FFmpeg means, in words."""
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
         return "not a video, or damaged beyond decoding"
     return str(getattr(error, "strerror", None) or error)

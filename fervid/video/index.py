@@ -24,7 +24,7 @@ from fervid.video.container import open_local
 CONTAINERS = {"mp4", "matroska"}
 """Whose true presentation times are written beside every packet, and which have an index to seek by."""
 
-AFRESH = {"vp9", "av1"}
+CLEAN_KEYFRAME_CODECS = {"vp9", "av1"}
 """Codecs whose keyframes leave nothing of what came before."""
 
 _IDR = {5}
@@ -37,7 +37,7 @@ are shown before it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class VideoIndex:
     """``times`` (n,) float64: seconds on the player's clock of all frames, in the order of presentation.
 
     ``keys`` (m,) int64: presentation times, in the stream's units, of the keyframes at which it can be entered;
@@ -49,23 +49,23 @@ class Survey:
     key_times: DoubleArray
 
 
-def survey(path: str | os.PathLike[str], least: float) -> Survey | None:
+def read_index(path: str | os.PathLike[str], least: float) -> VideoIndex | None:
     """Read a file's packets; None where it cannot be entered in the middle, or lasts less than ``least`` seconds."""
     try:
         with open_local(path) as container:
-            return _survey(container, least)
+            return _read_packets(container, least)
     except (UnreadableVideo, av.error.FFmpegError):
         return None  # what is wrong is for the scan to say
 
 
-def _survey(container: Any, least: float) -> Survey | None:
+def _read_packets(container: Any, least: float) -> VideoIndex | None:
     if not container.streams.video or not CONTAINERS & set(container.format.name.split(",")):
         return None
     stream = container.streams.video[0]
     if stream.codec_context is None or (container.duration or 0) / av.time_base < least:
         return None
     codec = stream.codec_context.codec
-    if not (codec.canonical_name in AFRESH | {"h264", "hevc"} or codec.intra_only):
+    if not (codec.canonical_name in CLEAN_KEYFRAME_CODECS | {"h264", "hevc"} or codec.intra_only):
         return None
     stamps, keys = array("q"), array("q")
     length = _length_size(codec.canonical_name, stream.codec_context.extradata or b"")
@@ -81,7 +81,7 @@ def _survey(container: Any, least: float) -> Survey | None:
     if not len(ordered) or np.any(np.diff(ordered) == 0):
         return None
     base, origin = stream.time_base, Fraction(container.start_time or 0, av.time_base)
-    return Survey(_seconds(ordered, base, origin), entries, _seconds(entries, base, origin))
+    return VideoIndex(_seconds(ordered, base, origin), entries, _seconds(entries, base, origin))
 
 
 def _seconds(stamps: npt.NDArray[np.int64], base: Fraction, origin: Fraction) -> DoubleArray:

@@ -20,9 +20,9 @@ from fervid.errors import UnreadableVideo
 from fervid.runtime.opencv import cv2
 from fervid.settings import DecoderName
 from fervid.types import ByteArray, Frame, VideoInfo
-from fervid.video.container import _reason, open_local
-from fervid.video.sampling import TOLERANCE as TOLERANCE
-from fervid.video.sampling import Begin, Grid
+from fervid.video.container import failure_reason, open_local
+from fervid.video.sampling import TIME_TOLERANCE as TOLERANCE
+from fervid.video.sampling import SamplingGrid, SeekPoint
 
 THUMBNAIL = 64
 """Long side of a frame's thumbnail, about, in pixels."""
@@ -60,7 +60,7 @@ class VideoReader:
         start: float = 0.0,
         end: float | None = None,
         threads: int = 0,
-        begin: Begin | None = None,
+        begin: SeekPoint | None = None,
         decoder: DecoderName = "cpu",
     ) -> None:
         self._fps, self._start, self._end, self._begin = fps, start, end, begin
@@ -98,7 +98,7 @@ class VideoReader:
             self.info = self._describe()
         except av.error.FFmpegError as error:
             self._container.close()
-            raise UnreadableVideo(_reason(error)) from error
+            raise UnreadableVideo(failure_reason(error)) from error
         except BaseException:
             self._container.close()
             raise
@@ -117,7 +117,7 @@ class VideoReader:
         try:
             first = next(self._decoded, None)
         except av.error.FFmpegError as error:
-            raise UnreadableVideo(_reason(error)) from error
+            raise UnreadableVideo(failure_reason(error)) from error
         if first is None:
             raise UnreadableVideo("no frame can be decoded")
         if first[1].width * first[1].height > MAX_PIXELS:
@@ -166,7 +166,7 @@ class VideoReader:
                 self.corrupt += 1
                 run += 1
                 if run >= MAX_CORRUPT:
-                    raise UnreadableVideo(f"{run} undecodable packets in a row: {_reason(error)}") from error
+                    raise UnreadableVideo(f"{run} undecodable packets in a row: {failure_reason(error)}") from error
                 continue
             yield from frames
 
@@ -229,7 +229,7 @@ class VideoReader:
         The grid has a tick at ``start`` and every 1/fps seconds after it; at each tick the first frame at
         or after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
         """
-        grid = Grid(self._fps, self._start, self._begin.tick if self._begin else None)
+        grid = SamplingGrid(self._fps, self._start, self._begin.tick if self._begin else None)
         for index, time, picture in self._intact():
             sampled = grid.takes(time)
             yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
@@ -260,7 +260,7 @@ class VideoReader:
                 else:
                     yield index, time, picture
         except av.error.FFmpegError as error:
-            raise UnreadableVideo(_reason(error)) from error
+            raise UnreadableVideo(failure_reason(error)) from error
         self.truncated |= self._ends_early(self.ends)
 
     def _ends_early(self, end: float) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-TOLERANCE = 0.0006
+TIME_TOLERANCE = 0.0006
 """Containers round times to as little as a millisecond; a frame this much before a tick is still at it. Seconds."""
 
 
-class Grid:
+class SamplingGrid:
     """The sampling grid: a tick at ``start`` and every 1/fps seconds after it; at each tick the first frame at or
     after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
 
@@ -26,23 +26,23 @@ class Grid:
 
     def takes(self, time: float) -> bool:
         """Whether the frame at ``time`` seconds is sampled; asked once for every frame, in order."""
-        taken = time >= self.tick - TOLERANCE
+        taken = time >= self.tick - TIME_TOLERANCE
         if taken and self._fps > 0:
-            ticks = math.floor((time + TOLERANCE - self._start) * self._fps) + 1
+            ticks = math.floor((time + TIME_TOLERANCE - self._start) * self._fps) + 1
             self.tick = self._start + ticks / self._fps
         return taken
 
 
-def cell(time: float, period: float) -> int:
+def period_index(time: float, period: float) -> int:
     """Which of the stretches of ``period`` seconds, a whole number of milliseconds, ``time`` lies in.
 
     Stretches nest without rounding: a new one of 3 s is always a new one of 0.6 s and of 1 s too.
     """
-    return math.floor((time + TOLERANCE) * 1000) // round(period * 1000)
+    return math.floor((time + TIME_TOLERANCE) * 1000) // round(period * 1000)
 
 
 @dataclass(frozen=True)
-class Begin:
+class SeekPoint:
     """Where a reader begins that is responsible for a film from one of its frames on.
 
     ``seek``: presentation time, in the stream's own units, of a keyframe from which that frame can be decoded.

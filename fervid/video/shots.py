@@ -70,7 +70,7 @@ class _Candidate:
     light: bool
 
 
-class CutDetector:
+class ShotBoundaryDetector:
     """Finds the shots of a film from the thumbnails of successive decoded frames.
 
     A hard cut is a jump of the picture that is large in itself and against what the motion of the frames

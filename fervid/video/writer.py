@@ -28,7 +28,7 @@ _KEYFRAME_INTERVAL = 120
 """A player that jumps decodes at most so many frames."""
 
 
-class Sound(Protocol):
+class AudioSource(Protocol):
     """What a film sounds like, in packets ready to be muxed."""
 
     def attach(self, container: Any) -> None:
@@ -59,7 +59,7 @@ class VideoWriter:
         crf: int = 23,
         rotation: int = 0,
         tone: float = 0.0,
-        sound: Sound | None = None,
+        sound: AudioSource | None = None,
         preset: str = "medium",
         threads: int = 0,
         colour: tuple[int, int, int] | None = None,

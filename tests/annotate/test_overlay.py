@@ -14,7 +14,7 @@ from fervid.annotate.timeline_strip import clock, lanes
 from fervid.annotate.yuv_canvas import Canvas, matrix_code, sprite
 from fervid.colors import EMOTION_COLORS, rgb
 from fervid.runtime.opencv import cv2
-from fervid.timeline.interpolation import FaceCourse
+from fervid.timeline.interpolation import FaceTimeline
 from fervid.types import EMOTIONS, ByteArray
 
 SIZES = [(64, 48), (320, 240), (426, 240), (240, 426), (640, 360), (1280, 720), (1080, 1920), (3840, 2160)]
@@ -33,15 +33,15 @@ def bgr(planes: ByteArray) -> ByteArray:
 
 def face(
     face_id: int, *box: float, trust: str = "ok", times: tuple[float, float] = (0.0, 10.0), emotion: int = 3
-) -> FaceCourse:
+) -> FaceTimeline:
     """A face that stays where it is."""
     smoothed = np.full((2, len(EMOTIONS)), 0.04, np.float32)
     smoothed[:, emotion] = 0.76
-    return FaceCourse(face_id, np.array(times), np.array([box, box], np.float32), smoothed, trust, 20.0, times[1])
+    return FaceTimeline(face_id, np.array(times), np.array([box, box], np.float32), smoothed, trust, 20.0, times[1])
 
 
 def drawn(
-    faces: list[FaceCourse], width: int, height: int, gray: int = 128, style: Style = "full", time: float = 5.0
+    faces: list[FaceTimeline], width: int, height: int, gray: int = 128, style: Style = "full", time: float = 5.0
 ) -> ByteArray:
     """The planes after one frame."""
     planes = blank(width, height, gray)
@@ -231,7 +231,7 @@ def test_a_label_does_not_jump_to_and_fro() -> None:
     times = np.arange(0, 4, 0.04)
     boxes = np.array([(250, 24 + 3 * (index % 2), 120, 140) for index in range(len(times))], np.float32)
     smoothed = np.full((len(times), len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
-    trembling = FaceCourse(0, times, boxes, smoothed, "ok", 1.0, 4.0)
+    trembling = FaceTimeline(0, times, boxes, smoothed, "ok", 1.0, 4.0)
     overlay = Overlay([trembling], 640, 360, 4.0, 6, "minimal")
     above = []
     for time in times:
@@ -276,7 +276,7 @@ def test_the_cursor_goes_from_end_to_end() -> None:
 def test_the_strip_shows_a_gap_as_a_gap() -> None:
     smoothed = np.zeros((4, len(EMOTIONS)), np.float32)
     smoothed[:, EMOTIONS.index("happy")] = 1
-    course = FaceCourse(
+    course = FaceTimeline(
         0,
         np.array([0.0, 3.0, 7.0, 10.0]),
         np.tile(np.array([200, 60, 120, 140], np.float32), (4, 1)),

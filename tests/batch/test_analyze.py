@@ -300,7 +300,7 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals,
     assert process.returncode == 130, said
     assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
     assert [path.name for path in out.parent.iterdir()] == [".r.parquet.fervid"]
-    assert not (out.parent / ".r.parquet.fervid" / "spool").exists()
+    assert not (out.parent / ".r.parquet.fervid" / "scratch").exists()
 
 
 IN_A_CALLBACK = """

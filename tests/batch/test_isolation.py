@@ -23,10 +23,10 @@ from pebble.pool.process import TaskManager
 
 import fervid
 from fervid.batch.engines import local, pool
-from fervid.batch.engines.base import let_go
+from fervid.batch.engines.base import clear_frames
 from fervid.batch.engines.local import LocalEngine
 from fervid.batch.tasks import Known, ScanJob, ScanTask
-from fervid.batch.worker import work
+from fervid.batch.worker import scan_whole
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.results.reader import read_results
 from fervid.scan.types import Scan
@@ -57,7 +57,7 @@ def hostile(task: ScanTask, job: ScanJob) -> Scan | Known:
     hoard = []
     while name == "greedy":
         hoard.append(bytearray(b"x") * (64 << 20))
-    return work(task, job)
+    return scan_whole(task, job)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_an_error_that_is_kept_holds_nothing_of_where_it_arose() -> None:
     with pytest.raises(ValueError, match="in vain") as kept:
         outer()
     assert all(one() is not None for one in alive)
-    let_go(kept.value)
+    clear_frames(kept.value)
     assert [one() for one in alive] == [None, None]
 
 
@@ -135,7 +135,7 @@ SLEEPING = """
 import sys
 import fervid
 from fervid.batch.engines.local import LocalEngine
-from fervid.batch.engines.base import let_go
+from fervid.batch.engines.base import clear_frames
 from tests.batch.test_isolation import FAST, hostile
 fervid.analyze(sys.argv[1], sys.argv[2], FAST, engine=LocalEngine(workers=1, work=hostile))
 """
@@ -230,14 +230,14 @@ def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.Mon
         raise Stop
 
     job = ScanJob(FAST.scan, FER2013_GEOMETRY, lambda digest: False, tmp_path)
-    begin = pool._start
+    begin = pool._start_pool
 
     def begin_and_signal(pool: Any) -> bool:
         begun = begin(pool)
         signal.raise_signal(signal.SIGTERM)
         return begun
 
-    monkeypatch.setattr(pool, "_start", begin_and_signal)
+    monkeypatch.setattr(pool, "_start_pool", begin_and_signal)
     before = signal.signal(signal.SIGTERM, stop)
     try:
         with pytest.raises(Stop):

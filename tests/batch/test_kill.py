@@ -67,7 +67,7 @@ def kill_and_rerun(videos: list[Path], folder: Path, times: int, seed: int) -> N
         rerun = start(videos, out)
         assert rerun.wait() in (0, 3), f"kill {number}"
         assert_identical(whole, read_results(out))
-        left = [path for path in out.parent.rglob("*") if "tmp" in path.name or "spool" in path.parts]
+        left = [path for path in out.parent.rglob("*") if "tmp" in path.name or "scratch" in path.parts]
         assert not left, f"kill {number}: {left}"
         while members(process.pid):
             time.sleep(0.05)

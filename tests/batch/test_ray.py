@@ -22,7 +22,7 @@ import pytest
 import fervid
 from fervid.batch.report import BatchReport, Listener
 from fervid.batch.tasks import ScanJob, ScanTask
-from fervid.batch.worker import work_in_pieces
+from fervid.batch.worker import scan_or_divide
 from fervid.errors import UsageError, WorkerFailed
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
@@ -168,7 +168,7 @@ def told(task: ScanTask, job: ScanJob) -> Any:
     """Write down beside the video on which node it is scanned, then scan it."""
     with task.path.with_suffix(".nodes").open("a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\n")
-    return work_in_pieces(task, job)
+    return scan_or_divide(task, job)
 
 
 def held(task: ScanTask, job: ScanJob) -> Any:
@@ -176,7 +176,7 @@ def held(task: ScanTask, job: ScanJob) -> Any:
     with task.path.with_suffix(".nodes").open("a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\n")
     wait_for(task.path.with_name("go").exists, "nobody says go")
-    return work_in_pieces(task, job)
+    return scan_or_divide(task, job)
 
 
 def nodes_of(videos: Path) -> list[str]:
@@ -216,7 +216,7 @@ def hostile(task: ScanTask, job: ScanJob) -> Any:
     hoard = []
     while name == "greedy":
         hoard.append(bytearray(b"x") * (64 << 20))
-    return work_in_pieces(task, job)
+    return scan_or_divide(task, job)
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_an_ended_run_leaves_nothing_running(cluster: Any, root: Path, tmp_path:
     if number != signal.SIGKILL:
         interrupted = "fervid: interrupted; run the same command again to go on\n"
         assert (process.returncode, printed, said) == (130, "", interrupted)
-        assert not list((parts / "spool").glob("*"))
+        assert not list((parts / "scratch").glob("*"))
     worker = Path("/proc") / noted.read_text().split()[0]
     wait_for(lambda: not worker.exists() or "Z" in (worker / "stat").read_text().rpartition(")")[2], "it runs on")
     engine = RayEngine(cluster.address)
@@ -362,7 +362,7 @@ class Ear(Listener):
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         self.told.append(message)
 
 
@@ -421,10 +421,10 @@ class Mortal:
         return Answer([], [f"added {key}"])
 
     def flush(self) -> Answer:
-        from fervid.emotions.batching import Scored
+        from fervid.emotions.batching import ClassifiedVideo
 
         held, self._held = self._held, []
-        return Answer([Scored(key, None, 0.0) for key in held], [])  # type: ignore[arg-type]
+        return Answer([ClassifiedVideo(key, None, 0.0) for key in held], [])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("deaths", [1, pytest.param(9, marks=pytest.mark.slow)])

@@ -24,7 +24,7 @@ import numpy as np
 from fervid.annotate.annotate import CRF, PRESET, THREADS, annotate
 from fervid.files.locate import locate
 from fervid.results.reader import Results, read_results
-from fervid.video.audio import FilmSound
+from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
 from fervid.video.writer import VideoWriter
 
@@ -34,7 +34,7 @@ ROUNDS = 3
 def encode_again(source: Path, target: Path) -> int:
     """Decode and encode a video with nothing drawn; returns the number of frames."""
     count = 0
-    with VideoReader(source, fps=0, threads=THREADS) as reader, FilmSound(source, reader.origin) as sound:
+    with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as sound:
         width, height = reader.info.width, reader.info.height
         with VideoWriter(target, width, height, CRF, sound=sound, preset=PRESET, threads=THREADS) as writer:
             for moment, planes in reader.planes():

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fervid.emotions.classifier import EmotionModel, load
+from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.types import ByteArray
 
@@ -60,10 +60,10 @@ def keras_network() -> Callable[[ByteArray], object]:
 
     sidecar = read_sidecar(SHIPPED)
     network = folded(fold(read_layers(SHIPPED, sidecar.architecture)), sidecar.architecture)
-    return EmotionModel(network, sidecar).probabilities
+    return EmotionClassifier(network, sidecar).probabilities
 
 
-def measure(model: EmotionModel) -> list[tuple[int, float, float, float]]:
+def measure(model: EmotionClassifier) -> list[tuple[int, float, float, float]]:
     """(batch, faces/s of fervid, of Keras, of fer) for each batch size."""
     crops = np.random.default_rng(0).integers(0, 256, (FACES, 48, 48)).astype(np.uint8)
     peers = (model.probabilities, keras_network(), fer_network())
@@ -79,7 +79,7 @@ def measure(model: EmotionModel) -> list[tuple[int, float, float, float]]:
 
 def main() -> None:
     """Print the table."""
-    model = load()
+    model = load_classifier()
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("onnxruntime", "tensorflow"))
     print(f"{platform.machine()}, {platform.python_version()}, {versions}")
     print("| batch | fervid, faces/s | Keras, faces/s | times Keras | fer, faces/s | times fer |")

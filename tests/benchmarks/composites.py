@@ -20,7 +20,8 @@ from fervid.faces.boxes import FaceDetector
 from fervid.faces.detectors import create_detector
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray, Frame
-from fervid.video.reader import THUMBNAIL, TOLERANCE, VideoReader
+from fervid.video.reader import THUMBNAIL, VideoReader
+from fervid.video.sampling import TIME_TOLERANCE
 from tests.conftest import ROOT
 
 WIDTH, HEIGHT = 640, 360
@@ -279,9 +280,9 @@ def sampled_frames(times: Sequence[float], fps: float) -> list[int]:
     taken: list[int] = []
     tick = 0.0
     for index, time in enumerate(times):
-        if time >= tick - TOLERANCE:
+        if time >= tick - TIME_TOLERANCE:
             taken.append(index)
-            tick = (np.floor((time + TOLERANCE) * fps) + 1) / fps if fps > 0 else 0.0
+            tick = (np.floor((time + TIME_TOLERANCE) * fps) + 1) / fps if fps > 0 else 0.0
     return taken
 
 
@@ -400,7 +401,7 @@ def truth_ids(film: Film, max_gap: float) -> list[list[int]]:
         row = []
         for face in faces:
             if face.counts and face.visible >= HINTED:
-                if face.actor not in last or time - last[face.actor] > max_gap + TOLERANCE:
+                if face.actor not in last or time - last[face.actor] > max_gap + TIME_TOLERANCE:
                     numbers[face.actor] = count
                     count += 1
                 last[face.actor] = time

@@ -21,10 +21,10 @@ import numpy as np
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.files.fingerprint import fingerprint
 from fervid.results.parts import Entry, write_part
-from fervid.results.rows import finish
+from fervid.results.rows import result_rows
 from fervid.results.writer import compose
 from fervid.runtime.opencv import cv2
-from fervid.scan.scan import scan
+from fervid.scan.scan import scan_video
 from fervid.settings import ScanSettings, TimelineSettings
 from fervid.video.reader import VideoReader
 from fervid.video.writer import VideoWriter
@@ -59,11 +59,11 @@ def enlarge(clip: Path, height: int, out: Path) -> Path:
 
 def measure(video: Path, fps: float, folder: Path) -> Cost:
     """Scan, score, finish and write one video; the models are loaded and warm before the clock starts."""
-    from fervid.emotions.classifier import load
+    from fervid.emotions.classifier import load_classifier
 
     settings = ScanSettings(fps=fps)
-    model, geometry = load(), read_sidecar(SHIPPED).geometry
-    scan(video, "0" * 32, ScanSettings(fps=fps, end=2.0), geometry, folder / "warm")
+    model, geometry = load_classifier(), read_sidecar(SHIPPED).geometry
+    scan_video(video, "0" * 32, ScanSettings(fps=fps, end=2.0), geometry, folder / "warm")
     seconds = {}
 
     def spent(stage: str, begun: float) -> float:
@@ -73,13 +73,13 @@ def measure(video: Path, fps: float, folder: Path) -> Cost:
     clock = time.process_time()
     video_id = fingerprint(video)
     clock = spent("fingerprint", clock)
-    found = scan(video, video_id, settings, geometry, folder / "crops")
+    found = scan_video(video, video_id, settings, geometry, folder / "crops")
     spent("scan", clock)
     model.probabilities(found.crops[:BATCH])
     clock = time.process_time()
     judged = [model.probabilities(found.crops[at : at + BATCH]) for at in range(0, len(found.crops), BATCH)]
     clock = spent("score", clock)
-    timeline, rows = finish(found, np.concatenate(judged), TimelineSettings())
+    timeline, rows = result_rows(found, np.concatenate(judged), TimelineSettings())
     part = folder / "part.parquet"
     write_part(part, timeline, rows)
     spent("finish", clock)

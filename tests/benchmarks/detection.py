@@ -22,7 +22,7 @@ import numpy as np
 
 from fervid.faces.boxes import Box, overlap, shrink
 from fervid.faces.retinaface import Fine, RetinaFace
-from fervid.faces.roi_detector import AdaptiveDetector
+from fervid.faces.roi_detector import RegionDetector
 from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face
@@ -58,8 +58,8 @@ def ways() -> dict[str, Callable[[], Find]]:
     return {
         "whole": lambda: whole(gated, "all"),
         "whole, gated": lambda: whole(gated, "gated"),
-        "adaptive": lambda: AdaptiveDetector(ungated).detect,
-        "adaptive, gated (`--adaptive`)": lambda: AdaptiveDetector(gated).detect,
+        "adaptive": lambda: RegionDetector(ungated).detect,
+        "adaptive, gated (`--adaptive`)": lambda: RegionDetector(gated).detect,
     }
 
 

@@ -119,7 +119,7 @@ def main() -> None:
     """Fit, write and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="*", type=Path)
-    parser.add_argument("--out", type=Path, help=f"where to write what was fitted; shipped: {gate.FILE.name}")
+    parser.add_argument("--out", type=Path, help=f"where to write what was fitted; shipped: {gate.GATE_FILE.name}")
     arguments = parser.parse_args()
     judge, rng = Judge(), np.random.default_rng(0)
     weights, bias = fit(*drawn(judge, rng))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.emotions.classifier import load
+from fervid.emotions.classifier import load_classifier
 from fervid.faces.crop import CropGeometry, crop_face
 from fervid.runtime.opencv import cv2
 from fervid.training.dataset import read, split
@@ -132,7 +132,7 @@ def main() -> None:
         title = "held out of Training"
     else:
         data, title = read(arguments.data, arguments.split), arguments.split
-    networks = {path.stem if path else "shipped": load(path).network for path in arguments.model or [None]}
+    networks = {path.stem if path else "shipped": load_classifier(path).network for path in arguments.model or [None]}
     print(f"{title}, n = {len(data)}; accuracy in %\n")
     print(f"| loss | {' | '.join(networks)} |\n|---|{'---|' * len(networks)}")
     for name, loss in LOSSES.items():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.scan.scan import follow
+from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.types import Face, Track
 from fervid.video.reader import VideoReader
@@ -123,7 +123,7 @@ def test_scenes_are_well_formed(make: object) -> None:
 def tracks_of(path: Path, fps: float) -> list[Track]:
     settings = ScanSettings(fps=fps)
     with VideoReader(path, fps=fps) as reader:
-        return follow(reader.frames(), settings, FER2013_GEOMETRY, detector())[2]
+        return track_faces(reader.frames(), settings, FER2013_GEOMETRY, detector())[2]
 
 
 FRONT = {

@@ -133,10 +133,10 @@ class Inline:
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """See fervid.engines.Engine."""
-        from fervid.batch.worker import work
+        from fervid.batch.worker import scan_whole
 
         for task in tasks:
-            yield task, work(task, job)
+            yield task, scan_whole(task, job)
 
 
 def age() -> float:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.emotions.classifier import load
+from fervid.emotions.classifier import load_classifier
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.training.augment import AugmentSettings, augment
 from fervid.training.dataset import read
@@ -46,7 +46,7 @@ def classify(data: Path, model: Path) -> Bank:
     key = read_sidecar(model).weights_sha256[:16]
     kept = Path(tempfile.gettempdir()) / f"fervid-timelines-{key}.npz"
     if not kept.exists():
-        images, network = read([data], "PublicTest"), load(model)
+        images, network = read([data], "PublicTest"), load_classifier(model)
         rng = np.random.default_rng(0)
         size = images.images.shape[1]
         copies = [network.probabilities(augment(images.images, TREMBLE, rng, size)) for _ in range(COPIES)]

@@ -35,11 +35,11 @@ from trackers.eval import (
     compute_identity_metrics,
 )
 
-from fervid.faces.boxes import FaceDetector, Shrunk, scaled, shrink
+from fervid.faces.boxes import FaceDetector, Shrunk, scale_face, shrink
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.retinaface import RetinaFace
-from fervid.faces.roi_detector import AdaptiveDetector
-from fervid.scan.scan import follow
+from fervid.faces.roi_detector import RegionDetector
+from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, DoubleArray, Face
 from tests.benchmarks.composites import Film, Scene, crossings, detector, sampled_frames, truth_ids
@@ -98,7 +98,7 @@ class Score:
 def play(film: Film, fps: float, finder: FaceDetector, adaptive: bool = False) -> Rows:
     """Follow the faces of a film as ``scan`` does; one row for each sampled frame."""
     settings = ScanSettings(fps=fps, adaptive=adaptive)
-    frames, times, tracks = follow(film.frames(fps), settings, FER2013_GEOMETRY, finder)
+    frames, times, tracks = track_faces(film.frames(fps), settings, FER2013_GEOMETRY, finder)
     rows: Rows = [[] for _ in times]
     position = {int(frame): sample for sample, frame in enumerate(frames)}
     for track in tracks:
@@ -109,11 +109,11 @@ def play(film: Film, fps: float, finder: FaceDetector, adaptive: bool = False) -
 
 def found_adaptively(film: Film, fps: float, finder: RetinaFace) -> list[list[Face]]:
     """The faces that ``--adaptive`` finds in each sampled frame, as ``scan`` finds them."""
-    adaptive, found = AdaptiveDetector(finder), []
+    adaptive, found = RegionDetector(finder), []
     for frame in film.frames(fps):
         if frame.sampled:
             small, factor = shrink(frame.bgr, ScanSettings().long_side)
-            found.append([scaled(face, factor) for face in adaptive.detect(frame.time, small)])
+            found.append([scale_face(face, factor) for face in adaptive.detect(frame.time, small)])
     return found
 
 

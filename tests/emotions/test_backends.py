@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fervid.emotions.classifier import load
+from fervid.emotions.classifier import load_classifier
 
 SCRIPT = """
 import sys
@@ -58,4 +58,4 @@ def test_training_runs_alike_on_other_backends(backend: str, tmp_path: Path) -> 
     out = tmp_path / "model.keras"
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(out)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert load(out).sidecar.training["backend"].endswith(backend)  # weights written there load here
+    assert load_classifier(out).sidecar.training["backend"].endswith(backend)  # weights written there load here

@@ -12,7 +12,7 @@ import pytest
 
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.batching import Batcher
-from fervid.emotions.classifier import EmotionModel, load, softmax
+from fervid.emotions.classifier import EmotionClassifier, load_classifier, softmax
 from fervid.emotions.keras_io import load_network, save
 from fervid.emotions.keras_network import build, folded
 from fervid.emotions.onnx_network import OnnxNetwork
@@ -27,8 +27,8 @@ SMALL = Architecture(widths=(4, 6), pairs=(1,))
 
 
 @pytest.fixture(scope="module")
-def shipped() -> EmotionModel:
-    return load()
+def shipped() -> EmotionClassifier:
+    return load_classifier()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_shipped_weights_are_small_and_their_sidecar_fits() -> None:
     assert sidecar.weights_sha256 == sha256(SHIPPED)
 
 
-def test_probabilities_are_distributions(shipped: EmotionModel) -> None:
+def test_probabilities_are_distributions(shipped: EmotionClassifier) -> None:
     values = shipped.probabilities(crops(9))
     assert values.shape == (9, 7)
     assert values.dtype == np.float32
@@ -59,7 +59,7 @@ def test_probabilities_are_distributions(shipped: EmotionModel) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64, 1000])
-def test_batches_and_neighbours_change_no_bit_of_a_result(shipped: EmotionModel, batch_size: int) -> None:
+def test_batches_and_neighbours_change_no_bit_of_a_result(shipped: EmotionClassifier, batch_size: int) -> None:
     videos = {key: crops(count, count) for key, count in {"a": 5, "b": 1, "c": 70, "d": 2}.items()}
     batcher: Batcher[str] = Batcher(shipped, batch_size)
     found = [scored for name in videos for scored in batcher.add(name, videos[name])]
@@ -70,7 +70,7 @@ def test_batches_and_neighbours_change_no_bit_of_a_result(shipped: EmotionModel,
         assert scored.seconds > 0
 
 
-def test_a_video_without_crops_passes_the_batcher(shipped: EmotionModel) -> None:
+def test_a_video_without_crops_passes_the_batcher(shipped: EmotionClassifier) -> None:
     batcher: Batcher[str] = Batcher(shipped, 8)
     assert [(scored.key, scored.probabilities.shape) for scored in batcher.add("none", crops(0))] == [("none", (0, 7))]
     assert list(batcher.flush()) == []
@@ -95,7 +95,7 @@ class Narrow:
 def test_how_many_are_computed_on_how_many_cores_changes_no_bit(count: int, threads: int) -> None:
     sidecar = read_sidecar(SHIPPED)
     layers = fold(read_layers(SHIPPED, sidecar.architecture))
-    model = EmotionModel(OnnxNetwork(layers, sidecar.architecture, threads), sidecar)
+    model = EmotionClassifier(OnnxNetwork(layers, sidecar.architecture, threads), sidecar)
     images = crops(count)
     found = model.logits(images)
     assert found.shape == (count, 7)
@@ -103,41 +103,41 @@ def test_how_many_are_computed_on_how_many_cores_changes_no_bit(count: int, thre
     assert np.array_equal(np.concatenate([np.zeros((0, 7), np.float32), *one_by_one]), found)
 
 
-def test_the_shipped_network_gives_on_a_cpu_what_keras_gives(shipped: EmotionModel) -> None:
+def test_the_shipped_network_gives_on_a_cpu_what_keras_gives(shipped: EmotionClassifier) -> None:
     sidecar, network = load_network(SHIPPED)
     assert shipped.device == "cpu"
     images = crops(40)
-    np.testing.assert_allclose(shipped.logits(images), EmotionModel(network, sidecar).logits(images), atol=1e-4)
+    np.testing.assert_allclose(shipped.logits(images), EmotionClassifier(network, sidecar).logits(images), atol=1e-4)
     layers = fold(read_layers(SHIPPED, sidecar.architecture))
-    gpu = EmotionModel(folded(layers, sidecar.architecture), sidecar, "gpu")  # as a GPU computes it
+    gpu = EmotionClassifier(folded(layers, sidecar.architecture), sidecar, "gpu")  # as a GPU computes it
     np.testing.assert_allclose(shipped.probabilities(images), gpu.probabilities(images), atol=1e-5)
 
 
-def test_a_batch_too_big_for_the_device_is_halved(shipped: EmotionModel) -> None:
+def test_a_batch_too_big_for_the_device_is_halved(shipped: EmotionClassifier) -> None:
     network, said = Narrow(room=70), list[str]()
-    batcher: Batcher[str] = Batcher(EmotionModel(network, shipped.sidecar), 256, said.append)
+    batcher: Batcher[str] = Batcher(EmotionClassifier(network, shipped.sidecar), 256, said.append)
     videos = {"a": crops(300), "b": crops(9)}
     found = [scored for name in videos for scored in batcher.add(name, videos[name])] + list(batcher.flush())
     assert {scored.key: len(scored.probabilities) for scored in found} == {"a": 300, "b": 9}
     assert network.batches[:4] == [256, 128, 64, 64]
     assert max(network.batches[2:]) == 64
     assert len(said) == 2
-    hopeless: Batcher[str] = Batcher(EmotionModel(Narrow(room=0), shipped.sidecar), 4)
+    hopeless: Batcher[str] = Batcher(EmotionClassifier(Narrow(room=0), shipped.sidecar), 4)
     with pytest.raises(DeviceMemoryError):
         list(hopeless.add("a", crops(4)))
 
 
-def test_brightness_and_contrast_of_a_crop_cancel(shipped: EmotionModel) -> None:
+def test_brightness_and_contrast_of_a_crop_cancel(shipped: EmotionClassifier) -> None:
     crop = np.random.default_rng(1).integers(60, 160, (1, 48, 48)).astype(np.uint8)
     brighter = (crop.astype(int) + 40).astype(np.uint8)
     np.testing.assert_allclose(shipped.logits(crop), shipped.logits(brighter), atol=1e-3)
 
 
 def test_saved_weights_come_back(saved: Path) -> None:
-    model = load(saved)
+    model = load_classifier(saved)
     assert model.sidecar.temperature == 1.5
     assert model.sidecar.training == {"epoch": 3}
-    again = load(saved)
+    again = load_classifier(saved)
     np.testing.assert_array_equal(model.logits(crops(4)), again.logits(crops(4)))
 
 
@@ -145,11 +145,11 @@ def test_half_precision_storage_keeps_the_logits(tmp_path: Path) -> None:
     network = build(SMALL, votes=True)
     save(network, tmp_path / "w.keras", SMALL, FER2013_GEOMETRY)
     images = crops(16)
-    stored = load(tmp_path / "w.keras").logits(images)
+    stored = load_classifier(tmp_path / "w.keras").logits(images)
     bare = build(SMALL)
     for layer in bare.layers:
         layer.set_weights(network.get_layer(layer.name).get_weights())
-    exact = EmotionModel(bare, read_sidecar(tmp_path / "w.keras"))
+    exact = EmotionClassifier(bare, read_sidecar(tmp_path / "w.keras"))
     np.testing.assert_allclose(stored, exact.logits(images), atol=0.02)
 
 
@@ -183,18 +183,18 @@ def change(saved: Path, **values: object) -> None:
 def test_a_sidecar_that_does_not_fit_is_refused(saved: Path, values: dict[str, object], said: str) -> None:
     change(saved, **values)
     with pytest.raises(BadWeights, match=said):
-        load(saved)
+        load_classifier(saved)
 
 
 def test_missing_and_garbled_files_are_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(BadWeights, match="no such weights"):
-        load(tmp_path / "none.keras")
+        load_classifier(tmp_path / "none.keras")
     sidecar_path(saved).write_text("[1, 2")
     with pytest.raises(BadWeights, match="not a sidecar"):
-        load(saved)
+        load_classifier(saved)
     sidecar_path(saved).unlink()
     with pytest.raises(BadWeights, match="no sidecar"):
-        load(saved)
+        load_classifier(saved)
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
@@ -203,14 +203,14 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     layer.set_weights([np.full_like(values, np.nan) for values in layer.get_weights()])
     save(network, path, SMALL, FER2013_GEOMETRY)
     with pytest.raises(BadWeights, match="layer emotion holds values that are not finite"):
-        load(path)
+        load_classifier(path)
 
 
 def test_weights_that_are_no_archive_are_refused(saved: Path) -> None:
     saved.write_bytes(b"not an archive")
     change(saved, weights_sha256=sha256(saved))
     with pytest.raises(BadWeights, match="does not hold the network"):
-        load(saved)
+        load_classifier(saved)
 
 
 def test_code_in_a_weights_file_is_never_run(saved: Path, tmp_path: Path) -> None:
@@ -225,5 +225,5 @@ def test_code_in_a_weights_file_is_never_run(saved: Path, tmp_path: Path) -> Non
             target.writestr(name, data)
     shutil.copy(sidecar_path(saved), sidecar_path(evil))
     change(evil, weights_sha256=sha256(evil))
-    np.testing.assert_array_equal(load(evil).logits(crops(2)), load(saved).logits(crops(2)))
+    np.testing.assert_array_equal(load_classifier(evil).logits(crops(2)), load_classifier(saved).logits(crops(2)))
     assert not (tmp_path / "ran").exists()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fervid.emotions.architecture import Architecture, layer_shapes
-from fervid.emotions.classifier import EmotionModel, load
+from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.emotions.keras_io import load_network, save
 from fervid.emotions.keras_network import build, folded
 from fervid.emotions.onnx_network import OnnxNetwork
@@ -137,7 +137,7 @@ def test_slopes_stay_at_most_one_in_training() -> None:
 def test_neighbours_in_a_batch_change_no_bit_of_a_separable_network(count: int, tmp_path: Path) -> None:
     wide = Architecture((16, 32, 48), (1, 2), 0.0, "separable")
     save(randomized(build(wide)), tmp_path / "w.keras", wide, FER2013_GEOMETRY)
-    model = load(tmp_path / "w.keras")
+    model = load_classifier(tmp_path / "w.keras")
     crops = np.random.default_rng(2).integers(0, 256, (64, 48, 48)).astype(np.uint8)
     np.testing.assert_array_equal(model.logits(crops[:count]), model.logits(crops)[:count])
 
@@ -145,7 +145,7 @@ def test_neighbours_in_a_batch_change_no_bit_of_a_separable_network(count: int, 
 def test_a_family_is_kept_in_the_sidecar(tmp_path: Path) -> None:
     save(build(SEPARABLE), tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
     assert read_sidecar(tmp_path / "w.keras").architecture == SEPARABLE
-    assert isinstance(load(tmp_path / "w.keras"), EmotionModel)
+    assert isinstance(load_classifier(tmp_path / "w.keras"), EmotionClassifier)
 
 
 # SFace

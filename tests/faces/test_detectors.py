@@ -13,7 +13,7 @@ import pytest
 
 from fervid.errors import BadWeights, FervidError, MissingLibrary
 from fervid.faces import retinaface
-from fervid.faces.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, FaceDetector, overlap, select, shrink
+from fervid.faces.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, FaceDetector, overlap, select_boxes, shrink
 from fervid.faces.detectors import DETECTORS, PINNED, create_detector, describe_detector
 from fervid.faces.retinaface import RetinaFace
 from fervid.runtime.onnx_session import open_session
@@ -294,7 +294,7 @@ def test_a_package_without_the_file_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def selected(*boxes: tuple[float, ...], scores: tuple[float, ...], factor: float = 1.0) -> list[Face]:
     values = np.array(boxes, np.float32).reshape(-1, 4)
     landmarks: FloatArray = np.repeat(values[:, None, :2], 5, axis=1)
-    return select(values[:, :2], values[:, 2:], np.array(scores, np.float32), landmarks, factor)
+    return select_boxes(values[:, :2], values[:, 2:], np.array(scores, np.float32), landmarks, factor)
 
 
 LEFT, RIGHT = (100.0, 100.0, 50.0, 60.0), (155.0, 100.0, 50.0, 60.0)

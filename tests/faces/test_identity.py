@@ -15,10 +15,16 @@ from fervid.errors import BadWeights
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.detectors import create_detector
 from fervid.faces.embedding import SFACE, FaceEmbedder, load_embedder
-from fervid.faces.identity import NOT_OTHER, PORTRAITS, SAME, chosen, join_tracks
+from fervid.faces.identity import (
+    EMBEDDINGS_PER_TRACK,
+    MERGE_SIMILARITY,
+    MIN_PAIR_SIMILARITY,
+    choose_for_embedding,
+    cluster_tracks,
+)
 from fervid.results.rows import timeline_table
 from fervid.scan import scan
-from fervid.scan.scan import follow
+from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.types import FloatArray, Track
 from fervid.video.reader import VideoReader
@@ -43,21 +49,21 @@ def apart(count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
 
 
 def test_tracks_of_one_person_share_a_number_from_nought_in_order() -> None:
-    assert join_tracks(people(3, 5, 3, 1, 5), apart(5)) == [0, 1, 0, 2, 1]
+    assert cluster_tracks(people(3, 5, 3, 1, 5), apart(5)) == [0, 1, 0, 2, 1]
 
 
 def test_nothing_is_nobody() -> None:
-    assert join_tracks([], []) == []
+    assert cluster_tracks([], []) == []
 
 
 def test_two_who_are_seen_together_are_two() -> None:
     frames = [np.arange(10), np.arange(5, 15), np.arange(20, 30)]
-    assert join_tracks(people(3, 3, 4), frames) == [0, 1, 2]
+    assert cluster_tracks(people(3, 3, 4), frames) == [0, 1, 2]
 
 
 def test_who_was_seen_with_another_joins_neither_of_his_group() -> None:
     frames = [np.arange(10), np.arange(20, 30), np.arange(25, 35)]
-    first, second, third = join_tracks(people(3, 3, 3), frames)
+    first, second, third = cluster_tracks(people(3, 3, 3), frames)
     assert second != third
     assert first in (second, third)
 
@@ -65,19 +71,19 @@ def test_who_was_seen_with_another_joins_neither_of_his_group() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_looks_are_of_nobody_known(count: int) -> None:
     few = np.zeros((count, 128), np.float32) if count == 0 else people(2, count=1)[0]
-    assert join_tracks([people(2)[0], few, people(2)[0]], apart(3)) == [0, None, 0]
+    assert cluster_tracks([people(2)[0], few, people(2)[0]], apart(3)) == [0, None, 0]
 
 
 def test_a_track_whose_looks_contradict_each_other_is_of_nobody_known() -> None:
     mixed = np.concatenate(people(0, 1, 2, 3, 4, 5, 6, 7, count=1))
-    assert join_tracks([mixed, people(2)[0]], apart(2)) == [None, 0]
+    assert cluster_tracks([mixed, people(2)[0]], apart(2)) == [None, 0]
 
 
 def test_alike_is_not_the_same() -> None:
     one, other = (track.mean(axis=0) for track in people(0, 1))
     between = 0.55 * one + 0.83 * other  # cosine to the first about 0.55
     track = np.tile(np.asarray(between / np.linalg.norm(between), np.float32), (4, 1))
-    assert join_tracks([people(0)[0], track], apart(2)) == [0, 1]
+    assert cluster_tracks([people(0)[0], track], apart(2)) == [0, 1]
 
 
 @given(
@@ -87,7 +93,7 @@ def test_alike_is_not_the_same() -> None:
 )
 def test_invariants(names: list[int], spread: float, begins: list[int]) -> None:
     frames = [np.arange(begin, begin + 6) for begin in begins[: len(names)]]
-    persons = join_tracks(people(*names, spread=spread), frames)
+    persons = cluster_tracks(people(*names, spread=spread), frames)
     known = [person for person in persons if person is not None]
     assert len(persons) == len(names)
     assert list(dict.fromkeys(known)) == list(range(len(set(known))))
@@ -103,10 +109,10 @@ def by_definition(
     means = [track.mean(axis=0) / np.linalg.norm(track.mean(axis=0)) for track in tracks]
     groups = [[track] for track in range(len(tracks))]
     while True:
-        best, pair = SAME, None
+        best, pair = MERGE_SIMILARITY, None
         for first, second in combinations(range(len(groups)), 2):
             members = [(one, other) for one in groups[first] for other in groups[second]]
-            if any(means[one] @ means[other] < NOT_OTHER for one, other in members):
+            if any(means[one] @ means[other] < MIN_PAIR_SIMILARITY for one, other in members):
                 continue
             if any(np.isin(frames[one], frames[other]).any() for one, other in members):
                 continue
@@ -127,7 +133,7 @@ def test_the_most_alike_are_joined_first(seed: int) -> None:
     strangers = [track + 0.5 * tracks[int(random.integers(24))] for track in tracks[::4]]
     tracks += [np.asarray(track / np.linalg.norm(track, axis=1, keepdims=True), np.float32) for track in strangers]
     frames = [np.arange(begin, begin + 6) for begin in random.integers(0, 150, len(tracks)).tolist()]
-    persons = join_tracks(tracks, frames)
+    persons = cluster_tracks(tracks, frames)
     assert None not in persons
     found = {frozenset(track for track, other in enumerate(persons) if other == person) for person in persons}
     assert found == by_definition(tracks, frames)
@@ -148,7 +154,7 @@ def embedder() -> FaceEmbedder:
 def tracks_of(path: Path, fps: float = 4.0, end: float | None = None) -> list[Track]:
     settings = ScanSettings(fps=fps, end=end)
     with VideoReader(path, fps=fps, end=end) as reader:
-        return follow(reader.frames(), settings, FER2013_GEOMETRY, create_detector(settings), None, embedder())[2]
+        return track_faces(reader.frames(), settings, FER2013_GEOMETRY, create_detector(settings), None, embedder())[2]
 
 
 def test_embeddings_are_unit_vectors_that_tell_two_portraits_apart() -> None:
@@ -201,16 +207,16 @@ def test_refused_weights_leave_a_note_and_no_person(monkeypatch: pytest.MonkeyPa
         raise BadWeights("x.onnx has another SHA-256")
 
     monkeypatch.setattr(scan, "load_embedder", refuse)
-    scan._embedder.cache_clear()
+    scan.cached_embedder.cache_clear()
     try:
-        assert scan._embedder() == (None, ["no person is told apart: x.onnx has another SHA-256"])
+        assert scan.cached_embedder() == (None, ["no person is told apart: x.onnx has another SHA-256"])
     finally:
-        scan._embedder.cache_clear()
+        scan.cached_embedder.cache_clear()
 
 
 def test_without_an_embedder_nobody_is_known() -> None:
     with VideoReader(ROOT / "sample_videos" / "cut.mp4", fps=2) as reader:
-        tracks = follow(reader.frames(), ScanSettings(fps=2), FER2013_GEOMETRY, create_detector(ScanSettings()))[2]
+        tracks = track_faces(reader.frames(), ScanSettings(fps=2), FER2013_GEOMETRY, create_detector(ScanSettings()))[2]
     assert [track.person for track in tracks] == [None, None]
 
 
@@ -229,12 +235,14 @@ def test_the_table_has_the_person_beside_the_face_and_nothing_where_there_is_non
     assert str(table.schema.field("person").type) == "int32"
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, PORTRAITS, PORTRAITS + 1, 50])
+@pytest.mark.parametrize("count", [0, 1, 2, EMBEDDINGS_PER_TRACK, EMBEDDINGS_PER_TRACK + 1, 50])
 def test_the_portraits_that_are_embedded_are_spread_over_the_track(count: int) -> None:
-    portraits = list(range(100, 100 + count))
-    taken = list(chosen(portraits))
-    assert len(taken) == min(count, PORTRAITS)
-    assert taken == sorted(set(taken) & set(portraits))
-    if count > PORTRAITS:
-        gaps = np.diff([100 - 0.5 * count / PORTRAITS, *taken, 100 + count * (1 + 0.5 / PORTRAITS)])
-        assert gaps.max() <= count / PORTRAITS + 1.5
+    aligned_faces = list(range(100, 100 + count))
+    taken = list(choose_for_embedding(aligned_faces))
+    assert len(taken) == min(count, EMBEDDINGS_PER_TRACK)
+    assert taken == sorted(set(taken) & set(aligned_faces))
+    if count > EMBEDDINGS_PER_TRACK:
+        gaps = np.diff(
+            [100 - 0.5 * count / EMBEDDINGS_PER_TRACK, *taken, 100 + count * (1 + 0.5 / EMBEDDINGS_PER_TRACK)]
+        )
+        assert gaps.max() <= count / EMBEDDINGS_PER_TRACK + 1.5

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fervid.faces.boxes import overlap, shrink
 from fervid.faces.retinaface import Fine, RetinaFace
-from fervid.faces.roi_detector import CONTEXT, PERIOD, STRIDE, AdaptiveDetector, _Area, _area, _merged
+from fervid.faces.roi_detector import CONTEXT, PERIOD, STRIDE, RegionDetector, _Area, _area, _merged
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face
 from fervid.video.reader import VideoReader
@@ -51,7 +51,7 @@ def pictures(path: Path, fps: float = 5.0, start: float = 0.0) -> Iterator[tuple
 
 def play(samples: Sequence[ByteArray], detector: RetinaFace) -> list[list[Face]]:
     """What is found in pictures that follow one another."""
-    adaptive = AdaptiveDetector(detector)
+    adaptive = RegionDetector(detector)
     return [adaptive.detect(index * STEP, image) for index, image in enumerate(samples)]
 
 
@@ -78,7 +78,7 @@ def assert_same_faces(found: list[Face], expected: list[Face], least: float = 0.
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_what_is_found_is_what_the_plain_version_finds(path: Path, plain: RetinaFace) -> None:
-    adaptive = AdaptiveDetector(plain)
+    adaptive = RegionDetector(plain)
     for time, image in pictures(path):
         assert_same_faces(adaptive.detect(time, image), plain.detect(image))
 
@@ -87,7 +87,7 @@ def test_what_is_found_is_what_the_plain_version_finds(path: Path, plain: Retina
 @pytest.mark.parametrize("name", REAL)
 def test_on_real_clips_no_face_is_missed_or_added(name: str, fps: float, shared_media: Path, plain: RetinaFace) -> None:
     watched = Watched()
-    adaptive = AdaptiveDetector(watched)
+    adaptive = RegionDetector(watched)
     faces = missed = added = samples = 0
     for time, image in pictures(shared_media / name, fps):
         if samples == 60:
@@ -105,14 +105,14 @@ def test_on_real_clips_no_face_is_missed_or_added(name: str, fps: float, shared_
 def test_where_a_stretch_begins_nothing_from_before_matters(plain: RetinaFace) -> None:
     samples = list(pictures(ROOT / "sample_videos" / "crossing.mp4", fps=0))
     assert samples[-1][0] > PERIOD
-    first, second = AdaptiveDetector(plain), AdaptiveDetector(plain)
+    first, second = RegionDetector(plain), RegionDetector(plain)
     whole = [(time, first.detect(time, image)) for time, image in samples]
     part = [(time, second.detect(time, image)) for time, image in samples if time >= PERIOD]
     assert [found for found in whole if found[0] >= PERIOD] == part
 
 
 def test_the_first_sample_of_a_stretch_is_judged_as_the_plain_version_does(plain: RetinaFace) -> None:
-    adaptive, due = AdaptiveDetector(plain), -1.0
+    adaptive, due = RegionDetector(plain), -1.0
     for time, image in pictures(ROOT / "sample_videos" / "crossing.mp4"):
         found = adaptive.detect(time, image)
         if time // PERIOD != due:

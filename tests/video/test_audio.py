@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fervid.types import FloatArray
-from fervid.video.audio import COPIED, FilmSound
+from fervid.video.audio import COPIED, AudioRemuxer
 from fervid.video.reader import VideoReader
 from fervid.video.writer import VideoWriter
 from tests.support.browser import open_page
@@ -77,7 +77,7 @@ def film(
 
 def moved(source: Path, target: Path) -> list[str]:
     """Write the film again with its sound; returns the notes."""
-    with VideoReader(source) as reader, FilmSound(source, reader.origin) as sound:
+    with VideoReader(source) as reader, AudioRemuxer(source, reader.origin) as sound:
         with VideoWriter(target, WIDTH, HEIGHT, sound=sound) as writer:
             for time, planes in reader.planes():
                 writer.write_planes(planes, time)
@@ -160,13 +160,13 @@ def test_a_hole_in_the_sound_becomes_silence(
     source, target = film(tmp_path / "clip.mov", "pcm_s16le"), tmp_path / "out.mp4"
     from fervid.video import audio as sound
 
-    take = sound._Encoded._take
+    take = sound._ReencodedStream._take
 
     def leaping(self: Any, frame: Any) -> Any:
         frame.pts = change(frame.pts)
         return take(self, frame)
 
-    monkeypatch.setattr(sound._Encoded, "_take", leaping)
+    monkeypatch.setattr(sound._ReencodedStream, "_take", leaping)
     moved(source, target)
     late = 0.1 if change(40000) is not None else 0.0
     assert heard(target) == pytest.approx([CLICKS[0], CLICKS[1] + late, CLICKS[2] + late], abs=0.005)

@@ -15,7 +15,7 @@ import pytest
 
 from fervid.errors import UnreadableVideo
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.scan.scan import scan
+from fervid.scan.scan import scan_video
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray
 from fervid.video.reader import VideoReader
@@ -386,9 +386,9 @@ def test_without_a_gpu_the_cpu_decodes_and_the_scan_says_so(clip: ClipFactory, t
         for one, two in zip(reader.frames(), other.frames(), strict=True):
             assert (one.index, one.time, one.sampled) == (two.index, two.time, two.sampled)
             assert np.array_equal(one.bgr, two.bgr)
-    found = scan(path, "0", ScanSettings(decoder="nvdec"), FER2013_GEOMETRY, tmp_path / "0.crops")
+    found = scan_video(path, "0", ScanSettings(decoder="nvdec"), FER2013_GEOMETRY, tmp_path / "0.crops")
     assert found.notes == ["no NVIDIA decoder for this video; decoded on the CPU"]
-    assert scan(path, "0", ScanSettings(), FER2013_GEOMETRY, tmp_path / "1.crops").notes == []
+    assert scan_video(path, "0", ScanSettings(), FER2013_GEOMETRY, tmp_path / "1.crops").notes == []
 
 
 def test_with_another_decoder_what_is_no_video_is_refused_all_the_same(tmp_path: Path) -> None:

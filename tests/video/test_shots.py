@@ -13,7 +13,7 @@ import pytest
 from fervid.types import ByteArray
 from fervid.video import shots as cuts
 from fervid.video.reader import VideoReader
-from fervid.video.shots import CutDetector
+from fervid.video.shots import ShotBoundaryDetector
 from tests.conftest import ROOT
 
 
@@ -29,7 +29,7 @@ def scene(seed: int, height: int = 200, width: int = 300) -> ByteArray:
 
 def found(thumbnails: Iterable[ByteArray]) -> list[int]:
     """The frames that begin a shot, 25 a second."""
-    detector = CutDetector()
+    detector = ShotBoundaryDetector()
     for index, thumbnail in enumerate(thumbnails):
         detector.update(index / 25, thumbnail)
     return [round(time * 25) for time in detector.finish()]
@@ -97,7 +97,7 @@ def test_motion_is_no_cut(motion: str) -> None:
 
 @pytest.mark.parametrize("missing", [1, 3, 17])
 def test_a_moving_picture_that_jumps_where_frames_are_missing_is_no_cut(missing: int) -> None:
-    detector, shown = CutDetector(), [index for index in range(60) if not 30 < index <= 30 + missing]
+    detector, shown = ShotBoundaryDetector(), [index for index in range(60) if not 30 < index <= 30 + missing]
     thumbnails = {index: window(scene(3), 10 + 2 * index, 60) for index in shown}
     for index in shown:
         detector.update(index / 25, thumbnails[index])
@@ -106,7 +106,7 @@ def test_a_moving_picture_that_jumps_where_frames_are_missing_is_no_cut(missing:
 
 @pytest.mark.parametrize("missing", [1, 3])
 def test_a_cut_where_a_few_frames_are_missing_is_found(missing: int) -> None:
-    detector, before, after = CutDetector(), window(scene(1), 20, 20), window(scene(2), 20, 20)
+    detector, before, after = ShotBoundaryDetector(), window(scene(1), 20, 20), window(scene(2), 20, 20)
     shown = [*range(31), *range(31 + missing, 60)]
     for index in shown:
         detector.update(index / 25, before if index <= 30 else after)
@@ -136,7 +136,7 @@ def joined(seconds: float, way: str, rate: int = 25, drift: float = 0.0) -> list
 @pytest.mark.parametrize("way", ["dissolve", "black"])
 @pytest.mark.parametrize("seconds", [0.3, 0.5, 0.8, 1.0])
 def test_a_change_that_takes_up_to_a_second_is_one_cut_within_it(seconds: float, way: str, rate: int) -> None:
-    detector = CutDetector()
+    detector = ShotBoundaryDetector()
     for index, thumbnail in enumerate(joined(seconds, way, rate)):
         detector.update(index / rate, thumbnail)
     (time,) = detector.finish()
@@ -177,7 +177,7 @@ def test_shifting_all_times_shifts_the_cuts() -> None:
     pictures = [*joined(0.5, "dissolve"), *[window(scene(5), 20, 20)] * 30]
     results = []
     for shift in (0.0, 5.0, 1000.0):
-        detector = CutDetector()
+        detector = ShotBoundaryDetector()
         for index, thumbnail in enumerate(pictures):
             detector.update(shift + index / 25, thumbnail)
         results.append([round(time - shift, 3) for time in detector.finish()])
@@ -191,7 +191,7 @@ def test_no_film_no_cut() -> None:
 
 
 def cut_times(path: Path) -> list[float]:
-    detector = CutDetector()
+    detector = ShotBoundaryDetector()
     with VideoReader(path) as reader:
         for frame in reader.frames():
             detector.update(frame.time, frame.thumbnail)

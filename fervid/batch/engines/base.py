@@ -14,7 +14,7 @@ from fervid.batch.tasks import Known, ScanJob, ScanTask
 from fervid.errors import FervidError
 from fervid.scan.types import Scan
 
-ATTEMPTS = 2
+MAX_ATTEMPTS = 2
 """So often may a video kill its worker before it is given up."""
 
 MIN_MEMORY = 2 << 30
@@ -25,7 +25,7 @@ INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 
 
 Work = Callable[[ScanTask, ScanJob], Any]
-"""What workers do with a task: ``work_in_pieces`` or its like."""
+"""What workers do with a task: ``scan_or_divide`` or its like."""
 
 Outcome = tuple[ScanTask, Scan | Known | FervidError]
 
@@ -39,7 +39,7 @@ class Engine(Protocol):
 
 
 @contextlib.contextmanager
-def signals_held() -> Iterator[None]:
+def hold_signals() -> Iterator[None]:
     """Hold SIGINT, SIGTERM and SIGALRM back until the end of the block, where their handlers are Python's.
 
     A handler that raises in the middle of the pool's start or end would leave threads that wait for ever.
@@ -62,7 +62,7 @@ def signals_held() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def environment_kept(*names: str) -> Iterator[None]:
+def restore_environment(*names: str) -> Iterator[None]:
     """At the end of the block these environment variables are as they were before it."""
     before = {name: os.environ.get(name) for name in names}
     try:
@@ -75,7 +75,7 @@ def environment_kept(*names: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def let_go(error: BaseException) -> None:
+def clear_frames(error: BaseException) -> None:
     """Give back what the functions held in which ``error`` arose: as long as it is kept somewhere, so is that."""
     links: list[BaseException | None] = [error]
     seen: set[int] = set()

@@ -12,22 +12,22 @@ from typing import Any
 
 from pebble import ProcessExpired
 
-from fervid.batch.engines.base import ATTEMPTS, MIN_MEMORY, Outcome, Work
-from fervid.batch.engines.pool import AHEAD, LOST, _Crew
-from fervid.batch.segmented import Pieces
+from fervid.batch.engines.base import MAX_ATTEMPTS, MIN_MEMORY, Outcome, Work
+from fervid.batch.engines.pool import QUEUED_AHEAD, WORKER_LOST_SECONDS, WorkerPool
+from fervid.batch.segmented import SegmentedScans
 from fervid.batch.tasks import ScanJob, ScanTask
-from fervid.batch.worker import work_in_pieces
+from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, InternalError, WorkerFailed
 from fervid.runtime.machine import total_memory, usable_cores
-from fervid.scan.types import SPAN
+from fervid.scan.types import SEGMENT_SECONDS
 
 MAX_RESTARTS = 3
 """So often in a row may the whole crew break without one task done."""
 
-LEAST_RATE = 20_000
+MIN_BYTES_PER_SECOND = 20_000
 """Bytes that a second of video takes at least: a smaller file holds none that is long enough to be divided."""
 
-NO_WORKERS = (
+WORKERS_DIE_AT_START = (
     "the worker processes die as soon as they start: memory is short, or the script that calls fervid is no file, "
     'or does so without `if __name__ == "__main__":`'
 )
@@ -46,8 +46,8 @@ class LocalEngine:
         workers: int = 0,
         timeout: float = 0.0,
         memory: int = 0,
-        work: Work = work_in_pieces,
-        span: float = SPAN,
+        work: Work = scan_or_divide,
+        span: float = SEGMENT_SECONDS,
     ) -> None:
         self._workers, self._timeout, self._work = workers or usable_cores(), timeout, work
         self._memory = memory or max(MIN_MEMORY, total_memory() // self._workers)
@@ -62,8 +62,8 @@ class LocalEngine:
             return
         running: dict[Future[Any], ScanTask] = {}
         job = replace(job, span=self._span, threads=self._workers)
-        pieces = Pieces(job, due)
-        crew = _Crew(self._workers if any(map(self._may_be_long, due)) else len(due), self._memory)
+        pieces = SegmentedScans(job, due)
+        crew = WorkerPool(self._workers if any(map(self._may_be_long, due)) else len(due), self._memory)
         restarts = 0
         try:
             crew.start()
@@ -85,7 +85,7 @@ class LocalEngine:
                 if not whole:  # a worker died between two tasks, and the pool with it: nobody's fault
                     restarts += 1
                     if restarts > MAX_RESTARTS:
-                        raise WorkerFailed(NO_WORKERS)
+                        raise WorkerFailed(WORKERS_DIE_AT_START)
                     due.extend(running.values())
                     running.clear()
                     crew.restart()
@@ -95,20 +95,20 @@ class LocalEngine:
     def _may_be_long(self, task: ScanTask) -> bool:
         """Whether the file is large enough for a video that is divided."""
         with contextlib.suppress(OSError):
-            return 0 < 2 * self._span * LEAST_RATE <= task.path.stat().st_size
+            return 0 < 2 * self._span * MIN_BYTES_PER_SECOND <= task.path.stat().st_size
         return False
 
     def _feed(
         self,
-        crew: _Crew,
+        crew: WorkerPool,
         running: dict[Future[Any], ScanTask],
         due: deque[ScanTask],
         waiting: Iterator[ScanTask],
-        pieces: Pieces,
+        pieces: SegmentedScans,
         job: ScanJob,
     ) -> bool:
         """Hand out tasks. Returns whether the crew still takes tasks."""
-        while len(running) < crew.count + AHEAD:
+        while len(running) < crew.count + QUEUED_AHEAD:
             task = due.popleft() if due else next(waiting, None)
             if task is None:
                 break
@@ -120,10 +120,10 @@ class LocalEngine:
         return True
 
     def _ended(
-        self, crew: _Crew, running: Collection[Future[Any]]
+        self, crew: WorkerPool, running: Collection[Future[Any]]
     ) -> Iterator[tuple[Future[Any], BaseException | None]]:
         """Wait until some tasks have ended; each of them with what went wrong."""
-        for future in wait(running, LOST, FIRST_COMPLETED).done:
+        for future in wait(running, WORKER_LOST_SECONDS, FIRST_COMPLETED).done:
             yield future, future.exception()
         for future in crew.lost([future for future in running if not future.done()]):
             yield future, ProcessExpired("the worker is no more")  # type: ignore[no-untyped-call]
@@ -133,7 +133,7 @@ class LocalEngine:
     def _deserves_another(self, task: ScanTask) -> bool:
         """Whether the worker died under the task for the first time: it may have been killed by chance."""
         self._deaths[task] += 1
-        return self._deaths[task] < ATTEMPTS
+        return self._deaths[task] < MAX_ATTEMPTS
 
     def _failure(self, error: BaseException) -> FervidError:
         if isinstance(error, FervidError):
@@ -142,7 +142,7 @@ class LocalEngine:
             return WorkerFailed(f"not scanned within {self._timeout:g} s; --timeout sets the limit")
         if isinstance(error, ProcessExpired):
             code = f" (exit code {error.exitcode})" if error.exitcode else ""
-            died = f"the worker process died {ATTEMPTS} times{code}"
+            died = f"the worker process died {MAX_ATTEMPTS} times{code}"
             return WorkerFailed(f"{died}; the file may crash its codec, or memory ran out")
         if isinstance(error, MemoryError):
             return WorkerFailed(f"needs more than the {self._memory / 2**30:.1f} GB that a scan process may use")

@@ -19,24 +19,24 @@ from typing import Any
 from pebble import ProcessPool
 from pebble.common.types import CONSTS
 
-from fervid.batch.engines.base import Work, environment_kept, let_go, signals_held
+from fervid.batch.engines.base import Work, clear_frames, hold_signals, restore_environment
 from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.errors import WorkerFailed
 
-AHEAD = 2
+QUEUED_AHEAD = 2
 """So many more tasks than workers are handed out: none idles, and results do not pile up here."""
 
-LOST = 10.0
+WORKER_LOST_SECONDS = 10.0
 """Seconds after which a task counts as failed whose worker is no more, though the pool has not noticed."""
 
-LOCKED = 12.0
+PIPE_LOCK_TIMEOUT = 12.0
 """Seconds for which a worker waits, twice, for its turn at the pipe that all share, which takes milliseconds. It ends
 then, and the pool with it: another was killed while it was its turn."""
 
 _PR_SET_PDEATHSIG = 1
 
 
-def _context() -> Any:
+def _worker_context() -> Any:
     """The multiprocessing context of the workers: forked from a server that has the scan's libraries loaded.
 
     The key that interrupts a batch reaches its whole process group; the workers leave it to this process.
@@ -48,11 +48,11 @@ def _context() -> Any:
     context.set_forkserver_preload(["fervid.batch.worker", "scipy.optimize", "scipy.sparse.csgraph"])
     if threading.current_thread() is not threading.main_thread():
         return context
-    with signals_held():
+    with hold_signals():
         resource_tracker.ensure_running()  # first, because its start unblocks SIGINT
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with environment_kept("PYTHONSAFEPATH"):
+            with restore_environment("PYTHONSAFEPATH"):
                 os.environ["PYTHONSAFEPATH"] = "1"  # or it would import what has a library's name in the working folder
                 forkserver.ensure_running()
         finally:
@@ -60,7 +60,7 @@ def _context() -> Any:
     return context
 
 
-def _start(pool: Any) -> bool:
+def _start_pool(pool: Any) -> bool:
     """Start the pool's processes and threads; whether that worked."""
     try:
         return bool(pool.active)
@@ -68,16 +68,16 @@ def _start(pool: Any) -> bool:
         return False
 
 
-_seats: Any = None
+_slots: Any = None
 """In a worker: shared memory in which it leaves its process id at the seat of its task."""
 
 
 def _prepare_worker(memory: int, seats: Any) -> None:
     """Run in each worker at its start: it dies with its parent, is the first that the system ends where memory
     runs out, and may use ``memory`` bytes itself."""
-    global _seats
-    _seats = seats
-    CONSTS.channel_lock_timeout = LOCKED
+    global _slots
+    _slots = seats
+    CONSTS.channel_lock_timeout = PIPE_LOCK_TIMEOUT
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # end at once, not when a codec returns to Python
     with contextlib.suppress(OSError, AttributeError, TypeError):
         # the fork server ends when nobody holds this pipe; a worker would, and the server is its parent
@@ -92,13 +92,13 @@ def _prepare_worker(memory: int, seats: Any) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def _seated(work: Work, seat: int, task: ScanTask, job: ScanJob) -> Any:
+def _run_in_slot(work: Work, seat: int, task: ScanTask, job: ScanJob) -> Any:
     """What a worker does with a task that has this seat."""
-    _seats[seat] = os.getpid()
+    _slots[seat] = os.getpid()
     try:
         return work(task, job)
     except BaseException as error:
-        let_go(error)  # the pool keeps the error until this worker's next task has ended
+        clear_frames(error)  # the pool keeps the error until this worker's next task has ended
         raise
 
 
@@ -110,7 +110,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-class _Crew:
+class WorkerPool:
     """A pool of ``count`` workers that can be begun anew where it breaks."""
 
     def __init__(self, count: int, memory: int) -> None:
@@ -119,8 +119,8 @@ class _Crew:
 
     def start(self) -> None:
         """Begin; raises WorkerFailed. Whatever it raises, ``stop`` is to be called."""
-        context = _context()
-        self._pids = context.RawArray("q", self.count + AHEAD)
+        context = _worker_context()
+        self._pids = context.RawArray("q", self.count + QUEUED_AHEAD)
         self._seats: dict[Future[Any], int] = {}
         self._gone: dict[Future[Any], float] = {}
         """Since when the worker of a task is no more."""
@@ -132,8 +132,8 @@ class _Crew:
             initializer=_prepare_worker,
             initargs=(self._memory, self._pids),
         )
-        with signals_held():
-            self._started = _start(self._pool)
+        with hold_signals():
+            self._started = _start_pool(self._pool)
         if not self._started:
             raise WorkerFailed("the worker processes cannot be started")
 
@@ -142,7 +142,7 @@ class _Crew:
         self._seats = {future: seat for future, seat in self._seats.items() if not future.done()}
         seat = min(set(range(len(self._pids))) - set(self._seats.values()))
         self._pids[seat] = 0
-        future: Future[Any] = self._pool.schedule(_seated, args=(work, seat, task, job), timeout=timeout or None)
+        future: Future[Any] = self._pool.schedule(_run_in_slot, args=(work, seat, task, job), timeout=timeout or None)
         self._seats[future] = seat
         return future
 
@@ -154,7 +154,7 @@ class _Crew:
         now, before = time.monotonic(), self._gone
         gone = [one for one in running if one.running() and not self._is_at_work(one)]
         self._gone = {one: before.get(one, now) for one in gone}
-        lost = [one for one in gone if now - self._gone[one] >= LOST]
+        lost = [one for one in gone if now - self._gone[one] >= WORKER_LOST_SECONDS]
         for one in lost:
             one.cancel()
         return lost
@@ -163,7 +163,7 @@ class _Crew:
         """Whether no worker has lived for ``LOST`` seconds: the pool may not notice that they die as they start."""
         now = time.monotonic()
         self._empty = None if multiprocessing.active_children() else self._empty or now
-        return self._empty is not None and now - self._empty >= LOST
+        return self._empty is not None and now - self._empty >= WORKER_LOST_SECONDS
 
     def _is_at_work(self, future: Future[Any]) -> bool:
         pid = int(self._pids[self._seats[future]])
@@ -177,7 +177,7 @@ class _Crew:
     def stop(self) -> None:
         """End all workers, whatever they do."""
         if self._started:
-            with signals_held():
+            with hold_signals():
                 if self._pool.active:
                     self._pool.stop()
                 self._pool.join()

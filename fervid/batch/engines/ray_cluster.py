@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fervid.batch.engines.base import environment_kept
-from fervid.batch.engines.base import signals_held as signals_held
+from fervid.batch.engines.base import hold_signals as signals_held
+from fervid.batch.engines.base import restore_environment
 from fervid.errors import MissingLibrary, UsageError, WorkerFailed
 from fervid.faces.embedding import describe_embedder
 from fervid.files.atomic import writing
@@ -100,7 +100,7 @@ def _connect(address: str) -> None:
 def _token(place: str) -> Iterator[None]:
     """Ray's token for as long as a cluster is joined: the user's, where there is one, as its nodes take it too; for a
     cluster of this run alone, one of its own, or Ray would leave one in the user's home."""
-    with environment_kept("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+    with restore_environment("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         if "RAY_AUTH_MODE" not in os.environ and place == "local":
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         elif "RAY_AUTH_MODE" not in os.environ and _has_token():
@@ -170,13 +170,13 @@ def living_nodes() -> dict[str, str]:
     return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
-def check_nodes(spool: Path) -> None:
-    """See that every node has this fervid, tells persons apart as this one, and shares the folder ``spool``.
+def check_nodes(scratch: Path) -> None:
+    """See that every node has this fervid, tells persons apart as this one, and shares the folder ``scratch``.
 
     Raises UsageError and OutputError.
     """
     token = uuid.uuid4().hex
-    witness = spool / "witness"
+    witness = scratch / "witness"
     with writing(witness):
         witness.write_text(token)
     working = [node for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} & node["Resources"].keys()]
@@ -196,7 +196,7 @@ def check_nodes(spool: Path) -> None:
         ray.cancel(ref, force=True)
 
 
-def wait(refs: list[Any], seconds: float) -> list[Any]:
+def wait_for_result(refs: list[Any], seconds: float) -> list[Any]:
     """Those of the calls that have ended; none where none does within so many seconds.
 
     A signal is heard after that: a handler that raises inside of Ray breaks it.
@@ -211,7 +211,7 @@ def _wait_for_all(refs: list[Any], seconds: float) -> tuple[list[Any], list[Any]
     ended: list[Any] = []
     deadline = time.monotonic() + seconds
     while len(ended) < len(refs) and time.monotonic() < deadline:
-        ended += wait([ref for ref in refs if ref not in ended], TICK)
+        ended += wait_for_result([ref for ref in refs if ref not in ended], TICK)
     return ended, [ref for ref in refs if ref not in ended]
 
 

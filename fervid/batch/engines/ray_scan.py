@@ -23,16 +23,24 @@ from typing import Any, TextIO
 import ray
 from ray import exceptions as failures
 
-from fervid.batch.engines.base import ATTEMPTS, MIN_MEMORY, Outcome, Work, let_go
-from fervid.batch.engines.base import signals_held as signals_held
-from fervid.batch.engines.ray_cluster import SHARED, TICK, Connection, check_nodes, living_nodes, resource, wait
-from fervid.batch.segmented import Pieces
+from fervid.batch.engines.base import MAX_ATTEMPTS, MIN_MEMORY, Outcome, Work, clear_frames
+from fervid.batch.engines.base import hold_signals as signals_held
+from fervid.batch.engines.ray_cluster import (
+    SHARED,
+    TICK,
+    Connection,
+    check_nodes,
+    living_nodes,
+    resource,
+    wait_for_result,
+)
+from fervid.batch.segmented import SegmentedScans
 from fervid.batch.tasks import ScanJob, ScanTask
-from fervid.batch.worker import work_in_pieces
+from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed
 from fervid.files.atomic import writing
 from fervid.runtime.machine import total_memory, usable_cores
-from fervid.scan.types import SPAN
+from fervid.scan.types import SEGMENT_SECONDS
 from fervid.settings import ScanSettings
 from fervid.version import __version__
 
@@ -102,8 +110,8 @@ class RayEngine:
         workers: int = 0,
         timeout: float = 0.0,
         memory: int = 0,
-        work: Work = work_in_pieces,
-        span: float = SPAN,
+        work: Work = scan_or_divide,
+        span: float = SEGMENT_SECONDS,
         patience: float = PATIENCE,
     ) -> None:
         self.address, self.workers, self.timeout, self.memory = address, workers, timeout, memory
@@ -143,9 +151,9 @@ class _Batch:
 
     def __init__(self, engine: RayEngine, job: ScanJob) -> None:
         self._engine = engine
-        self._job = replace(job, spool=job.spool.absolute(), span=engine.span, settings=_anywhere(job.settings))
+        self._job = replace(job, scratch=job.scratch.absolute(), span=engine.span, settings=_anywhere(job.settings))
         self._due: deque[ScanTask] = deque()
-        self._pieces = Pieces(self._job, self._due)
+        self._pieces = SegmentedScans(self._job, self._due)
         self._running: dict[Any, _Attempt] = {}
         self._histories: dict[ScanTask, _History] = {}
         """Of tasks that did not go well at once."""
@@ -160,14 +168,14 @@ class _Batch:
         if not self._due:
             return
         self._connection = Connection(self._engine.address)
-        check_nodes(self._job.spool)
+        check_nodes(self._job.scratch)
         self._remote = ray.remote(num_cpus=1, max_retries=0)(_do)
         while True:
             with signals_held():
                 self._feed(waiting)
             if not self._running:
                 return
-            for ref in wait(list(self._running), TICK):
+            for ref in wait_for_result(list(self._running), TICK):
                 attempt = self._running.pop(ref)
                 with signals_held():
                     outcome = self._outcome(ref, attempt)
@@ -196,10 +204,10 @@ class _Batch:
             task = self._due.popleft() if self._due else next(waiting, None)
             if task is None:
                 return
-            number, spool = next(self._count), self._job.spool
-            folder = spool / f"again-{number}" if task in self._histories else spool
+            number, scratch = next(self._count), self._job.scratch
+            folder = scratch / f"again-{number}" if task in self._histories else scratch
             timeout = self._pieces.rest(task, self._engine.timeout)
-            attempt = _Attempt(task, folder, spool / f"{number}.task", timeout, self._engine.memory)
+            attempt = _Attempt(task, folder, scratch / f"{number}.task", timeout, self._engine.memory)
             there = replace(attempt, task=replace(task, path=task.path.absolute()))
             payload = pickle.dumps((there, self._job, self._engine.work))
             self._running[self._remote.remote(__version__, payload)] = attempt
@@ -247,11 +255,11 @@ class _Batch:
         history = self._histories.setdefault(attempt.task, _History())
         history.deaths.append(lines[0])
         living = living_nodes()
-        if sum(node in living for node in history.deaths) < ATTEMPTS:
+        if sum(node in living for node in history.deaths) < MAX_ATTEMPTS:
             return None if history.attempts < LOSSES else _given_up()
         memory = isinstance(error, failures.OutOfMemoryError)
         why = "its node's memory ran out" if memory else "the file may crash its codec, or memory ran out"
-        return WorkerFailed(f"the worker process died {ATTEMPTS} times; {why}")
+        return WorkerFailed(f"the worker process died {MAX_ATTEMPTS} times; {why}")
 
     def _lost(self, attempt: _Attempt) -> FervidError | None:
         """A task's node died, or its result with it."""
@@ -279,8 +287,8 @@ def _do(version: str, payload: bytes) -> bytes:
     if version != __version__:  # a node that came late, or it would have been seen at the start
         return pickle.dumps(_Unfit(f"node {node} has fervid {__version__}; install fervid {version} there"))
     attempt, job, work = pickle.loads(payload)
-    if not _appears(job.spool):
-        return pickle.dumps(_Unfit(f"node {node} does not see this machine's {str(job.spool)!r}; {SHARED}"))
+    if not _appears(job.scratch):
+        return pickle.dumps(_Unfit(f"node {node} does not see this machine's {str(job.scratch)!r}; {SHARED}"))
     if not _appears(attempt.task.path):
         return pickle.dumps(_Unseen(node))
     try:
@@ -288,11 +296,11 @@ def _do(version: str, payload: bytes) -> bytes:
             attempt.folder.mkdir(exist_ok=True)
             opened = attempt.note.open("w")
         with opened as note, _watched(note, attempt.timeout), _bounded(attempt.memory):
-            outcome = work(attempt.task, replace(job, spool=attempt.folder))
+            outcome = work(attempt.task, replace(job, scratch=attempt.folder))
         attempt.note.unlink(missing_ok=True)
         return pickle.dumps(outcome)
     except Exception as error:
-        let_go(error)  # or what it holds is still there in this process's next task
+        clear_frames(error)  # or what it holds is still there in this process's next task
         return pickle.dumps(_failure(error, attempt.memory))
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import ray
 from ray.exceptions import RayError
 
-from fervid.batch.engines.base import signals_held as signals_held
-from fervid.batch.engines.ray_cluster import TICK, resource, wait
+from fervid.batch.engines.base import hold_signals as signals_held
+from fervid.batch.engines.ray_cluster import TICK, resource, wait_for_result
 from fervid.emotions.background_loader import BatcherLoader
 from fervid.emotions.sidecar import read_sidecar
 from fervid.errors import BadWeights, FervidError, InternalError, WorkerFailed
@@ -24,7 +24,7 @@ from fervid.settings import Device, RunSettings
 from fervid.types import Crops
 
 if TYPE_CHECKING:
-    from fervid.emotions.batching import Batcher, Scored
+    from fervid.emotions.batching import Batcher, ClassifiedVideo
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -42,9 +42,9 @@ PATIENCE = 600.0
 class ClusterLoader:
     """As BatcherLoader; where the cluster that this process has joined has GPUs, the batcher works on them."""
 
-    def __init__(self, weights: Path, settings: RunSettings, tell: Callable[[str], None]) -> None:
-        self._weights, self._settings, self._tell = weights.absolute(), settings, tell
-        self._here = BatcherLoader(weights, settings, tell)
+    def __init__(self, weights: Path, settings: RunSettings, notify: Callable[[str], None]) -> None:
+        self._weights, self._settings, self._notify = weights.absolute(), settings, notify
+        self._here = BatcherLoader(weights, settings, notify)
         self._there: RemoteBatcher[int] | None = None
         self._known = False
 
@@ -61,7 +61,7 @@ class ClusterLoader:
             sha256 = read_sidecar(self._weights).weights_sha256
             loading = (str(self._weights), sha256, self._settings.batch_size, self._settings.device)
             scorer = ray.remote(num_cpus=0, num_gpus=1, max_restarts=0)(Scorer)  # a node may offer its GPU alone
-            self._there = RemoteBatcher(lambda: scorer.remote(*loading), self._gpus, self._tell)
+            self._there = RemoteBatcher(lambda: scorer.remote(*loading), self._gpus, self._notify)
         return self._there or self._here.get()
 
     def wait(self) -> None:
@@ -112,12 +112,12 @@ class Scorer:
         """The batcher; raises BadWeights where the node's weights are not those of the batch."""
         if self._batcher is None:
             from fervid.emotions.batching import Batcher
-            from fervid.emotions.classifier import load
+            from fervid.emotions.classifier import load_classifier
 
             node = os.uname().nodename
             if read_sidecar(self._weights).weights_sha256 != self._sha256:
                 raise BadWeights(f"{self._weights} on node {node} holds other weights than here")
-            model = load(self._weights, self._device)
+            model = load_classifier(self._weights, self._device)
             if model.device != "gpu":
                 self._told.append(f"node {node} has a GPU that TensorFlow cannot use; its CPU scores")
             self._batcher = Batcher(model, self._batch_size, self._told.append)
@@ -146,15 +146,15 @@ class RemoteBatcher(Generic[Key]):
         self,
         start: Callable[[], Any],
         limit: Callable[[], int],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         patience: float = PATIENCE,
     ) -> None:
-        self._start, self._limit, self._tell, self._patience = start, limit, tell, patience
+        self._start, self._limit, self._notify, self._patience = start, limit, notify, patience
         self._seats = [self._seat()]
         self._deaths = 0
         self._answered = time.monotonic()
 
-    def add(self, key: Key, crops: Crops) -> Iterator[Scored[Key]]:
+    def add(self, key: Key, crops: Crops) -> Iterator[ClassifiedVideo[Key]]:
         """Hand in the crops of one video, which lie in a file."""
         seat = self._least_busy()
         while len(seat.calls) >= QUEUE:
@@ -166,7 +166,7 @@ class RemoteBatcher(Generic[Key]):
         self._hand_in(seat, key, crops)
         yield from self._answers(0.0)
 
-    def flush(self) -> Iterator[Scored[Key]]:
+    def flush(self) -> Iterator[ClassifiedVideo[Key]]:
         """Have all that is left scored."""
         while any(seat.held for seat in self._seats):
             for seat in self._seats:
@@ -185,12 +185,12 @@ class RemoteBatcher(Generic[Key]):
         seat.held[key] = crops
         seat.calls.append(seat.scorer.add.remote(key, crops))
 
-    def _answers(self, seconds: float) -> Iterator[Scored[Key]]:
+    def _answers(self, seconds: float) -> Iterator[ClassifiedVideo[Key]]:
         """What scorers have answered, or answer within so many seconds."""
         asked = {call: seat for seat in self._seats for call in seat.calls}
         if not asked:
             return
-        ended = wait(list(asked), seconds)
+        ended = wait_for_result(list(asked), seconds)
         if not ended:
             self._check_progress()
         for call in ended:
@@ -206,7 +206,7 @@ class RemoteBatcher(Generic[Key]):
             seat.calls.remove(call)
             self._answered = time.monotonic()
             for message in answer.told:
-                self._tell(message)
+                self._notify(message)
             if answer.error is not None:
                 raise answer.error
             for scored in answer.scored:
@@ -220,7 +220,7 @@ class RemoteBatcher(Generic[Key]):
             return
         if not self._limit():
             raise WorkerFailed(f"the cluster has had no GPU to score on for {waited:.0f} s; run again to go on")
-        if not wait([seat.begun for seat in self._seats], 0.0):
+        if not wait_for_result([seat.begun for seat in self._seats], 0.0):
             raise WorkerFailed(f"no GPU of the cluster has been free for {waited:.0f} s; run again to go on")
 
     def _replace(self, seat: _Seat[Key], error: RayError) -> None:
