@@ -19,7 +19,9 @@
     └── OutputLocked (BlockingIOError)          exit 75
 
 Each is also the builtin that a caller would catch anyway. The message of each is one line that a
-person can act on; the command line prints it and ends with ``exit_code``.
+person can act on; the command line prints it and ends with ``exit_code``. A message names a setting or
+a parameter in backticks (`overwrite`, `worker_memory`), never as an option of the command line, which
+prints it as one (``--overwrite``, ``--worker-memory``) by itself.
 """
 
 from __future__ import annotations

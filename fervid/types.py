@@ -98,3 +98,32 @@ class Track:
     qualities: FloatArray
     crops: Crops
     person: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a long job, as told to an ``on_progress`` callback.
+
+    ``step`` names the job, such as ``analyze`` or ``annotate``. ``done`` and ``total`` count ``unit`` (videos, seconds,
+    images, epochs); ``total`` is None where it is unknown. ``message`` is a sentence for a person, None where there is
+    nothing to say. ``outcome`` is what the step ended with, such as the VideoReport of a video; None otherwise.
+    """
+
+    step: str
+    done: float
+    total: float | None
+    unit: str
+    message: str | None = None
+    outcome: object = None
+
+    def __str__(self) -> str:
+        count = f"{self.done:g}" if self.total is None else f"{self.done:g} of {self.total:g}"
+        return f"{self.step}: {count} {self.unit}{f': {self.message}' if self.message else ''}"
+
+
+ProgressCallback = Callable[[Progress], object]
+"""What a caller passes as ``on_progress``."""
+
+
+def ignore_progress(progress: Progress) -> None:
+    """The ``on_progress`` of a caller who does not want to hear."""

@@ -122,7 +122,8 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.scan.scan import scan_video
 import tempfile
 with tempfile.TemporaryDirectory() as folder:
-    assert scan_video(Path("sample_videos/cut.mp4"), "0", ScanSettings(fps=1), FER2013_GEOMETRY, Path(folder) / "0").tracks
+    crops, settings = Path(folder) / "0", ScanSettings(fps=1)
+    assert scan_video(Path("sample_videos/cut.mp4"), "0", settings, FER2013_GEOMETRY, crops).tracks
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing.util
 import os
+import re
 import signal
 import sys
 import threading
@@ -61,8 +62,14 @@ def main() -> None:
         _end(f"interrupted; run the same command again{anew} to go on", 130)
 
 
+def as_options(message: str) -> str:
+    """The message with each setting that it names in backticks as an option of the command line."""
+    return re.sub(r"`([a-z_]+)`", lambda match: "--" + match[1].replace("_", "-"), message)
+
+
 def _end(message: str, exit_code: int) -> NoReturn:
     """The last line of a command that could not be carried out, and its exit code."""
+    message = as_options(message)
     if "--log-json" in sys.argv:
         event = {"time": round(time.time(), 3), "event": "error", "message": message, "exit_code": exit_code}
         print(dumps(event), file=sys.stderr)
