@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 INPUTS = {"media": ROOT.parent / "shared" / "media", "samples": ROOT / "sample_videos"}
 
+MODULE = "fervid" if (ROOT / "fervid" / "__main__.py").is_file() else "fervid.cli"
+"""What runs the command line; the second is version 0.1.0 at 35d8551 and before."""
+
 OPTIONS = {"default": [], "every-frame": ["--fps", "0"], "one-worker": ["--workers", "1"]}
 
 TABLES = {
@@ -48,8 +51,7 @@ def record(folder: Path) -> None:
     for name, videos in INPUTS.items():
         for label, options in OPTIONS.items():
             out = folder.absolute() / f"{name}-{label}.parquet"
-            code = "import sys; from fervid.cli import main; sys.exit(main())"
-            command = [sys.executable, "-c", code, "analyze", str(videos), "--out", str(out), "--quiet", *options]
+            command = [sys.executable, "-m", MODULE, "analyze", str(videos), "--out", str(out), "--quiet", *options]
             done = subprocess.run(command, cwd=ROOT, check=False)
             print(f"{out.stem}: exit code {done.returncode}", flush=True)
 
