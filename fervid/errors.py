@@ -1,47 +1,52 @@
-"""Everything fervid raises on purpose.
+"""All exceptions that fervid raises on purpose.
 
 ::
 
     FervidError
-    ├── UsageError (ValueError)                 exit 2
-    │   ├── ConfigError                         an unknown or ill-typed setting
-    │   ├── InputNotFound (FileNotFoundError)   a path that is not there
+    ├── UsageError (ValueError)                 exit 2: the call cannot work as it is written
+    │   ├── ConfigError                         an unknown setting, or a value that it cannot have
+    │   ├── InputNotFound (FileNotFoundError)   a path that does not exist
     │   ├── BadDataset                          a training table or folder that cannot be used
-    │   └── BadWeights                          weights, sidecar or detector file refused
-    ├── MissingLibrary (ImportError)            exit 2, says what to install
+    │   └── BadWeights                          weights, a sidecar or a detector file that cannot be used
+    ├── MissingLibrary (ImportError)            exit 2: a library is missing; the message says what to install
     ├── UnreadableVideo (ValueError)            one file; the batch goes on
-    ├── WorkerFailed (RuntimeError)             one file; a scan process crashed or ran out of time
-    │   └── InternalError                       one file; a defect, tried again by the next run
-    ├── DeviceMemoryError (MemoryError)         the batch is halved; exit 1 where one face is too much
-    ├── BadResults (ValueError)                 exit 2, a table that fervid did not write
-    ├── OutputError (OSError)                   exit 5
+    ├── WorkerFailed (RuntimeError)             one file; a scan process crashed or exceeded its limit
+    │   └── InternalError                       one file; a defect, so the next run tries the file again
+    ├── DeviceMemoryError (MemoryError)         exit 1: not even one face fits the memory of the device
+    ├── BadResults (ValueError)                 exit 2: a table that this version of fervid cannot read
+    ├── OutputError (OSError)                   exit 5: an output cannot be written
     │   └── EncodingFailed                      one annotated video; the others go on
-    └── OutputLocked (BlockingIOError)          exit 75
+    └── OutputLocked (BlockingIOError)          exit 75: another run uses the same output
 
-Each is also the builtin that a caller would catch anyway. The message of each is one line that a
-person can act on; the command line prints it and ends with ``exit_code``. A message names a setting or
-a parameter in backticks (`overwrite`, `worker_memory`), never as an option of the command line, which
-prints it as one (``--overwrite``, ``--worker-memory``) by itself.
+Each class is also the builtin exception that a caller would catch. Each message is one line that says what
+is wrong and what to do. The command line prints it and ends with ``exit_code``. Messages name settings and
+parameters in backticks (`overwrite`, `worker_memory`); the command line prints them as its options
+(``--overwrite``, ``--worker-memory``).
 """
 
 from __future__ import annotations
 
 
 class FervidError(Exception):
-    """Root of fervid's own exceptions. ``video_id``: the video that it is about, where that is known."""
+    """Base class of all exceptions of fervid.
+
+    Attributes:
+        exit_code: Exit code of the command line.
+        video_id: Fingerprint of the video that caused the error; None if it is unknown.
+    """
 
     exit_code = 1
     video_id: str | None = None
 
 
 class UsageError(FervidError, ValueError):
-    """The call cannot be carried out as it was made."""
+    """The call cannot work as it is written."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A setting is unknown or has a value of the wrong kind."""
+    """A setting is unknown or has a value that it cannot have."""
 
 
 class InputNotFound(UsageError, FileNotFoundError):
@@ -53,35 +58,35 @@ class BadDataset(UsageError):
 
 
 class BadWeights(UsageError):
-    """Weights are damaged, foreign, or do not fit their sidecar."""
+    """Weights are damaged, were not made by fervid, or do not match their sidecar."""
 
 
 class MissingLibrary(FervidError, ImportError):
-    """A library or a system file that an installed package needs is not there."""
+    """A library, or a system file that a library needs, is not installed."""
 
     exit_code = 2
 
 
 class UnreadableVideo(FervidError, ValueError):
-    """A file is no video that can be decoded; the message says why."""
+    """A file cannot be decoded as video; the message says why."""
 
 
 class WorkerFailed(FervidError, RuntimeError):
-    """The process that scanned a video died or was stopped; or no such process can be kept alive."""
+    """The process that scanned a video crashed or was stopped, or worker processes cannot be started."""
 
     exit_code = 4
 
 
 class InternalError(WorkerFailed):
-    """A defect of fervid or of a library, met in one video; not remembered, so that the next run tries again."""
+    """One video revealed a defect of fervid or of a library. It is not recorded, so the next run tries again."""
 
 
 class DeviceMemoryError(FervidError, MemoryError):
-    """The memory of the computing device does not hold a batch."""
+    """A batch does not fit into the memory of the computing device."""
 
 
 class BadResults(FervidError, ValueError):
-    """A results table was not written by fervid, or by an unknown schema version."""
+    """A results table was not written by fervid, or has an unknown schema version."""
 
     exit_code = 2
 
@@ -93,20 +98,35 @@ class OutputError(FervidError, OSError):
 
 
 class EncodingFailed(OutputError):
-    """The encoder refuses a video's pictures, such as those of two pixels; the disk has nothing to do with it."""
+    """The encoder cannot encode a video, for example because its frames are too small."""
 
 
 class OutputLocked(FervidError, BlockingIOError):
-    """Another run holds the same output."""
+    """Another run uses the same output."""
 
     exit_code = 75
 
 
 def printable(text: str) -> str:
-    """The text on one line, without what a terminal would obey or cannot show."""
+    """Make text safe to print on one line of a terminal.
+
+    Args:
+        text: Any text, such as a file name.
+
+    Returns:
+        The text with control characters and unprintable characters as backslash escapes.
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def batch_exit_code(failed: int, total: int) -> int:
-    """0 when nothing failed, 3 when some inputs failed, 4 when all did."""
+    """Choose the exit code of a command that works on many inputs.
+
+    Args:
+        failed: Number of inputs that failed.
+        total: Number of inputs.
+
+    Returns:
+        0 if nothing failed, 3 if some inputs failed, 4 if all did.
+    """
     return 0 if not failed else 4 if failed == total else 3

@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses, and one reader that turns a mapping or a TOML file into them."""
+"""The settings of an analysis, as frozen dataclasses that check their values."""
 
 from __future__ import annotations
 
@@ -16,91 +16,114 @@ EngineName = Literal["local", "ray"]
 
 
 def check(condition: bool, message: str) -> None:
-    """Raise ConfigError with ``message`` unless ``condition`` holds."""
+    """Refuse a setting unless a condition holds.
+
+    Args:
+        condition: What must be true.
+        message: The text of the error. It names the setting in backticks.
+
+    Raises:
+        ConfigError: The condition is false.
+    """
     if not condition:
         raise ConfigError(message)
 
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """How one video becomes tracks and crops. Times in seconds, sizes in pixels of the shown picture."""
+    """How a video becomes face tracks and crops.
+
+    Times are in seconds. Sizes are in pixels of the frame as shown.
+    """
 
     fps: float = 5.0
-    """Sampling rate; 0 takes every frame."""
+    """Frames analysed per second of video; 0 analyses every frame."""
     decoder: DecoderName = "cpu"
-    """Where videos are decoded: nvdec takes an NVIDIA GPU where there is one, and says so where there is not."""
+    """Where videos are decoded. nvdec uses an NVIDIA GPU; a video that it cannot decode is decoded on the CPU, and the
+    manifest says so."""
     start: float = 0.0
+    """Time at which the analysis starts, in seconds."""
     end: float | None = None
+    """Time at which the analysis stops, in seconds; None analyses to the end."""
     min_face: float = 20.0
-    """Faces whose shorter box side is below this are ignored."""
+    """Faces whose shorter box side is below this number of pixels are ignored."""
     detector: DetectorName = "retinaface"
+    """Face detector."""
     detector_weights: str | None = None
+    """Path of the detector's weights; None uses those that its package installs."""
     score_threshold: float = 0.65
+    """Detections with a lower score are ignored; between 0 and 1."""
     long_side: int = 640
-    """Frames are shrunk to this long side before detection (never enlarged)."""
+    """Frames are shrunk to this long side, in pixels, before detection. They are never enlarged."""
     adaptive: bool = False
-    """Look for faces only where one may be: where one was, and where the picture has changed; the whole picture every
-    few seconds, and where that leaves a doubt (retinaface only)."""
+    """Run RetinaFace only on regions that may hold a face: around known faces and where the image changed. The whole
+    frame is searched every few seconds and in case of doubt. This is faster for steady cameras."""
     max_gap: float = 1.0
-    """A face unseen for longer than this ends its track."""
+    """A track ends when its face is not seen for longer than this, in seconds."""
     min_track: float = 0.4
-    """A track needs evidence for this long (and three samples where the rate allows) to count."""
+    """Shorter tracks are dropped, in seconds. A track also needs three samples if the sampling rate allows them."""
 
     def __post_init__(self) -> None:
-        check(0 <= self.fps <= 1000, f"fps must lie between 0 and 1000, not {self.fps}")
-        check(self.start >= 0, f"start must not be negative: {self.start}")
-        check(self.end is None or self.end > self.start, f"end ({self.end}) must be after start ({self.start})")
-        check(self.min_face >= 0, f"min-face must not be negative: {self.min_face}")
-        check(0 < self.score_threshold < 1, f"score-threshold must lie between 0 and 1: {self.score_threshold}")
-        check(64 <= self.long_side <= 4096, f"long-side must lie between 64 and 4096: {self.long_side}")
-        check(self.max_gap > 0, f"max-gap must be positive: {self.max_gap}")
-        check(self.min_track >= 0, f"min-track must not be negative: {self.min_track}")
+        check(0 <= self.fps <= 1000, f"`fps` must be between 0 and 1000, not {self.fps}")
+        check(self.start >= 0, f"`start` must not be negative: {self.start}")
+        later = self.end is None or self.end > self.start
+        check(later, f"`end` ({self.end}) must be later than `start` ({self.start})")
+        check(self.min_face >= 0, f"`min_face` must not be negative: {self.min_face}")
+        check(0 < self.score_threshold < 1, f"`score_threshold` must be between 0 and 1: {self.score_threshold}")
+        check(64 <= self.long_side <= 4096, f"`long_side` must be between 64 and 4096: {self.long_side}")
+        check(self.max_gap > 0, f"`max_gap` must be positive: {self.max_gap}")
+        check(self.min_track >= 0, f"`min_track` must not be negative: {self.min_track}")
 
 
 @dataclass(frozen=True)
 class TimelineSettings:
-    """How a face's raw probabilities become a smoothed timeline and episodes. All times in seconds."""
+    """How the probabilities of a face become a smoothed timeline and episodes. Times are in seconds."""
 
     smooth: float = 1.5
-    """Width of the centred smoothing window, twice its Gaussian's standard deviation; 0 leaves the raw values."""
+    """Width of the centred smoothing window in seconds, twice the standard deviation of its Gaussian; 0 turns smoothing
+    off."""
     smoother: Smoother = "adaptive"
-    """Whether the window ends where the expression changes, or is the same everywhere."""
+    """adaptive shortens the window where the expression changes; gaussian uses the same window everywhere."""
     max_gap: float = 1.0
-    """Samples further apart than this never influence each other."""
+    """Samples further apart than this do not influence each other."""
     min_episode: float = 0.3
-    """Shortest episode, and width of the window in which raw values count as evidence of one."""
+    """Shortest episode, and width of the window in which raw values count as evidence of an episode."""
     onset: float = 0.4
-    """Evidence, a mixture of smoothed and raw probability, that an episode reaches."""
+    """Evidence at which an episode starts. Evidence is a mixture of smoothed and raw probability, between 0 and 1."""
     offset: float = 0.3
-    """Evidence below which it ends."""
+    """Evidence below which an episode ends."""
 
     def __post_init__(self) -> None:
-        check(0 <= self.smooth <= 60, f"smooth must lie between 0 and 60 seconds: {self.smooth}")
-        check(self.max_gap > 0, f"max-gap must be positive: {self.max_gap}")
-        check(self.min_episode >= 0, f"min-episode must not be negative: {self.min_episode}")
-        check(0 < self.offset <= self.onset < 1, "offset must be above 0 and at most onset, which is below 1")
+        check(0 <= self.smooth <= 60, f"`smooth` must be between 0 and 60 seconds: {self.smooth}")
+        check(self.max_gap > 0, f"`max_gap` must be positive: {self.max_gap}")
+        check(self.min_episode >= 0, f"`min_episode` must not be negative: {self.min_episode}")
+        check(
+            0 < self.offset <= self.onset < 1,
+            f"`offset` ({self.offset}) must be above 0 and at most `onset` ({self.onset}), which must be below 1",
+        )
 
 
 @dataclass(frozen=True)
 class InputSettings:
-    """Which of the videos that are found are taken."""
+    """Which of the videos in the input folders are analysed."""
 
     exclude: tuple[str, ...] = ()
-    """Patterns (``*_proxy.mp4``, ``raw/*``) of names, relative to their input folder, to leave out."""
+    """Skip files whose name, relative to their input folder, matches one of these patterns, such as ``*_proxy.mp4`` or
+    ``raw/*``."""
     follow_links: bool = False
-    """Take links that lead out of the input folder too."""
+    """Follow symbolic links that point outside the input folder."""
     settle: float = 0.0
-    """A file changed less than so many seconds ago may still be growing: it is left for the next run."""
+    """Skip files modified within this number of seconds, because they may still be growing. The next run takes them."""
     shard: str = ""
-    """``i/n``: only the i-th of n parts of the videos, 1 to n, divided by their names."""
+    """``i/n`` analyses the i-th of n parts of the videos, with i from 1 to n. A video's name decides its part."""
 
     def __post_init__(self) -> None:
-        check(self.settle >= 0, f"settle must not be negative: {self.settle}")
-        check(not self.shard or self.part is not None, f"shard must read i/n with 1 <= i <= n: {self.shard!r}")
+        check(self.settle >= 0, f"`settle` must not be negative: {self.settle}")
+        check(not self.shard or self.part is not None, f"`shard` must be i/n with 1 <= i <= n, not {self.shard!r}")
 
     @property
     def part(self) -> tuple[int, int] | None:
-        """``shard`` as numbers."""
+        """``shard`` as the numbers (i, n); None if it is empty or not valid."""
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard)
         if not match:
             return None
@@ -110,38 +133,47 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a batch is carried out; none of these may change a result."""
+    """How a batch runs. None of these settings changes a result."""
 
     engine: EngineName = "local"
-    """Where videos are scanned: in processes on this machine, or on the nodes of a Ray cluster."""
+    """Where videos are scanned: local uses processes on this machine, ray the nodes of a Ray cluster."""
     address: str = "auto"
-    """The Ray cluster: `host:port` of its head, `auto` for the one that RAY_ADDRESS names or this machine is a
-    node of, `local` to start one on this machine."""
+    """The Ray cluster: ``host:port`` of its head, ``auto`` for the cluster that RAY_ADDRESS names or that this machine
+    belongs to, ``local`` to start one on this machine."""
     device: Device = "auto"
+    """Where faces are classified; auto uses a GPU if TensorFlow finds one."""
     workers: int = 0
-    """Scan processes; 0 takes one for each usable core."""
+    """Number of scan processes; 0 starts one per usable core."""
     batch_size: int = 256
+    """Number of faces classified at once."""
     timeout: float = 0.0
-    """Seconds one video may take to scan; 0 sets no limit."""
+    """Longest time that the scan of one video may take, in seconds; 0 sets no limit."""
     model: str | None = None
-    """Weights (`.keras` with its sidecar); none takes those that fervid ships."""
+    """Path of the weights of the emotion network, with their sidecar beside them; None uses those that fervid ships."""
     worker_memory: float = 0.0
-    """Gigabytes that a scan process may use; 0: an equal share of the machine's, at least 2."""
+    """Memory that one scan process may use, in gigabytes; 0 divides the machine's memory equally, at least 2 each."""
     retry_failed: bool = False
-    """Try again what failed in an earlier run."""
+    """Analyse videos again that failed in an earlier run."""
     overwrite: bool = False
-    """Do everything anew, also where the output was made with other settings or weights."""
+    """Recompute everything, even if the output was made with other settings or weights."""
 
     def __post_init__(self) -> None:
-        check(0 <= self.worker_memory < 1e6, f"worker-memory must lie between 0 and 1000000: {self.worker_memory}")
-        check(0 <= self.workers <= 1024, f"workers must lie between 0 and 1024: {self.workers}")
-        check(1 <= self.batch_size <= 65536, f"batch-size must lie between 1 and 65536: {self.batch_size}")
-        check(self.timeout >= 0, f"timeout must not be negative: {self.timeout}")
+        check(0 <= self.worker_memory < 1e6, f"`worker_memory` must be between 0 and 1000000: {self.worker_memory}")
+        check(0 <= self.workers <= 1024, f"`workers` must be between 0 and 1024: {self.workers}")
+        check(1 <= self.batch_size <= 65536, f"`batch_size` must be between 1 and 65536: {self.batch_size}")
+        check(self.timeout >= 0, f"`timeout` must not be negative: {self.timeout}")
 
 
 @dataclass(frozen=True)
 class AnalyzeSettings:
-    """All settings of ``fervid analyze``."""
+    """All settings of an analysis.
+
+    Attributes:
+        scan: How videos become face tracks.
+        timeline: How probabilities become timelines and episodes.
+        inputs: Which videos are analysed.
+        run: How the batch runs.
+    """
 
     scan: ScanSettings = ScanSettings()
     timeline: TimelineSettings = TimelineSettings()

@@ -1,4 +1,4 @@
-"""Settings from plain values, TOML files and job files."""
+"""Settings from plain values, keyword arguments, TOML files and job files."""
 
 from __future__ import annotations
 
@@ -20,40 +20,56 @@ from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSet
 
 T = TypeVar("T")
 
+_TYPES = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+
 
 @dataclass(frozen=True)
 class Job:
-    """A job file: everything that ``fervid run`` needs. Relative paths start at the file's own folder."""
+    """A job file: everything that ``fervid run`` needs. Relative paths start at the folder of the job file."""
 
     paths: tuple[str, ...]
     """Video files, folders or glob patterns."""
     out: str
-    """``results.parquet``, ``results.csv`` or a folder; ``%Y``, ``%m``, ``%d`` and the like stand for the date."""
+    """``results.parquet``, ``results.csv`` or a folder. ``%Y``, ``%m``, ``%d`` and other codes of strftime are
+    replaced by the date."""
     annotate: str | None = None
-    """Folder for annotated videos; dates as in ``out``."""
+    """Folder for annotated videos, with dates as in ``out``."""
     report: str | None = None
-    """HTML report to write; dates as in ``out``."""
+    """HTML report to write, with dates as in ``out``."""
     scan: ScanSettings = field(default_factory=ScanSettings)
+    """How videos become face tracks."""
     timeline: TimelineSettings = field(default_factory=TimelineSettings)
+    """How probabilities become timelines and episodes."""
     inputs: InputSettings = field(default_factory=InputSettings)
+    """Which videos are analysed."""
     run: RunSettings = field(default_factory=RunSettings)
+    """How the batch runs."""
 
     def __post_init__(self) -> None:
-        check(len(self.paths) > 0, "paths must name at least one file, folder or pattern")
-        check(all(self.paths), "paths must not hold an empty name")
-        check(bool(self.out), "out must name a file or a folder")
+        check(len(self.paths) > 0, "`paths` must name at least one file, folder or pattern")
+        check(all(self.paths), "`paths` must not contain an empty name")
+        check(bool(self.out), "`out` must name a file or a folder")
 
     @property
     def settings(self) -> AnalyzeSettings:
-        """The settings of the analysis alone."""
+        """The settings of the analysis."""
         return AnalyzeSettings(self.scan, self.timeline, self.inputs, self.run)
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
-    """Build the settings dataclass ``cls`` from plain values, nested mappings included.
+    """Build a settings dataclass from plain values.
 
-    Keys may be spelt with dashes. Raises ConfigError for an unknown key (naming the nearest known one)
-    and for a value of the wrong kind.
+    Args:
+        cls: The dataclass.
+        values: Value by field name. Names may be written with dashes; a nested dataclass takes a mapping.
+        where: Where the values come from, such as a file name. It begins the text of an error.
+
+    Returns:
+        An instance of ``cls``.
+
+    Raises:
+        ConfigError: A key is unknown (the message names the nearest one), a value has the wrong type or is out of
+            range, or a required value is missing.
     """
     hints = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -64,18 +80,52 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "settings
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise ConfigError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
         arguments[name] = _convert(hints[name], value, f"{where}: {key}")
-    missing = [field.name for field in dataclasses.fields(cls) if field.name not in arguments and _required(field)]  # type: ignore[arg-type]
+    missing = [field.name for field in dataclasses.fields(cls) if field.name not in arguments and _is_required(field)]  # type: ignore[arg-type]
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given")
-    return cls(**arguments)
+    try:
+        return cls(**arguments)
+    except ConfigError as error:  # a value out of range
+        raise ConfigError(f"{where}: {error}") from error
 
 
-def _required(field: dataclasses.Field[Any]) -> bool:
+def override(settings: AnalyzeSettings, values: Mapping[str, Any]) -> AnalyzeSettings:
+    """Replace single settings by their name, whichever group they belong to.
+
+    Args:
+        settings: The settings to start from.
+        values: Value by name, such as ``{"fps": 10, "workers": 4}``. A value of None keeps the setting. A path may be
+            given as a string or a path object. ``max_gap`` is that of ``scan``.
+
+    Returns:
+        New settings.
+
+    Raises:
+        ConfigError: A value has the wrong type or is out of range.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    groups: dict[str, Any] = {}
+    for group in dataclasses.fields(AnalyzeSettings):
+        part = getattr(settings, group.name)
+        hints = typing.get_type_hints(type(part))
+        own = {field.name for field in dataclasses.fields(part)} & given.keys()
+        changed = {name: _convert(hints[name], _plain(given.pop(name)), f"`{name}`") for name in own}
+        groups[group.name] = dataclasses.replace(part, **changed)
+    if given:
+        raise ConfigError(f"unknown setting: {', '.join(given)}")
+    return dataclasses.replace(settings, **groups)
+
+
+def _plain(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as ``kind``, or ConfigError. Integers pass as floats; nothing else is coerced."""
+    """Check that ``value`` has the type ``kind``. An integer is accepted as a float; nothing else is converted."""
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a table of settings, not {value!r}")
@@ -101,14 +151,23 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be a list, not {value!r}")
         return origin(_convert(choices[0], item, where) for item in value)
     if type(value) is not kind:
-        raise ConfigError(f"{where} must be {kind.__name__}, not {value!r}")
+        raise ConfigError(f"{where} must be {_TYPES.get(kind, kind.__name__)}, not {value!r}")
     return value
 
 
 def read_job(path: Path, today: datetime | None = None) -> Job:
-    """A job file, its relative paths made absolute and its dates filled in; InputNotFound or ConfigError.
+    """Read a job file, make its relative paths absolute and fill in its dates.
 
-    ``today``: the date that ``%Y`` and the like stand for, the present one where None.
+    Args:
+        path: The TOML file.
+        today: The date for ``%Y`` and the other codes; None uses the current date.
+
+    Returns:
+        The job, with absolute paths.
+
+    Raises:
+        InputNotFound: The file does not exist.
+        ConfigError: The file is not valid TOML, or a value in it is wrong.
     """
     job = from_mapping(Job, read_toml(path), str(path))
     home, today = path.absolute().parent, today or datetime.now()
@@ -118,7 +177,7 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
 
     out = dated(job.out)
     assert out is not None
-    paths = tuple(_placed(home, name) for name in job.paths)
+    paths = tuple(_absolute(home, name) for name in job.paths)
     run, scan = job.run, job.scan
     if run.model is not None:
         run = dataclasses.replace(run, model=os.path.normpath(home / run.model))
@@ -128,8 +187,8 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
     return dataclasses.replace(job, paths=paths, out=out, annotate=annotate, report=report, run=run, scan=scan)
 
 
-def _placed(home: Path, name: str) -> str:
-    """A path or pattern relative to ``home``, whose own name is no pattern."""
+def _absolute(home: Path, name: str) -> str:
+    """Make a path or pattern absolute. Wildcards in the name of the folder ``home`` itself are escaped."""
     path = os.path.normpath(home / name)
     if os.path.lexists(path) or os.path.isabs(name) or not glob.has_magic(name):
         return path
@@ -137,12 +196,30 @@ def _placed(home: Path, name: str) -> str:
 
 
 def to_mapping(settings: Any) -> dict[str, Any]:
-    """The settings dataclass as plain nested dicts, ready for JSON."""
+    """Convert a settings dataclass to nested dictionaries that can be written as JSON.
+
+    Args:
+        settings: An instance of a dataclass.
+
+    Returns:
+        Value by field name.
+    """
     return dataclasses.asdict(settings)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file; InputNotFound or ConfigError where it cannot be read."""
+    """Read a TOML file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        InputNotFound: The file does not exist.
+        ConfigError: The file cannot be read or is not valid TOML.
+    """
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

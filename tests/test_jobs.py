@@ -70,8 +70,8 @@ def test_every_setting_may_stand_in_a_job(tmp_path: Path) -> None:
         ('paths = ["v"]', "out must be given"),
         ('paths = []\nout = "r.parquet"', "at least one"),
         ('paths = "v"\nout = "r.parquet"', "must be a list"),
-        ('paths = ["v"]\nout = "r.parquet"\n[inputs]\nshard = "3/2"', "shard must read i/n"),
-        ('paths = ["v"]\nout = "r.parquet"\n[inputs]\nsettle = -1', "settle must not be negative"),
+        ('paths = ["v"]\nout = "r.parquet"\n[inputs]\nshard = "3/2"', "`shard` must be i/n"),
+        ('paths = ["v"]\nout = "r.parquet"\n[inputs]\nsettle = -1', "`settle` must not be negative"),
         ('paths = ["v"', "job.toml"),
     ],
 )

@@ -257,7 +257,7 @@ def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
         (["analyze", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "1", "--quiet"], 0, ""),
         (["analyze", "{samples}/cut.mp4"], 2, "--out"),
         (["analyze", "{tmp}/nothing", "--out", "{tmp}/r.parquet"], 2, "no such file or folder"),
-        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--fps", "-1"], 2, "fps must lie between"),
+        (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--fps", "-1"], 2, "--fps must be between"),
         (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--device", "tpu"], 2, "must be one of auto, cpu, gpu"),
         (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--model", "{tmp}/no.keras"], 2, "no such weights"),
         (
