@@ -40,7 +40,7 @@ class Frame:
 
     ``index``: 0-based position in decode (presentation) order. ``time``: presentation time in seconds on
     the player's clock. ``sampled``: whether the sampling grid takes it. ``thumbnail``: (h, w) uint8, a
-    small gray picture for cut detection. ``bgr`` converts the picture, as shown, on first use.
+    small gray picture for cut detection. ``image`` converts the picture, as shown, on first use.
     """
 
     index: int
@@ -50,7 +50,7 @@ class Frame:
     convert: Callable[[], ByteArray] = field(repr=False)
 
     @cached_property
-    def bgr(self) -> ByteArray:
+    def image(self) -> ByteArray:
         """The picture as shown: (height, width, 3) uint8, blue-green-red."""
         return self.convert()
 

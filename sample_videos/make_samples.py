@@ -1,4 +1,4 @@
-"""Make the sample clips that stand beside this script: ``python sample_videos/make_samples.py [OUT_DIR]``.
+"""Make the sample clips that stand beside this script: ``python -m sample_videos.make_samples [OUT_DIR]``.
 
 The people are two portraits in the public domain, taken from Python packages that carry them:
 
@@ -26,7 +26,8 @@ from matplotlib.cbook import get_sample_data
 from skimage.data import astronaut
 
 from fervid.types import ByteArray, FloatArray
-from fervid.video.writer import VideoWriter
+from fervid.video.writer import EncoderSettings, VideoWriter
+from tests.support.clips import Tone
 
 FPS = 25
 CRF = 24
@@ -268,7 +269,8 @@ def write(clip: Clip, folder: Path) -> Path:
     """Encode ``clip`` into ``folder``; returns its path. Raises OutputError."""
     path = folder / clip.name
     width, height = (clip.height, clip.width) if clip.rotation else (clip.width, clip.height)
-    with VideoWriter(path, width, height, crf=CRF, rotation=clip.rotation, tone=clip.tone) as writer:
+    encoder = EncoderSettings(crf=CRF, rotation=clip.rotation)
+    with VideoWriter(path, width, height, encoder, Tone(clip.tone) if clip.tone else None) as writer:
         for time in clip.times:
             image = clip.draw(time)
             if clip.rotation:

@@ -24,7 +24,7 @@ SAMPLES = Path(__file__).parent.parent / "sample_videos"
 def picture() -> ByteArray:
     """A frame with two faces."""
     with VideoReader(SAMPLES / "crossing.mp4", fps=0) as reader:
-        return next(iter(reader.frames())).bgr
+        return next(iter(reader.frames())).image
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
@@ -59,7 +58,7 @@ def decode(path: Path) -> Decoded:
             times.append(frame.time)
             stored.add(frame.thumbnail.shape)
             if frame.sampled:
-                pictures.append(frame.bgr)
+                pictures.append(frame.image)
         assert (reader.corrupt, reader.repaired, reader.truncated) == (0, 0, False)
         assert len(stored) == 1
         return Decoded(reader.info, np.array(times), pictures, stored.pop())
@@ -237,9 +236,8 @@ def test_rotated_shows_one_upright_face() -> None:
 def test_the_script_makes_the_same_clips_again(tmp_path: Path) -> None:
     for module in ("matplotlib", "skimage"):
         pytest.importorskip(module, reason=f"the portraits come with {module}: pip install 'fervid[samples]'")
-    command = [sys.executable, str(SAMPLES / "make_samples.py"), str(tmp_path / "new")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    command = [sys.executable, "-m", "sample_videos.make_samples", str(tmp_path / "new")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == CLIPS
     for name in CLIPS:

@@ -25,7 +25,7 @@ from fervid.timeline.interpolation import FaceTimeline
 from fervid.version import __version__
 from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
-from fervid.video.writer import VideoWriter, read_comment
+from fervid.video.writer import EncoderSettings, VideoWriter, read_comment
 
 PRESET, CRF, THREADS = "fast", 20, 2
 """How x264 encodes: a good picture, without being what takes the time."""
@@ -178,7 +178,7 @@ def annotate_video(
 
     Returns what went wrong without ending the work, in words. Raises UnreadableVideo and OutputError.
     """
-    with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as sound:
+    with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as audio:
         pictures = reader.planes()
         time, planes = next(pictures, (0.0, None))
         if planes is None:
@@ -188,15 +188,7 @@ def annotate_video(
         end = max([reader.info.duration or 0.0, *(float(course.times[-1]) for course in courses)])
         overlay = Overlay(courses, width, height, end, code, style)
         with VideoWriter(
-            target,
-            width,
-            height,
-            CRF,
-            sound=sound,
-            preset=PRESET,
-            threads=THREADS,
-            colour=reader.colour,
-            comment=comment,
+            target, width, height, EncoderSettings(CRF, PRESET, THREADS, colour=reader.colour), audio, comment
         ) as writer:
             while planes is not None:
                 canvas = Canvas(planes, code)
@@ -209,5 +201,5 @@ def annotate_video(
                 before = time
                 time, planes = next(pictures, (time, None))
                 progress(time - before)
-            writer.hold(min(reader.ends, max(reader.info.duration or reader.ends, time)))
-        return sound.notes
+            writer.hold(min(reader.end_time, max(reader.info.duration or reader.end_time, time)))
+        return audio.notes

@@ -53,10 +53,10 @@ def thumbnails(path: Path, video_id: str, wanted: Iterable[Wanted]) -> dict[int,
         by_frame: dict[int, list[Wanted]] = {}
         for face in faces:
             by_frame.setdefault(face.frame, []).append(face)
-        with VideoReader(path, begin=begin) as reader:
+        with VideoReader(path, seek_point=begin) as reader:
             for frame in reader.frames():
                 for face in by_frame.pop(frame.index, []):
-                    found[face.face_id] = _encode(cut_out(frame.bgr, face.box))
+                    found[face.face_id] = _encode(cut_out(frame.image, face.box))
                 if not by_frame:
                     break
     return found

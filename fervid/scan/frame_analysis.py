@@ -74,7 +74,7 @@ class FrameAnalyzer:
         return FrameResult(frame.time, frame.thumbnail, self._sample(frame) if frame.sampled else None)
 
     def _sample(self, frame: Frame) -> FaceDetections:
-        image = frame.bgr
+        image = frame.image
         height, width = image.shape[:2]
         small, factor = shrink(image, self._settings.long_side)
         if self._adaptive is None:

@@ -32,7 +32,9 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
     """
     started = clock.monotonic()
     cv2.setNumThreads(1)
-    with VideoReader(path, settings.fps, settings.start, settings.end, 1, None, settings.decoder) as reader:
+    with VideoReader(
+        path, fps=settings.fps, start=settings.start, end=settings.end, threads=1, decoder=settings.decoder
+    ) as reader:
         embedder, refused = cached_embedder()
         found = track_faces(reader.frames(), settings, geometry, cached_detector(settings), scratch, embedder)
         notes = [*reader_notes(reader, settings), *refused]

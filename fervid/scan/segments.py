@@ -99,7 +99,15 @@ def scan_segment(
     count, first, after = 0, None, None
     try:
         with (
-            VideoReader(path, settings.fps, settings.start, settings.end, 1, span.begin, settings.decoder) as reader,
+            VideoReader(
+                path,
+                fps=settings.fps,
+                start=settings.start,
+                end=settings.end,
+                threads=1,
+                seek_point=span.begin,
+                decoder=settings.decoder,
+            ) as reader,
             RecordFile(records) as file,
         ):
             for frame in reader.frames():
@@ -134,4 +142,4 @@ def join_segments(
 
 def _digest(frame: Frame) -> str:
     """What tells a frame from any other: when it is shown, and every pixel."""
-    return hashlib.sha256(f"{frame.index} {frame.time}".encode() + frame.bgr.tobytes()).hexdigest()
+    return hashlib.sha256(f"{frame.index} {frame.time}".encode() + frame.image.tobytes()).hexdigest()

@@ -42,7 +42,7 @@ class VideoReader:
     """The first video stream of a local file.
 
     ``frames()`` yields every decoded frame in presentation order and marks those that the sampling grid
-    takes; only a frame whose ``bgr`` is read is converted. ``planes()`` yields them ready to be drawn on and
+    takes; only a frame whose ``image`` is read is converted. ``planes()`` yields them ready to be drawn on and
     encoded again. After iteration ``corrupt`` counts undecodable packets and frames, ``repaired`` the times
     that had to be made up because the container's were missing or ran backwards, ``ends`` is when the last
     frame gives way, in seconds, and ``truncated`` says whether the file ended early. ``origin``: the
@@ -56,18 +56,19 @@ class VideoReader:
     def __init__(
         self,
         path: str | os.PathLike[str],
+        *,
         fps: float = 5.0,
         start: float = 0.0,
         end: float | None = None,
         threads: int = 0,
-        begin: SeekPoint | None = None,
+        seek_point: SeekPoint | None = None,
         decoder: DecoderName = "cpu",
     ) -> None:
-        self._fps, self._start, self._end, self._begin = fps, start, end, begin
+        self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
         self.corrupt = 0
         self.repaired = 0
         self.truncated = False
-        self.ends = 0.0
+        self.end_time = 0.0
         self._reformatter = VideoReformatter()
         self.accelerated = False
         if decoder == "nvdec":
@@ -91,8 +92,8 @@ class VideoReader:
                 raise UnreadableVideo("no decoder knows the codec")
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = threads
-            if self._begin is not None:
-                self._container.seek(self._begin.seek, stream=self._stream)
+            if self._seek_point is not None:
+                self._container.seek(self._seek_point.seek, stream=self._stream)
             self._decoded = self._in_order()
             self._first = self._peek()
             self.info = self._describe()
@@ -229,7 +230,7 @@ class VideoReader:
         The grid has a tick at ``start`` and every 1/fps seconds after it; at each tick the first frame at
         or after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
         """
-        grid = SamplingGrid(self._fps, self._start, self._begin.tick if self._begin else None)
+        grid = SamplingGrid(self._fps, self._start, self._seek_point.tick if self._seek_point else None)
         for index, time, picture in self._intact():
             sampled = grid.takes(time)
             yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
@@ -245,23 +246,23 @@ class VideoReader:
 
     def _intact(self) -> Iterator[tuple[int, float, VideoFrame]]:
         """(index, time, frame) of every decoded frame up to ``end`` that is not damaged."""
-        index = self._begin.index - 1 if self._begin else -1
+        index = self._seek_point.index - 1 if self._seek_point else -1
         try:
             for time, picture in self._timed():
-                if self._begin and time < self._begin.time:
+                if self._seek_point and time < self._seek_point.time:
                     self.corrupt += picture.is_corrupt
                     continue
                 index += 1
                 if self._end is not None and time > self._end + TOLERANCE:
                     return
-                self.ends = time + float((picture.duration or 0) * (picture.time_base or 0))
+                self.end_time = time + float((picture.duration or 0) * (picture.time_base or 0))
                 if picture.is_corrupt:
                     self.corrupt += 1
                 else:
                     yield index, time, picture
         except av.error.FFmpegError as error:
             raise UnreadableVideo(failure_reason(error)) from error
-        self.truncated |= self._ends_early(self.ends)
+        self.truncated |= self._ends_early(self.end_time)
 
     def _ends_early(self, end: float) -> bool:
         """Whether the last picture was gone well before the end that the container states.

@@ -1,10 +1,11 @@
-"""Writing video: exact presentation times, complete or not at all. Shares ``av`` with ``video`` and ``sound``."""
+"""Writing H.264 video with exact frame times. The output file is complete or absent."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,39 +17,74 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from fervid.errors import EncodingFailed, OutputError
+from fervid.files.atomic import atomic_path
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray
 
-_CLOCK = Fraction(1, 90000)
-"""The unit of time, fine enough for every camera's."""
+_TIME_BASE = Fraction(1, 90000)
+"""Unit of the written timestamps in seconds, finer than the clock of any camera."""
 
-_MUXER = {"movflags": "+faststart", "movie_timescale": str(_CLOCK.denominator)}
+_MUXER_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(_TIME_BASE.denominator)}
+
+_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts", ".flv": "flv"}
+"""FFmpeg's muxer for each file name ending. The partial file has another ending, so FFmpeg cannot guess."""
 
 _KEYFRAME_INTERVAL = 120
-"""A player that jumps decodes at most so many frames."""
+"""Frames between keyframes. A player that seeks decodes at most this many frames."""
 
 
 class AudioSource(Protocol):
-    """What a film sounds like, in packets ready to be muxed."""
+    """Audio as packets that are ready to be written."""
 
     def attach(self, container: Any) -> None:
-        """Add the streams to an ``av`` container opened for writing, before anything is written to it."""
+        """Add the audio streams to the output before any packet is written.
+
+        Args:
+            container: The ``av`` container opened for writing.
+        """
 
     def packets(self, until: float) -> Iterator[Any]:
-        """Packets that begin before ``until`` seconds and have not been given yet."""
+        """Give the packets that begin before a time and have not been given yet.
+
+        Args:
+            until: Time in seconds.
+
+        Yields:
+            ``av`` packets.
+        """
 
     def rest(self) -> Iterator[Any]:
-        """Everything that is left."""
+        """Give all remaining packets.
+
+        Yields:
+            ``av`` packets.
+        """
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Settings of the H.264 encoder (x264).
+
+    Attributes:
+        crf: Constant rate factor of x264; 0 is lossless, larger is smaller and worse.
+        preset: Speed preset of x264.
+        threads: Encoder threads; 0 lets x264 choose.
+        rotation: Display rotation to store, in degrees clockwise.
+        colour: H.273 codes of matrix, primaries and transfer to store; None stores nothing.
+    """
+
+    crf: int = 23
+    preset: str = "medium"
+    threads: int = 0
+    rotation: int = 0
+    colour: tuple[int, int, int] | None = None
 
 
 class VideoWriter:
-    """Write H.264 video that browsers play: yuv420p, index at the front, every frame at its own time.
+    """Writes H.264 video that browsers play: yuv420p, index at the front, each frame at its exact time.
 
-    The file appears under its name only when the context ends without an exception. ``rotation`` stores a
-    display rotation in degrees clockwise. ``sound`` is written along with the picture; ``tone`` makes one, a
-    sine of that many hertz. ``preset`` and ``crf`` are x264's; ``threads`` 0 lets it choose. ``colour``
-    states how pixels stand for colours: the H.273 codes of matrix, primaries and transfer. ``comment`` goes
-    into the file's metadata. Odd sides grow by one pixel, since the format has none. Raises OutputError.
+    The file appears under its name only when the context ends without an exception. Odd sides grow by one pixel,
+    because 4:2:0 video needs even sides.
     """
 
     def __init__(
@@ -56,47 +92,64 @@ class VideoWriter:
         path: str | os.PathLike[str],
         width: int,
         height: int,
-        crf: int = 23,
-        rotation: int = 0,
-        tone: float = 0.0,
-        sound: AudioSource | None = None,
-        preset: str = "medium",
-        threads: int = 0,
-        colour: tuple[int, int, int] | None = None,
+        encoder: EncoderSettings | None = None,
+        audio: AudioSource | None = None,
         comment: str | None = None,
     ) -> None:
+        """Open the output.
+
+        Args:
+            path: Output file. Its ending chooses the container: .mp4, .mov, .mkv, .ts or .flv.
+            width: Frame width in pixels.
+            height: Frame height in pixels.
+            encoder: Encoder settings; None uses the defaults.
+            audio: Audio to write along with the video.
+            comment: Comment to store in the metadata of the file.
+
+        Raises:
+            OutputError: The file cannot be written.
+            EncodingFailed: FFmpeg refuses the settings.
+        """
+        encoder = encoder or EncoderSettings()
         self._path = Path(path)
-        self._partial = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")
-        self._margin = (height % 2, width % 2)
-        self._sound = Tone(tone) if tone else sound
+        self._padding = (height % 2, width % 2)
+        self._audio = audio
         self._waiting: VideoFrame | None = None
-        self._time = float("-inf")
-        self._lengths: dict[int, int] = {}
-        self._step = round(Fraction(1, 25) / _CLOCK)
-        self._until: float | None = None
+        self._last_time = float("-inf")
+        self._durations: dict[int, int] = {}
+        self._step = round(Fraction(1, 25) / _TIME_BASE)
+        self._hold_until: float | None = None
+        self._output = atomic_path(self._path)
+        partial = self._output.__enter__()
         try:
-            with self._reporting():
-                self._container = av.open(f"file:{self._partial.absolute()}", "w", options=_MUXER)
+            with self._translating_errors():
+                muxer = _MUXERS.get(self._path.suffix.lower())
+                if muxer is None:
+                    raise ValueError(f"the file name must end in {', '.join(_MUXERS)}")
+                self._container = av.open(f"file:{partial.absolute()}", "w", format=muxer, options=_MUXER_OPTIONS)
                 if comment:
                     self._container.metadata["comment"] = comment
                 self._stream: Any = self._container.add_stream("libx264", rate=30)
-                if self._sound is not None:
-                    self._sound.attach(self._container)
+                if audio is not None:
+                    audio.attach(self._container)
         except BaseException:
             self._discard()
             raise
-        self._stream.width, self._stream.height = width + width % 2, height + height % 2
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.time_base = self._stream.codec_context.time_base = _CLOCK
-        # with frames out of order MP4 cannot say how long the last one is shown, and players end early
-        self._stream.options = {"crf": str(crf), "preset": preset, "g": str(_KEYFRAME_INTERVAL), "bf": "0"}
-        self._stream.codec_context.thread_count = threads
-        if rotation:
-            self._stream.set_display_rotation(-rotation)
-        if colour is not None:
-            context = self._stream.codec_context
-            context.colorspace, context.color_primaries, context.color_trc = colour
-            context.color_range = 1  # limited, as yuv420p has it
+        self._configure(width + width % 2, height + height % 2, encoder)
+
+    def _configure(self, width: int, height: int, encoder: EncoderSettings) -> None:
+        stream, context = self._stream, self._stream.codec_context
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = context.time_base = _TIME_BASE
+        # With B-frames MP4 cannot store the duration of the last frame, and players end early.
+        stream.options = {"crf": str(encoder.crf), "preset": encoder.preset, "g": str(_KEYFRAME_INTERVAL), "bf": "0"}
+        context.thread_count = encoder.threads
+        if encoder.rotation:
+            stream.set_display_rotation(-encoder.rotation)
+        if encoder.colour is not None:
+            context.colorspace, context.color_primaries, context.color_trc = encoder.colour
+            context.color_range = 1  # limited range, the usual one for yuv420p
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -106,64 +159,90 @@ class VideoWriter:
     ) -> None:
         try:
             if kind is None:
-                with self._reporting():
+                with self._translating_errors():
                     self._finish()
             else:
                 with contextlib.suppress(av.error.FFmpegError, OSError):
                     self._container.close()
+        except BaseException:
+            kind = _Discarded
+            raise
         finally:
-            self._discard()
+            if kind is None:
+                self._output.__exit__(None, None, None)
+            else:
+                self._discard()
 
     def write(self, image: ByteArray, time: float) -> None:
-        """Add a picture (height, width, 3) uint8, blue-green-red, shown from ``time`` seconds on.
+        """Add a frame.
 
-        ValueError unless ``time`` is later than that of the picture before.
+        Args:
+            image: (height, width, 3) uint8, blue-green-red.
+            time: Presentation time in seconds.
+
+        Raises:
+            ValueError: ``time`` is not later than the time of the frame before.
+            OutputError: The file cannot be written.
+            EncodingFailed: FFmpeg cannot encode the frame.
         """
-        if any(self._margin):
-            bottom, right = self._margin
+        if any(self._padding):
+            bottom, right = self._padding
             image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE), np.uint8)
         self._add(VideoFrame.from_ndarray(image, format="bgr24"), time)
 
     def write_planes(self, planes: ByteArray, time: float) -> None:
-        """The same for a picture as ``VideoReader.planes`` gives it: (height * 3 / 2, width) uint8, sides even.
+        """Add a frame in the form that ``VideoReader.planes`` gives.
 
-        It is not copied, so it must not change afterwards.
+        Args:
+            planes: (height * 3 / 2, width) uint8, I420 with even sides. It is not copied, so do not change it later.
+            time: Presentation time in seconds.
+
+        Raises:
+            ValueError: ``time`` is not later than the time of the frame before.
+            OutputError: The file cannot be written.
+            EncodingFailed: FFmpeg cannot encode the frame.
         """
         self._add(VideoFrame.from_numpy_buffer(planes, format="yuv420p"), time)
 
     def hold(self, until: float) -> None:
-        """Show the last picture until that second; otherwise for as long as the one before it."""
-        self._until = until
+        """Show the last frame until a time. By default it lasts as long as the frame before it.
+
+        Args:
+            until: Time in seconds.
+        """
+        self._hold_until = until
 
     def _add(self, frame: VideoFrame, time: float) -> None:
-        """Take in a frame; the one before it is encoded now that its length is known. One that is shown for less
-        than the unit of time is never seen, and left out."""
-        if time <= self._time:
-            raise ValueError(f"times must increase: {time} s after {self._time} s")
-        pts = round(time / _CLOCK)
-        before, self._time = self._waiting, time
+        """Queue a frame and encode the one before it, whose duration is known now.
+
+        A frame with a duration below the time base would never be shown and is dropped.
+        """
+        if time <= self._last_time:
+            raise ValueError(f"times must increase: {time} s after {self._last_time} s")
+        pts = round(time / _TIME_BASE)
+        before, self._last_time = self._waiting, time
         if before is not None and before.pts is not None and pts > before.pts:
             self._step = pts - before.pts
             self._encode(before, self._step)
-        frame.pts, frame.time_base = pts, _CLOCK
+        frame.pts, frame.time_base = pts, _TIME_BASE
         self._waiting = frame
 
     def _encode(self, frame: VideoFrame, duration: int) -> None:
-        self._lengths[frame.pts or 0] = duration
-        with self._reporting():
-            if self._sound is not None:
-                for packet in self._sound.packets(float((frame.pts or 0) * _CLOCK)):
+        self._durations[frame.pts or 0] = duration
+        with self._translating_errors():
+            if self._audio is not None:
+                for packet in self._audio.packets(float((frame.pts or 0) * _TIME_BASE)):
                     self._container.mux(packet)
             self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            packet.duration = self._lengths.pop(packet.pts, packet.duration)  # the encoder tells its own guess
+            packet.duration = self._durations.pop(packet.pts, packet.duration)  # the encoder only guesses it
             self._container.mux(packet)
 
     @contextlib.contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Raise OutputError for what the disk refuses, EncodingFailed for what FFmpeg does."""
+    def _translating_errors(self) -> Iterator[None]:
+        """Raise OutputError for errors of the operating system and EncodingFailed for errors of FFmpeg."""
         try:
             yield
         except OutputError:
@@ -174,62 +253,42 @@ class VideoWriter:
             raise refused(f"cannot write {self._path}: {reason}") from error
 
     def _discard(self) -> None:
-        with contextlib.suppress(OSError):
-            self._partial.unlink()
+        """Remove the partial file."""
+        self._output.__exit__(_Discarded, _Discarded(), None)
 
     def _finish(self) -> None:
+        """Encode the last frame and the remaining audio, and close the file."""
         last = self._waiting
         if last is None or last.pts is None:
-            raise ValueError("there is no picture to write")
-        held = round(self._until / _CLOCK) - last.pts if self._until is not None else 0
+            raise ValueError("there is no frame to write")
+        held = round(self._hold_until / _TIME_BASE) - last.pts if self._hold_until is not None else 0
         duration = held if held > 0 else self._step
         self._encode(last, duration)
         self._mux(self._stream.encode(None))
-        if self._sound is not None:
-            for packet in self._sound.packets(float((last.pts + duration) * _CLOCK)):
+        if self._audio is not None:
+            for packet in self._audio.packets(float((last.pts + duration) * _TIME_BASE)):
                 self._container.mux(packet)
-            for packet in self._sound.rest():
+            for packet in self._audio.rest():
                 self._container.mux(packet)
         self._container.close()
-        with self._partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self._partial, self._path)
+
+
+class _Discarded(Exception):
+    """Tells ``atomic_path`` to remove the partial file. It is never seen outside."""
 
 
 def read_comment(path: Path) -> str | None:
-    """The comment that ``VideoWriter`` left in a file; None where there is none, or no such video."""
+    """Read the comment that ``VideoWriter`` stored in a file.
+
+    Args:
+        path: Video file.
+
+    Returns:
+        The comment; None where the file has none or is not a video.
+    """
     with (
         contextlib.suppress(av.error.FFmpegError, OSError, ValueError),
         av.open(f"file:{path.absolute()}") as container,
     ):
         return container.metadata.get("comment")
     return None
-
-
-class Tone:
-    """A sine of ``frequency`` hertz, as long as the picture."""
-
-    _RATE, _BLOCK = 44100, 1024
-
-    def __init__(self, frequency: float) -> None:
-        self._frequency = frequency
-        self._begin = 0
-        self._stream: Any = None
-
-    def attach(self, container: Any) -> None:
-        """Add an AAC stream."""
-        self._stream = container.add_stream("aac", rate=self._RATE, layout="mono")
-
-    def packets(self, until: float) -> Iterator[Any]:
-        """Sound up to ``until`` seconds."""
-        while self._begin < int(until * self._RATE):
-            moments = np.arange(self._begin, self._begin + self._BLOCK) / self._RATE
-            samples = (0.1 * np.sin(2 * np.pi * self._frequency * moments)).astype(np.float32)[None]
-            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = self._RATE, self._begin, Fraction(1, self._RATE)
-            self._begin += self._BLOCK
-            yield from self._stream.encode(frame)
-
-    def rest(self) -> Iterator[Any]:
-        """What the encoder still holds."""
-        yield from self._stream.encode(None)

@@ -29,10 +29,10 @@ from fervid.results.reader import Results, read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS, ByteArray
 from fervid.video.reader import VideoReader
-from fervid.video.writer import VideoWriter
+from fervid.video.writer import EncoderSettings, VideoWriter
 from tests.conftest import ROOT, ClipFactory
 from tests.support.browser import open_page
-from tests.support.clips import at_rate, encode, numbered, read_number, read_numbers, read_times, write_clip
+from tests.support.clips import Tone, at_rate, encode, numbered, read_number, read_numbers, read_times, write_clip
 
 SAMPLES = ROOT / "sample_videos"
 WIDTH, HEIGHT = 320, 240
@@ -97,7 +97,7 @@ def table(
 
 def gray_clip(path: Path, seconds: float = 2.0) -> Path:
     """A plain gray film at 25 fps: whatever is drawn stands out."""
-    with VideoWriter(path, WIDTH, HEIGHT, crf=10) as writer:
+    with VideoWriter(path, WIDTH, HEIGHT, EncoderSettings(crf=10)) as writer:
         for moment in at_rate(25, round(25 * seconds)):
             writer.write(np.full((HEIGHT, WIDTH, 3), 128, np.uint8), moment)
     return path
@@ -105,7 +105,7 @@ def gray_clip(path: Path, seconds: float = 2.0) -> Path:
 
 def frames(path: Path) -> list[tuple[float, ByteArray]]:
     with VideoReader(path, fps=0) as reader:
-        return [(frame.time, frame.bgr) for frame in reader.frames()]
+        return [(frame.time, frame.image) for frame in reader.frames()]
 
 
 def drawn(image: ByteArray) -> np.ndarray[Any, Any]:
@@ -135,7 +135,7 @@ def test_every_frame_comes_out_at_its_own_time(tmp_path: Path, kind: str) -> Non
     elif kind == "wide pixels":
         encode(source, numbered(30), aspect=Fraction(4, 3))
     elif kind == "turned":
-        write_clip(source, at_rate(25, 30), rotation=90)
+        write_clip(source, at_rate(25, 30), encoder=EncoderSettings(rotation=90))
     elif kind == "narrow":
         write_clip(source, at_rate(25, 30), width=16, height=16)
     else:
@@ -227,7 +227,7 @@ def test_blur_hides_faces_between_samples_in_short_misses_and_around(tmp_path: P
     source, stripes = tmp_path / "clip.mp4", np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     x, y, width, height = map(int, BOX)
     stripes[y : y + height, x : x + width : 4] = stripes[y : y + height, x + 1 : x + width : 4] = 30
-    with VideoWriter(source, WIDTH, HEIGHT, crf=10) as writer:
+    with VideoWriter(source, WIDTH, HEIGHT, EncoderSettings(crf=10)) as writer:
         for moment in at_rate(25, 75):
             writer.write(stripes, moment)
     faces = {0: [(moment, BOX) for moment in (0.6, 0.8, 1.8, 2.0)]}
@@ -521,12 +521,12 @@ def test_a_folder_that_is_no_good_is_told_before_the_work(tmp_path: Path) -> Non
 
 def test_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
     source, out = tmp_path / "long.mp4", tmp_path / "out"
-    write_clip(source, at_rate(25, 1500), width=640, height=480, preset="ultrafast")
+    write_clip(source, at_rate(25, 1500), 640, 480, EncoderSettings(preset="ultrafast"))
     results = tmp_path / "r.parquet"
     fervid.analyze(source, results, AnalyzeSettings(scan=ScanSettings(fps=0.1)))
     line = [sys.executable, "-m", "fervid", "annotate", str(results), "--videos", str(tmp_path), "--out", str(out)]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        while not list(out.glob(".*partial*")) and process.poll() is None:
+        while not list(out.glob(".*.tmp")) and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
@@ -629,7 +629,7 @@ def _shrunk(image: ByteArray) -> ByteArray:
 def test_chromium_shows_exactly_the_frame_of_the_time(tmp_path: Path, rate: int) -> None:
     """Frames that carry their number, with a hole in their times."""
     times = [moment + (0.7 if index >= 30 else 0.0) for index, moment in enumerate(at_rate(rate, 80))]
-    source = write_clip(tmp_path / "clip.mp4", times, tone=440.0)
+    source = write_clip(tmp_path / "clip.mp4", times, audio=Tone(440.0))
     annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out")
     page_file = tmp_path / "play.html"
     page_file.write_text('<video muted preload="auto" src="out/clip.annotated.mp4"></video>')
@@ -650,7 +650,7 @@ def faces_left(target: Path, results: Results, until: float) -> tuple[int, list[
         for frame in reader.frames():
             moments = [moment for course in courses if (moment := course.at(frame.time)) is not None]
             count += bool(moments)
-            for found in detector.detect(frame.bgr):
+            for found in detector.detect(frame.image):
                 x, y = found.x + found.width / 2, found.y + found.height / 2
                 known = any(
                     left_ <= x <= left_ + width and top <= y <= top + height

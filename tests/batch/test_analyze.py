@@ -216,7 +216,7 @@ def test_tables_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
 
 def test_a_slow_film_has_its_face(tmp_path: Path) -> None:
     with VideoReader(SAMPLES / "cut.mp4", fps=0) as reader:
-        image = next(iter(reader.frames())).bgr
+        image = next(iter(reader.frames())).image
     with VideoWriter(tmp_path / "slow.mp4", image.shape[1], image.shape[0]) as writer:
         for index in range(8):
             writer.write(image, 2.0 * index)

@@ -26,7 +26,7 @@ from fervid.files.locate import locate
 from fervid.results.reader import Results, read_results
 from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
-from fervid.video.writer import VideoWriter
+from fervid.video.writer import EncoderSettings, VideoWriter
 
 ROUNDS = 3
 
@@ -34,9 +34,9 @@ ROUNDS = 3
 def encode_again(source: Path, target: Path) -> int:
     """Decode and encode a video with nothing drawn; returns the number of frames."""
     count = 0
-    with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as sound:
+    with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as audio:
         width, height = reader.info.width, reader.info.height
-        with VideoWriter(target, width, height, CRF, sound=sound, preset=PRESET, threads=THREADS) as writer:
+        with VideoWriter(target, width, height, EncoderSettings(CRF, PRESET, THREADS), audio) as writer:
             for moment, planes in reader.planes():
                 writer.write_planes(planes, moment)
                 count += 1

@@ -194,7 +194,7 @@ def load_head(number: int) -> Head:
         for frame in reader.frames():
             if not frame.sampled:
                 continue
-            image = np.ascontiguousarray(frame.bgr[:, ::-1]) if mirrored else frame.bgr
+            image = np.ascontiguousarray(frame.image[:, ::-1]) if mirrored else frame.image
             image = np.asarray(image * (0.85, 1.0, 1.0), np.uint8) if mirrored else image
             faces = detector().detect(image)
             if faces:

@@ -53,7 +53,7 @@ def enlarge(clip: Path, height: int, out: Path) -> Path:
         width = round(reader.info.width * height / reader.info.height / 2) * 2
         with VideoWriter(out, width, height) as writer:
             for frame in reader.frames():
-                writer.write(np.asarray(cv2.resize(frame.bgr, (width, height)), np.uint8), frame.time)
+                writer.write(np.asarray(cv2.resize(frame.image, (width, height)), np.uint8), frame.time)
     return out
 
 

@@ -104,7 +104,7 @@ def made(heads: int) -> Iterator[list[Sample]]:
         frames = (frame for frame in film.frames(FPS) if frame.sampled)
         samples = []
         for index, frame in zip(indices, frames, strict=True):
-            picture, factor = shrink(frame.bgr, ScanSettings().long_side)
+            picture, factor = shrink(frame.image, ScanSettings().long_side)
             assert factor == 1, "truth is in pixels of the scene"
             faces = film.faces[index]
             there = [face.box for face in faces]
@@ -117,7 +117,7 @@ def filmed(path: Path) -> Iterator[list[Sample]]:
     """The samples of a clip."""
     with VideoReader(path, fps=FPS) as reader:
         frames = (frame for frame in reader.frames() if frame.sampled)
-        yield [Sample(frame.time, shrink(frame.bgr, ScanSettings().long_side)[0]) for frame in frames]
+        yield [Sample(frame.time, shrink(frame.image, ScanSettings().long_side)[0]) for frame in frames]
 
 
 def measure(films: Iterator[list[Sample]], rounds: int) -> dict[str, list[Count]]:

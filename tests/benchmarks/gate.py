@@ -66,7 +66,7 @@ def scenes(heads: int, rng: np.random.Generator) -> Iterator[ByteArray]:
 def film(path: Path) -> Iterator[ByteArray]:
     """One picture a second."""
     with VideoReader(path, fps=1.0) as reader:
-        yield from (frame.bgr for frame in reader.frames() if frame.sampled)
+        yield from (frame.image for frame in reader.frames() if frame.sampled)
 
 
 def fit(cells: DoubleArray, positive: npt.NDArray[np.bool_]) -> tuple[DoubleArray, float]:

@@ -29,7 +29,7 @@ from tests.support.imports import PACKAGE, modules_imported
 def read(path: Path) -> tuple[list[float], list[int]]:
     """Times and numbers of all frames."""
     with VideoReader(path, fps=0) as reader:
-        found = [(frame.time, read_number(frame.bgr)) for frame in reader.frames()]
+        found = [(frame.time, read_number(frame.image)) for frame in reader.frames()]
     times, numbers = zip(*found, strict=True)
     return list(times), list(numbers)
 

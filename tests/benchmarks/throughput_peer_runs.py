@@ -55,7 +55,7 @@ def versions(python: Path) -> str:
 
 def sampled(path: Path, fps: float) -> list[int]:
     """Indices of the frames that fervid samples."""
-    with VideoReader(path, fps) as reader:
+    with VideoReader(path, fps=fps) as reader:
         return [frame.index for frame in reader.frames() if frame.sampled]
 
 

@@ -66,7 +66,7 @@ LOADING = {"create_detector", "describe_detector", "load_embedder", "describe_em
 LOADING |= {"_create_batcher", "read_sidecar", "read_layers", "fold", "to_onnx"}
 """Functions that read weights or make a library ready."""
 
-CONVERTING = ("convert", "upright", "bgr", "gray", "luma", "colour")
+CONVERTING = ("convert", "upright", "image", "gray", "luma", "colour")
 
 
 def stage_of(frame: FrameType | None) -> str:

@@ -112,7 +112,7 @@ def found_adaptively(film: Film, fps: float, finder: RetinaFace) -> list[list[Fa
     adaptive, found = RegionDetector(finder), []
     for frame in film.frames(fps):
         if frame.sampled:
-            small, factor = shrink(frame.bgr, ScanSettings().long_side)
+            small, factor = shrink(frame.image, ScanSettings().long_side)
             found.append([scale_face(face, factor) for face in adaptive.detect(frame.time, small)])
     return found
 

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 def portrait(name: str) -> tuple[ByteArray, Face]:
     """The first picture of a sample clip and the face in it."""
     with VideoReader(ROOT / "sample_videos" / name, fps=1) as reader:
-        picture = next(frame.bgr for frame in reader.frames() if frame.sampled)
+        picture = next(frame.image for frame in reader.frames() if frame.sampled)
     return picture, create_detector(ScanSettings()).detect(picture)[0]
 
 

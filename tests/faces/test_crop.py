@@ -280,7 +280,7 @@ def seen(picture: ByteArray) -> list[float]:
 
 def still(path: Path, time: float) -> ByteArray:
     with VideoReader(path, fps=0, start=time) as reader:
-        return next(frame.bgr for frame in reader.frames() if frame.sampled)
+        return next(frame.image for frame in reader.frames() if frame.sampled)
 
 
 def test_a_close_up_is_good_and_worse_views_of_it_are_not(shared_media: Path) -> None:

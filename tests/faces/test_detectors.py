@@ -51,7 +51,7 @@ def frame_of(path: Path, time: float) -> ByteArray:
     if not path.exists():
         pytest.skip(f"needs {os.path.relpath(path, ROOT)}")
     with VideoReader(path, fps=5, start=time) as reader:
-        return next(frame.bgr for frame in reader.frames() if frame.sampled)
+        return next(frame.image for frame in reader.frames() if frame.sampled)
 
 
 ONE_FACE = [

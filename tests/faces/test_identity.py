@@ -161,7 +161,7 @@ def test_embeddings_are_unit_vectors_that_tell_two_portraits_apart() -> None:
     vectors = []
     for name in ("pan_zoom.mp4", "rotated.mp4"):
         with VideoReader(ROOT / "sample_videos" / name, fps=1) as reader:
-            pictures = [frame.bgr for frame in reader.frames() if frame.sampled][:3]
+            pictures = [frame.image for frame in reader.frames() if frame.sampled][:3]
         vectors.append(
             [embedder().embed(picture, create_detector(ScanSettings()).detect(picture)[0]) for picture in pictures]
         )

@@ -27,7 +27,7 @@ def detector() -> RetinaFace:
 def couple() -> ByteArray:
     """A picture of two people side by side."""
     with VideoReader(ROOT / "sample_videos" / "crossing.mp4", fps=5, start=1.0) as reader:
-        return next(frame.bgr for frame in reader.frames() if frame.sampled)
+        return next(frame.image for frame in reader.frames() if frame.sampled)
 
 
 def with_cells(monkeypatch: pytest.MonkeyPatch, cells: list[tuple[int, int]], shape: tuple[int, int]) -> FloatArray:
@@ -101,7 +101,7 @@ def test_small_faces_pass(detector: RetinaFace, couple: ByteArray) -> None:
 @pytest.mark.parametrize("name", CLIPS)
 def test_real_clips_show_the_same_faces(detector: RetinaFace, name: str, shared_media: Path) -> None:
     with VideoReader(shared_media / name, fps=1.0) as reader:
-        images = [shrink(frame.bgr, 640)[0] for frame in reader.frames() if frame.sampled]
+        images = [shrink(frame.image, 640)[0] for frame in reader.frames() if frame.sampled]
     assert images
     for image in images:
         same(detector.look(image, 0.65, fine="gated"), detector.look(image, 0.65))

@@ -46,7 +46,7 @@ def pictures(path: Path, fps: float = 5.0, start: float = 0.0) -> Iterator[tuple
     with VideoReader(path, fps=fps, start=start) as reader:
         for frame in reader.frames():
             if frame.sampled:
-                yield frame.time, shrink(frame.bgr, ScanSettings().long_side)[0]
+                yield frame.time, shrink(frame.image, ScanSettings().long_side)[0]
 
 
 def play(samples: Sequence[ByteArray], detector: RetinaFace) -> list[list[Face]]:

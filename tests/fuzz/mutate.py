@@ -33,7 +33,7 @@ def make_seeds(folder: Path, clip: Path) -> dict[str, bytes]:
     with VideoReader(clip, fps=0) as reader:
         pictures: list[ByteArray] = []
         for frame in reader.frames():
-            pictures.append(np.asarray(cv2.resize(frame.bgr, (160, 96), interpolation=cv2.INTER_AREA), np.uint8))
+            pictures.append(np.asarray(cv2.resize(frame.image, (160, 96), interpolation=cv2.INTER_AREA), np.uint8))
             if len(pictures) == FRAMES:
                 break
     folder.mkdir(parents=True, exist_ok=True)

@@ -150,7 +150,7 @@ def test_a_thumbnail_shows_the_face() -> None:
     wanted = []
     with VideoReader(path, fps=0.25) as reader:  # one frame before the cut, one after it
         for number, frame in enumerate(frame for frame in reader.frames() if frame.sampled):
-            (face,) = detector.detect(frame.bgr)
+            (face,) = detector.detect(frame.image)
             wanted.append(Wanted(number, frame.index, frame.time, face.box))
     pictures = thumbnails(path, fingerprint(path), wanted)
     assert sorted(pictures) == [0, 1]

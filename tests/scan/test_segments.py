@@ -40,7 +40,7 @@ from fervid.video import index as survey
 from fervid.video.reader import VideoReader
 from fervid.video.sampling import SamplingGrid, period_index
 from tests.batch.test_analyze import SAMPLES
-from tests.support.clips import at_rate, draw_number, encode, numbered, packets, write_clip
+from tests.support.clips import Tone, at_rate, draw_number, encode, numbered, packets, write_clip
 
 SETTINGS = ScanSettings(fps=3, long_side=192, adaptive=True)
 
@@ -53,8 +53,8 @@ def film() -> list[ByteArray]:
     """360 pictures: people who come, go and cross, and hard cuts between them."""
     pictures: list[ByteArray] = []
     for name in ("crossing", "cut", "leaving"):
-        with VideoReader(SAMPLES / f"{name}.mp4", 0) as reader:
-            pictures += [np.asarray(cv2.resize(frame.bgr, (320, 240)), np.uint8) for frame in reader.frames()]
+        with VideoReader(SAMPLES / f"{name}.mp4", fps=0) as reader:
+            pictures += [np.asarray(cv2.resize(frame.image, (320, 240)), np.uint8) for frame in reader.frames()]
     return pictures[:360]
 
 
@@ -138,7 +138,7 @@ def test_a_new_stretch_begins_every_schedule_anew(thousandths: int, later: int) 
 
 
 def assert_spans_are_sound(path: Path, settings: ScanSettings, spans: list[Segment]) -> None:
-    with VideoReader(path, settings.fps, settings.start, settings.end) as reader:
+    with VideoReader(path, fps=settings.fps, start=settings.start, end=settings.end) as reader:
         frames = list(reader.frames())
     assert [span.number for span in spans] == list(range(len(spans)))
     assert sum(span.count for span in spans) == len(frames)
@@ -202,10 +202,10 @@ def test_damaged_and_foreign_files_are_left_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_survey_knows_the_time_of_every_frame(tmp_path: Path, suffix: str) -> None:
-    path = write_clip(tmp_path / f"clip{suffix}", at_rate(Fraction(30000, 1001), 200, start=7.0), tone=440.0)
+    path = write_clip(tmp_path / f"clip{suffix}", at_rate(Fraction(30000, 1001), 200, start=7.0), audio=Tone(440.0))
     found = survey.read_index(path, 0)
     assert found is not None
-    with VideoReader(path, 0) as reader:
+    with VideoReader(path, fps=0) as reader:
         assert found.times.tolist() == [frame.time for frame in reader.frames()]
     assert set(found.key_times) <= set(found.times)
 

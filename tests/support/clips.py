@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from fervid.types import ByteArray
 from fervid.video.reader import VideoReader
-from fervid.video.writer import VideoWriter
+from fervid.video.writer import AudioSource, EncoderSettings, VideoWriter
 
 ROWS, COLUMNS = 3, 4
 WIDTH, HEIGHT = 64, 48
@@ -37,14 +37,50 @@ def read_number(image: ByteArray) -> int:
     return number
 
 
+class Tone:
+    """A sine wave as the audio of a clip, as long as its video."""
+
+    _RATE, _BLOCK = 44100, 1024
+
+    def __init__(self, frequency: float) -> None:
+        self._frequency = frequency
+        self._position = 0
+        self._stream: Any = None
+
+    def attach(self, container: Any) -> None:
+        """See AudioSource.attach."""
+        self._stream = container.add_stream("aac", rate=self._RATE, layout="mono")
+
+    def packets(self, until: float) -> Iterator[Any]:
+        """See AudioSource.packets."""
+        while self._position < int(until * self._RATE):
+            times = np.arange(self._position, self._position + self._BLOCK) / self._RATE
+            samples = (0.1 * np.sin(2 * np.pi * self._frequency * times)).astype(np.float32)[None]
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = self._RATE, self._position, Fraction(1, self._RATE)
+            self._position += self._BLOCK
+            yield from self._stream.encode(frame)
+
+    def rest(self) -> Iterator[Any]:
+        """See AudioSource.rest."""
+        yield from self._stream.encode(None)
+
+
 def at_rate(rate: Fraction | int, count: int, start: float = 0.0) -> list[float]:
     """The times of ``count`` frames at a constant rate."""
     return [start + float(index / Fraction(rate)) for index in range(count)]
 
 
-def write_clip(path: Path, times: Iterable[float], width: int = WIDTH, height: int = HEIGHT, **options: Any) -> Path:
+def write_clip(
+    path: Path,
+    times: Iterable[float],
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    encoder: EncoderSettings | None = None,
+    audio: AudioSource | None = None,
+) -> Path:
     """Frames 0, 1, 2, ... shown from ``times`` on, through fervid's own writer."""
-    with VideoWriter(path, width, height, **options) as writer:
+    with VideoWriter(path, width, height, encoder, audio) as writer:
         for number, time in enumerate(times):
             writer.write(draw_number(number, width, height), time)
     return path
@@ -114,4 +150,4 @@ def read_times(path: Path, fps: float = 0.0) -> list[float]:
 def read_numbers(path: Path, fps: float = 0.0, start: float = 0.0, end: float | None = None) -> list[int]:
     """The numbers drawn into the sampled frames."""
     with VideoReader(path, fps=fps, start=start, end=end) as reader:
-        return [read_number(frame.bgr) for frame in reader.frames() if frame.sampled]
+        return [read_number(frame.image) for frame in reader.frames() if frame.sampled]

@@ -78,7 +78,7 @@ def film(
 def moved(source: Path, target: Path) -> list[str]:
     """Write the film again with its sound; returns the notes."""
     with VideoReader(source) as reader, AudioRemuxer(source, reader.origin) as sound:
-        with VideoWriter(target, WIDTH, HEIGHT, sound=sound) as writer:
+        with VideoWriter(target, WIDTH, HEIGHT, audio=sound) as writer:
             for time, planes in reader.planes():
                 writer.write_planes(planes, time)
         return sound.notes

@@ -66,7 +66,7 @@ def test_a_corrupt_packet_costs_its_own_frame_alone(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mov", numbered(50), "mjpeg", "yuvj420p")
     invert(path, packets(path)[22:24])
     with VideoReader(path, fps=0) as reader:
-        frames = [(read_number(frame.bgr), frame.time) for frame in reader.frames()]
+        frames = [(read_number(frame.image), frame.time) for frame in reader.frames()]
         assert reader.corrupt == 2
         assert not reader.truncated
     survivors = [number for number in range(50) if number not in (22, 23)]
@@ -78,7 +78,7 @@ def test_damage_between_keyframes_ends_at_the_next_keyframe(tmp_path: Path) -> N
     path = encode(tmp_path / "clip.mp4", numbered(60), options={"g": "10", "sc_threshold": "0"})
     invert(path, packets(path)[24:27])
     with VideoReader(path, fps=0) as reader:
-        frames = [(read_number(frame.bgr), frame.time) for frame in reader.frames()]
+        frames = [(read_number(frame.image), frame.time) for frame in reader.frames()]
         assert reader.corrupt > 0
         assert not reader.truncated
     times = [time for _, time in frames]
@@ -94,7 +94,7 @@ def test_arbitrary_damage_in_the_middle_of_the_file(clip: ClipFactory) -> None:
     middle = (first + path.stat().st_size) // 2
     invert(path, [(middle, 600)])
     with VideoReader(path, fps=0) as reader:
-        frames = [(read_number(frame.bgr), frame.time) for frame in reader.frames()]
+        frames = [(read_number(frame.image), frame.time) for frame in reader.frames()]
         assert reader.corrupt > 0
     assert [number for number, _ in frames[:50]] == list(range(50))
     assert np.all(np.diff([time for _, time in frames]) > 0)
@@ -126,7 +126,7 @@ def test_a_truncated_file_keeps_what_can_be_decoded_and_is_marked(tmp_path: Path
     path = encode(tmp_path / f"clip{suffix}", numbered(150), codec, options=options, container_options=container)
     cut_off(path, 80)
     with VideoReader(path, fps=0) as reader:
-        numbers = [read_number(frame.bgr) for frame in reader.frames()]
+        numbers = [read_number(frame.image) for frame in reader.frames()]
         assert reader.truncated
     assert 78 <= len(numbers) <= 82
     assert numbers[:78] == list(range(78))
@@ -291,7 +291,7 @@ def test_a_ribbon_or_a_dot(tmp_path: Path, width: int, height: int) -> None:
         frames = list(reader.frames())
         assert (reader.info.width, reader.info.height) == (width, height)
     for frame in frames:
-        assert frame.bgr.shape == (height, width, 3)
+        assert frame.image.shape == (height, width, 3)
         assert frame.thumbnail.size > 0
         assert abs(float(frame.thumbnail.mean()) - 200) < 30
 
@@ -300,7 +300,7 @@ def test_an_absurd_aspect_is_ignored(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mkv", numbered(2), aspect=Fraction(1000, 1))
     with VideoReader(path) as reader:
         assert (reader.info.width, reader.info.height) == (64, HEIGHT)
-        assert next(reader.frames()).bgr.shape == (HEIGHT, 64, 3)
+        assert next(reader.frames()).image.shape == (HEIGHT, 64, 3)
 
 
 def test_absurd_dimensions_are_refused(tmp_path: Path) -> None:
@@ -312,4 +312,4 @@ def test_absurd_dimensions_are_refused(tmp_path: Path) -> None:
     small = screen.replace(struct.pack("<HH", 40000, 40000), struct.pack("<HH", 40, 40))
     path.write_bytes(b"GIF89a" + small + picture)
     with VideoReader(path) as reader:
-        assert next(reader.frames()).bgr.shape == (40, 40, 3)
+        assert next(reader.frames()).image.shape == (40, 40, 3)

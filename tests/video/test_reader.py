@@ -23,6 +23,7 @@ from tests.conftest import ClipFactory
 from tests.support.clips import (
     HEIGHT,
     WIDTH,
+    Tone,
     at_rate,
     draw_number,
     encode,
@@ -78,7 +79,7 @@ def test_the_clock_starts_with_the_container(clip: ClipFactory, suffix: str) -> 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_picture_that_begins_after_the_sound_keeps_its_delay(clip: ClipFactory, suffix: str) -> None:
     written = at_rate(25, 60, start=0.04)
-    times = read_times(clip(written, f"clip{suffix}", tone=440.0))
+    times = read_times(clip(written, f"clip{suffix}", audio=Tone(440.0)))
     assert times[0] == pytest.approx(0.04, abs=1e-3)
     assert times == pytest.approx(written, abs=6e-4)
 
@@ -105,7 +106,7 @@ def test_a_long_last_frame_is_no_truncation(tmp_path: Path) -> None:
 def test_avi_with_b_frames_is_put_in_order(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
     path = encode(tmp_path / "clip.avi", numbered(90), codec, options=options)
     with VideoReader(path, fps=0) as reader:
-        frames = [(frame.index, frame.time, read_number(frame.bgr)) for frame in reader.frames()]
+        frames = [(frame.index, frame.time, read_number(frame.image)) for frame in reader.frames()]
         assert reader.info.duration == pytest.approx(3.6, abs=0.05)
         assert not reader.truncated
     indexes, times, numbers = zip(*frames, strict=True)
@@ -118,7 +119,7 @@ def test_missing_times_are_made_up_and_counted(tmp_path: Path) -> None:
     path = encode(tmp_path / "raw.h264", numbered(50), container_format="h264")
     with VideoReader(path, fps=0) as reader:
         frames = list(reader.frames())
-        assert [read_number(frame.bgr) for frame in frames] == list(range(50))
+        assert [read_number(frame.image) for frame in frames] == list(range(50))
         assert [frame.time for frame in frames] == pytest.approx(at_rate(25, 50), abs=1e-6)
         assert reader.repaired == 50
         assert reader.info.duration is None
@@ -130,7 +131,7 @@ def test_times_that_run_backwards_are_repaired(tmp_path: Path) -> None:
     twice.write_bytes(once.read_bytes() * 2)
     with VideoReader(twice, fps=0) as reader:
         frames = list(reader.frames())
-        assert [read_number(frame.bgr) for frame in frames] == [*range(50), *range(50)]
+        assert [read_number(frame.image) for frame in frames] == [*range(50), *range(50)]
         assert np.all(np.diff([frame.time for frame in frames]) > 0)
         assert reader.repaired == 50
 
@@ -230,7 +231,7 @@ def test_only_frames_that_are_looked_at_are_converted(clip: ClipFactory, monkeyp
     with VideoReader(clip(at_rate(25, 50)), fps=5) as reader:
         for frame in reader.frames():
             if frame.sampled:
-                assert frame.bgr is frame.bgr
+                assert frame.image is frame.image
     assert converted == 10
 
 
@@ -266,7 +267,7 @@ def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
     path = encode(tmp_path / "clip.mp4", [quarters()] * 3, rotation=rotation)
     size = (96, 64) if rotation in (0, 180) else (64, 96)
     with VideoReader(path) as reader:
-        image = next(reader.frames()).bgr
+        image = next(reader.frames()).image
         assert reader.info.rotation == rotation
         assert (reader.info.width, reader.info.height) == size
     assert image.shape == (size[1], size[0], 3)
@@ -276,7 +277,7 @@ def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
 def test_a_rotated_phone_clip_is_shown_upright(shared_media: Path) -> None:
     with VideoReader(shared_media / "d13_rot90.mov") as reader:
         assert (reader.info.rotation, reader.info.width, reader.info.height) == (90, 720, 1280)
-        assert next(reader.frames()).bgr.shape == (1280, 720, 3)
+        assert next(reader.frames()).image.shape == (1280, 720, 3)
 
 
 @pytest.mark.parametrize(("aspect", "width"), [(Fraction(2, 1), 128), (Fraction(4, 3), 85), (Fraction(1, 2), 32)])
@@ -286,7 +287,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, aspect: Fracti
     with VideoReader(path, fps=0) as reader:
         assert (reader.info.width, reader.info.height) == (width, HEIGHT)
         assert reader.info.sample_aspect_ratio == pytest.approx(float(aspect))
-        images = [frame.bgr for frame in reader.frames()]
+        images = [frame.image for frame in reader.frames()]
     assert {image.shape for image in images} == {(HEIGHT, width, 3)}
     assert [read_number(image) for image in images] == list(range(5))
 
@@ -295,7 +296,7 @@ def test_pixels_are_stretched_before_the_picture_is_turned(tmp_path: Path) -> No
     path = encode(tmp_path / "clip.mp4", [quarters()] * 3, aspect=Fraction(2, 1), rotation=90)
     with VideoReader(path) as reader:
         assert (reader.info.width, reader.info.height) == (64, 192)
-        assert corners(next(reader.frames()).bgr) == SHOWN[90]
+        assert corners(next(reader.frames()).image) == SHOWN[90]
 
 
 PIXELS = [
@@ -328,10 +329,10 @@ def test_any_pixel_format_becomes_bgr_and_a_gray_thumbnail(
         assert reader.corrupt == 0
     assert [frame.time for frame in frames] == pytest.approx(at_rate(25, 12), abs=1e-3)
     for number, frame in enumerate(frames):
-        assert frame.bgr.shape == (HEIGHT, WIDTH, 3)
-        assert frame.bgr.dtype == frame.thumbnail.dtype == np.uint8
+        assert frame.image.shape == (HEIGHT, WIDTH, 3)
+        assert frame.image.dtype == frame.thumbnail.dtype == np.uint8
         assert frame.thumbnail.ndim == 2
-        assert read_number(frame.bgr) == number == read_number(frame.thumbnail)
+        assert read_number(frame.image) == number == read_number(frame.thumbnail)
 
 
 @pytest.mark.parametrize(("codec", "pixel_format"), [("mjpeg", "yuvj420p"), ("libx264", "yuv420p")])
@@ -340,7 +341,7 @@ def test_gray_levels_keep_their_value_whatever_the_range(tmp_path: Path, codec: 
     images = [np.full((HEIGHT, WIDTH, 3), level, np.uint8) for level in levels]
     path = encode(tmp_path / "clip.mov", images, codec, pixel_format)
     with VideoReader(path, fps=0) as reader:
-        seen = [float(frame.bgr.mean()) for frame in reader.frames()]
+        seen = [float(frame.image.mean()) for frame in reader.frames()]
     assert seen == pytest.approx(levels, abs=4)
 
 
@@ -349,7 +350,7 @@ def test_odd_dimensions(tmp_path: Path, codec: str, pixel_format: str) -> None:
     path = encode(tmp_path / "odd.mkv", numbered(6, 63, 47), codec, pixel_format)
     with VideoReader(path, fps=0) as reader:
         assert (reader.info.width, reader.info.height) == (63, 47)
-        images = [frame.bgr for frame in reader.frames()]
+        images = [frame.image for frame in reader.frames()]
     assert {image.shape for image in images} == {(47, 63, 3)}
     assert [read_number(image) for image in images] == list(range(6))
 
@@ -369,7 +370,7 @@ def test_a_film_of_one_frame(tmp_path: Path, suffix: str, fps: float) -> None:
     codec, pixel_format = ("gif", "rgb8") if suffix == ".gif" else ("libx264", "yuv420p")
     path = encode(tmp_path / f"one{suffix}", [draw_number(9)], codec, pixel_format)
     with VideoReader(path, fps=fps) as reader:
-        frames = [(frame.index, frame.time, frame.sampled, read_number(frame.bgr)) for frame in reader.frames()]
+        frames = [(frame.index, frame.time, frame.sampled, read_number(frame.image)) for frame in reader.frames()]
         assert not reader.truncated
     assert frames == [(0, 0.0, True, 9)]
 
@@ -385,7 +386,7 @@ def test_without_a_gpu_the_cpu_decodes_and_the_scan_says_so(clip: ClipFactory, t
         assert reader.info == other.info
         for one, two in zip(reader.frames(), other.frames(), strict=True):
             assert (one.index, one.time, one.sampled) == (two.index, two.time, two.sampled)
-            assert np.array_equal(one.bgr, two.bgr)
+            assert np.array_equal(one.image, two.image)
     found = scan_video(path, "0", ScanSettings(decoder="nvdec"), FER2013_GEOMETRY, tmp_path / "0.crops")
     assert found.notes == ["no NVIDIA decoder for this video; decoded on the CPU"]
     assert scan_video(path, "0", ScanSettings(), FER2013_GEOMETRY, tmp_path / "1.crops").notes == []

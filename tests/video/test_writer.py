@@ -14,9 +14,19 @@ import pytest
 from fervid.errors import FervidError, OutputError
 from fervid.runtime.opencv import cv2
 from fervid.video.reader import VideoReader
-from fervid.video.writer import VideoWriter
+from fervid.video.writer import EncoderSettings, VideoWriter
 from tests.conftest import ROOT, ClipFactory
-from tests.support.clips import HEIGHT, WIDTH, at_rate, draw_number, read_number, read_numbers, read_times, write_clip
+from tests.support.clips import (
+    HEIGHT,
+    WIDTH,
+    Tone,
+    at_rate,
+    draw_number,
+    read_number,
+    read_numbers,
+    read_times,
+    write_clip,
+)
 from tests.video.test_bad_files import NAMES
 
 
@@ -65,7 +75,7 @@ def test_a_newer_file_replaces_an_older_one(clip: ClipFactory) -> None:
 
 
 def test_a_film_without_frames_is_an_error_and_no_file(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="no picture"):
+    with pytest.raises(OutputError, match="no frame"):
         write_at(tmp_path / "clip.mp4")
     assert os.listdir(tmp_path) == []
 
@@ -85,12 +95,12 @@ FULL_DISK = """
 import resource, signal, sys
 import numpy as np
 from fervid.errors import OutputError
-from fervid.video.writer import VideoWriter
+from fervid.video.writer import EncoderSettings, VideoWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 noise = np.random.default_rng(0).integers(0, 256, (30, 128, 160, 3), np.uint8)
 try:
-    with VideoWriter(sys.argv[1], 160, 128, crf=1) as writer:
+    with VideoWriter(sys.argv[1], 160, 128, EncoderSettings(crf=1)) as writer:
         for number in range(300):
             writer.write(noise[number % 30], number / 25)
 except OutputError as error:
@@ -138,29 +148,29 @@ def test_players_and_browsers_can_read_it(clip: ClipFactory) -> None:
 def test_odd_sides_are_filled_up_to_even_ones(clip: ClipFactory, width: int, height: int) -> None:
     with VideoReader(clip(at_rate(25, 10), width=width, height=height), fps=0) as reader:
         assert (reader.info.width, reader.info.height) == (64, 48)
-        assert [read_number(frame.bgr) for frame in reader.frames()] == list(range(10))
+        assert [read_number(frame.image) for frame in reader.frames()] == list(range(10))
 
 
 def test_what_fills_up_moves_no_pixel(tmp_path: Path) -> None:
     stripes = np.zeros((47, 63, 3), np.uint8)
     stripes[:, ::2] = stripes[::2] = 255
-    with VideoWriter(tmp_path / "clip.mp4", 63, 47, crf=0) as writer:
+    with VideoWriter(tmp_path / "clip.mp4", 63, 47, EncoderSettings(crf=0)) as writer:
         writer.write(stripes, 0.0)
     with VideoReader(tmp_path / "clip.mp4") as reader:
-        image = next(reader.frames()).bgr[:47, :63]
+        image = next(reader.frames()).image[:47, :63]
     assert np.abs(image.astype(int) - stripes).max() < 20
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_a_rotation_is_stored(clip: ClipFactory, rotation: int) -> None:
-    with VideoReader(clip(at_rate(25, 5), rotation=rotation), fps=0) as reader:
+    with VideoReader(clip(at_rate(25, 5), encoder=EncoderSettings(rotation=rotation)), fps=0) as reader:
         assert reader.info.rotation == rotation
-        upright = [np.rot90(frame.bgr, rotation // 90) for frame in reader.frames()]
+        upright = [np.rot90(frame.image, rotation // 90) for frame in reader.frames()]
     assert [read_number(image) for image in upright] == list(range(5))
 
 
 def test_a_tone_lasts_as_long_as_the_picture(clip: ClipFactory) -> None:
-    with av.open(str(clip(at_rate(25, 100), tone=440.0))) as container:
+    with av.open(str(clip(at_rate(25, 100), audio=Tone(440.0)))) as container:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     assert len(sound) / 44100 == pytest.approx(4.0, abs=0.1)
     spectrum = np.abs(np.fft.rfft(sound))
@@ -205,7 +215,7 @@ def test_one_frame_alone_has_a_length(clip: ClipFactory) -> None:
 
 def test_planes_go_in_and_come_out_as_they_are(clip: ClipFactory, tmp_path: Path) -> None:
     source, target = clip(at_rate(25, 20)), tmp_path / "again.mp4"
-    with VideoReader(source) as reader, VideoWriter(target, WIDTH, HEIGHT, crf=0) as writer:
+    with VideoReader(source) as reader, VideoWriter(target, WIDTH, HEIGHT, EncoderSettings(crf=0)) as writer:
         before = [(time, planes.copy()) for time, planes in reader.planes()]
         for time, planes in before:
             writer.write_planes(planes, time)
@@ -218,10 +228,10 @@ def test_planes_go_in_and_come_out_as_they_are(clip: ClipFactory, tmp_path: Path
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (63, 47)])
-def test_planes_show_what_bgr_shows(clip: ClipFactory, rotation: int, width: int, height: int) -> None:
-    path = clip(at_rate(25, 5), rotation=rotation, width=width, height=height)
+def test_planes_show_the_same_as_the_image(clip: ClipFactory, rotation: int, width: int, height: int) -> None:
+    path = clip(at_rate(25, 5), encoder=EncoderSettings(rotation=rotation), width=width, height=height)
     with VideoReader(path, fps=0) as reader:
-        pictures = [frame.bgr for frame in reader.frames()]
+        pictures = [frame.image for frame in reader.frames()]
     with VideoReader(path) as reader:
         planes = [picture for _, picture in reader.planes()]
     for one, other in zip(pictures, planes, strict=True):
@@ -232,7 +242,7 @@ def test_planes_show_what_bgr_shows(clip: ClipFactory, rotation: int, width: int
 
 @pytest.mark.parametrize("colour", [(1, 1, 1), (6, 6, 6), (9, 9, 16)])
 def test_what_the_samples_stand_for_is_written_down(tmp_path: Path, colour: tuple[int, int, int]) -> None:
-    with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT, colour=colour) as writer:
+    with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT, EncoderSettings(colour=colour)) as writer:
         writer.write(draw_number(1), 0.0)
     with VideoReader(tmp_path / "clip.mp4") as reader:
         assert reader.colour == colour
