@@ -186,7 +186,7 @@ class ResumeStore(StoreView):
     def _open(self) -> None:
         self._rescue()
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
-        for leftover in self._folder.glob("parts-*/.*.tmp"):
+        for leftover in self._folder.glob("parts-*/.*.partial*"):
             leftover.unlink(missing_ok=True)
         if self._overwrite:
             shutil.rmtree(self.parts.folder, ignore_errors=True)

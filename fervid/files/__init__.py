@@ -1,1 +1,1 @@
-"""Paths, names and safe writing."""
+"""File paths, file names and safe writing."""

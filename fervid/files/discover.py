@@ -1,4 +1,4 @@
-"""Paths, globs and folders → an ordered list of video files."""
+"""Finding input files: paths, folders and glob patterns → an ordered list of videos."""
 
 from __future__ import annotations
 
@@ -21,39 +21,60 @@ SUFFIXES = frozenset(
     | {".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts"}
     | {".vob", ".webm", ".wmv"}
 )
-"""Files in a folder count as videos by these endings; a file named by itself always counts."""
+"""Endings by which files in a folder count as videos. A file given by itself always counts."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """``path``: the file. ``name``: how tables call it: its ``place`` under the input root it was found in, or,
-    where files of several roots would share that name, the path as given. ``skip``: why it is passed over; so is
-    a link to a folder, whose place ends in a slash."""
+    """One input file, or an entry of an input folder that is skipped.
+
+    Attributes:
+        path: The file.
+        name: Its name in the tables: its ``place``, or ``path`` as given if files of several roots share the place.
+        place: Its path relative to ``root``. A skipped link to a folder has a place that ends in a slash.
+        skip: Why it is not analysed; None if it is.
+        root: The input folder in which it was found; for a file given by itself, the folder that holds it.
+    """
 
     path: Path
     name: str
     place: str
     skip: str | None = None
+    root: Path = Path()
 
 
-OUTSIDE = "a link that leads out of the input folder; --follow-links takes it"
+OUTSIDE = "a link that points outside the input folder; use `follow_links` to follow it"
+"""Reason for skipping a link."""
+
 ANNOTATED = ".annotated.mp4"
-"""Ending of the files that ``fervid annotate`` writes; in folders and patterns they are not taken for videos."""
-MADE_HERE = "it has the ending of what fervid annotate writes; named by itself it is taken"
+"""Ending of the videos that ``fervid annotate`` writes. Folders and patterns do not count them as inputs."""
+
+MADE_HERE = f"*{ANNOTATED} is fervid's own output; pass the file by name to analyse it"
+"""Reason for skipping an annotated video."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""The same for still images."""
+"""Endings by which files in a folder count as still images."""
 
 
 def discover(
     paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] = SUFFIXES, follow_links: bool = False
 ) -> list[Source]:
-    """Find the videos (or files of other endings) under files, folders (searched recursively) and glob patterns.
+    """Find videos (or files with other endings) by files, folders and glob patterns.
 
-    Folders are listed in the order of their names, hidden entries left out; a file is listed once, however
-    often it is reached. A link that leads out of the input folder, to a file or to a folder, is listed with the
-    reason why it is passed over, or taken with ``follow_links``; a folder is searched once, so a loop of links
-    ends. Raises InputNotFound for a path or pattern that matches nothing.
+    Folders are searched recursively in the order of their names, without hidden entries. A file that is reached more
+    than once is listed once, and a folder is searched once, so that a loop of links ends. Without ``follow_links``, a
+    link that points outside its input folder is listed with the reason why it is skipped.
+
+    Args:
+        paths: Files, folders and glob patterns.
+        suffixes: Endings, in lower case, that count inside folders. A file given by itself always counts.
+        follow_links: Whether to follow links that point outside the input folder.
+
+    Returns:
+        The inputs, in the order of ``paths``.
+
+    Raises:
+        InputNotFound: A path does not exist, or a pattern matches nothing.
     """
     found: dict[Path, Source] = {}
     for given in paths:
@@ -71,7 +92,7 @@ def discover(
 
 
 def _distinct(sources: list[Source]) -> list[Source]:
-    """The sources, those that share a name by their paths; which may be the name of yet another."""
+    """Name the sources that share a name by their paths, until all names are unique."""
     while True:
         named = Counter(source.name for source in sources)
         paths = [source.path.as_posix() for source in sources]
@@ -84,7 +105,15 @@ def _distinct(sources: list[Source]) -> list[Source]:
 
 
 def select(sources: Iterable[Source], settings: InputSettings) -> list[Source]:
-    """The sources that ``settings`` take; those that it passes over for a reason of their own carry it."""
+    """Apply the settings that leave inputs out.
+
+    Args:
+        sources: The inputs.
+        settings: Patterns to exclude, the shard to keep, and how long a file must have been unchanged.
+
+    Returns:
+        The inputs that are neither excluded nor in another shard. Files modified too recently have a ``skip`` reason.
+    """
     chosen = []
     for source in sources:
         places = {shown_name(source.place), shown_name(source.place).rstrip("/")}
@@ -92,7 +121,7 @@ def select(sources: Iterable[Source], settings: InputSettings) -> list[Source]:
         if excluded or not _in_shard(shown_name(source.name), settings):
             continue
         if source.skip is None and settings.settle and _age(source.path) < settings.settle:
-            source = replace(source, skip="changed a moment ago; left for the next run")
+            source = replace(source, skip="modified a moment ago; the next run analyses it")
         chosen.append(source)
     return chosen
 
@@ -105,18 +134,26 @@ def _in_shard(name: str, settings: InputSettings) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file's last change; infinite where there is nothing to be seen of it."""
+    """Seconds since a file was modified; infinite if the file cannot be examined."""
     try:
         status = path.stat()
         now = time.time()
-        # a clock that is ahead would make a file young for ever; when it was written here, this clock knows
+        # another machine's clock may be ahead, and would make the file look new for ever; ctime is this machine's
         return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime)
     except OSError:
         return float("inf")
 
 
 def refuse_overwriting(sources: Iterable[Source], outputs: Iterable[Path]) -> None:
-    """Raise UsageError where an output is one of the inputs."""
+    """Check that no output is also an input.
+
+    Args:
+        sources: The inputs.
+        outputs: The files that will be written.
+
+    Raises:
+        UsageError: An output is one of the inputs, perhaps through a link.
+    """
     targets = {os.path.realpath(output) for output in outputs}
     for source in sources:
         if os.path.realpath(source.path) in targets:
@@ -124,7 +161,7 @@ def refuse_overwriting(sources: Iterable[Source], outputs: Iterable[Path]) -> No
 
 
 def _expand(given: str | os.PathLike[str]) -> list[Path]:
-    """A path as it is where it exists, else what it matches as a pattern."""
+    """The path itself if it exists, otherwise what it matches as a glob pattern."""
     path = Path(given)
     if os.fspath(given) and os.path.lexists(path):  # an empty name would be the working directory
         return [path]
@@ -136,46 +173,48 @@ def _expand(given: str | os.PathLike[str]) -> list[Path]:
 
 
 def _fixed(given: str | os.PathLike[str]) -> Path:
-    """The folder that all matches of a pattern lie in: its parts before the first wildcard."""
+    """The folder that contains all matches of a pattern: the parts before the first wildcard."""
     parts = Path(given).parts
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), parts)
     return Path(*fixed)
 
 
 def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterator[Source]:
+    """The inputs under a folder, in order; or the file itself."""
     if not root.is_dir():
-        yield Source(root, root.name, root.name)
+        yield Source(root, root.name, root.name, root=root.parent)
         return
 
-    def at(path: Path, skip: str | None = None, ending: str = "") -> Source:
+    def source(path: Path, skip: str | None = None, ending: str = "") -> Source:
         place = path.relative_to(root).as_posix()
-        return Source(path, place, place + ending, skip)
+        return Source(path, place, place + ending, skip, root)
 
-    locked: list[OSError] = []
-    met = {os.path.realpath(root)}
-    for folder, subfolders, files in os.walk(root, onerror=locked.append, followlinks=True):
+    unreadable: list[OSError] = []
+    visited = {os.path.realpath(root)}
+    for folder, subfolders, files in os.walk(root, onerror=unreadable.append, followlinks=True):
         inner = [Path(folder) / name for name in sorted(subfolders) if not name.startswith(".")]
         leading_out = [path for path in inner if _leaves(path, root)]
         if not follow_links:
-            yield from (at(path, OUTSIDE, "/") for path in leading_out)
-        # folders before links to them; what a link inside the folder leads to is met by itself, unless it is hidden
-        taken = [path for path in inner if not os.path.islink(path)] + (leading_out if follow_links else [])
-        taken += [path for path in inner if os.path.islink(path) and path not in leading_out and _is_hidden(path, root)]
-        fresh = {real: path.name for path in reversed(taken) if (real := os.path.realpath(path)) not in met}
-        subfolders[:] = sorted(fresh.values())
-        met |= fresh.keys()
+            yield from (source(path, OUTSIDE, "/") for path in leading_out)
+        # A link to a folder inside the root is followed only if that folder is hidden: the search finds the others.
+        # Folders come before links, so that a folder that is reached both ways has its own name.
+        chosen = [path for path in inner if not os.path.islink(path)] + (leading_out if follow_links else [])
+        links = [path for path in inner if os.path.islink(path) and path not in leading_out]
+        chosen += [path for path in links if _is_hidden(path, root)]
+        new = {real: path.name for path in reversed(chosen) if (real := os.path.realpath(path)) not in visited}
+        subfolders[:] = sorted(new.values())
+        visited |= new.keys()
         for name in sorted(files):
             path = Path(folder) / name
             if not name.startswith(".") and path.suffix.lower() in suffixes:
                 outside = not follow_links and _leaves(path, root)
-                yield at(path, OUTSIDE if outside else MADE_HERE if name.endswith(ANNOTATED) else None)
-    for error in locked:  # listed, so that it fails by name instead of being passed over
-        yield at(Path(error.filename))
+                yield source(path, OUTSIDE if outside else MADE_HERE if name.endswith(ANNOTATED) else None)
+    for error in unreadable:  # listed as inputs, so that they fail by name and are not silently missing
+        yield source(Path(error.filename))
 
 
 def _leaves(path: Path, root: Path) -> bool:
-    """Whether ``path`` is a link to something outside ``root``; a dangling one fails by itself, later, as does what
-    lies in a folder that may be listed and no more."""
+    """Whether ``path`` is a link to something that exists outside ``root``. Dangling links fail later, by name."""
     if not os.path.islink(path):
         return False
     target, base = os.path.realpath(path), os.path.realpath(root)
@@ -183,11 +222,18 @@ def _leaves(path: Path, root: Path) -> bool:
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
-    """Whether a link inside ``root`` leads to something in it that is hidden."""
+    """Whether the target of ``path``, a link inside ``root``, is a hidden entry of ``root``."""
     inside = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
     return any(part.startswith(".") and part != "." for part in Path(inside).parts)
 
 
 def shown_name(name: str) -> str:
-    """A file name as text: bytes that are no UTF-8 as backslash escapes."""
+    """Make a file name printable as UTF-8.
+
+    Args:
+        name: A name as Python gives it, with surrogates for bytes that are not UTF-8.
+
+    Returns:
+        The name with those bytes as backslash escapes, such as ``\\xfc``.
+    """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

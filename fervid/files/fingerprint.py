@@ -1,4 +1,4 @@
-"""What makes a file the same file, wherever it lies."""
+"""Fingerprints: the identity of a file's content, independent of its name and place."""
 
 from __future__ import annotations
 
@@ -10,26 +10,39 @@ from fervid.errors import UnreadableVideo
 
 
 def fingerprint(path: Path) -> str:
-    """32 hex digits of the SHA-256 of a file's content. Raises UnreadableVideo."""
-    digest = hashlib.sha256()
+    """Identify a video by its content.
+
+    Args:
+        path: A regular file.
+
+    Returns:
+        The first 32 hex digits of the content's SHA-256.
+
+    Raises:
+        UnreadableVideo: The file cannot be read, or is not a regular file.
+    """
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UnreadableVideo("a folder that cannot be listed")
         if not stat.S_ISREG(mode):
-            raise UnreadableVideo("not a regular file")  # a named pipe would never end
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            raise UnreadableVideo("not a regular file")  # reading a named pipe would never end
+        return sha256(path)[:32]
     except OSError as error:
         raise UnreadableVideo(error.strerror or str(error)) from error
-    return digest.hexdigest()[:32]
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    digest = hashlib.sha256()
+    """Hash a file's content in blocks, so that memory does not grow with its size.
+
+    Args:
+        path: The file.
+
+    Returns:
+        64 hex digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

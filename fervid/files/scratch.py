@@ -1,4 +1,4 @@
-"""What is known of a video, on disk while it is worked on, so that memory does not grow with its length."""
+"""Temporary per-video data kept on disk, so that memory use does not grow with a video's length."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from fervid.files.atomic import writing
 from fervid.types import ByteArray, Crops
 
 _CHUNK = 1024
-"""Rows that are copied at once."""
+"""Rows copied at once."""
 
 
 class ScratchArray:
-    """Arrays of one ``shape`` and ``dtype``, added one by one and read by number.
+    """Arrays of one shape and dtype that are appended one by one and read by number.
 
-    ``folder``: where the file for them lies; it has no name, and is gone when this object or its process is.
-    None keeps them in memory. Raises OutputError where the disk is full.
+    The arrays lie in an unnamed temporary file, which disappears with this object or its process.
+
+    Args:
+        folder: Where the file is created; None keeps the arrays in memory.
+        shape: Shape of each array.
+        dtype: Type of each array.
+
+    Raises:
+        OutputError: The file cannot be created. All methods raise it if the disk is full.
     """
 
     def __init__(self, folder: Path | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
@@ -39,7 +46,14 @@ class ScratchArray:
         return self._count
 
     def add(self, row: npt.NDArray[Any]) -> int:
-        """Take one array; its number is returned."""
+        """Append one array.
+
+        Args:
+            row: An array of this object's shape; it is converted to the dtype.
+
+        Returns:
+            Its number, counted from 0.
+        """
         with writing(self._folder):
             self._file.seek(0, io.SEEK_END)
             self._file.write(np.ascontiguousarray(row, self._dtype).tobytes())
@@ -47,24 +61,35 @@ class ScratchArray:
         return self._count - 1
 
     def read(self, numbers: Sequence[int]) -> npt.NDArray[Any]:
-        """The arrays of these numbers, stacked."""
+        """Read some of the arrays.
+
+        Args:
+            numbers: Their numbers, in any order.
+
+        Returns:
+            The arrays, stacked in the order of ``numbers``: (len(numbers), *shape).
+        """
         rows = np.empty((len(numbers), *self._shape), self._dtype)
-        with writing(self._folder):  # what is still to be written goes to the disk first
+        with writing(self._folder):  # seeking flushes buffered rows, which may fail
             for place, number in enumerate(numbers):
                 self._file.seek(number * self._bytes)
                 rows[place] = np.frombuffer(self._file.read(self._bytes), self._dtype).reshape(self._shape)
         return rows
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Release the disk space."""
         with writing(self._folder):
             self._file.close()
 
 
 class RecordFile:
-    """Values one after another in the new file ``path``, which another process reads with ``read_records``.
+    """A new file of pickled values, which another process of the same batch reads with ``read_records``.
 
-    For this program's own processes and the length of one batch. Raises OutputError where the disk is full.
+    Args:
+        path: The file to write.
+
+    Raises:
+        OutputError: The file cannot be created. All methods raise it if the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,13 +105,24 @@ class RecordFile:
             self._file.close()
 
     def add(self, value: object) -> None:
-        """Write one value."""
+        """Append one value.
+
+        Args:
+            value: Anything that can be pickled.
+        """
         with writing(self._path):
             pickle.dump(value, self._file, pickle.HIGHEST_PROTOCOL)
 
 
 def read_records(path: Path) -> Iterator[Any]:
-    """The values of a complete RecordFile, one at a time."""
+    """Read a RecordFile. Only for files that this batch wrote, because unpickling runs code.
+
+    Args:
+        path: The complete file.
+
+    Yields:
+        Its values, one at a time.
+    """
     with path.open("rb") as file:
         while file.peek(1):
             yield pickle.load(file)
@@ -94,8 +130,16 @@ def read_records(path: Path) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class CropFile:
-    """Square crops of ``side`` pixels in a file, read where they are asked for; behaves like an array
-    (n, side, side) uint8 that is sliced. It is small: what travels between processes is the file's name."""
+    """Square grayscale crops in a file, read when they are sliced. It pickles as a file name, without the pixels.
+
+    Slicing gives an array (n, side, side) uint8.
+
+    Attributes:
+        path: The file.
+        start: Number of the first crop in the file.
+        count: Number of crops.
+        side: Height and width of a crop in pixels.
+    """
 
     path: Path
     start: int
@@ -112,17 +156,29 @@ class CropFile:
         return np.fromfile(self.path, np.uint8, count * size, offset=offset).reshape(count, self.side, self.side)
 
 
-def write_grouped(found: ScratchArray, groups: Iterable[Sequence[int]], path: Path | None, side: int) -> list[Crops]:
-    """The crops in ``found`` by group, in the order of the group's numbers: in the file ``path``, one group after
-    another, or in memory where there is none. Raises OutputError."""
+def write_grouped(crops: ScratchArray, groups: Iterable[Sequence[int]], path: Path | None, side: int) -> list[Crops]:
+    """Write crops ordered by group, so that each group can be read as one block.
+
+    Args:
+        crops: All crops, each (side, side) uint8.
+        groups: Of each group, the numbers of its crops in the order wanted.
+        path: The file to write, one group after another; None keeps the crops in memory.
+        side: Height and width of a crop in pixels.
+
+    Returns:
+        The crops of each group, (n, side, side) uint8.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     if path is None:
-        return [found.read(numbers) for numbers in groups]
-    arranged: list[Crops] = []
+        return [crops.read(numbers) for numbers in groups]
+    grouped: list[Crops] = []
     start = 0
     with writing(path), path.open("wb") as target:
         for numbers in groups:
             for first in range(0, len(numbers), _CHUNK):
-                target.write(found.read(numbers[first : first + _CHUNK]).tobytes())
-            arranged.append(CropFile(path, start, len(numbers), side))
+                target.write(crops.read(numbers[first : first + _CHUNK]).tobytes())
+            grouped.append(CropFile(path, start, len(numbers), side))
             start += len(numbers)
-    return arranged
+    return grouped

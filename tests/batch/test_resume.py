@@ -272,7 +272,7 @@ def test_links_that_lead_out_are_passed_over_unless_asked(root: Path, tmp_path: 
     report = fervid.analyze(root, tmp_path / "r.parquet", FAST)
     found = {video.video: (video.status, video.message) for video in report.videos}
     assert found["link.mp4"][0] == "skipped"
-    assert "--follow-links" in str(found["link.mp4"][1])
+    assert "`follow_links`" in str(found["link.mp4"][1])
     assert found["inner.mp4"] == ("skipped", "same content as cut.mp4") or found["cut.mp4"][0] == "skipped"
     asked = AnalyzeSettings(scan=SCAN, inputs=InputSettings(follow_links=True))
     found = {
@@ -451,7 +451,7 @@ def test_results_merge_into_every_form(root: Path, tmp_path: Path, name: str) ->
     merged = read_results(tmp_path / name)
     assert merged.videos["video"].tolist() == ["cut.mp4", "leaving.mp4", "broken.mp4"]
     assert set(merged.timeline["video"]) == {"cut.mp4", "leaving.mp4"}
-    assert not list(tmp_path.glob(".m*.tmp"))
+    assert not list(tmp_path.glob(".m*.partial*"))
 
 
 def test_folders_without_a_row_merge_and_keep_their_settings(tmp_path: Path) -> None:

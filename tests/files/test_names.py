@@ -55,5 +55,5 @@ def test_a_name_that_is_nearly_too_long_is_shortened(tmp_path: Path, name: str, 
     assert len(set(paths.values())) == 2
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(f".{path.name}.4194304.tmp").touch()
+        path.with_name(f".{path.name}.4194304.partial").touch()
         path.touch()

@@ -341,7 +341,7 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(OutputError):
         write_report(results, tmp_path / "folder.html", pictures=False)
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert not list(tmp_path.glob(".*.partial*"))
 
 
 def test_lengths_and_shares_in_words() -> None:

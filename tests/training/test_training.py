@@ -123,7 +123,7 @@ def test_training_writes_weights_sidecar_and_run_folder(faces: Dataset, tmp_path
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert (tmp_path / "m" / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "m" / "settings.json").read_text())["epochs"] == 2
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not [path for ending in ("*.tmp", "*.partial*") for path in tmp_path.rglob(ending)]
 
 
 def test_training_learns(faces: Dataset, tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""Finding the videos that a table names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fervid.errors import InputNotFound
+from fervid.files.discover import discover, shown_name
+from fervid.files.locate import locate
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with two folders of videos."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/x.mp4", "a/deep/y.mp4", "b/x.mp4", "b/z.mp4", "w.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_without_folders_names_are_relative_to_the_working_directory(here: Path) -> None:
+    assert locate(["w.mp4", "a/x.mp4", "none.mp4"]) == {"w.mp4": Path("w.mp4"), "a/x.mp4": Path("a/x.mp4")}
+
+
+def test_one_folder(here: Path) -> None:
+    assert locate(["deep/y.mp4", "z.mp4"], here / "a") == {"deep/y.mp4": here / "a/deep/y.mp4"}
+    with pytest.raises(InputNotFound, match="no such folder"):
+        locate(["x.mp4"], here / "none")
+
+
+def test_several_folders_are_searched_in_order_and_absent_ones_are_skipped(here: Path) -> None:
+    roots = [here / "none", here / "a", here / "b"]
+    assert locate(["x.mp4", "z.mp4"], roots) == {"x.mp4": here / "a/x.mp4", "z.mp4": here / "b/z.mp4"}
+    assert locate(["x.mp4"], [here / "none"]) == {}
+
+
+def test_names_that_two_folders_shared_are_found_from_another_working_directory(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = discover(["a", "b"])
+    assert [source.name for source in sources] == ["a/x.mp4", "deep/y.mp4", "b/x.mp4", "z.mp4"]
+    roots = [path.absolute() for path in dict.fromkeys(source.root for source in sources)]
+    assert roots == [here / "a", here / "b"]
+    monkeypatch.chdir("/")
+    found = locate([source.name for source in sources], roots)
+    assert found == {source.name: here / source.path for source in sources}
+
+
+def test_names_with_bytes_that_are_not_utf_8(here: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(here / "a") + b"/latin\xfc.mp4"))
+    odd.touch()
+    name = shown_name(odd.name)
+    assert locate([name], here / "a") == {name: odd}
+    assert locate([name], [here / "b", here / "a"]) == {name: odd}
+
+
+def test_names_that_no_file_can_have_are_not_found(here: Path) -> None:
+    assert locate(["x" * 5000, "a\0b.mp4"], here) == {}
