@@ -186,7 +186,8 @@ def test_a_second_run_is_turned_away_at_once(store: ResumeStore, folder: Path) -
 def test_the_lock_dies_with_its_holder(folder: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from fervid.batch.store import ResumeStore\n"
-        f"store = ResumeStore(Path(sys.argv[1]), {json.dumps(IDENTITY)}, False); print('held', flush=True); time.sleep(600)"
+        f"store = ResumeStore(Path(sys.argv[1]), {json.dumps(IDENTITY)}, False)\n"
+        "print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
