@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.clips import ClipFactory, write_clip
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
+# child processes import the package and the tests of this folder, wherever they start
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
-ClipFactory = Callable[..., Path]
-
-# the same examples in every run, however slow the machine
+# by default the same examples in every run; nightly other ones in each: pytest --hypothesis-profile nightly
 hypothesis.settings.register_profile("fervid", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile("fervid")
 
 

@@ -16,8 +16,7 @@ from fervid.results.schema import STILLS
 from fervid.settings import ScanSettings
 from fervid.types import EMOTIONS, ByteArray
 from fervid.video.reader import VideoReader
-
-SAMPLES = Path(__file__).parent.parent / "sample_videos"
+from tests.support.paths import SAMPLES
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.support.imports import FILES, PACKAGE, imported, modules_imported
+from tests.support.paths import LONG_AGO, ROOT
 
 LEVELS = (
     {"errors", "types", "colors", "version"},
@@ -87,6 +86,13 @@ def test_a_library_is_imported_by_its_owners_only(library: str) -> None:
         assert any(f"{user}/".startswith(f"{owner}/") for owner in OWNERS[library]), f"{user} imports {library}"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.relative_to(ROOT).stem)
+def test_no_test_module_imports_another(path: Path) -> None:
+    for name in imported(path):
+        assert not any(part.startswith("test_") for part in name.split(".")), f"{path.name} imports {name}"
+        assert not name.startswith("tests.conftest"), f"{path.name} imports {name}"
+
+
 def test_timeline_needs_numpy_only() -> None:
     for path in (PACKAGE / "timeline").glob("*.py"):
         names = {name.split(".")[0] for name in imported(path)}
@@ -159,7 +165,7 @@ def test_help_loads_nothing_heavy(arguments: str) -> None:
 
 def test_a_run_that_finds_nothing_new_loads_little(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    time.sleep(3)  # a file that has just been written is read again, since its time stamp may lie
+    os.utime(tmp_path / "broken.mp4", (LONG_AGO, LONG_AGO))
     line = f"'analyze', {str(tmp_path)!r}, '--out', {str(tmp_path / 'r.parquet')!r}, '--quiet'"
     code = HELP.format(arguments=line).replace("(0, None)", "(4,)")
     first, _ = loaded(code)

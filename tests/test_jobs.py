@@ -18,8 +18,8 @@ from fervid.cli.main import app
 from fervid.errors import ConfigError, InputNotFound
 from fervid.results.reader import read_results
 from fervid.settings_io import Job, read_job
-from tests.batch.test_analyze import SAMPLES, command
-from tests.conftest import ROOT
+from tests.support.command import command
+from tests.support.paths import ROOT, SAMPLES
 
 JOBS = ROOT / "jobs"
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]

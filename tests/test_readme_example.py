@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import fervid
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 HEADING = "### Timelines in pandas"
 

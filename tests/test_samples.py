@@ -23,9 +23,7 @@ from fervid.scan.types import Scan
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, DoubleArray, Track, VideoInfo
 from fervid.video.reader import VideoReader
-
-ROOT = Path(__file__).resolve().parent.parent
-SAMPLES = ROOT / "sample_videos"
+from tests.support.paths import ROOT, SAMPLES
 
 SHAPES = {
     "pan_zoom.mp4": (480, 360, 0),

@@ -30,11 +30,21 @@ from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS, ByteArray
 from fervid.video.reader import VideoReader
 from fervid.video.writer import EncoderSettings, VideoWriter
-from tests.conftest import ROOT, ClipFactory
 from tests.support.browser import open_page
-from tests.support.clips import Tone, at_rate, encode, numbered, read_number, read_numbers, read_times, write_clip
+from tests.support.clips import (
+    ClipFactory,
+    Tone,
+    at_rate,
+    encode,
+    numbered,
+    read_number,
+    read_numbers,
+    read_times,
+    write_clip,
+)
+from tests.support.command import command
+from tests.support.paths import ROOT, SAMPLES
 
-SAMPLES = ROOT / "sample_videos"
 WIDTH, HEIGHT = 320, 240
 BOX = (100.0, 80.0, 60.0, 70.0)
 
@@ -110,14 +120,6 @@ def frames(path: Path) -> list[tuple[float, ByteArray]]:
 
 def drawn(image: ByteArray) -> np.ndarray[Any, Any]:
     return np.asarray(np.abs(image.astype(int) - 128).max(axis=2) > 25)
-
-
-def command(*arguments: str | Path, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "fervid", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=folder, env=environment
-    )
 
 
 # every frame, at its own time

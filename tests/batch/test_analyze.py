@@ -21,29 +21,16 @@ import fervid
 from fervid.batch.report import BatchReport, VideoReport
 from fervid.cli.progress import BatchDisplay
 from fervid.errors import BadResults, InputNotFound, OutputError, UsageError
-from fervid.results.reader import Results, read_results
+from fervid.results.reader import read_results
 from fervid.results.schema import SMALL, TIMELINE
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 from fervid.video.reader import VideoReader
 from fervid.video.writer import VideoWriter
+from tests.support.command import command, fresh_command
+from tests.support.comparison import assert_same
+from tests.support.paths import ROOT, SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "sample_videos"
-VOLATILE = ["seconds", "finished_at"]
 Plain = tuple[Path, BatchReport]
-
-
-def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "fervid", *map(str, arguments)]
-    return subprocess.run(
-        line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
-    )
-
-
-def assert_same(one: Results, other: Results) -> None:
-    """Equal to 1e-4 in every number, exactly in everything else."""
-    for name in ("timeline", *SMALL):
-        first, second = (getattr(side, name).drop(columns=VOLATILE, errors="ignore") for side in (one, other))
-        pd.testing.assert_frame_equal(first, second, check_exact=False, atol=1e-4, rtol=0)
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +319,7 @@ def test_a_signal_in_a_callback_of_the_interpreter_is_not_lost() -> None:
 @pytest.mark.parametrize("job", ["analyze", "classify"])
 def test_a_missing_system_library_is_one_line(tmp_path: Path, job: str) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
-    done = command(job, SAMPLES, "--out", tmp_path / "r.csv", PYTHONPATH=str(tmp_path))
+    done = fresh_command(job, SAMPLES, "--out", tmp_path / "r.csv", PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 2
     assert "libGL.so.1" in done.stderr
     assert "apt-get install libgl1" in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import resource
@@ -25,79 +24,30 @@ import fervid
 from fervid.batch.engines import local, pool
 from fervid.batch.engines.base import clear_frames
 from fervid.batch.engines.local import LocalEngine
-from fervid.batch.tasks import Known, ScanJob, ScanTask
-from fervid.batch.worker import scan_whole
+from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.results.reader import read_results
-from fervid.scan.types import Scan
 from fervid.settings import AnalyzeSettings, ScanSettings
-from tests.batch.test_analyze import SAMPLES
-from tests.conftest import ROOT
+from tests.support import hostile
+from tests.support.paths import ROOT, SAMPLES
+from tests.support.processes import children, members, wait_for
 
 FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
 
 
-def hostile(task: ScanTask, job: ScanJob) -> Scan | Known:
-    """A worker whose fate hangs on the file's name."""
-    name = task.path.stem
-    attempts = task.path.with_suffix(".attempts")
-    with attempts.open("a") as file:
-        file.write("x")
-    if name == "segfault" or (name == "once" and attempts.read_text() == "x"):
-        ctypes.string_at(0)
-    if name == "b dies" and attempts.read_text() == "x":
-        time.sleep(0.5)
-        ctypes.string_at(0)
-    if name == "a waits":
-        time.sleep(6)
-    if name == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if name == "sleeps":
-        time.sleep(3600)
-    hoard = []
-    while name == "greedy":
-        hoard.append(bytearray(b"x") * (64 << 20))
-    return scan_whole(task, job)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    names = ("a good one", "greedy", "killed", "once", "segfault", "sleeps", "z good one")
-    clips = sorted(SAMPLES.glob("*.mp4"))
-    for index, name in enumerate(names):
-        shutil.copy(clips[index % len(clips)], folder / f"{name}.mp4")
-        with (folder / f"{name}.mp4").open("ab") as file:
-            file.write(bytes([index]))  # no two of the same content
-    return folder
+    return hostile.write_clips(tmp_path / "videos")
 
 
 def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
-    engine = LocalEngine(workers=2, timeout=30, memory=2 << 30, work=hostile)
-    report = fervid.analyze(root, tmp_path / "r.parquet", FAST, engine=engine)
-    found = {video.video.removesuffix(".mp4"): video for video in report.videos}
-    good = {name for name, video in found.items() if video.status == "ok"}
-    assert good == {"a good one", "once", "z good one"}, [(video.video, video.message) for video in report.videos]
-    said = {name: str(video.message) for name, video in found.items() if video.status == "failed"}
-    assert "died 2 times" in said["segfault"]
-    assert "died 2 times" in said["killed"]
-    assert "not scanned within 30 s" in said["sleeps"]
-    assert "needs more than the 2.0 GB" in said["greedy"]
-    attempts = {path.stem: len(path.read_text()) for path in root.glob("*.attempts")}
-    assert attempts == {name: 2 if name in ("segfault", "killed", "once") else 1 for name in found}
-    assert report.exit_code == 3
-    assert set(read_results(tmp_path / "r.parquet").timeline["video"]) == {
-        "a good one.mp4",
-        "once.mp4",
-        "z good one.mp4",
-    }
+    engine = LocalEngine(workers=2, timeout=10, memory=2 << 30, work=hostile.scan)
+    hostile.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
     again = fervid.analyze(root, tmp_path / "r.parquet", FAST)  # a failure is not tried again unasked
     assert (again.count("ok", fresh=True), again.count("failed", fresh=True)) == (0, 0)
 
 
 def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, tmp_path: Path) -> None:
-    engine = LocalEngine(workers=1, memory=2 << 30, work=hostile)
+    engine = LocalEngine(workers=1, memory=2 << 30, work=hostile.scan)
     report = fervid.analyze([root / "greedy.mp4", root / "z good one.mp4"], tmp_path / "r.parquet", FAST, engine=engine)
     assert [(video.status, video.error) for video in report.videos] == [("failed", "WorkerFailed"), ("ok", None)]
 
@@ -135,24 +85,18 @@ SLEEPING = """
 import sys
 import fervid
 from fervid.batch.engines.local import LocalEngine
-from fervid.batch.engines.base import clear_frames
-from tests.batch.test_isolation import FAST, hostile
-fervid.analyze(sys.argv[1], sys.argv[2], FAST, engine=LocalEngine(workers=1, work=hostile))
+from tests.support import hostile
+fervid.analyze(sys.argv[1], sys.argv[2], engine=LocalEngine(workers=1, work=hostile.scan))
 """
 
 
 def test_workers_die_with_a_killed_batch(root: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-c", SLEEPING, str(root / "sleeps.mp4"), str(tmp_path / "r.parquet")]
     process = subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT)
-    deadline = time.monotonic() + 120
-    while not (root / "sleeps.attempts").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for((root / "sleeps.attempts").exists, "the scan does not begin")
     process.kill()
     process.wait()
-    while members(process.pid):  # the task itself would take an hour
-        assert time.monotonic() < deadline, "workers outlive their batch"
-        time.sleep(0.05)
+    wait_for(lambda: not members(process.pid), "workers outlive their batch")  # the scan itself would take an hour
 
 
 @pytest.mark.parametrize("victims", [1, 2])
@@ -173,29 +117,7 @@ def test_workers_killed_between_two_tasks_cost_nothing(tmp_path: Path, victims: 
 
 def _workers() -> list[int]:
     """The scan processes of this process: the children of its fork server."""
-    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[1]) == server:
-                    found.append(int(entry.name))
-    return found
-
-
-def members(group: int) -> list[int]:
-    """The living processes of a session."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == group and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
+    return children(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
 
 def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,10 +138,10 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(TaskManager, "task_start", hear_late)
     for module in (local, pool):
-        monkeypatch.setattr(module, "LOST", 2.0)
-    report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile))
+        monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 2.0)
+    report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile.scan))
     assert [video.status for video in report.videos] == ["ok", "ok"]
-    assert (tmp_path / "b dies.attempts").read_text() == "xx"
+    assert hostile.attempts_in(tmp_path)["b dies"] == 2
 
 
 def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -276,7 +198,8 @@ STDIN = """
 import fervid
 import fervid.batch.engines.local
 import fervid.batch.engines.pool
-fervid.batch.engines.local.LOST = fervid.batch.engines.pool.LOST = 0.5
+for module in (fervid.batch.engines.local, fervid.batch.engines.pool):
+    module.WORKER_LOST_SECONDS = 0.5
 fervid.analyze({sample!r}, {out!r})
 """
 

@@ -13,14 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from fervid.results.reader import Results, read_results
-from fervid.results.schema import SMALL
-from tests.batch.test_analyze import SAMPLES, VOLATILE
-from tests.batch.test_isolation import members
-from tests.conftest import ROOT
+from fervid.results.reader import read_results
+from tests.support.comparison import assert_identical
+from tests.support.paths import ROOT, SAMPLES
+from tests.support.processes import members
 
 
 def start(videos: list[Path], out: Path) -> subprocess.Popen[bytes]:
@@ -37,12 +35,6 @@ def start(videos: list[Path], out: Path) -> subprocess.Popen[bytes]:
         "--quiet",
     ]
     return subprocess.Popen(line, start_new_session=True, cwd=ROOT)
-
-
-def assert_identical(one: Results, other: Results) -> None:
-    for name in ("timeline", *SMALL):
-        first, second = (getattr(side, name).drop(columns=VOLATILE, errors="ignore") for side in (one, other))
-        pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 def kill_and_rerun(videos: list[Path], folder: Path, times: int, seed: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import http.server
 import os
 import shutil
@@ -12,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,11 @@ from fervid.batch.worker import scan_or_divide
 from fervid.errors import UsageError, WorkerFailed
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
-from tests.batch.test_analyze import SAMPLES
-from tests.batch.test_kill import assert_identical
-from tests.batch.test_resume import LONG_AGO
-from tests.conftest import ROOT
+from tests.support import hostile
 from tests.support.clips import at_rate, encode, numbered, write_clip
+from tests.support.comparison import assert_identical
+from tests.support.paths import LONG_AGO, ROOT, SAMPLES
+from tests.support.processes import PATIENCE, wait_for
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fervid[ray]'")
 
@@ -41,8 +39,6 @@ from fervid.batch.engines.ray_scoring import Answer, RemoteBatcher  # noqa: E402
 
 SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)
-PLENTY = 120.0
-"""Seconds after which something that should happen is taken not to."""
 
 ROOM: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
@@ -83,13 +79,6 @@ def plain(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("plain") / "r.parquet"
     fervid.analyze(videos, out, FAST)
     return out
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PLENTY
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 # before any test with the cluster, which this process then stays connected to
@@ -202,56 +191,23 @@ def test_a_node_that_is_killed_costs_nothing(cluster: Any, videos: Path, plain: 
     assert len(attempts) == 5 + 1  # inputs, and the one that was lost
 
 
-def hostile(task: ScanTask, job: ScanJob) -> Any:
-    """A scan whose fate hangs on the file's name."""
-    name, attempts = task.path.stem, task.path.with_suffix(".attempts")
-    with attempts.open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    if name == "killed" or (name == "once" and len(attempts.read_text().split()) == 1):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if name == "raises":
-        raise ZeroDivisionError("a defect")
-    if name == "stuck":
-        ctypes.PyDLL(None).sleep(3600)  # and lets no other thread of Python run
-    hoard = []
-    while name == "greedy":
-        hoard.append(bytearray(b"x") * (64 << 20))
-    return scan_or_divide(task, job)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Clips of different content, named after what becomes of them."""
-    folder = tmp_path / "root"
-    folder.mkdir()
-    for index, name in enumerate(("a good one", "greedy", "killed", "once", "raises", "stuck", "z good one")):
-        path = Path(shutil.copy(SAMPLES / ("cut.mp4" if index % 2 else "rotated.mp4"), folder / f"{name}.mp4"))
-        with path.open("ab") as file:
-            file.write(bytes([index]))
-    return folder
+    return hostile.write_clips(tmp_path / "root")
 
 
 def test_each_costs_exactly_its_own_file(cluster: Any, root: Path, tmp_path: Path) -> None:
-    engine = RayEngine(cluster.address, timeout=30, memory=2 << 30, work=hostile)
-    report = fervid.analyze(root, tmp_path / "r.parquet", FAST, engine=engine)
-    found = {video.video.removesuffix(".mp4"): video for video in report.videos}
-    assert {name for name, video in found.items() if video.status == "ok"} == {"a good one", "once", "z good one"}
-    said = {name: str(video.message) for name, video in found.items() if video.status == "failed"}
-    assert "died 2 times" in said["killed"]
-    assert "not scanned within 30 s" in said["stuck"]
-    assert "needs more than the 2.0 GB" in said["greedy"]
-    assert "ZeroDivisionError: a defect" in said["raises"]
-    attempts = {path.stem: len(path.read_text().split()) for path in root.glob("*.attempts")}
-    assert attempts == {name: 2 if name in ("killed", "once") else 1 for name in found}
+    engine = RayEngine(cluster.address, timeout=10, memory=2 << 30, work=hostile.scan)
+    hostile.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
 
 
 SCRIPT = """
 import sys
 import fervid.batch.plan, fervid.cli.main
 from fervid.batch.engines.ray_scan import RayEngine
-from tests.batch.test_ray import hostile
+from tests.support import hostile
 address = sys.argv.pop()
-fervid.batch.plan._Setup.engine = lambda self: RayEngine(address, work=hostile)
+fervid.batch.plan._Setup.engine = lambda self: RayEngine(address, work=hostile.scan)
 sys.argv = ["fervid", "analyze", *sys.argv[1:], "--fps", "2", "--quiet"]
 fervid.cli.main.main()
 """
@@ -268,7 +224,7 @@ def test_an_ended_run_leaves_nothing_running(cluster: Any, root: Path, tmp_path:
     parts = tmp_path / ".r.parquet.fervid"
     wait_for(lambda: process.poll() is not None or (noted.exists() and bool(noted.read_text())), "it does not begin")
     os.killpg(process.pid, number)
-    printed, said = process.communicate(timeout=PLENTY)
+    printed, said = process.communicate(timeout=PATIENCE)
     if number != signal.SIGKILL:
         interrupted = "fervid: interrupted; run the same command again to go on\n"
         assert (process.returncode, printed, said) == (130, "", interrupted)

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,13 +22,13 @@ from fervid.batch.report import BatchReport, Listener, VideoReport
 from fervid.errors import BadResults, OutputLocked, UsageError
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
-from tests.batch.test_analyze import SAMPLES, assert_same, command
-from tests.conftest import ROOT
 from tests.support.clips import at_rate, write_clip
+from tests.support.command import command
+from tests.support.comparison import assert_same
+from tests.support.paths import LONG_AGO, ROOT, SAMPLES
 
 SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)
-LONG_AGO = 1_600_000_000
 
 
 class Diary(Listener):
@@ -440,7 +439,7 @@ def test_shards_together_are_the_whole(root: Path, tmp_path: Path) -> None:
     one, other = (r.timeline[columns].sort_values(columns[:3]).reset_index(drop=True) for r in (whole, merged))
     pd.testing.assert_frame_equal(one, other)
     assert merged.metadata["weights_sha256"] == whole.metadata["weights_sha256"]
-    assert np.isclose(len(merged.episodes), len(whole.episodes))
+    assert len(merged.episodes) == len(whole.episodes)
 
 
 @pytest.mark.parametrize("name", ["m.csv", "merged"])

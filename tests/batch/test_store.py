@@ -16,10 +16,10 @@ import pytest
 from fervid.batch.store import Failure, ResumeStore, Stamp, StoreView, settings_key
 from fervid.errors import OutputError, OutputLocked, UsageError
 from fervid.results.provenance import read_identity, store_folder
+from tests.support.paths import LONG_AGO
 
 IDENTITY = {"scan": {"fps": 5.0, "detector": "retinaface"}, "weights": "a" * 64, "version": "1"}
 OTHER = {**IDENTITY, "scan": {"fps": 10.0, "detector": "retinaface"}}
-LONG_AGO = 1_600_000_000
 
 
 @pytest.fixture

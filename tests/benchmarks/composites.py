@@ -22,7 +22,7 @@ from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray, Frame
 from fervid.video.reader import THUMBNAIL, VideoReader
 from fervid.video.sampling import TIME_TOLERANCE
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 WIDTH, HEIGHT = 640, 360
 VISIBLE = 0.6

@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import ROOT
 from tests.support.clips import at_rate, write_clip
+from tests.support.paths import ROOT
 
 
 def make(folder: Path, count: int) -> None:

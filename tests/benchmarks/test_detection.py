@@ -11,7 +11,7 @@ import pytest
 from fervid.faces.boxes import overlap
 from fervid.types import Face
 from tests.benchmarks.detection import Count, Sample, filmed, measure, pooled, ways
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 PICTURE = np.zeros((90, 160, 3), np.uint8)
 FIRST, SECOND = (10.0, 10.0, 20.0, 20.0), (60.0, 10.0, 20.0, 20.0)

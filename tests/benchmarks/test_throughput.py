@@ -21,9 +21,9 @@ from tests.benchmarks import throughput, throughput_peer, throughput_peer_runs
 from tests.benchmarks.throughput_clips import CODECS, RATE, SCENES, Clip, cover, heads, make, pictures, twins
 from tests.benchmarks.throughput_profile import FILES, STAGES, Sampler, stage_of, stage_of_module
 from tests.benchmarks.throughput_runs import Decoders, Times, count_frames, fresh, peaks
-from tests.conftest import ROOT
 from tests.support.clips import at_rate, draw_number, encode, numbered, read_number
 from tests.support.imports import PACKAGE, modules_imported
+from tests.support.paths import ROOT
 
 
 def read(path: Path) -> tuple[list[float], list[int]]:

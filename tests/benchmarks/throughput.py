@@ -43,7 +43,7 @@ from tests.benchmarks import throughput_peer_runs as peer
 from tests.benchmarks.throughput_clips import CODECS, RATE, SIZES, Clip, heads, make, twins
 from tests.benchmarks.throughput_profile import STAGES
 from tests.benchmarks.throughput_runs import Times, command, decoding, fresh, peaks, pinned, timed
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 ROLES = ("main", "worker")
 """Processes whose memory is set against the length of a file."""

@@ -20,7 +20,7 @@ import av
 from fervid.batch.run import analyze
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 from tests.benchmarks.throughput_clips import Clip
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 def count_frames(path: str) -> int:

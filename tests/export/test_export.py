@@ -24,7 +24,8 @@ from fervid.export.formats import export
 from fervid.export.tables import EMOTION_ALIASES, openface_frame, pyfeat_frame, tidy_frame
 from fervid.results.reader import read_results
 from fervid.types import EMOTIONS
-from tests.support.made import Film, MadeFace, course, fervid, write_results
+from tests.support.command import command
+from tests.support.made import Film, MadeFace, course, write_results
 
 PYFEAT = [
     *("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore"),
@@ -305,12 +306,12 @@ def test_results_of_failures_only_have_nothing_to_export(tmp_path: Path) -> None
 
 
 def test_the_command_says_what_is_lost(two: Path, tmp_path: Path) -> None:
-    done = fervid("export", two, "--to", "pyfeat", "--out", tmp_path / "feat.csv")
+    done = command("export", two, "--to", "pyfeat", "--out", tmp_path / "feat.csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "no place for face_id" in done.stderr
     assert "action units" in done.stderr
-    refused = fervid("export", two, "--to", "pyfeat", "--out", tmp_path / "two.summary.csv")
+    refused = command("export", two, "--to", "pyfeat", "--out", tmp_path / "two.summary.csv")
     assert refused.returncode == 2
     assert refused.stderr.startswith("fervid: the output would overwrite the results")
     assert len(refused.stderr.splitlines()) == 1

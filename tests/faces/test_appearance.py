@@ -17,7 +17,7 @@ from fervid.faces.detectors import create_detector
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video.reader import VideoReader
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 @lru_cache(maxsize=4)

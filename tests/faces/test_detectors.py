@@ -20,9 +20,8 @@ from fervid.runtime.onnx_session import open_session
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video.reader import VideoReader
-from tests.conftest import ROOT
+from tests.support.paths import ROOT, SAMPLES
 
-SAMPLES = ROOT / "sample_videos"
 SHARED = ROOT.parent / "shared" / "media"
 
 

@@ -28,7 +28,7 @@ from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.types import FloatArray, Track
 from fervid.video.reader import VideoReader
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 def people(*names: int, spread: float = 0.03, count: int = 4) -> list[FloatArray]:

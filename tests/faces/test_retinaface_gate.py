@@ -13,7 +13,7 @@ from fervid.faces.retinaface import RetinaFace
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video.reader import VideoReader
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 CLIPS = ("crowd_1080p.mp4", "hamilton_cuts.mp4", "talking_d3.mp4", "no_face.mp4")
 

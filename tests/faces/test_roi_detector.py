@@ -17,7 +17,7 @@ from fervid.faces.roi_detector import CONTEXT, PERIOD, STRIDE, RegionDetector, _
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face
 from fervid.video.reader import VideoReader
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 SAMPLES = sorted((ROOT / "sample_videos").glob("*.mp4"))
 REAL = ("composite_cross.mp4", "wolfgang.mp4", "hamilton_cuts.mp4", "face_noface_hevc_vfr.mov", "no_face.mp4")

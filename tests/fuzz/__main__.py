@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fervid.results.reader import read_results
-from tests.conftest import ROOT
 from tests.fuzz.mutate import make_seeds, mutate
+from tests.support.paths import ROOT
 
 CLIP = ROOT / "sample_videos" / "crossing.mp4"
 

@@ -15,9 +15,9 @@ import pytest
 from fervid.report.report import write_report
 from fervid.report.thumbnails import SIDE
 from tests.support.browser import Page, open_page
-from tests.support.made import EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, fervid, write_made_report, write_results
-
-SAMPLES = Path(__file__).parents[2] / "sample_videos"
+from tests.support.command import command
+from tests.support.made import EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, write_made_report, write_results
+from tests.support.paths import SAMPLES
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_many_videos_open_one_by_one(tmp_path: Path) -> None:
 
 def test_analyze_writes_a_report_with_faces(tmp_path: Path) -> None:
     page_path = tmp_path / "r.html"
-    done = fervid("analyze", SAMPLES / "cut.mp4", "--out", tmp_path / "r.parquet", "--report", page_path)
+    done = command("analyze", SAMPLES / "cut.mp4", "--out", tmp_path / "r.parquet", "--report", page_path)
     assert done.returncode == 0, done.stderr
     with opened(page_path) as page:
         open_all(page)
@@ -290,7 +290,7 @@ def test_analyze_writes_a_report_with_faces(tmp_path: Path) -> None:
 
 def test_the_report_of_real_clips_opens_clean(shared_media: Path, tmp_path: Path) -> None:
     page_path = tmp_path / "media.html"
-    done = fervid("analyze", shared_media, "--out", tmp_path / "media.parquet", "--fps", "2", "--report", page_path)
+    done = command("analyze", shared_media, "--out", tmp_path / "media.parquet", "--fps", "2", "--report", page_path)
     assert done.returncode == 0, done.stderr
     assert page_path.stat().st_size < 1_000_000
     for size in ((1280, 900), (390, 844)):

@@ -29,6 +29,7 @@ from fervid.settings import ScanSettings
 from fervid.types import EMOTIONS
 from fervid.video.reader import VideoReader
 from tests.support.clips import write_clip
+from tests.support.command import command
 from tests.support.made import (
     EVIL,
     GAPPY,
@@ -36,13 +37,11 @@ from tests.support.made import (
     SHORT,
     Film,
     MadeFace,
-    fervid,
     wandering,
     write_made_report,
     write_results,
 )
-
-SAMPLES = Path(__file__).parents[2] / "sample_videos"
+from tests.support.paths import SAMPLES
 
 
 @pytest.fixture
@@ -355,21 +354,21 @@ def test_lengths_and_shares_in_words() -> None:
 
 def test_the_command_writes_the_page_and_says_what_it_lacks(tmp_path: Path) -> None:
     results = write_results(tmp_path / "r.parquet", [Film("gone.mp4", [GAPPY])])
-    done = fervid("report", results, "--out", tmp_path / "new" / "r.html")
+    done = command("report", results, "--out", tmp_path / "new" / "r.html")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new" / "r.html").is_file()
     assert "not found: gone.mp4" in done.stderr
     assert "--videos names the folder" in done.stderr
-    quiet = fervid("report", results, "--out", tmp_path / "r.html", "--no-thumbnails", "--quiet")
+    quiet = command("report", results, "--out", tmp_path / "r.html", "--no-thumbnails", "--quiet")
     assert (quiet.returncode, quiet.stderr, quiet.stdout) == (0, "", "")
-    refused = fervid("report", results, "--out", results)
+    refused = command("report", results, "--out", results)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
 
 
 def test_analyze_refuses_a_bad_report_before_it_begins(tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
-    done = fervid("analyze", SAMPLES / "cut.mp4", "--out", out, "--report", tmp_path / "r.pdf")
+    done = command("analyze", SAMPLES / "cut.mp4", "--out", out, "--report", tmp_path / "r.pdf")
     assert done.returncode == 2
     assert "ends in .html" in done.stderr
     assert not out.exists()

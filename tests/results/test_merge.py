@@ -13,8 +13,9 @@ from fervid.errors import UsageError
 from fervid.results.merge import Merged, _Manifest, merge
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
-from tests.batch.test_analyze import SAMPLES, command
+from tests.support.command import command
 from tests.support.made import Film, write_results
+from tests.support.paths import SAMPLES
 
 FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
 

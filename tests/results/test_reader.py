@@ -13,8 +13,8 @@ from fervid.results.reader import Results
 from fervid.results.schema import SMALL, VIDEOS, small_path
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS
+from tests.support.paths import SAMPLES
 
-SAMPLES = Path(__file__).parents[2] / "sample_videos"
 FORMS = ("r.parquet", "r.csv", "results")
 VOLATILE = ["seconds", "finished_at"]
 

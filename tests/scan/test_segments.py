@@ -39,8 +39,8 @@ from fervid.types import ByteArray
 from fervid.video import index as survey
 from fervid.video.reader import VideoReader
 from fervid.video.sampling import SamplingGrid, period_index
-from tests.batch.test_analyze import SAMPLES
 from tests.support.clips import Tone, at_rate, draw_number, encode, numbered, packets, write_clip
+from tests.support.paths import SAMPLES
 
 SETTINGS = ScanSettings(fps=3, long_side=192, adaptive=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from fervid.video.writer import AudioSource, EncoderSettings, VideoWriter
 
 ROWS, COLUMNS = 3, 4
 WIDTH, HEIGHT = 64, 48
+
+ClipFactory = Callable[..., Path]
+"""The fixture ``clip``."""
 
 
 def draw_number(number: int, width: int = WIDTH, height: int = HEIGHT) -> ByteArray:

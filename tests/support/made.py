@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,14 +22,6 @@ from fervid.settings import AnalyzeSettings
 from fervid.settings_io import to_mapping
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 from fervid.version import __version__
-
-
-def fervid(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
-    line = [sys.executable, "-m", "fervid", *map(str, arguments)]
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=cwd or root, env=environment)
 
 
 @dataclass

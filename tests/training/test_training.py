@@ -44,7 +44,7 @@ from fervid.training.last_layer import regression
 from fervid.training.report import format_evaluation, write_evaluation
 from fervid.training.train import Epoch, TrainSettings, train
 from fervid.types import EMOTIONS
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 TINY = TrainSettings(
     epochs=2,

@@ -14,9 +14,9 @@ import pytest
 
 from fervid.errors import FervidError, UnreadableVideo
 from fervid.video.reader import MAX_CORRUPT, VideoReader
-from tests.conftest import ClipFactory
 from tests.support.clips import (
     HEIGHT,
+    ClipFactory,
     at_rate,
     draw_number,
     encode,
@@ -26,6 +26,7 @@ from tests.support.clips import (
     read_numbers,
     write_sound,
 )
+from tests.support.names import NAMES
 
 
 def invert(path: Path, spans: list[tuple[int, int]]) -> None:
@@ -255,20 +256,6 @@ def test_a_pattern_of_pictures_is_no_video(tmp_path: Path) -> None:
 
 
 # names
-
-NAMES = [
-    "with space.mp4",
-    'quote\'s "double".mp4',
-    "new\nline.mp4",
-    "-dash.mp4",
-    "per%03d cent.mp4",
-    "colon:name.mp4",
-    "concat:a|b.mp4",
-    "comma,semi;$HOME`x`.mp4",
-    "ünïcödé 人.mp4",
-    "*?[x].mp4",
-    os.fsdecode(b"latin-\xfc\xff.mp4"),
-]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)

@@ -19,10 +19,10 @@ from fervid.scan.scan import scan_video
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray
 from fervid.video.reader import VideoReader
-from tests.conftest import ClipFactory
 from tests.support.clips import (
     HEIGHT,
     WIDTH,
+    ClipFactory,
     Tone,
     at_rate,
     draw_number,

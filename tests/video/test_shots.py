@@ -14,7 +14,7 @@ from fervid.types import ByteArray
 from fervid.video import shots as cuts
 from fervid.video.reader import VideoReader
 from fervid.video.shots import ShotBoundaryDetector
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 @lru_cache(maxsize=64)

@@ -15,10 +15,10 @@ from fervid.errors import FervidError, OutputError
 from fervid.runtime.opencv import cv2
 from fervid.video.reader import VideoReader
 from fervid.video.writer import EncoderSettings, VideoWriter
-from tests.conftest import ROOT, ClipFactory
 from tests.support.clips import (
     HEIGHT,
     WIDTH,
+    ClipFactory,
     Tone,
     at_rate,
     draw_number,
@@ -27,7 +27,8 @@ from tests.support.clips import (
     read_times,
     write_clip,
 )
-from tests.video.test_bad_files import NAMES
+from tests.support.names import NAMES
+from tests.support.paths import ROOT
 
 
 def write_then_fail(path: Path, frames: int) -> None:

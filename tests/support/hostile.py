@@ -1,0 +1,87 @@
+"""Workers that crash, hang or eat memory, for engines that must survive them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import fervid
+from fervid.batch.engines.base import Engine
+from fervid.batch.report import BatchReport
+from fervid.batch.tasks import ScanJob, ScanTask
+from fervid.batch.worker import scan_or_divide
+from fervid.results.reader import read_results
+from fervid.settings import AnalyzeSettings, ScanSettings
+from tests.support.paths import SAMPLES
+
+FATES = ("a good one", "greedy", "killed", "once", "raises", "segfault", "sleeps", "stuck", "z good one")
+"""Names of files without their ending; ``scan`` does what each says."""
+
+
+def scan(task: ScanTask, job: ScanJob) -> Any:
+    """Scan a video, unless its name says that something happens to the worker.
+
+    Each attempt adds a line with the worker's process id to a file beside the video.
+    """
+    name, attempts = task.path.stem, task.path.with_suffix(".attempts")
+    with attempts.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    first = len(attempts.read_text().split()) == 1
+    if name == "segfault" or (name == "once" and first):
+        ctypes.string_at(0)
+    if name == "b dies" and first:
+        time.sleep(0.5)
+        ctypes.string_at(0)
+    if name == "a waits":
+        time.sleep(6)
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "raises":
+        raise ZeroDivisionError("a defect")
+    if name == "sleeps":
+        time.sleep(3600)
+    if name == "stuck":
+        ctypes.PyDLL(None).sleep(3600)  # no other thread of Python runs meanwhile
+    hoard = []
+    while name == "greedy":
+        hoard.append(bytearray(b"x") * (64 << 20))
+    return scan_or_divide(task, job)
+
+
+def attempts_in(folder: Path) -> dict[str, int]:
+    """File name without its ending → how many workers began to scan it."""
+    return {path.stem: len(path.read_text().split()) for path in folder.glob("*.attempts")}
+
+
+def write_clips(folder: Path) -> Path:
+    """A clip for each of ``FATES``, no two with the same content."""
+    folder.mkdir()
+    for index, name in enumerate(FATES):
+        path = Path(shutil.copy(SAMPLES / ("cut.mp4" if index % 2 else "rotated.mp4"), folder / f"{name}.mp4"))
+        with path.open("ab") as file:
+            file.write(bytes([index]))
+    return folder
+
+
+def assert_each_costs_its_own_file(engine: Engine, folder: Path, out: Path, timeout: float) -> BatchReport:
+    """Analyse the clips of ``write_clips`` with an engine that gives its workers ``timeout`` seconds and 2 GB."""
+    report = fervid.analyze(folder, out, AnalyzeSettings(scan=ScanSettings(fps=2)), engine=engine)
+    found = {video.video.removesuffix(".mp4"): video for video in report.videos}
+    good = {name for name, video in found.items() if video.status == "ok"}
+    assert good == {"a good one", "once", "z good one"}, [(video.video, video.message) for video in report.videos]
+    said = {name: str(video.message) for name, video in found.items() if video.status == "failed"}
+    for name in ("segfault", "killed"):
+        assert "died 2 times" in said[name]
+    for name in ("sleeps", "stuck"):
+        assert f"not scanned within {timeout:g} s" in said[name]
+    assert "needs more than the 2.0 GB" in said["greedy"]
+    assert "ZeroDivisionError: a defect" in said["raises"]
+    assert attempts_in(folder) == {name: 2 if name in ("segfault", "killed", "once") else 1 for name in FATES}
+    assert report.exit_code == 3
+    assert set(read_results(out).timeline["video"]) == {f"{name}.mp4" for name in good}
+    return report
