@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.errors import OutputError, UsageError, batch_exit_code
-from fervid.faces.crop import crop_face, fit_square
+from fervid.faces.crop import fit_square
 from fervid.faces.detectors import create_detector
+from fervid.faces.find import FoundFaces, find_faces
 from fervid.files.atomic import writing
 from fervid.files.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
 from fervid.files.image_io import decode_image
@@ -62,7 +63,7 @@ def classify_images(
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     model = load_classifier(None if run.model is None else Path(run.model), run.device)
-    find = _finder(model, scan) if detect else _whole
+    find = _finder(model, scan) if detect else _as_one_face
     rows: list[dict[str, Any]] = []
     crops: list[ByteArray] = []
     failed: list[tuple[str, str]] = []
@@ -72,9 +73,9 @@ def classify_images(
             failed.append((shown_name(source.name), image))
             continue
         found = find(image)
-        crops += [crop for _, crop in found]
+        crops += found.crops
         name = shown_name(source.name)
-        rows += [_box_row(name, face) for face, _ in found] or [{"image": name}]
+        rows += [_box_row(name, face) for face in found.faces] or [{"image": name}]
     _judge([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
     write_image_table(out, rows)
     return ImagesReport(len(sources), len(crops), tuple(failed))
@@ -91,24 +92,19 @@ def _read(source: Source) -> ByteArray | str:
     return "not an image that OpenCV can read" if image is None else image
 
 
-def _finder(model: EmotionClassifier, settings: ScanSettings) -> Any:
-    """A function from a picture to its faces, each with its crop."""
+def _finder(model: EmotionClassifier, settings: ScanSettings) -> Callable[[ByteArray], FoundFaces]:
+    """A function that finds the faces of an image."""
     detector, geometry = create_detector(settings), model.sidecar.geometry
-
-    def find(image: ByteArray) -> list[tuple[Face, ByteArray]]:
-        gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-        faces = [face for face in detector.detect(image) if min(face.width, face.height) >= settings.min_face]
-        return [(face, crop_face(gray, face, geometry)) for face in faces]
-
-    return find
+    return lambda image: find_faces(image, detector.detect, geometry, settings.min_face)
 
 
-def _whole(image: ByteArray) -> list[tuple[Face, ByteArray]]:
+def _as_one_face(image: ByteArray) -> FoundFaces:
+    """The image as a face crop: its central square."""
     height, width = image.shape[:2]
     side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    return [(Face(left, top, side, side, score=float("nan")), fit_square(gray))]
+    return FoundFaces([Face(left, top, side, side, score=float("nan"))], [fit_square(gray)])
 
 
 def _box_row(image: str, face: Face) -> dict[str, Any]:

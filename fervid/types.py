@@ -17,6 +17,9 @@ FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 ByteArray = npt.NDArray[np.uint8]
 
+Box = tuple[float, float, float, float]
+"""x, y, width and height in pixels of the frame as shown. A box may extend beyond the frame."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -68,7 +71,7 @@ class Face:
     """Right eye, left eye, nose, right and left mouth corner (the person's right), as (x, y)."""
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def box(self) -> Box:
         """(x, y, width, height)."""
         return (self.x, self.y, self.width, self.height)
 

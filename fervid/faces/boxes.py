@@ -1,28 +1,36 @@
-"""What all face detectors do with pictures and boxes: shrink the ones, select among the others, scale back."""
+"""Face boxes: overlap, non-maximum suppression, and scaling between image sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, DoubleArray, Face, FloatArray
 
 NMS_THRESHOLD = 0.4
+"""Intersection over union above which two boxes show the same face."""
+
 CONTAINMENT_THRESHOLD = 0.65
+"""Share of the smaller box inside the larger one above which two boxes show the same face."""
 
-Shrunk = tuple[ByteArray, float]
-"""A picture, and the factor from its pixels to those of what it was made of."""
-
-Box = tuple[float, float, float, float]
-"""x, y, width and height, in pixels."""
+ScaledImage = tuple[ByteArray, float]
+"""An image, and the factor from its pixels to those of the image that it was made from."""
 
 
-def shrink(image: ByteArray, long_side: int) -> Shrunk:
-    """(picture with at most that long side, factor from its pixels back to those of ``image``)."""
+def shrink(image: ByteArray, long_side: int) -> ScaledImage:
+    """Shrink an image to a long side. A smaller image is returned unchanged.
+
+    Args:
+        image: (h, w, 3) or (h, w) uint8.
+        long_side: Largest allowed side in pixels.
+
+    Returns:
+        The image, and the factor from its pixels to those of ``image``.
+    """
     height, width = image.shape[:2]
     factor = max(height, width) / long_side
     if factor <= 1:
@@ -32,88 +40,104 @@ def shrink(image: ByteArray, long_side: int) -> Shrunk:
 
 
 def select_boxes(
-    corners: FloatArray, sides: FloatArray, scores: FloatArray, landmarks: FloatArray, factor: float
+    corners: FloatArray, sizes: FloatArray, scores: FloatArray, landmarks: FloatArray, factor: float
 ) -> list[Face]:
-    """Non-maximum suppression, then scaling back by ``factor``; best score first.
+    """Apply greedy non-maximum suppression, then scale the boxes that are left.
 
-    float32, in pixels of the shrunk picture: ``corners`` (n, 2) left and top, ``sides`` (n, 2) width and height,
-    ``scores`` (n,) in [0, 1], ``landmarks`` (n, 5, 2).
+    Args:
+        corners: (n, 2) float32 left and top, in pixels of the shrunk image.
+        sizes: (n, 2) float32 width and height, in the same pixels.
+        scores: (n,) float32 in [0, 1].
+        landmarks: (n, 5, 2) float32 x and y, in the same pixels.
+        factor: Factor from these pixels to those of the result.
+
+    Returns:
+        The faces, best score first.
     """
-    boxes = np.hstack([corners, corners + sides]).tolist()
-    kept: list[int] = []
-    for candidate in np.argsort(-scores, kind="stable").tolist():
-        if not any(_covers(boxes[candidate], boxes[other]) for other in kept):
-            kept.append(candidate)
+    edges = np.hstack([corners, corners + sizes]).astype(np.float64)
+    suppressed = np.zeros(len(edges), bool)
     faces = []
-    for i in kept:
-        (x, y), (width, height) = corners[i] * factor, sides[i] * factor
+    for i in np.argsort(-scores, kind="stable").tolist():
+        if suppressed[i]:
+            continue
+        suppressed |= _same_face(edges[i : i + 1], edges)[0]
+        (x, y), (width, height) = corners[i] * factor, sizes[i] * factor
         points = tuple((float(px), float(py)) for px, py in landmarks[i] * factor)
         faces.append(Face(float(x), float(y), float(width), float(height), float(np.clip(scores[i], 0, 1)), points))
     return faces
 
 
-def scale_face(face: Face, across: float, down: float | None = None, left: float = 0.0, top: float = 0.0) -> Face:
-    """The face with its coordinates multiplied, by one factor where ``down`` is None, and then shifted."""
-    down = across if down is None else down
+def scale_face(face: Face, scale_x: float, scale_y: float | None = None, left: float = 0.0, top: float = 0.0) -> Face:
+    """Scale the coordinates of a face, then shift them.
+
+    Args:
+        face: The face.
+        scale_x: Factor for horizontal coordinates.
+        scale_y: Factor for vertical coordinates; None uses ``scale_x``.
+        left: Pixels to add to horizontal coordinates.
+        top: Pixels to add to vertical coordinates.
+
+    Returns:
+        The face with new coordinates.
+    """
+    scale_y = scale_x if scale_y is None else scale_y
     return replace(
         face,
-        x=face.x * across + left,
-        y=face.y * down + top,
-        width=face.width * across,
-        height=face.height * down,
-        landmarks=tuple((x * across + left, y * down + top) for x, y in face.landmarks),
+        x=face.x * scale_x + left,
+        y=face.y * scale_y + top,
+        width=face.width * scale_x,
+        height=face.height * scale_y,
+        landmarks=tuple((x * scale_x + left, y * scale_y + top) for x, y in face.landmarks),
     )
 
 
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(across, 0.0) * max(down, 0.0)
-    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+def iou(first: npt.ArrayLike, second: npt.ArrayLike) -> DoubleArray:
+    """Compute the intersection over union of each pair of boxes.
 
+    Args:
+        first: (N, 4) x, y, width and height.
+        second: (M, 4), likewise.
 
-def covers(one: Face, other: Face) -> bool:
-    """Whether two faces are one by the rule of ``_covers``."""
-    first, second = ((face.x, face.y, face.x + face.width, face.y + face.height) for face in (one, other))
-    return _covers(first, second)
-
-
-def _covers(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether two boxes (left, top, right, bottom) show one face: by intersection over union, or one mostly inside
-    the other.
-
-    The second test removes the ghost box that appears across two adjacent faces.
+    Returns:
+        (N, M) float64 in [0, 1].
     """
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    one, other = ((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return shared > NMS_THRESHOLD * (one + other - shared) or shared > CONTAINMENT_THRESHOLD * min(one, other)
+    one, other = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (first, second))
+    shared = _intersection(*(np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]) for boxes in (one, other)))
+    areas = [np.prod(boxes[:, 2:], axis=1) for boxes in (one, other)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    return np.asarray(shared / np.maximum(union, 1e-9), np.float64)
 
 
-class FaceDetector(Protocol):
-    """Finds faces in a picture."""
+def is_same_face(face: Face, others: Sequence[Face]) -> npt.NDArray[np.bool_]:
+    """Test which boxes show the same face as another one, by the rule of non-maximum suppression.
 
-    name: str
-    sha256: str
-    """Of the weights."""
+    Args:
+        face: A face.
+        others: n faces.
 
-    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
-        """Faces in ``image`` (h, w, 3) uint8 blue-green-red, best score first, in pixels of ``image``.
+    Returns:
+        (n,) bool.
+    """
+    edges = [(other.x, other.y, other.x + other.width, other.y + other.height) for other in (face, *others)]
+    result: npt.NDArray[np.bool_] = _same_face(np.array(edges[:1]), np.array(edges[1:]).reshape(-1, 4))[0]
+    return result
 
-        ``shrunk``: what ``shrink`` makes of it for the detector's long side, where the caller has that.
-        """
-        ...
+
+def _same_face(first: DoubleArray, second: DoubleArray) -> npt.NDArray[np.bool_]:
+    """(N, M): whether boxes (N, 4) and (M, 4), left, top, right and bottom, show the same face.
+
+    They do if they overlap enough, or if one lies mostly inside the other. The second test removes the false box that
+    some detectors draw across two neighbouring faces.
+    """
+    shared = _intersection(first, second)
+    one, other = ((edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1]) for edges in (first, second))
+    union = one[:, None] + other[None] - shared
+    smaller = np.minimum(one[:, None], other[None])
+    return np.asarray((shared > NMS_THRESHOLD * union) | (shared > CONTAINMENT_THRESHOLD * smaller))
 
 
-def pairwise_overlaps(boxes: DoubleArray) -> DoubleArray:
-    """(n, n) intersection over union of boxes (n, 4) x, y, width, height; 0 for a box and itself."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, :2] + boxes[:, None, 2:], boxes[None, :, :2] + boxes[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    areas = np.prod(boxes[:, 2:], axis=1)
-    union = areas[:, None] + areas[None] - shared
-    result = shared / np.maximum(union, 1e-9)
-    np.fill_diagonal(result, 0.0)
-    return np.asarray(result, np.float64)
+def _intersection(first: DoubleArray, second: DoubleArray) -> DoubleArray:
+    """(N, M) shared areas of boxes (N, 4) and (M, 4), left, top, right and bottom."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.asarray(np.prod(np.maximum(high - low, 0), axis=2))

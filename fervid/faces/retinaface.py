@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fervid.errors import BadWeights
-from fervid.faces.boxes import Shrunk, select_boxes, shrink
+from fervid.faces.boxes import ScaledImage, select_boxes, shrink
 from fervid.faces.retinaface_gate import windows
 from fervid.runtime.onnx_graph import with_outputs
 from fervid.runtime.onnx_session import open_session
@@ -63,7 +63,7 @@ class RetinaFace:
         self._session = open_session(self._model)
         self.score_threshold, self.long_side = score_threshold, long_side
 
-    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector."""
         small, factor = shrunk or shrink(image, self.long_side)
         return self.look(small, self.score_threshold, factor=factor)

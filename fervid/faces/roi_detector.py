@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fervid.faces.boxes import covers, scale_face
+from fervid.faces.boxes import is_same_face, scale_face
 from fervid.faces.retinaface import RetinaFace
 from fervid.runtime.opencv import cv2
-from fervid.types import ByteArray, Face, FloatArray
+from fervid.types import Box, ByteArray, Face, FloatArray
 from fervid.video.sampling import period_index
 
 PERIOD = 3.0
@@ -217,7 +217,7 @@ def _light(small: ByteArray) -> FloatArray:
 
 def _is_new(face: Face, others: list[Face]) -> bool:
     """Whether a face is none of the others."""
-    return not any(covers(face, other) for other in others)
+    return not is_same_face(face, others).any()
 
 
 def _step(face: Face) -> int:
@@ -241,9 +241,7 @@ def _parts(changed: npt.NDArray[np.bool_], width: int, height: int, step: int) -
         yield _area(box, CONTEXT, width, height, False, step)
 
 
-def _area(
-    box: tuple[float, float, float, float], margin: float, width: int, height: int, coarse: bool, step: int = 1
-) -> _Area:
+def _area(box: Box, margin: float, width: int, height: int, coarse: bool, step: int = 1) -> _Area:
     """The box (x, y, width, height) with a margin, grown to multiples of ``STRIDE``, inside the picture."""
     x, y, across, down = box
     unit = STRIDE * step

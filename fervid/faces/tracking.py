@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fervid.faces.boxes import pairwise_overlaps
+from fervid.faces.boxes import iou
 from fervid.files.scratch import ScratchArray
+from fervid.timeline.gaps import median_step
 from fervid.types import DoubleArray, Face, FloatArray
 
 MAX_DISPLACEMENT = 0.5
@@ -142,7 +143,9 @@ class FaceTracker:
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
         sizes = np.sqrt(np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6))
         centres = boxes[:, :2] + boxes[:, 2:] / 2
-        clear = pairwise_overlaps(boxes).max(axis=1, initial=0.0) <= MAX_CLEAR_OVERLAP
+        overlaps = iou(boxes, boxes)
+        np.fill_diagonal(overlaps, 0.0)
+        clear = overlaps.max(axis=1, initial=0.0) <= MAX_CLEAR_OVERLAP
         self._times.append(time)
         self._counts.append(len(faces))
         self._faces.extend(np.column_stack([centres, sizes, clear]).ravel())
@@ -176,7 +179,7 @@ class FaceTracker:
         # counted from the shot's start, so that it doesn't matter when in the film that is
         times = np.round(np.array([sample.time for sample in shot]) - shot[0].time, 6)
         shot = [replace(sample, time=float(time)) for sample, time in zip(shot, times, strict=True)]
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        step = median_step(times)
         # where samples are far apart, one of them may be missed all the same
         max_gap = max(self._max_gap, 2.5 * step) + 1e-6
         tracklet_gap = min(max(SHORT_GAP, 1.5 * step) + 1e-6, max_gap)

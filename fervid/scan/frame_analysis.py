@@ -12,12 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from fervid.faces.appearance import appearance
-from fervid.faces.boxes import FaceDetector, scale_face, shrink
-from fervid.faces.crop import CropGeometry, crop_face
+from fervid.faces.boxes import scale_face, shrink
+from fervid.faces.crop import CropGeometry
+from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import ALIGNED_SIDE as ALIGNED_SIDE
 from fervid.faces.embedding import FaceEmbedder, aligned_face
+from fervid.faces.find import find_faces
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
-from fervid.faces.quality import face_quality
 from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector
 from fervid.runtime.opencv import cv2
@@ -64,9 +65,9 @@ class FrameAnalyzer:
         embedder: FaceEmbedder | None = None,
     ) -> None:
         self._settings, self._geometry, self._detector, self._embedder = settings, geometry, detector, embedder
-        self._adaptive: RegionDetector | None = None
+        self._region_detector: RegionDetector | None = None
         if settings.adaptive and isinstance(detector, RetinaFace):
-            self._adaptive = RegionDetector(detector)
+            self._region_detector = RegionDetector(detector)
         self._aligned_number: int | None = None
 
     def analyze_frame(self, frame: Frame) -> FrameResult:
@@ -74,25 +75,24 @@ class FrameAnalyzer:
         return FrameResult(frame.time, frame.thumbnail, self._sample(frame) if frame.sampled else None)
 
     def _sample(self, frame: Frame) -> FaceDetections:
-        image = frame.image
-        height, width = image.shape[:2]
-        small, factor = shrink(image, self._settings.long_side)
-        if self._adaptive is None:
-            found = self._detector.detect(image, (small, factor))
-        else:
-            found = [scale_face(face, factor) for face in self._adaptive.detect(frame.time, small)]
-        faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]
-        if not faces:
-            return FaceDetections(frame.index)
-        whole, reduced = _View(image, 1.0), _View(small, factor)
-        descriptors = [appearance(*_nearest(whole, reduced, face, DESCRIPTOR_MIN_SIDE).of(face)) for face in faces]
-        crops = [crop_face(whole.gray, face, self._geometry) for face in faces]
-        qualities = [face_quality(face, crop, width, height) for face, crop in zip(faces, crops, strict=True)]
+        small, factor = shrink(frame.image, self._settings.long_side)
+
+        def detect(image: ByteArray) -> list[Face]:
+            if self._region_detector is None:
+                return self._detector.detect(image, (small, factor))
+            return [scale_face(face, factor) for face in self._region_detector.detect(frame.time, small)]
+
+        found = find_faces(frame.image, detect, self._geometry, self._settings.min_face)
+        whole, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
+        descriptors = [
+            appearance(*_nearest(whole, reduced, face, DESCRIPTOR_MIN_SIDE).of(face)) for face in found.faces
+        ]
         aligned_faces = {}
-        for position in self._faces_to_embed(frame.time, faces, qualities):
-            view = _nearest(whole, reduced, faces[position], ALIGNED_SIDE)
-            aligned_faces[position] = aligned_face(view.image, scale_face(faces[position], 1 / view.factor))
-        return FaceDetections(frame.index, faces, descriptors, crops, qualities, aligned_faces)
+        for position in self._faces_to_embed(frame.time, found.faces, found.qualities):
+            face = found.faces[position]
+            view = _nearest(whole, reduced, face, ALIGNED_SIDE)
+            aligned_faces[position] = aligned_face(view.image, scale_face(face, 1 / view.factor))
+        return FaceDetections(frame.index, found.faces, descriptors, found.crops, found.qualities, aligned_faces)
 
     def _faces_to_embed(self, time: float, faces: list[Face], qualities: list[float]) -> list[int]:
         """The positions of the good faces, in the first sample of each stretch of ``EVERY`` seconds that has any."""
@@ -111,18 +111,21 @@ class FrameAnalyzer:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """A picture (h, w, 3) uint8 blue-green-red, ``factor`` times smaller than the frame."""
+    """The frame, ``factor`` times smaller: (h, w, 3) uint8 blue-green-red. ``known_gray``: the same in gray."""
 
     image: ByteArray
     factor: float
+    known_gray: ByteArray | None = None
 
     @cached_property
     def gray(self) -> ByteArray:
-        """The same without its colours, (h, w)."""
+        """The image in gray, (h, w) uint8."""
+        if self.known_gray is not None:
+            return self.known_gray
         return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_BGR2GRAY), np.uint8)
 
     def of(self, face: Face) -> tuple[ByteArray, ByteArray, Face]:
-        """Picture, gray picture and where the face lies in them."""
+        """The image, the gray image, and the face in their pixels."""
         return self.image, self.gray, scale_face(face, 1 / self.factor)
 
 

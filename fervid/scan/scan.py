@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.errors import BadWeights, UnreadableVideo
-from fervid.faces.boxes import FaceDetector
 from fervid.faces.crop import SIZE, CropGeometry
-from fervid.faces.detectors import create_detector
+from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.faces.embedding import FaceEmbedder, load_embedder
 from fervid.files.scratch import CropFile
 from fervid.runtime.opencv import cv2

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from fervid.errors import BadDataset
-from fervid.faces.boxes import FaceDetector
 from fervid.faces.crop import SIZE, CropGeometry
-from fervid.faces.detectors import create_detector
+from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray

@@ -16,10 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fervid.faces.boxes import FaceDetector
-from fervid.faces.detectors import create_detector
+from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.settings import ScanSettings
-from fervid.types import ByteArray, Face, FloatArray, Frame
+from fervid.types import Box, ByteArray, Face, FloatArray, Frame
 from fervid.video.reader import THUMBNAIL, VideoReader
 from fervid.video.sampling import TIME_TOLERANCE
 from tests.support.paths import ROOT
@@ -49,7 +48,6 @@ SOURCES = (
 SAMPLES = (("pan_zoom.mp4", 2.0), ("variable_rate.mp4", 0.0))
 """The same where the shared clips are absent; further heads are these, mirrored and tinted."""
 
-Box = tuple[float, float, float, float]
 Key = tuple[float, float, float, float]
 """Second, centre x, centre y, height of the face box, in pixels."""
 Span = tuple[float, float]

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from fervid.faces.boxes import overlap
+from fervid.faces.boxes import iou
 from fervid.types import Face
 from tests.benchmarks.detection import Count, Sample, filmed, measure, pooled, ways
 from tests.support.paths import ROOT
@@ -22,9 +22,7 @@ def face(x: float) -> Face:
 
 
 def test_overlap_is_intersection_over_union() -> None:
-    assert overlap(FIRST, FIRST) == 1
-    assert overlap(FIRST, SECOND) == 0
-    assert overlap(FIRST, (20.0, 10.0, 20.0, 20.0)) == pytest.approx(1 / 3)
+    assert iou([FIRST], [FIRST, SECOND, (20.0, 10.0, 20.0, 20.0)])[0] == pytest.approx([1, 0, 1 / 3])
 
 
 def test_what_is_missed_and_what_is_false() -> None:

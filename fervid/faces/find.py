@@ -1,0 +1,54 @@
+"""From an image to its faces with their crops: detect, drop small faces, crop, rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fervid.faces.crop import CropGeometry, crop_face
+from fervid.faces.quality import face_quality
+from fervid.runtime.opencv import cv2
+from fervid.types import ByteArray, Face
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFaces:
+    """The faces of one image.
+
+    Attributes:
+        faces: The faces, best score first, in pixels of the image.
+        crops: (48, 48) uint8 of each face.
+        qualities: ``face_quality`` of each face, in [0, 1].
+        gray: (h, w) uint8, the image in gray; None where it shows no face.
+    """
+
+    faces: list[Face] = field(default_factory=list)
+    crops: list[ByteArray] = field(default_factory=list)
+    qualities: list[float] = field(default_factory=list)
+    gray: ByteArray | None = None
+
+
+def find_faces(
+    image: ByteArray, detect: Callable[[ByteArray], list[Face]], geometry: CropGeometry, min_face: float
+) -> FoundFaces:
+    """Detect the faces of an image, drop small ones, and crop and rate the others.
+
+    Args:
+        image: (h, w, 3) uint8, blue-green-red.
+        detect: Finds faces in ``image``, such as ``FaceDetector.detect``.
+        geometry: Crop geometry of the classifier.
+        min_face: Smallest allowed shorter side of a face box, in pixels.
+
+    Returns:
+        The faces, their crops and qualities.
+    """
+    faces = [face for face in detect(image) if min(face.width, face.height) >= min_face]
+    if not faces:
+        return FoundFaces()
+    height, width = image.shape[:2]
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    crops = [crop_face(gray, face, geometry) for face in faces]
+    qualities = [face_quality(face, crop, width, height) for face, crop in zip(faces, crops, strict=True)]
+    return FoundFaces(faces, crops, qualities, gray)
