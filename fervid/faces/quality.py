@@ -1,4 +1,4 @@
-"""How far a face crop can be trusted."""
+"""Quality of a face crop: how far its classification can be trusted."""
 
 from __future__ import annotations
 
@@ -9,21 +9,33 @@ from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face
 
 ASPECT = 0.72
-"""Usual ratio of a face box's width to its height: the median over the faces that no border cuts."""
+"""Typical ratio of a face box's width to its height: the median over faces that lie fully inside the image."""
 EDGE = 2.0
-"""A box this near to the border of the picture, in pixels, may be cut off by it."""
+"""A box within this many pixels of the image border may be cut off by it."""
 
 
 def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
-    """How far to trust a face's crop, 0 to 1: the product of six terms, each 0 to 1 but at least 0.02.
+    """Rate a face crop by the product of six terms, each limited to 0.02 to 1.
 
-    Size: the box's smaller side against 48 pixels. Sharpness: the standard deviation of the crop's Laplacian
-    after normalisation, from 0.15 (nothing but outlines) to 0.45 (eyelids and teeth can be seen). Contrast:
-    the crop's standard deviation against 16 gray levels. Pose: how centred the nose is between the eyes,
-    against three quarters of the way; 0 in profile, 1 where the detector gives no landmarks. Completeness:
-    the share of the face inside the picture of ``width`` x ``height`` pixels. Score: the detector's. The
-    limits were set on real crops: a frontal close-up is near 1, a face of 20 pixels, one of which half is
-    outside, and one in profile are below 0.45.
+    - Size: the shorter side of the box relative to 48 pixels.
+    - Sharpness: the standard deviation of the Laplacian of the normalised crop, from 0.15 (only outlines visible) to
+      0.45 (eyelids and teeth visible).
+    - Contrast: the standard deviation of the crop relative to 16 gray levels.
+    - Pose: how centred the nose is between the eyes, relative to three quarters; 0 in profile, 1 without landmarks.
+    - Completeness: the share of the face inside the image.
+    - Score: the detector's.
+
+    The limits were set on real crops. A frontal close-up is near 1. A face of 20 pixels, a face half outside the image
+    and a profile are below 0.45.
+
+    Args:
+        face: The face, in pixels of the image.
+        crop: (48, 48) uint8, its crop.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+
+    Returns:
+        Quality between 0 and 1.
     """
     sharpness = float(cv2.Laplacian(normalize(crop[None])[0, :, :, 0], cv2.CV_32F).std())
     terms = (
@@ -38,20 +50,20 @@ def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
 
 
 def _frontal(face: Face) -> float:
-    """1 where the nose lies midway between the eyes along their line, 0 where it lies beyond one of them."""
+    """1 where the nose is midway between the eyes along their line, 0 where it is beyond one of them."""
     if len(face.landmarks) < 3:
         return 1.0
-    right, left, nose = (np.asarray(point) for point in face.landmarks[:3])
-    line = left - right
-    along = float((nose - right) @ line / max(float(line @ line), 1e-6))
-    return float(np.clip(1 - 2 * abs(along - 0.5), 0, 1))
+    right_eye, left_eye, nose = (np.asarray(point) for point in face.landmarks[:3])
+    line = left_eye - right_eye
+    position = float((nose - right_eye) @ line / max(float(line @ line), 1e-6))
+    return float(np.clip(1 - 2 * abs(position - 0.5), 0, 1))
 
 
 def _complete(face: Face, width: int, height: int) -> float:
-    """The share of the face that is inside the picture, 0 to 1.
+    """Share of the face that is inside the image, 0 to 1.
 
-    Detectors draw the box around what they see of a face that the border cuts off; its other side then says
-    how long the missing one would be.
+    If the border cuts a face off, detectors box only its visible part. The uncut side then gives the length of the
+    cut one.
     """
     inside_x = max(0.0, min(face.x + face.width, width) - max(face.x, 0))
     inside_y = max(0.0, min(face.y + face.height, height) - max(face.y, 0))

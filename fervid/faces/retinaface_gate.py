@@ -1,8 +1,8 @@
-"""Where the part of RetinaFace that finds small faces is worth computing: near cells at which a linear gate fires.
+"""A gate that restricts RetinaFace's branch for small faces to the parts of an image where it may find one.
 
-That part is two fifths of the network's work and silent over most of most pictures. The gate is a logistic regression
-on the 64 channels of the map that the part begins with, fitted by ``python -m tests.benchmarks.gate`` to made scenes:
-does any anchor of a cell score above .3?
+That branch is two fifths of the network's work, and in most images it finds nothing. The gate is a logistic regression
+on the 64 channels of the branch's input map. It predicts whether any anchor of a cell scores above 0.3.
+``python -m tests.benchmarks.gate`` fits it to synthetic scenes.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ from fervid.types import FloatArray
 
 GATE_FILE = Path(__file__).parent.parent / "weights" / "retinaface-gate.json"
 LIMIT = 2.0
-"""Log-odds from which the gate fires; classes were weighted alike. In the pictures that chose it, made and real, it
-fires for every small face, the least certain at 2.8."""
+"""Log-odds above which the gate fires. Both classes had equal weight. In the synthetic and real images that were used
+to set it, the gate fires for every small face, at 2.8 or more."""
 REACH = 2
-"""Cells around one that fires whose anchors count."""
+"""Anchors count within this many cells of a cell that fires."""
 HALO = 4
-"""Cells around those that the network's part must see to say of them what it says in the whole map."""
-MOST = 0.7
-"""Share of the map from which all of it is computed at once."""
+"""Cells around these that the branch must also see to give the same output as on the whole map."""
+MAX_SHARE = 0.7
+"""Share of the map above which the branch runs on the whole map."""
 
 Window = tuple[int, int]
-"""First row or column, and the one after the last."""
+"""Half-open range of rows or columns."""
 
 
 def windows(merged: FloatArray) -> list[tuple[Window, Window, Window, Window]]:
-    """The parts of the map ``merged`` (64, h, w) float32 that are to be computed.
+    """Find the parts of the map on which the branch must run.
 
-    Of each: rows and columns to compute, and those of them whose anchors count, counted within the map. At the map's
-    borders a part ends with the map, whose padding then is the part's own.
+    Args:
+        merged: (64, h, w) float32, the branch's input map.
+
+    Returns:
+        For each part: rows to compute, columns to compute, and the rows and columns in which anchors count, all as
+        indices into the map. A part at the border of the map ends there, so the network pads it as it pads the map.
     """
     height, width = merged.shape[1:]
     weights, bias = _gate()
@@ -45,9 +49,9 @@ def windows(merged: FloatArray) -> list[tuple[Window, Window, Window, Window]]:
     parts = []
     for left, top, across, down, _ in boxes[1:count].tolist():
         rows, columns = (top, top + down), (left, left + across)
-        parts.append((_wider(rows, height), _wider(columns, width), rows, columns))
+        parts.append((_with_halo(rows, height), _with_halo(columns, width), rows, columns))
     cells = sum((bottom - top) * (right - left) for (top, bottom), (left, right), _, _ in parts)
-    return [2 * ((0, height), (0, width))] if cells > MOST * height * width else parts
+    return [2 * ((0, height), (0, width))] if cells > MAX_SHARE * height * width else parts
 
 
 @lru_cache(maxsize=1)
@@ -56,5 +60,5 @@ def _gate() -> tuple[FloatArray, float]:
     return np.asarray(content["weights"], np.float32), float(content["bias"])
 
 
-def _wider(span: Window, end: int) -> Window:
-    return max(0, span[0] - HALO), min(end, span[1] + HALO)
+def _with_halo(window: Window, end: int) -> Window:
+    return max(0, window[0] - HALO), min(end, window[1] + HALO)

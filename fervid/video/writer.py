@@ -26,9 +26,6 @@ _TIME_BASE = Fraction(1, 90000)
 
 _MUXER_OPTIONS = {"movflags": "+faststart", "movie_timescale": str(_TIME_BASE.denominator)}
 
-_MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts", ".flv": "flv"}
-"""FFmpeg's muxer for each file name ending. The partial file has another ending, so FFmpeg cannot guess."""
-
 _KEYFRAME_INTERVAL = 120
 """Frames between keyframes. A player that seeks decodes at most this many frames."""
 
@@ -99,7 +96,7 @@ class VideoWriter:
         """Open the output.
 
         Args:
-            path: Output file. Its ending chooses the container: .mp4, .mov, .mkv, .ts or .flv.
+            path: Output file. Its suffix chooses the container format.
             width: Frame width in pixels.
             height: Frame height in pixels.
             encoder: Encoder settings; None uses the defaults.
@@ -123,10 +120,7 @@ class VideoWriter:
         partial = self._output.__enter__()
         try:
             with self._translating_errors():
-                muxer = _MUXERS.get(self._path.suffix.lower())
-                if muxer is None:
-                    raise ValueError(f"the file name must end in {', '.join(_MUXERS)}")
-                self._container = av.open(f"file:{partial.absolute()}", "w", format=muxer, options=_MUXER_OPTIONS)
+                self._container = av.open(f"file:{partial.absolute()}", "w", options=_MUXER_OPTIONS)
                 if comment:
                     self._container.metadata["comment"] = comment
                 self._stream: Any = self._container.add_stream("libx264", rate=30)

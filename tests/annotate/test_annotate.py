@@ -528,7 +528,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
     fervid.analyze(source, results, AnalyzeSettings(scan=ScanSettings(fps=0.1)))
     line = [sys.executable, "-m", "fervid", "annotate", str(results), "--videos", str(tmp_path), "--out", str(out)]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        while not list(out.glob(".*.tmp")) and process.poll() is None:
+        while not list(out.glob(".*partial*")) and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]

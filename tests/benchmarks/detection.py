@@ -21,7 +21,7 @@ from typing import get_args
 import numpy as np
 
 from fervid.faces.boxes import iou, shrink
-from fervid.faces.retinaface import Fine, RetinaFace
+from fervid.faces.retinaface import RetinaFace, SmallFaces
 from fervid.faces.roi_detector import RegionDetector
 from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
@@ -40,21 +40,25 @@ Find = Callable[[float, ByteArray], list[Face]]
 class Ungated(RetinaFace):
     """The detector without its gate."""
 
-    def look(self, picture: ByteArray, threshold: float, factor: float = 1.0, fine: Fine = "all") -> list[Face]:
+    def detect_unscaled(
+        self, image: ByteArray, threshold: float, factor: float = 1.0, small_faces: SmallFaces = "all"
+    ) -> list[Face]:
         """See RetinaFace."""
-        return super().look(picture, threshold, factor, "all" if fine == "gated" else fine)
+        return super().detect_unscaled(image, threshold, factor, "all" if small_faces == "gated" else small_faces)
 
 
-def whole(detector: RetinaFace, fine: Fine) -> Find:
+def whole(detector: RetinaFace, small_faces: SmallFaces) -> Find:
     """Looks at each whole picture."""
-    return lambda _, picture: detector.look(picture, detector.score_threshold, fine=fine)
+    return lambda _, picture: detector.detect_unscaled(picture, detector.score_threshold, small_faces=small_faces)
 
 
 def ways() -> dict[str, Callable[[], Find]]:
     """What begins each way of looking anew, for one film."""
     gated, ungated = RetinaFace(), Ungated()
-    for detector, fine in product((gated, ungated), get_args(Fine)):  # so that none of them begins by loading
-        detector.look(np.zeros((360, 640, 3), np.uint8), 0.5, fine=fine)
+    for detector, small_faces in product(
+        (gated, ungated), get_args(SmallFaces)
+    ):  # so that none of them begins by loading
+        detector.detect_unscaled(np.zeros((360, 640, 3), np.uint8), 0.5, small_faces=small_faces)
     return {
         "whole": lambda: whole(gated, "all"),
         "whole, gated": lambda: whole(gated, "gated"),

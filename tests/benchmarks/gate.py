@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 
 from fervid.faces import retinaface_gate as gate
 from fervid.faces.boxes import shrink
-from fervid.faces.retinaface import MERGED, RetinaFace
+from fervid.faces.retinaface import BRANCH_INPUT, RetinaFace
 from fervid.runtime.onnx_graph import with_outputs
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
@@ -45,7 +45,7 @@ class Judge:
 
     def __init__(self) -> None:
         self._detector = RetinaFace()
-        names = [MERGED, "/class_head/Reshape_output_0"]
+        names = [BRANCH_INPUT, "/class_head/Reshape_output_0"]
         self._session: Any = open_session(with_outputs(self._detector._model, names))
 
     def __call__(self, image: ByteArray) -> tuple[FloatArray, FloatArray]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fervid.faces.alignment import TEMPLATE, align, reduced, similarity_transform
+from fervid.faces.alignment import TEMPLATE, align, area_resize, similarity_transform
 from fervid.faces.appearance import appearance
 from fervid.faces.detectors import create_detector
 from fervid.settings import ScanSettings
@@ -106,6 +106,6 @@ def test_shrinking_in_steps_averages_as_in_one(shape: tuple[int, ...]) -> None:
     coarse = random.integers(0, 256, (12, 16, *shape[2:])).astype(np.uint8)
     image = np.asarray(cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
     once = np.asarray(cv2.resize(image, (24, 32), interpolation=cv2.INTER_AREA), np.float64)
-    steps = reduced(image, (24, 32)).astype(np.float64)
+    steps = area_resize(image, (24, 32)).astype(np.float64)
     assert np.abs(steps - once).mean() < 1.5
     assert np.abs(steps - once).max() < 12

@@ -386,9 +386,9 @@ def test_the_fast_path_finds_what_the_plain_one_finds(picture: ByteArray, couple
 def test_a_large_face_needs_no_look_for_small_ones(picture: ByteArray) -> None:
     small, _ = shrink(picture, 640)
     detector = RetinaFace()
-    (face,) = detector.look(small, 0.65)
+    (face,) = detector.detect_unscaled(small, 0.65)
     assert face.width * face.height > 64**2
-    (other,) = detector.look(small, 0.65, fine="none")
+    (other,) = detector.detect_unscaled(small, 0.65, small_faces="none")
     assert other.box == pytest.approx(face.box, abs=1e-2)
     assert other.score == pytest.approx(face.score, abs=1e-4)
     assert np.array(other.landmarks) == pytest.approx(np.array(face.landmarks), abs=1e-2)
@@ -396,5 +396,5 @@ def test_a_large_face_needs_no_look_for_small_ones(picture: ByteArray) -> None:
 
 def test_a_small_face_does(couple: ByteArray) -> None:
     tiny = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
-    assert len(RetinaFace().look(tiny, 0.65)) == 2
-    assert len(RetinaFace().look(tiny, 0.65, fine="none")) < 2
+    assert len(RetinaFace().detect_unscaled(tiny, 0.65)) == 2
+    assert len(RetinaFace().detect_unscaled(tiny, 0.65, small_faces="none")) < 2

@@ -68,7 +68,7 @@ def test_where_it_fires_nearly_everywhere_all_is_computed_at_once(monkeypatch: p
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (33, 31), (360, 640)])
 def test_pictures_of_any_shape_are_taken(detector: RetinaFace, shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
-    assert detector.look(noise, 0.65, fine="gated") == []
+    assert detector.detect_unscaled(noise, 0.65, small_faces="gated") == []
 
 
 def test_open_everywhere_it_changes_nothing(
@@ -77,7 +77,7 @@ def test_open_everywhere_it_changes_nothing(
     monkeypatch.setattr(gate, "LIMIT", -np.inf)
     small = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
     for image in (small, shrink(couple, 640)[0]):
-        same(detector.look(image, 0.05, fine="gated"), detector.look(image, 0.05))
+        same(detector.detect_unscaled(image, 0.05, small_faces="gated"), detector.detect_unscaled(image, 0.05))
 
 
 def test_closed_it_leaves_the_large_faces(
@@ -85,7 +85,10 @@ def test_closed_it_leaves_the_large_faces(
 ) -> None:
     monkeypatch.setattr(gate, "LIMIT", np.inf)
     small = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
-    same(detector.look(small, 0.3, fine="gated"), detector.look(small, 0.3, fine="none"))
+    same(
+        detector.detect_unscaled(small, 0.3, small_faces="gated"),
+        detector.detect_unscaled(small, 0.3, small_faces="none"),
+    )
 
 
 def test_small_faces_pass(detector: RetinaFace, couple: ByteArray) -> None:
@@ -93,9 +96,9 @@ def test_small_faces_pass(detector: RetinaFace, couple: ByteArray) -> None:
         small = np.asarray(cv2.resize(couple, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         wide = np.full((360, 640, 3), 90, np.uint8)
         wide[200 : 200 + small.shape[0], 400 : 400 + small.shape[1]] = small[:160, :240]
-        expected = detector.look(wide, 0.65)
+        expected = detector.detect_unscaled(wide, 0.65)
         assert len(expected) == 2
-        same(detector.look(wide, 0.65, fine="gated"), expected)
+        same(detector.detect_unscaled(wide, 0.65, small_faces="gated"), expected)
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -104,4 +107,4 @@ def test_real_clips_show_the_same_faces(detector: RetinaFace, name: str, shared_
         images = [shrink(frame.image, 640)[0] for frame in reader.frames() if frame.sampled]
     assert images
     for image in images:
-        same(detector.look(image, 0.65, fine="gated"), detector.look(image, 0.65))
+        same(detector.detect_unscaled(image, 0.65, small_faces="gated"), detector.detect_unscaled(image, 0.65))

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fervid.faces.boxes import iou, shrink
-from fervid.faces.retinaface import Fine, RetinaFace
-from fervid.faces.roi_detector import CONTEXT, PERIOD, STRIDE, RegionDetector, _Area, _area, _merged
+from fervid.faces.retinaface import RetinaFace, SmallFaces
+from fervid.faces.roi_detector import CHANGE_MARGIN, PERIOD, STRIDE, RegionDetector, _merge_regions, _Region, _region
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face
 from fervid.video.reader import VideoReader
@@ -31,9 +31,11 @@ class Watched(RetinaFace):
         super().__init__()
         self.looks: list[tuple[int, ...]] = []
 
-    def look(self, picture: ByteArray, threshold: float, factor: float = 1.0, fine: Fine = "all") -> list[Face]:
-        self.looks.append(picture.shape[:2])
-        return super().look(picture, threshold, factor, fine)
+    def detect_unscaled(
+        self, image: ByteArray, threshold: float, factor: float = 1.0, small_faces: SmallFaces = "all"
+    ) -> list[Face]:
+        self.looks.append(image.shape[:2])
+        return super().detect_unscaled(image, threshold, factor, small_faces)
 
 
 @pytest.fixture(scope="module")
@@ -216,30 +218,30 @@ boxes = st.tuples(st.floats(-100, 700), st.floats(-100, 400), st.floats(1, 400),
 def test_an_area_lies_in_the_picture_on_the_networks_grid(
     box: tuple[float, float, float, float], step: int, width: int, height: int
 ) -> None:
-    area = _area(box, CONTEXT, width, height, False, step)
+    area = _region(box, CHANGE_MARGIN, width, height, False, step)
     assert 0 <= area.left < area.right <= width
     assert 0 <= area.top < area.bottom <= height
     assert area.left % (STRIDE * step) == area.top % (STRIDE * step) == 0
     x, y, across, down = box
     if 0 <= x < x + across <= width and 0 <= y < y + down <= height:
-        assert area.left <= max(0, x - CONTEXT)
-        assert area.right >= min(width, x + across + CONTEXT)
-        assert area.top <= max(0, y - CONTEXT)
-        assert area.bottom >= min(height, y + down + CONTEXT)
+        assert area.left <= max(0, x - CHANGE_MARGIN)
+        assert area.right >= min(width, x + across + CHANGE_MARGIN)
+        assert area.top <= max(0, y - CHANGE_MARGIN)
+        assert area.bottom >= min(height, y + down + CHANGE_MARGIN)
 
 
 @given(given=st.lists(st.tuples(boxes, st.sampled_from([1, 2])), max_size=8))
 def test_merged_areas_hold_all_and_share_nothing(given: list[tuple[tuple[float, float, float, float], int]]) -> None:
-    areas = [_area(box, CONTEXT, 640, 360, False, step) for box, step in given]
-    merged = _merged(areas)
+    areas = [_region(box, CHANGE_MARGIN, 640, 360, False, step) for box, step in given]
+    merged = _merge_regions(areas)
     for area in areas:
         assert any(holds(other, area) for other in merged)
     for first, one in enumerate(merged):
-        assert not any(one.meets(other) for other in merged[:first])
-    assert sum(area.work for area in merged) <= sum(area.work for area in areas) + 1e-6 or len(areas) > len(merged)
+        assert not any(one.should_merge(other) for other in merged[:first])
+    assert sum(area.cost for area in merged) <= sum(area.cost for area in areas) + 1e-6 or len(areas) > len(merged)
 
 
-def holds(one: _Area, other: _Area) -> bool:
+def holds(one: _Region, other: _Region) -> bool:
     return (
         one.step == other.step
         and one.left <= other.left

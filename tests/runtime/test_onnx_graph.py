@@ -51,10 +51,10 @@ def test_tensors_within_the_graph_are_the_parts_of_its_outputs(model: bytes) -> 
 def test_a_graph_cut_in_two_is_the_whole(model: bytes) -> None:
     pixels = np.random.default_rng(4).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
     names = [f"/{head}_head/Reshape_output_0" for head in ("bbox", "class", "landmark")]
-    between = (retinaface.MERGED, (1, 64, None, None))
-    (merged,) = run(onnxgraph.with_outputs(model, [retinaface.MERGED]), None, pixels)
+    between = (retinaface.BRANCH_INPUT, (1, 64, None, None))
+    (merged,) = run(onnxgraph.with_outputs(model, [retinaface.BRANCH_INPUT]), None, pixels)
     assert merged.shape == (1, 64, 96 // STRIDES[0], 160 // STRIDES[0])
-    found = run(onnxgraph.with_outputs(model, names, between), None, merged, retinaface.MERGED)
+    found = run(onnxgraph.with_outputs(model, names, between), None, merged, retinaface.BRANCH_INPUT)
     for one, other in zip(found, run(onnxgraph.with_outputs(model, names), None, pixels), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
