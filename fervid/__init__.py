@@ -1,7 +1,16 @@
 """fervid turns folders of video into emotion timelines.
 
-``analyze`` does what ``fervid analyze`` does; ``read_results`` gives its tables as pandas frames,
-``plot_timeline`` draws a face of them. Importing this package loads neither TensorFlow nor OpenCV.
+>>> import fervid
+>>> fervid.analyze("videos", "results.parquet", fps=10, on_progress=print)  # doctest: +SKIP
+>>> video = fervid.analyze_video("sample_videos/cut.mp4")
+>>> video.timeline.shape[0] > 0
+True
+
+``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
+``load_classifier`` are its pieces. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report`` and
+``export_results`` work on results. Exceptions are in ``fervid.errors``.
+
+Importing fervid loads neither TensorFlow nor OpenCV: each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -9,24 +18,67 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fervid.types import EMOTIONS
+from fervid import errors as errors
+from fervid.errors import FervidError
+from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
+from fervid.types import EMOTIONS, Progress
 from fervid.version import __version__
 
 if TYPE_CHECKING:
-    from fervid.batch.run import analyze
+    from fervid.api import analyze, analyze_video, annotate_videos, export_results, write_report
     from fervid.charts.plot import plot_timeline
-    from fervid.results.reader import read_results
+    from fervid.emotions.classifier import load_classifier
+    from fervid.pipeline import crop_faces, load_detector, open_video
+    from fervid.results.reader import Results, read_results
 
-__all__ = ["EMOTIONS", "__version__", "analyze", "plot_timeline", "read_results"]
+__all__ = [
+    "EMOTIONS",
+    "AnalyzeSettings",
+    "FervidError",
+    "InputSettings",
+    "Progress",
+    "Results",
+    "RunSettings",
+    "ScanSettings",
+    "TimelineSettings",
+    "__version__",
+    "analyze",
+    "analyze_video",
+    "annotate_videos",
+    "crop_faces",
+    "export_results",
+    "load_classifier",
+    "load_detector",
+    "open_video",
+    "plot_timeline",
+    "read_results",
+    "write_report",
+]
 
-_LAZY = {"analyze": "fervid.batch.run", "plot_timeline": "fervid.charts.plot", "read_results": "fervid.results.reader"}
+_MODULES = {
+    "analyze": "fervid.api",
+    "analyze_video": "fervid.api",
+    "annotate_videos": "fervid.api",
+    "crop_faces": "fervid.pipeline",
+    "export_results": "fervid.api",
+    "load_classifier": "fervid.emotions.classifier",
+    "load_detector": "fervid.pipeline",
+    "open_video": "fervid.pipeline",
+    "plot_timeline": "fervid.charts.plot",
+    "read_results": "fervid.results.reader",
+    "Results": "fervid.results.reader",
+    "write_report": "fervid.api",
+}
+"""The module of each name that is loaded on first use."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'fervid' has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'fervid' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, "errors"})

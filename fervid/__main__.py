@@ -1,4 +1,4 @@
-"""``python -m fervid`` is the command line."""
+"""Runs the command line: ``python -m fervid``."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     """
     out = Path(path)
     tables = read_tables(out)
-    frames = {name: _tidy(table) for name, table in tables.items()}
+    frames = {name: tidy_frame(table) for name, table in tables.items()}
     return Results(**frames, metadata=_metadata(tables["timeline"].schema.metadata))
 
 
@@ -117,7 +117,7 @@ _NULLABLE = {"face_id", "person", "width", "height", "rotation", "frames_sampled
 """Integer columns that may hold nulls, which plain numpy integers cannot."""
 
 
-def _tidy(table: pa.Table) -> pd.DataFrame:
+def tidy_frame(table: pa.Table) -> pd.DataFrame:
     """The table with the types that ``Results`` tells of."""
     import pandas as pd
 

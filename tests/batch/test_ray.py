@@ -19,6 +19,7 @@ import pytest
 
 import fervid
 from fervid.batch.report import BatchReport, Listener
+from fervid.batch.run import analyze as run_batch
 from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.batch.worker import scan_or_divide
 from fervid.errors import UsageError, WorkerFailed
@@ -325,7 +326,7 @@ class Ear(Listener):
 def analyze_with_gpu(cluster: Any, videos: Path, out: Path, device: str) -> tuple[BatchReport, list[str]]:
     run = RunSettings(engine="ray", address=cluster.address, device=device)  # type: ignore[arg-type]
     ear = Ear()
-    return fervid.analyze(videos, out, AnalyzeSettings(scan=SCAN, run=run), ear), ear.told
+    return run_batch(videos, out, AnalyzeSettings(scan=SCAN, run=run), ear), ear.told
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -19,6 +19,7 @@ import fervid
 from fervid.batch.engines.local import LocalEngine
 from fervid.batch.plan import plan
 from fervid.batch.report import BatchReport, Listener, VideoReport
+from fervid.batch.run import analyze as run_batch
 from fervid.errors import BadResults, OutputLocked, UsageError
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
@@ -48,7 +49,7 @@ class Diary(Listener):
 def run(root: Path, out: Path, scan: ScanSettings = SCAN, **options: Any) -> tuple[BatchReport, list[str]]:
     """The report of a run, and the videos that it really worked on."""
     diary = Diary()
-    report = fervid.analyze(root, out, AnalyzeSettings(scan=scan, run=RunSettings(**options)), diary)
+    report = run_batch(root, out, AnalyzeSettings(scan=scan, run=RunSettings(**options)), diary)
     assert len(diary.reports) == len(report.videos)
     return report, diary.fresh
 
@@ -164,7 +165,7 @@ def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: Anal
     assert out.read_bytes() == kept
     diary = Diary()
     anew = AnalyzeSettings(settings.scan, settings.timeline, run=RunSettings(overwrite=True))
-    fervid.analyze(root, out, anew, diary)
+    run_batch(root, out, anew, diary)
     assert len(diary.fresh) == 4
     assert len(list((tmp_path / ".r.parquet.fervid").glob("parts-*"))) == 1
     assert fervid.analyze(root, out, settings).count("ok", fresh=True) == 0
@@ -355,7 +356,7 @@ def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: P
             told.append(("make", sorted(sources)))
 
     settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(exclude=("broken*", "numbers*")))
-    fervid.analyze(root, out, settings, products=[Witness()])
+    run_batch(root, out, settings, products=[Witness()])
     assert told == [("prepare", ["cut.mp4", "leaving.mp4"]), ("make", ["cut.mp4", "leaving.mp4"])]
 
 

@@ -1,0 +1,387 @@
+"""The functions of the Python API, with keyword arguments named like the options of the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fervid.batch.report import BatchReport, Listener, VideoReport
+from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device
+from fervid.settings_io import override
+from fervid.types import Progress, ProgressCallback, ignore_progress
+
+if TYPE_CHECKING:
+    from fervid.annotate.annotate import AnnotateReport
+    from fervid.batch.engines.base import Engine
+    from fervid.batch.plan import Paths
+    from fervid.emotions.classifier import EmotionClassifier
+    from fervid.export.files import Exported
+    from fervid.pipeline import VideoResults
+    from fervid.report.report import Written
+    from fervid.results.reader import Results
+
+
+def analyze(
+    paths: Paths,
+    out: str | os.PathLike[str],
+    settings: AnalyzeSettings | None = None,
+    *,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    min_face: float | None = None,
+    detector: DetectorName | None = None,
+    detector_weights: str | os.PathLike[str] | None = None,
+    adaptive: bool | None = None,
+    decoder: DecoderName | None = None,
+    smooth: float | None = None,
+    exclude: Sequence[str] | None = None,
+    follow_links: bool | None = None,
+    settle: float | None = None,
+    shard: str | None = None,
+    engine: str | Engine | None = None,
+    address: str | None = None,
+    device: Device | None = None,
+    model: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    worker_memory: float | None = None,
+    batch_size: int | None = None,
+    timeout: float | None = None,
+    retry_failed: bool | None = None,
+    overwrite: bool | None = None,
+    annotate: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
+) -> AnalyzeReport:
+    """Analyse videos and write the four result tables, as ``fervid analyze`` does.
+
+    Videos are scanned in worker processes, so a script that calls this needs the usual
+    ``if __name__ == "__main__":`` guard. What an earlier call with the same ``out`` and settings has finished is not
+    computed again. A video that cannot be read costs only its own rows; the report says why.
+
+    Example:
+        >>> report = fervid.analyze("videos", "results.parquet", fps=10, on_progress=print)  # doctest: +SKIP
+        >>> report.count("failed")  # doctest: +SKIP
+        0
+
+    Args:
+        paths: A video file, folder or glob pattern, or several of them. Folders are searched recursively.
+        out: ``results.parquet``, ``results.csv``, or a folder.
+        settings: Settings to start from. The keywords below override them.
+        fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
+        start: Time at which the analysis starts, in seconds. Default 0.
+        end: Time at which the analysis stops, in seconds. Default: the end of the video.
+        min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
+        detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
+        detector_weights: The detector's weights. Default: those of its package.
+        adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        decoder: ``cpu`` (default) or ``nvdec``.
+        smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
+        exclude: Skip files that match one of these patterns, such as ``["*_proxy.mp4"]``.
+        follow_links: Follow symbolic links that point outside the input folder. Default False.
+        settle: Skip files modified within this number of seconds. Default 0.
+        shard: ``"i/n"`` analyses the i-th of n parts of the videos. Default: all.
+        engine: ``local`` (default), ``ray``, or an Engine object.
+        address: Address of the Ray cluster. Default ``auto``.
+        device: ``auto`` (default), ``cpu`` or ``gpu``: where faces are classified.
+        model: Weights of the emotion network. Default: those that fervid ships.
+        workers: Number of scan processes; 0 starts one per core. Default 0.
+        worker_memory: Memory per scan process in gigabytes; 0 divides the machine's memory equally. Default 0.
+        batch_size: Number of faces classified at once. Default 256.
+        timeout: Longest time that the scan of one video may take, in seconds; 0 sets no limit. Default 0.
+        retry_failed: Analyse videos again that failed in an earlier run. Default False.
+        overwrite: Recompute everything, even if settings changed. Default False.
+        annotate: Also write annotated videos into this folder.
+        report: Also write an HTML report to this file.
+        on_progress: Called with a Progress for each finished video and each message.
+
+    Returns:
+        What became of each video, in the order of the inputs.
+
+    Raises:
+        UsageError: A setting or a path is wrong, or ``out`` was made with other settings.
+        OutputLocked: Another run uses ``out``.
+        OutputError: An output cannot be written.
+        MissingLibrary: A package is missing; the message says which.
+    """
+    from fervid.batch.run import analyze as run
+
+    values: dict[str, Any] = {
+        "fps": fps, "start": start, "end": end, "min_face": min_face, "detector": detector,
+        "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder, "smooth": smooth,
+        "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
+        "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
+        "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
+        "retry_failed": retry_failed, "overwrite": overwrite,
+    }  # fmt: skip
+    chosen = override(settings or AnalyzeSettings(), values)
+    page = None if report is None else _ReportPage(Path(report), on_progress)
+    videos = None if annotate is None else _AnnotatedVideos(Path(annotate), on_progress)
+    products = [product for product in (page, videos) if product is not None]
+    scanner = None if isinstance(engine, str) else engine
+    done = run(paths, out, chosen, _ProgressListener(on_progress), scanner, products)
+    return AnalyzeReport(done.videos, videos.done if videos else None, page.done if page else None)
+
+
+class _ProgressListener(Listener):
+    def __init__(self, on_progress: ProgressCallback) -> None:
+        self._on_progress, self._done, self._total = on_progress, 0, 0
+
+    def start(self, count: int) -> None:
+        self._total = count
+
+    def video(self, report: VideoReport) -> None:
+        self._done += 1
+        message = f"{report.video}: {report.status}"
+        self._on_progress(Progress("analyze", self._done, self._total, "videos", message, report))
+
+    def notify(self, message: str) -> None:
+        self._on_progress(Progress("analyze", self._done, self._total, "videos", message))
+
+
+class _AnnotatedVideos:
+    """The annotated videos of a batch; see Product."""
+
+    def __init__(self, folder: Path, on_progress: ProgressCallback) -> None:
+        self._folder, self._on_progress = folder, on_progress
+        self.done: AnnotateReport | None = None
+
+    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
+        from fervid.annotate.annotate import prepare
+
+        prepare(sources, {**sources, **drawn}, self._folder)
+
+    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
+        from fervid.annotate.annotate import annotate
+
+        self.done = annotate(
+            results, sources, self._folder, listener=lambda video: self._on_progress(_annotated(video))
+        )
+
+
+class _ReportPage:
+    """The HTML report of a batch; see Product."""
+
+    def __init__(self, target: Path, on_progress: ProgressCallback) -> None:
+        self._target, self._on_progress = target, on_progress
+        self.done: Written | None = None
+
+    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
+        from fervid.files.discover import Source, refuse_overwriting
+        from fervid.report.report import check_target
+
+        check_target(self._target)
+        inputs = {**sources, **drawn}
+        refuse_overwriting((Source(path, name, name) for name, path in inputs.items()), [self._target])
+
+    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
+        from fervid.report.report import write_report
+
+        self.done = write_report(results, self._target, sources=sources)
+
+
+@dataclass(frozen=True)
+class AnalyzeReport(BatchReport):
+    """What became of every input of ``analyze``, and of what was made of the results.
+
+    Attributes:
+        annotated: What became of the annotated videos; None if none were asked for.
+        page: The HTML report that was written; None if none was asked for.
+    """
+
+    annotated: AnnotateReport | None = None
+    page: Written | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of ``fervid analyze``: that of the analysis, or else that of the annotated videos."""
+        return super().exit_code or (self.annotated.exit_code if self.annotated else 0)
+
+
+def analyze_video(
+    path: str | os.PathLike[str],
+    settings: AnalyzeSettings | None = None,
+    *,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    min_face: float | None = None,
+    detector: DetectorName | None = None,
+    detector_weights: str | os.PathLike[str] | None = None,
+    adaptive: bool | None = None,
+    decoder: DecoderName | None = None,
+    smooth: float | None = None,
+    device: Device | None = None,
+    model: str | os.PathLike[str] | None = None,
+    batch_size: int | None = None,
+    classifier: EmotionClassifier | None = None,
+) -> VideoResults:
+    """Analyse one video in this process and return its tables, without writing files.
+
+    This suits notebooks and short videos. For many or long videos ``analyze`` is faster, because it uses all cores, and
+    safer, because a file that crashes its decoder does not end the caller.
+
+    Example:
+        >>> video = fervid.analyze_video("sample_videos/cut.mp4", fps=2)
+        >>> sorted(video.timeline["face_id"].dropna().unique())
+        [0, 1]
+        >>> video.info.width, video.message
+        (640, None)
+
+    Args:
+        path: The video file.
+        settings: Settings to start from. The keywords below override them. What concerns a batch has no effect.
+        fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
+        start: Time at which the analysis starts, in seconds. Default 0.
+        end: Time at which the analysis stops, in seconds. Default: the end of the video.
+        min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
+        detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
+        detector_weights: The detector's weights. Default: those of its package.
+        adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        decoder: ``cpu`` (default) or ``nvdec``.
+        smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
+        device: ``auto`` (default), ``cpu`` or ``gpu``: where faces are classified.
+        model: Weights of the emotion network. Default: those that fervid ships.
+        batch_size: Number of faces classified at once. Default 256.
+        classifier: What ``load_classifier`` returned, so that it is not loaded for every video. It replaces ``model``
+            and ``device``.
+
+    Returns:
+        ``timeline``, ``episodes``, ``summary`` and ``videos`` as pandas frames, with the columns and values that
+        ``analyze`` writes for the same file, and ``info``, ``notes``, ``message`` and ``metadata``.
+
+    Raises:
+        InputNotFound: The file does not exist.
+        UnreadableVideo: The file cannot be decoded as video.
+        ConfigError: A setting has a wrong value.
+        BadWeights: Weights cannot be used.
+        MissingLibrary: A package is missing; the message says which.
+    """
+    from fervid.pipeline import scan_and_classify
+
+    values: dict[str, Any] = {
+        "fps": fps, "start": start, "end": end, "min_face": min_face, "detector": detector,
+        "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder, "smooth": smooth,
+        "device": device, "model": model, "batch_size": batch_size,
+    }  # fmt: skip
+    return scan_and_classify(path, override(settings or AnalyzeSettings(), values), classifier)
+
+
+def annotate_videos(
+    results: str | os.PathLike[str] | Results,
+    out: str | os.PathLike[str],
+    *,
+    videos: str | os.PathLike[str] | None = None,
+    style: str = "full",
+    blur: bool = False,
+    on_progress: ProgressCallback = ignore_progress,
+) -> AnnotateReport:
+    """Draw results over the videos they come from, as ``fervid annotate`` does.
+
+    Example:
+        >>> report = fervid.annotate_videos("results.parquet", "annotated", blur=True)  # doctest: +SKIP
+        >>> report.count("written")  # doctest: +SKIP
+        6
+
+    Args:
+        results: What ``analyze`` wrote, or what ``read_results`` returned.
+        out: Folder for ``<name>.annotated.mp4`` of each video.
+        videos: Folder that holds the videos now. Default: where they were analysed.
+        style: ``full``, or ``minimal`` for boxes and labels only.
+        blur: Make all faces unrecognisable.
+        on_progress: Called with a Progress in seconds of video; ``outcome`` is set when a video is finished.
+
+    Returns:
+        What became of each video.
+
+    Raises:
+        UsageError: A value is wrong, or an output would overwrite a video.
+        BadResults: The tables were not written by fervid.
+        OutputError: An output cannot be written.
+    """
+    from fervid.annotate.annotate import annotate as run
+    from fervid.files.locate import locate
+    from fervid.results.reader import read_results
+
+    tables = read_results(results) if isinstance(results, (str, os.PathLike)) else results
+    sources = locate(tables.videos["video"], None if videos is None else Path(videos))
+    return run(tables, sources, out, style, blur, lambda video: on_progress(_annotated(video)))
+
+
+def _annotated(video: Any) -> Progress:
+    return Progress("annotate", 1, None, "videos", f"{video.status}: {video.path or video.video}", video)
+
+
+def write_report(
+    results: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    videos: str | os.PathLike[str] | None = None,
+    thumbnails: bool = True,
+    on_progress: ProgressCallback = ignore_progress,
+) -> Written:
+    """Write results as one HTML page, as ``fervid report`` does.
+
+    Example:
+        >>> page = fervid.write_report("results.parquet", "report.html")  # doctest: +SKIP
+        >>> page.path  # doctest: +SKIP
+        PosixPath('report.html')
+
+    Args:
+        results: What ``analyze`` wrote.
+        out: The page to write, ending in ``.html``.
+        videos: Folder that holds the videos now, for pictures of the faces. Default: where they were analysed.
+        thumbnails: Show a picture of each face.
+        on_progress: Called with a Progress for each video whose faces are cut out.
+
+    Returns:
+        Path and size of the page, and the videos whose faces have no picture.
+
+    Raises:
+        UsageError: ``out`` does not end in ``.html``.
+        BadResults: The tables were not written by fervid.
+        OutputError: The page cannot be written.
+    """
+    from fervid.report.report import write_report as run
+
+    return run(results, out, None if videos is None else Path(videos), thumbnails)
+
+
+def export_results(
+    results: str | os.PathLike[str],
+    to: str,
+    out: str | os.PathLike[str],
+    *,
+    values: str | None = None,
+    videos: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write results as files that other tools read, as ``fervid export`` does.
+
+    Example:
+        >>> fervid.export_results("results.parquet", "elan", "elan").files  # doctest: +SKIP
+        (PosixPath('elan/crossing.eaf'), ...)
+
+    Args:
+        results: What ``analyze`` wrote.
+        to: ``elan``, ``pyfeat``, ``openface`` or ``csv``.
+        out: A file; for ``elan`` and ``openface`` a folder if there are several videos.
+        values: Probabilities to write: ``raw`` or ``smooth``. Default: ``raw`` for ``pyfeat`` and ``openface``, both
+            for ``csv``.
+        videos: Folder that holds the videos now; ELAN files then point there.
+        overwrite: Replace ELAN files that exist.
+
+    Returns:
+        The files written, and what the format cannot hold.
+
+    Raises:
+        UsageError: A value is wrong, or an ELAN file exists.
+        BadResults: The tables were not written by fervid.
+        OutputError: A file cannot be written.
+    """
+    from fervid.export.formats import export as run
+
+    return run(results, to, out, values, None if videos is None else Path(videos), overwrite)

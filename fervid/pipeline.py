@@ -1,0 +1,249 @@
+"""One video in memory, and the pieces of the pipeline for code of your own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fervid.emotions.batching import Batcher
+from fervid.emotions.classifier import EmotionClassifier, load_classifier
+from fervid.emotions.sidecar import SHIPPED, read_sidecar
+from fervid.errors import InputNotFound, UsageError
+from fervid.faces.boxes import FaceDetector
+from fervid.faces.crop import SIZE, CropGeometry, crop_face
+from fervid.faces.detectors import create_detector, describe_detector
+from fervid.faces.embedding import describe_embedder
+from fervid.files.discover import shown_name
+from fervid.files.fingerprint import fingerprint
+from fervid.results.in_memory import results_of_video
+from fervid.results.reader import Results
+from fervid.results.rows import result_rows
+from fervid.results.schema import SCHEMA_VERSION
+from fervid.runtime.opencv import cv2
+from fervid.scan.scan import reader_notes, scan_video
+from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, ScanSettings
+from fervid.settings_io import to_mapping
+from fervid.types import EMOTIONS, ByteArray, Face, FloatArray, Frame, VideoInfo
+from fervid.version import __version__
+from fervid.video.reader import VideoReader
+
+
+@dataclass(frozen=True, eq=False)
+class VideoResults(Results):
+    """The results of one video, in memory.
+
+    It has the tables of ``Results`` (``timeline``, ``episodes``, ``summary``, and ``videos`` with one row), so
+    ``plot_timeline`` draws it.
+
+    Attributes:
+        info: Size, rotation, codec and duration of the video.
+        notes: What went wrong without ending the analysis, such as damaged frames. Empty if all went well.
+    """
+
+    info: VideoInfo
+    notes: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str | None:
+        """The notes as one line, as in the ``message`` column of the manifest; None if there are none."""
+        return "; ".join(self.notes) or None
+
+
+def scan_and_classify(
+    path: str | os.PathLike[str], settings: AnalyzeSettings, classifier: EmotionClassifier | None = None
+) -> VideoResults:
+    """Analyse one video in this process and return its tables.
+
+    Args:
+        path: The video file.
+        settings: All settings. ``inputs`` and the parts of ``run`` that concern a batch have no effect.
+        classifier: A loaded classifier, to save loading it for every video; None loads the one of the settings.
+
+    Returns:
+        The tables, with the values that ``analyze`` writes for the same file and settings.
+
+    Raises:
+        InputNotFound: The file does not exist.
+        UnreadableVideo: The file cannot be decoded.
+        BadWeights: The weights of the detector or the classifier cannot be used.
+        MissingLibrary: The package of the detector is not installed.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputNotFound(f"no such file: {path}")
+    video_id = fingerprint(source)
+    if classifier is None:
+        weights = None if settings.run.model is None else Path(settings.run.model)
+        classifier = load_classifier(weights, settings.run.device)
+    threads = cv2.getNumThreads()
+    try:
+        with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
+            crops = Path(folder) / "crops"
+            scan = scan_video(source, video_id, settings.scan, classifier.sidecar.geometry, crops)
+            probabilities = _probabilities(classifier, scan.crops, settings.run.batch_size)
+            timeline, rows = result_rows(scan, probabilities, settings.timeline)
+    finally:
+        cv2.setNumThreads(threads)  # a scan sets it to one
+    tables = results_of_video(shown_name(source.name), timeline, rows, _metadata(settings, classifier))
+    return VideoResults(**vars(tables), info=scan.info, notes=tuple(scan.notes))
+
+
+def _probabilities(classifier: EmotionClassifier, crops: Any, batch_size: int) -> FloatArray:
+    batcher: Batcher[int] = Batcher(classifier, batch_size)
+    done = [*batcher.add(0, crops), *batcher.flush()]
+    return np.concatenate([np.zeros((0, len(EMOTIONS)), np.float32), *(video.probabilities for video in done)])
+
+
+def _metadata(settings: AnalyzeSettings, classifier: EmotionClassifier) -> dict[str, Any]:
+    detector, detector_sha256 = describe_detector(settings.scan)
+    embedder, embedder_sha256 = describe_embedder()
+    return {
+        "schema_version": str(SCHEMA_VERSION),
+        "version": __version__,
+        "weights_sha256": classifier.sidecar.weights_sha256,
+        "detector": detector,
+        "detector_sha256": detector_sha256,
+        "embedder": embedder,
+        "embedder_sha256": embedder_sha256,
+        "settings": to_mapping(settings),
+    }
+
+
+class Video:
+    """A video file from which frames are read. Made by ``open_video``; a context manager.
+
+    Attributes:
+        info: Size, rotation, codec and duration, as shown by a player.
+        notes: What went wrong in the frames that were read so far, such as damaged packets.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> None:
+        if not os.path.exists(path):
+            raise InputNotFound(f"no such file: {path}")
+        self._path, self._decoder = path, decoder
+        self._readers: set[VideoReader] = set()
+        self._closed = False
+        self.notes: list[str] = []
+        with VideoReader(path, decoder=decoder) as reader:
+            self.info: VideoInfo = reader.info
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._closed = True
+        for reader in list(self._readers):
+            reader.close()
+        self._readers.clear()
+
+    def frames(self, fps: float = 5.0, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
+        """Read sampled frames in the order of time. May be called again, for the same or other frames.
+
+        Args:
+            fps: Frames per second of video: at each multiple of 1/fps after ``start``, the first frame at or after it,
+                and no frame twice. 0 takes every frame.
+            start: Time of the first frame, in seconds.
+            end: Time of the last frame, in seconds; None reads to the end.
+
+        Yields:
+            Frames. ``frame.image`` is (height, width, 3) uint8, blue-green-red, with rotation and pixel shape applied;
+            it is decoded when it is first used. ``frame.time`` is the presentation time in seconds.
+
+        Raises:
+            ConfigError: A value is out of range.
+            UnreadableVideo: The video cannot be decoded any further.
+            UsageError: The video is closed.
+        """
+        settings = ScanSettings(fps=fps, start=start, end=end, decoder=self._decoder)
+        if self._closed:
+            raise UsageError("the video is closed")
+        return self._sampled(settings)
+
+    def _sampled(self, settings: ScanSettings) -> Iterator[Frame]:
+        reader = VideoReader(
+            self._path, fps=settings.fps, start=settings.start, end=settings.end, decoder=settings.decoder
+        )
+        self._readers.add(reader)
+        try:
+            with reader:
+                for frame in reader.frames():
+                    if frame.sampled:
+                        yield frame
+                    if self._closed:
+                        raise UsageError("the video is closed")
+                self.notes = reader_notes(reader, settings)
+        finally:
+            self._readers.discard(reader)
+
+
+def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> Video:
+    """Open a video file to read its frames.
+
+    Args:
+        path: The video file.
+        decoder: ``cpu``, or ``nvdec`` to decode on an NVIDIA GPU where possible.
+
+    Returns:
+        The open video; use it in a ``with`` statement. Its ``info`` describes it, its ``frames`` method reads it.
+
+    Raises:
+        InputNotFound: The file does not exist.
+        UnreadableVideo: The file cannot be decoded.
+    """
+    return Video(path, decoder)
+
+
+@cache
+def _shipped_geometry() -> CropGeometry:
+    return read_sidecar(SHIPPED).geometry
+
+
+def crop_faces(image: ByteArray, faces: Sequence[Face], geometry: CropGeometry | None = None) -> ByteArray:
+    """Cut detected faces out of an image, as the emotion classifier expects them.
+
+    Args:
+        image: (height, width, 3) uint8, blue-green-red, such as ``frame.image``.
+        faces: Faces as a detector returns them for this image.
+        geometry: How a crop lies around a face's box; None uses that of the weights which fervid ships. Other weights
+            have their own in ``classifier.sidecar.geometry``.
+
+    Returns:
+        (n, 48, 48) uint8, gray, in the order of ``faces``.
+    """
+    geometry = geometry or _shipped_geometry()
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    crops = [crop_face(gray, face, geometry) for face in faces]
+    return np.stack(crops) if crops else np.zeros((0, SIZE, SIZE), np.uint8)
+
+
+def load_detector(
+    name: DetectorName = "retinaface",
+    score_threshold: float = 0.65,
+    long_side: int = 640,
+    weights: str | None = None,
+) -> FaceDetector:
+    """Load a face detector.
+
+    Args:
+        name: ``retinaface``, ``centerface`` or ``yunet``.
+        score_threshold: Lowest score of a face, between 0 and 1.
+        long_side: Images are shrunk to this long side before detection, in pixels. They are never enlarged.
+        weights: Path of the weights; None uses those of the detector's package.
+
+    Returns:
+        The detector.
+    """
+    return create_detector(
+        ScanSettings(detector=name, score_threshold=score_threshold, long_side=long_side, detector_weights=weights)
+    )

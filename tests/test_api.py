@@ -1,0 +1,284 @@
+"""The Python API: the examples of every public name, and in-memory results against written ones."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import fervid
+from fervid.batch.engines.local import LocalEngine
+from fervid.cli.main import app
+from fervid.errors import ConfigError, InputNotFound, UnreadableVideo, UsageError
+from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.types import Progress
+from tests.conftest import ROOT
+from tests.support.imports import FILES
+
+SAMPLES = ROOT / "sample_videos"
+TABLES = ("timeline", "episodes", "summary", "videos")
+TIMES_OF_A_RUN = ["seconds", "finished_at"]
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of two sample videos, with all that ``analyze`` can write beside them."""
+    folder = tmp_path_factory.mktemp("api")
+    videos = [SAMPLES / "cut.mp4", SAMPLES / "crossing.mp4"]
+    fervid.analyze(videos, folder / "results.parquet", fps=2, report=folder / "report.html")
+    return folder / "results.parquet"
+
+
+# the list of names
+
+
+def test_the_list_of_names_is_short_and_every_name_is_there() -> None:
+    assert len(fervid.__all__) <= 22
+    assert set(fervid.__all__) <= set(dir(fervid))
+    for name in fervid.__all__:
+        assert getattr(fervid, name) is not None
+    with pytest.raises(AttributeError, match="nothing_like_that"):
+        _ = fervid.nothing_like_that
+    assert fervid.errors.FervidError is fervid.FervidError
+
+
+@pytest.mark.parametrize("name", [name for name in fervid.__all__ if callable(getattr(fervid, name))])
+def test_every_public_function_and_class_says_what_it_does(name: str) -> None:
+    thing = getattr(fervid, name)
+    documentation = inspect.getdoc(thing) or ""
+    assert documentation
+    if inspect.isfunction(thing):
+        assert {"Args:", "Returns:", "Raises:"} <= set(documentation.split()) | (
+            {"Raises:"} if name == "crop_faces" else set()
+        )
+        signature = inspect.signature(thing)
+        missing = [p for p in signature.parameters if not re.search(rf"^ +{p}: ", documentation, re.M)]
+        assert not missing
+        assert all(parameter.annotation is not parameter.empty for parameter in signature.parameters.values())
+
+
+def test_keywords_are_named_like_the_options_of_the_command_line() -> None:
+    import typer
+
+    commands: Any = typer.main.get_command(app)
+    options = {option.name for option in commands.commands["analyze"].params}
+    keywords = set(inspect.signature(fervid.analyze).parameters)
+    only_on_the_command_line = {"dry_run", "quiet", "log_json"}
+    assert options - only_on_the_command_line == keywords - {"settings", "on_progress"}
+    of_one_video = set(inspect.signature(fervid.analyze_video).parameters)
+    assert of_one_video - {"path", "classifier"} <= keywords
+
+
+# examples
+
+
+@pytest.fixture
+def examples_folder(analysed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the examples expect it, with results and the sample videos."""
+    (tmp_path / "sample_videos").symlink_to(SAMPLES)
+    for path in analysed.parent.glob("results.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["fervid", *fervid.__all__])
+def test_the_examples_in_docstrings_run(name: str, examples_folder: Path) -> None:
+    thing = fervid if name == "fervid" else getattr(fervid, name)
+    if isinstance(thing, (str, tuple)):
+        return
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for example in doctest.DocTestFinder(recurse=False).find(thing, name, globs={"fervid": fervid}):
+        assert runner.run(example).failed == 0
+
+
+def test_the_batch_function(analysed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", fps=1, on_progress=print, workers=1)
+    assert (report.count("ok"), report.exit_code, report.annotated, report.page) == (1, 0, None, None)
+    assert "analyze: 1 of 1 videos" in capsys.readouterr().out
+    results = fervid.read_results(tmp_path / "r.parquet")
+    assert isinstance(results, fervid.Results)
+    assert results.metadata["settings"]["scan"]["fps"] == 1
+    assert (analysed.parent / "report.html").stat().st_size > 10_000
+
+
+def test_the_pieces_of_the_pipeline() -> None:
+    detector, classifier = fervid.load_detector(), fervid.load_classifier()
+    times, rows = [], []
+    with fervid.open_video(SAMPLES / "crossing.mp4") as video:
+        for frame in video.frames(fps=2):
+            assert frame.image.shape == (video.info.height, video.info.width, 3)
+            crops = fervid.crop_faces(frame.image, detector.detect(frame.image))
+            assert crops.shape[1:] == (48, 48)
+            assert crops.dtype == np.uint8
+            probabilities = classifier.probabilities(crops)
+            assert probabilities.shape == (len(crops), len(fervid.EMOTIONS))
+            assert probabilities.dtype == np.float32
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+            times.append(frame.time)
+            rows.append(probabilities)
+    assert np.diff(times) == pytest.approx(0.5, abs=0.05)
+    assert len(np.concatenate(rows)) >= len(times)
+
+
+def test_the_pieces_give_what_the_whole_gives(analysed: Path) -> None:
+    timeline = fervid.read_results(analysed).timeline
+    timeline = timeline[(timeline["video"] == "cut.mp4") & timeline["face_id"].notna()]
+    detector, classifier = fervid.load_detector(), fervid.load_classifier()
+    found = []
+    with fervid.open_video(SAMPLES / "cut.mp4") as video:
+        for frame in video.frames(fps=2):
+            crops = fervid.crop_faces(frame.image, detector.detect(frame.image))
+            found += [(frame.index, *row) for row in classifier.probabilities(crops)]
+    expected = timeline[["frame", *fervid.EMOTIONS]].to_numpy(np.float64)
+    np.testing.assert_allclose(sorted(map(tuple, expected)), sorted(found), atol=1e-6)
+
+
+def test_frames_can_be_read_again_and_in_part() -> None:
+    with fervid.open_video(SAMPLES / "cut.mp4") as video:
+        every = [frame.index for frame in video.frames(fps=0)]
+        assert every == list(range(len(every)))
+        part = [frame.time for frame in video.frames(fps=5, start=1, end=2)]
+        assert min(part) >= 1
+        assert max(part) <= 2
+        assert video.notes == []
+        with pytest.raises(ConfigError, match="`end`"):
+            video.frames(start=2, end=1)
+        frames = video.frames()
+        next(frames)
+    with pytest.raises(UsageError, match="closed"):
+        next(frames)
+    with pytest.raises(UsageError, match="closed"):
+        video.frames()
+
+
+def test_plots_reports_annotated_videos_and_exports(analysed: Path, tmp_path: Path) -> None:
+    axes = fervid.plot_timeline(fervid.read_results(analysed), "crossing.mp4")
+    assert axes.get_title().startswith("crossing.mp4")
+    page = fervid.write_report(analysed, tmp_path / "report.html", videos=SAMPLES)
+    assert page.path.stat().st_size == page.size
+    assert page.missing == ()
+    met: list[Progress] = []
+    report = fervid.annotate_videos(
+        analysed, tmp_path / "annotated", videos=SAMPLES, style="minimal", on_progress=met.append
+    )
+    assert report.count("written") == 2
+    assert {event.step for event in met} == {"annotate"}
+    written = fervid.export_results(analysed, "elan", tmp_path / "elan")
+    assert {path.name for path in written.files} == {"cut.eaf", "crossing.eaf"}
+
+
+# one video in memory
+
+
+@pytest.mark.parametrize("name", ["cut.mp4", "leaving.mp4", "variable_rate.mp4"])
+def test_one_video_in_memory_has_the_tables_that_are_written(name: str, tmp_path: Path) -> None:
+    fervid.analyze(SAMPLES / name, tmp_path / "r.parquet")
+    written = fervid.read_results(tmp_path / "r.parquet")
+    video = fervid.analyze_video(SAMPLES / name)
+    for table in TABLES:
+        one, other = (
+            getattr(results, table).drop(columns=TIMES_OF_A_RUN, errors="ignore") for results in (written, video)
+        )
+        assert_frame_equal(one, other, check_exact=True)
+        assert list(getattr(written, table).columns) == list(getattr(video, table).columns)
+    assert video.metadata.items() <= written.metadata.items()
+    assert video.info.duration == pytest.approx(written.videos["duration"][0])
+    assert (video.notes, video.message) == ((), None)
+    assert isinstance(video.timeline, pd.DataFrame)
+
+
+def test_a_video_in_memory_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    video = fervid.analyze_video(SAMPLES / "cut.mp4", fps=2, classifier=fervid.load_classifier())
+    assert list(tmp_path.iterdir()) == []
+    assert fervid.plot_timeline(video, face_id=0).get_title() == "cut.mp4, face 0"
+
+
+def test_a_video_without_a_face_has_empty_tables(clip: Any) -> None:
+    video = fervid.analyze_video(clip(np.arange(10) / 10), fps=5)
+    assert video.timeline["face_id"].isna().all()
+    assert len(video.summary) == len(video.episodes) == 0
+    assert video.videos["status"].tolist() == ["no_face"]
+
+
+def test_what_is_no_video_raises(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(UnreadableVideo):
+        fervid.analyze_video(tmp_path / "text.mp4")
+    with pytest.raises(UnreadableVideo):
+        fervid.open_video(tmp_path / "text.mp4")
+    for function in (fervid.analyze_video, fervid.open_video):
+        with pytest.raises(InputNotFound, match="nothing"):
+            function(tmp_path / "nothing.mp4")
+
+
+# settings and errors
+
+
+def test_keywords_override_the_settings(tmp_path: Path) -> None:
+    settings = AnalyzeSettings(ScanSettings(fps=3, min_face=30), run=RunSettings(workers=1))
+    engine = LocalEngine(workers=1)
+    fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", settings, fps=1, exclude=["x*"], engine=engine)
+    made_with = fervid.read_results(tmp_path / "r.parquet").metadata["settings"]
+    assert (made_with["scan"]["fps"], made_with["scan"]["min_face"]) == (1, 30)
+    assert (made_with["inputs"]["exclude"], made_with["run"]["workers"]) == (["x*"], 1)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "said"),
+    [
+        ("fps", -1, "`fps` must be between"),
+        ("fps", "5", "`fps` must be a number, not '5'"),
+        ("workers", 1.5, "`workers` must be a whole number"),
+        ("detector", "haar", "`detector` must be one of retinaface, centerface, yunet"),
+        ("engine", "cloud", "`engine` must be one of local, ray"),
+        ("shard", "3/2", "`shard` must be i/n"),
+        ("exclude", "x*", "`exclude` must be a list"),
+    ],
+)
+def test_a_wrong_keyword_is_named(tmp_path: Path, keyword: str, value: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        fervid.analyze(SAMPLES, tmp_path / "r.parquet", **{keyword: value})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_keyword_is_pythons_own_error(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="fsp"):
+        fervid.analyze(SAMPLES, tmp_path / "r.parquet", fsp=5)  # type: ignore[call-arg]
+
+
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+ALLOWED = ("pip install --no-deps",)
+"""Texts that may contain an option, because they are commands for a shell."""
+
+
+def _texts(path: Path) -> list[str]:
+    """The string constants of a module, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    statements = [node for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    docstrings = {id(node.value) for node in statements if isinstance(node.value, ast.Constant)}
+    assert any(isinstance(node, documented) for node in ast.walk(tree))
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [str(node.value) for node in constants if id(node) not in docstrings]
+
+
+OUTSIDE_THE_COMMAND_LINE = [path for path in FILES if "cli" not in path.parts]
+
+
+@pytest.mark.parametrize("path", OUTSIDE_THE_COMMAND_LINE, ids=lambda path: path.stem)
+def test_messages_for_python_name_no_options_of_the_command_line(path: Path) -> None:
+    found = [text for text in _texts(path) if FLAG.search(text) and not any(part in text for part in ALLOWED)]
+    assert found == []
