@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from fervid.api import analyze, analyze_video, annotate_videos, export_results, write_report
     from fervid.charts.plot import plot_timeline
     from fervid.emotions.classifier import load_classifier
-    from fervid.pipeline import crop_faces, load_detector, open_video
+    from fervid.faces.detectors import load_detector
+    from fervid.pipeline import crop_faces, open_video
     from fervid.results.reader import Results, read_results
 
 __all__ = [
@@ -62,7 +63,7 @@ _MODULES = {
     "crop_faces": "fervid.pipeline",
     "export_results": "fervid.api",
     "load_classifier": "fervid.emotions.classifier",
-    "load_detector": "fervid.pipeline",
+    "load_detector": "fervid.faces.detectors",
     "open_video": "fervid.pipeline",
     "plot_timeline": "fervid.charts.plot",
     "read_results": "fervid.results.reader",

@@ -17,9 +17,7 @@ from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.errors import InputNotFound, UsageError
-from fervid.faces.boxes import FaceDetector
 from fervid.faces.crop import SIZE, CropGeometry, crop_face
-from fervid.faces.detectors import create_detector
 from fervid.files.discover import shown_name
 from fervid.files.fingerprint import fingerprint
 from fervid.results.in_memory import results_of_video
@@ -28,7 +26,7 @@ from fervid.results.reader import Results
 from fervid.results.rows import result_rows
 from fervid.runtime.opencv import cv2
 from fervid.scan.scan import reader_notes, scan_video
-from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, ScanSettings
+from fervid.settings import AnalyzeSettings, DecoderName, ScanSettings
 from fervid.settings_io import to_mapping
 from fervid.types import EMOTIONS, ByteArray, Face, FloatArray, Frame, VideoInfo
 from fervid.video.reader import VideoReader
@@ -214,25 +212,3 @@ def crop_faces(image: ByteArray, faces: Sequence[Face], geometry: CropGeometry |
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     crops = [crop_face(gray, face, geometry) for face in faces]
     return np.stack(crops) if crops else np.zeros((0, SIZE, SIZE), np.uint8)
-
-
-def load_detector(
-    name: DetectorName = "retinaface",
-    score_threshold: float = 0.65,
-    long_side: int = 640,
-    weights: str | None = None,
-) -> FaceDetector:
-    """Load a face detector.
-
-    Args:
-        name: ``retinaface``, ``centerface`` or ``yunet``.
-        score_threshold: Lowest score of a face, between 0 and 1.
-        long_side: Images are shrunk to this long side before detection, in pixels. They are never enlarged.
-        weights: Path of the weights; None uses those of the detector's package.
-
-    Returns:
-        The detector.
-    """
-    return create_detector(
-        ScanSettings(detector=name, score_threshold=score_threshold, long_side=long_side, detector_weights=weights)
-    )
