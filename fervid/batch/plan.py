@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fervid.batch.store import ResumeStore, StoreView
 from fervid.emotions.background_loader import BatcherLoader
-from fervid.emotions.sidecar import SHIPPED, read_sidecar, sidecar_path
+from fervid.emotions.classifier import check_weights
+from fervid.emotions.sidecar import SHIPPED, sidecar_path
 from fervid.errors import UnreadableVideo
 from fervid.faces.detectors import describe_detector
 from fervid.faces.embedding import describe_embedder
@@ -93,7 +94,7 @@ class BatchSetup:
         sources = select(discover(given, follow_links=settings.inputs.follow_links), settings.inputs)
         refuse_overwriting(sources, output_paths(out))
         weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
-        sidecar = read_sidecar(weights)
+        sidecar = check_weights(weights, settings.run.device)
         detector, detector_sha256 = describe_detector(settings.scan)
         embedder, embedder_sha256 = describe_embedder()
         made_with = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
@@ -102,6 +103,7 @@ class BatchSetup:
             "schema_version": str(SCHEMA_VERSION),
             "version": __version__,
             "weights_sha256": sidecar.weights_sha256,
+            "onnx_sha256": sidecar.onnx_sha256,
             "sidecar_sha256": sha256(sidecar_path(weights)),
             "detector": detector,
             "detector_sha256": detector_sha256,

@@ -1,16 +1,25 @@
-"""The emotion CNN in use: crops → calibrated probabilities, on a CPU by onnxruntime, on a GPU by Keras."""
+"""The emotion classifier: crops to calibrated probabilities, with onnxruntime on a CPU and with Keras on a GPU."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from fervid.emotions.onnx_format import check_file
 from fervid.emotions.onnx_network import OnnxNetwork
-from fervid.emotions.sidecar import SHIPPED, Sidecar, read_sidecar
-from fervid.emotions.weights import fold, read_layers
+from fervid.emotions.sidecar import (
+    SHIPPED,
+    Sidecar,
+    keras_path,
+    mismatch,
+    onnx_path,
+    read_checked,
+    read_onnx,
+    read_sidecar,
+)
 from fervid.errors import DeviceMemoryError
 from fervid.faces.crop import normalize
 from fervid.runtime.machine import usable_cores
@@ -18,69 +27,169 @@ from fervid.settings import Device
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
 
 GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-"""Where a system has a driver that TensorFlow may use (NVIDIA's, the same under Windows, AMD's)."""
+"""Files of the GPU drivers that TensorFlow may use: NVIDIA's, the same under Windows, AMD's."""
 
 _MEMORY_ERRORS = {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}
-"""What TensorFlow, PyTorch and Python call it."""
+"""Names of the errors by which TensorFlow, PyTorch and Python report a lack of memory."""
 
 
 class Network(Protocol):
-    """What computes: Keras or onnxruntime."""
+    """A network that computes logits, with Keras or with onnxruntime."""
 
-    def predict_on_batch(self, inputs: FloatArray) -> Any:
-        """Normalised crops (n, 48, 48, 1) float32 → raw logits (n, 7)."""
+    def logits(self, inputs: FloatArray) -> FloatArray:
+        """Compute logits.
+
+        Args:
+            inputs: Normalised crops (n, 48, 48, 1) float32; n is at least 1.
+
+        Returns:
+            Logits (n, 7) float32, in the order of EMOTIONS.
+        """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class EmotionClassifier:
-    """Loaded weights with their sidecar. ``device``: ``cpu`` or ``gpu``."""
+    """A loaded network with its sidecar.
+
+    Attributes:
+        network: The network.
+        sidecar: What must be known to use its weights.
+        device: Where it computes: ``cpu`` or ``gpu``.
+    """
 
     network: Network
     sidecar: Sidecar
     device: str = "cpu"
 
     def logits(self, crops: ByteArray) -> FloatArray:
-        """Crops (n, 48, 48) uint8 → raw logits (n, 7) float32; raises DeviceMemoryError.
+        """Compute the logits of crops.
 
-        On a CPU a crop's logits are the same, bit for bit, whatever else is in the batch.
+        On a CPU the logits of a crop are the same, bit for bit, whatever else is in the batch.
+
+        Args:
+            crops: Gray face crops (n, 48, 48) uint8.
+
+        Returns:
+            Logits (n, 7) float32, in the order of EMOTIONS.
+
+        Raises:
+            DeviceMemoryError: The device's memory does not hold so many crops.
         """
         if not len(crops):
             return np.zeros((0, len(EMOTIONS)), np.float32)
         try:
-            return np.asarray(self.network.predict_on_batch(normalize(crops)), np.float32)
+            return self.network.logits(normalize(crops))
         except Exception as error:
             if type(error).__name__ in _MEMORY_ERRORS or "RESOURCE_EXHAUSTED" in str(error):
                 raise DeviceMemoryError(f"the device's memory does not hold {len(crops)} faces at once") from error
             raise
 
     def probabilities(self, crops: ByteArray) -> FloatArray:
-        """Crops (n, 48, 48) uint8 → calibrated probabilities (n, 7) float32, rows summing to 1."""
+        """Compute the calibrated probabilities of crops.
+
+        Args:
+            crops: Gray face crops (n, 48, 48) uint8.
+
+        Returns:
+            Probabilities (n, 7) float32, in the order of EMOTIONS; each row sums to 1.
+
+        Raises:
+            DeviceMemoryError: The device's memory does not hold so many crops.
+        """
         return softmax(self.logits(crops), self.sidecar.temperature).astype(np.float32)
 
 
 def softmax(logits: FloatArray | DoubleArray, temperature: float = 1.0) -> DoubleArray:
-    """Row-wise softmax of ``logits / temperature``, float64."""
+    """Compute the softmax of ``logits / temperature`` along the last axis.
+
+    Args:
+        logits: Logits (..., classes).
+        temperature: Divisor of the logits.
+
+    Returns:
+        Probabilities of the same shape, float64.
+    """
     scaled = np.asarray(logits, np.float64) / temperature
     scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
 
 
 def load_classifier(path: Path | None = None, device: Device = "auto") -> EmotionClassifier:
-    """Load weights, those that fervid ships where ``path`` is None, for a ``device``: ``auto`` takes a GPU where there
-    is one. Raises BadWeights, and UsageError where ``gpu`` is asked for and none is usable."""
-    path = path or SHIPPED
-    sidecar = read_sidecar(path)
-    layers = fold(read_layers(path, sidecar.architecture))
-    if device == "gpu" or (device == "auto" and may_have_gpu()):
-        from fervid.emotions.keras_io import network_on_gpu  # Keras, which takes seconds to import
+    """Load an emotion classifier.
 
-        network = network_on_gpu(layers, sidecar.architecture, required=device == "gpu")
+    A CPU uses the `.onnx` file of the weights, a GPU their `.keras` file.
+
+    Args:
+        path: The weights, named by their `.onnx` or `.keras` file; the shipped ones where None.
+        device: ``cpu``, ``gpu``, or ``auto``, which takes a GPU where there is one and the `.keras` file exists.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        BadWeights: A file of the weights is missing, damaged, or does not fit the sidecar.
+        UsageError: ``device`` is ``gpu`` and TensorFlow can use none.
+    """
+    path = Path(path or SHIPPED)
+    sidecar = read_sidecar(path)
+    if device == "gpu" or (device == "auto" and keras_path(path).is_file() and may_have_gpu()):
+        from fervid.emotions.keras_io import network_on_gpu  # imports Keras, which takes seconds
+
+        network = network_on_gpu(path, sidecar, required=device == "gpu")
         if network is not None:
             return EmotionClassifier(network, sidecar, "gpu")
-    return EmotionClassifier(OnnxNetwork(layers, sidecar.architecture, usable_cores()), sidecar)
+    return EmotionClassifier(load_onnx(path, sidecar), sidecar)
+
+
+def load_onnx(path: Path, sidecar: Sidecar, threads: int | None = None) -> OnnxNetwork:
+    """Load the network of an `.onnx` file after checking that it holds exactly what the sidecar describes.
+
+    Args:
+        path: The weights, named by their `.onnx` or `.keras` file.
+        sidecar: Their sidecar.
+        threads: Number of cores to use; all usable ones where None.
+
+    Returns:
+        The network.
+
+    Raises:
+        BadWeights: The `.onnx` file is missing or does not fit the sidecar.
+    """
+    graph = read_onnx(path, sidecar)
+    try:
+        check_file(graph, sidecar.architecture)
+    except ValueError as error:
+        raise mismatch(onnx_path(path), error) from error
+    return OnnxNetwork(graph, threads or usable_cores())
+
+
+def check_weights(path: Path, device: Device = "auto") -> Sidecar:
+    """Check that the weights' files are there and unchanged, without loading the network.
+
+    Args:
+        path: The weights, named by their `.onnx` or `.keras` file.
+        device: The device that will use them, as for ``load_classifier``.
+
+    Returns:
+        The sidecar.
+
+    Raises:
+        BadWeights: A file that the device needs is missing or does not fit the sidecar.
+    """
+    sidecar = read_sidecar(path)
+    may_use_gpu = device == "gpu" or (device == "auto" and keras_path(path).is_file() and may_have_gpu())
+    if may_use_gpu:
+        read_checked(keras_path(path), sidecar.weights_sha256, sidecar.architecture)
+    if not may_use_gpu or (device == "auto" and onnx_path(path).is_file()):
+        read_onnx(path, sidecar)
+    return sidecar
 
 
 def may_have_gpu() -> bool:
-    """Whether this machine has a GPU's driver, so that it is worth asking TensorFlow."""
+    """Tell whether this machine has a GPU driver, so that importing TensorFlow to ask for a GPU is worthwhile.
+
+    Returns:
+        Whether a driver is there.
+    """
     return any(Path(place).exists() for place in GPU_DRIVERS)

@@ -1,29 +1,24 @@
-"""The emotion CNN's weights as Keras has them: saving, loading to train on, and the network on a GPU.
+"""The emotion network's weights with Keras: saving them, loading them to train on, and computing on a GPU.
 
-Weights are a `.keras` archive in half precision; beside it lies a JSON sidecar of the same stem. The
-network is always rebuilt from the sidecar's numbers and only arrays are read from the archive, so a
-weights file can carry no code.
+A `.keras` file holds the arrays in half precision. The network is always built from the sidecar's numbers, so a weights
+file cannot carry code.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fervid.emotions.architecture import Architecture
-from fervid.emotions.keras_network import backend, build, folded, silence
-from fervid.emotions.sidecar import Sidecar, read_sidecar, sidecar_path
-from fervid.emotions.weights import Arrays
+from fervid.emotions.keras_arrays import read_arrays
+from fervid.emotions.keras_network import KerasNetwork, backend, build, silence
+from fervid.emotions.sidecar import Sidecar, keras_path, read_sidecar, sidecar_path
 from fervid.errors import BadWeights, UsageError
 from fervid.faces.crop import CropGeometry
-from fervid.files.atomic import writing
+from fervid.files.atomic import atomic_path, write_text_atomically, writing
 from fervid.files.fingerprint import sha256
 from fervid.settings_io import to_mapping
 
@@ -36,65 +31,121 @@ def save(
     temperature: float = 1.0,
     training: dict[str, Any] | None = None,
 ) -> Sidecar:
-    """Write weights (half precision) and sidecar, each under its name only when complete.
+    """Write a `.keras` file in half precision and its sidecar, which names no `.onnx` file yet.
 
-    Layers that inference does not need, such as the votes head, are left out. Raises OutputError.
+    Layers that inference does not need, such as the votes head, are left out.
+
+    Args:
+        model: The Keras model.
+        path: The `.keras` file to write.
+        architecture: The network's settings.
+        geometry: How a face is cut from a frame.
+        temperature: Divisor of the logits.
+        training: How the weights were trained.
+
+    Returns:
+        The sidecar.
+
+    Raises:
+        BadWeights: ``path`` does not end in .keras.
+        OutputError: The files cannot be written.
     """
+    if path.suffix != ".keras":
+        raise BadWeights(f"{path}: the file to write must end in .keras")
     twin = build(architecture, dtype="float16")
     for layer in twin.layers:
         layer.set_weights([np.asarray(w, np.float32) for w in model.get_layer(layer.name).get_weights()])
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fervid-") as folder:
-            weights, sidecar_file = Path(folder) / "weights.keras", Path(folder) / "weights.json"
-            twin.save(weights)
-            sidecar = Sidecar(sha256(weights), architecture, geometry, temperature, training=training or {})
-            sidecar_file.write_text(json.dumps(to_mapping(sidecar), indent=2) + "\n", encoding="utf-8")
-            os.replace(weights, path)
-            os.replace(sidecar_file, sidecar_path(path))
+    with atomic_path(path) as partial:
+        twin.save(partial)
+    sidecar = Sidecar(sha256(path), architecture, geometry, temperature, training=training or {})
+    write_sidecar(sidecar, path)
     return sidecar
 
 
-def network_on_gpu(layers: Arrays, architecture: Architecture, required: bool) -> Any | None:
-    """The network of these arrays, which ``folding.fold`` gives, on the backend's GPU; None where it finds none.
+def write_sidecar(sidecar: Sidecar, weights: Path) -> None:
+    """Write the sidecar of weights.
 
-    Must come before the first tensor. Backends but TensorFlow choose their own device, and are used where a GPU is
-    ``required``. Raises UsageError where it is and TensorFlow can use none.
+    Args:
+        sidecar: What to write.
+        weights: The weights, named by any of their files.
+
+    Raises:
+        OutputError: The file cannot be written.
     """
+    write_text_atomically(sidecar_path(weights), json.dumps(to_mapping(sidecar), indent=2) + "\n")
+
+
+def load_network(path: Path) -> tuple[Sidecar, Any]:
+    """Load weights as a Keras model, with batch normalisation, as they were trained.
+
+    Args:
+        path: The weights, named by their `.keras` or `.onnx` file. The `.keras` file is read.
+
+    Returns:
+        The sidecar and the model.
+
+    Raises:
+        BadWeights: A file is missing or does not fit the other.
+    """
+    sidecar = read_sidecar(path)
+    return sidecar, _filled(path, sidecar)
+
+
+def _filled(path: Path, sidecar: Sidecar) -> Any:
+    """The model with the arrays of the `.keras` file."""
+    arrays = read_arrays(path, sidecar)
+    model = build(sidecar.architecture)
+    for layer in model.layers:
+        layer.set_weights(arrays.get(layer.name, []))
+    return model
+
+
+def network_on_gpu(path: Path, sidecar: Sidecar, required: bool) -> KerasNetwork | None:
+    """Load weights on the GPU of Keras' backend.
+
+    It must run before TensorFlow makes its first tensor. Backends other than TensorFlow choose their own device and are
+    used only where a GPU is required.
+
+    Args:
+        path: The weights, named by their `.keras` or `.onnx` file. The `.keras` file is read.
+        sidecar: Their sidecar.
+        required: Whether a missing GPU is an error.
+
+    Returns:
+        The network; None where there is no GPU and none is required.
+
+    Raises:
+        BadWeights: The `.keras` file is missing or does not fit the sidecar.
+        UsageError: A GPU is required and TensorFlow can use none.
+    """
+    if required and not keras_path(path).is_file():
+        raise BadWeights(f"a GPU needs the .keras file of the weights, and there is no {keras_path(path)}")
     if backend() != "tensorflow":
-        return folded(layers, architecture) if required else None
+        return KerasNetwork(_filled(path, sidecar)) if required else None
     with silence():
         import tensorflow as tf
 
         found = tf.config.list_physical_devices("GPU")
     if not found:
         if required:
-            raise UsageError("no GPU that TensorFlow can use; pip install 'fervid[gpu]', or choose --device cpu")
+            raise UsageError("TensorFlow finds no GPU; pip install 'fervid[gpu]', or set `device` to cpu")
         return None
     for gpu in found:
         tf.config.experimental.set_memory_growth(gpu, True)
-    return folded(layers, architecture)
+    return KerasNetwork(_filled(path, sidecar))
 
 
 def devices() -> list[str]:
-    """What TensorFlow could compute on, such as ``CPU`` and ``GPU:0 NVIDIA H100``."""
+    """List what TensorFlow can compute on.
+
+    Returns:
+        One text for each device, such as ``CPU`` or ``GPU:0 NVIDIA H100``.
+    """
     with silence():
         import tensorflow as tf
 
         found = tf.config.list_physical_devices()
         names = {device.name: tf.config.experimental.get_device_details(device).get("device_name") for device in found}
     return [" ".join(filter(None, (name.removeprefix("/physical_device:"), text))) for name, text in names.items()]
-
-
-def load_network(path: Path) -> tuple[Sidecar, Any]:
-    """The sidecar of weights and their network, layer by layer as it was trained; raises BadWeights."""
-    sidecar = read_sidecar(path)
-    network = build(sidecar.architecture)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras warns where it would leave a layer untrained
-            network.load_weights(path)
-    except (OSError, ValueError, KeyError, UserWarning, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise BadWeights(f"{path} does not hold the network that its sidecar describes: {reason}") from error
-    return sidecar, network

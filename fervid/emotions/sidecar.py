@@ -1,37 +1,57 @@
-"""The sidecar: what must be known about weights to use them, readable without loading a network.
+"""The sidecar of weights: what must be known to use them, readable without loading a network.
 
-It is a JSON file beside the weights, of the same stem: label order, preprocessing, crop geometry,
-architecture, temperature, and the SHA-256 of the weights that it belongs to.
+Weights are three files of one stem in one folder. The `.onnx` file is what a CPU computes with. The `.keras` file is
+what a GPU computes with and what training starts from. The `.json` file, the sidecar, holds the label order, the
+preprocessing, the crop geometry, the architecture, the temperature, and the SHA-256 of the other two.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fervid.emotions.architecture import Architecture
+from fervid.emotions.architecture import Architecture, array_shapes
 from fervid.errors import BadWeights, ConfigError
 from fervid.faces.crop import SIZE, CropGeometry
-from fervid.files.fingerprint import sha256
+from fervid.runtime.weights import read_weights
 from fervid.settings_io import from_mapping
 from fervid.types import EMOTIONS
 
-SHIPPED = Path(__file__).parent.parent / "weights" / "fer2013.keras"
+SHIPPED = Path(__file__).parent.parent / "weights" / "fer2013.onnx"
 """The weights that fervid ships."""
 
 NORMALIZATION = "per-image"
 
+EXPORT_COMMAND = "python -m fervid.training.onnx_export"
+"""The command that makes the `.onnx` file of weights that have none."""
+
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What must be known about weights to use them. ``temperature`` divides the logits (Guo et al., 2017)."""
+    """What must be known about weights to use them.
+
+    Attributes:
+        weights_sha256: SHA-256 of the `.keras` file, which names the weights.
+        architecture: The shape of the network.
+        geometry: How a face is cut from a frame.
+        temperature: Divisor of the logits that calibrates the probabilities (Guo et al., 2017).
+        onnx_sha256: SHA-256 of the `.onnx` file; empty where none was made yet.
+        emotions: The classes in the order of the logits.
+        input_size: Side of a crop in pixels.
+        normalization: How a crop is normalised.
+        format: Version of the sidecar's format.
+        training: How the weights were trained.
+    """
 
     weights_sha256: str
     architecture: Architecture
     geometry: CropGeometry
     temperature: float
+    onnx_sha256: str = ""
     emotions: tuple[str, ...] = EMOTIONS
     input_size: int = SIZE
     normalization: str = NORMALIZATION
@@ -40,12 +60,34 @@ class Sidecar:
 
 
 def sidecar_path(weights: Path) -> Path:
-    """Where the sidecar of a weights file lies: beside it, same stem, `.json`."""
+    """The sidecar of weights that are named by any of their files."""
     return weights.with_suffix(".json")
 
 
+def keras_path(weights: Path) -> Path:
+    """The `.keras` file of weights that are named by any of their files."""
+    return weights.with_suffix(".keras")
+
+
+def onnx_path(weights: Path) -> Path:
+    """The `.onnx` file of weights that are named by any of their files."""
+    return weights.with_suffix(".onnx")
+
+
 def read_sidecar(weights: Path) -> Sidecar:
-    """Read the sidecar of a weights file and check that the two belong together; raises BadWeights."""
+    """Read the sidecar of weights. The weights themselves are not read.
+
+    Args:
+        weights: The weights, named by their `.onnx` or `.keras` file, which must exist.
+
+    Returns:
+        The sidecar.
+
+    Raises:
+        BadWeights: The file or its sidecar is missing, or this version of fervid cannot use what the sidecar describes.
+    """
+    if weights.suffix not in (".onnx", ".keras"):
+        raise BadWeights(f"{weights}: a weights file ends in .onnx or .keras")
     if not weights.is_file():
         raise BadWeights(f"no such weights file: {weights}")
     path = sidecar_path(weights)
@@ -56,17 +98,67 @@ def read_sidecar(weights: Path) -> Sidecar:
         sidecar = from_mapping(Sidecar, values, str(path))
     except OSError as error:
         raise BadWeights(f"cannot read {path}: {error.strerror}") from error
-    except (ConfigError, ValueError, TypeError, AttributeError) as error:
+    except (ConfigError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadWeights(f"{path} is not a sidecar of fervid: {error}") from error
-    if (sidecar.format, sidecar.emotions, sidecar.input_size, sidecar.normalization) != (
-        1,
-        EMOTIONS,
-        SIZE,
-        NORMALIZATION,
-    ):
+    supported = (1, EMOTIONS, SIZE, NORMALIZATION)
+    if (sidecar.format, sidecar.emotions, sidecar.input_size, sidecar.normalization) != supported:
         raise BadWeights(f"{path} describes weights that this version of fervid cannot use")
     if not 0.05 <= sidecar.temperature <= 20:
         raise BadWeights(f"{path}: temperature {sidecar.temperature} is out of range")
-    if sha256(weights) != sidecar.weights_sha256:
-        raise BadWeights(f"{weights} does not match the SHA-256 in its sidecar; one of the two was changed")
     return sidecar
+
+
+def read_onnx(weights: Path, sidecar: Sidecar) -> bytes:
+    """Read the `.onnx` file of weights.
+
+    Args:
+        weights: The weights, named by their `.onnx` or `.keras` file.
+        sidecar: Their sidecar.
+
+    Returns:
+        The file's content, whose SHA-256 is the one in the sidecar.
+
+    Raises:
+        BadWeights: The file is missing or does not match the sidecar.
+    """
+    path = onnx_path(weights)
+    if not (sidecar.onnx_sha256 and path.is_file()):
+        missing = f"{path} is missing" if sidecar.onnx_sha256 else f"{sidecar_path(weights)} names no .onnx file"
+        raise BadWeights(f"{missing}; make it with: {EXPORT_COMMAND} {keras_path(weights)}")
+    return read_checked(path, sidecar.onnx_sha256, sidecar.architecture)
+
+
+def read_checked(path: Path, sha256: str, architecture: Architecture) -> bytes:
+    """Read a file of weights and check its size and its hash.
+
+    Args:
+        path: The file.
+        sha256: The SHA-256 that it must have.
+        architecture: The network that it holds, which limits its size.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        BadWeights: The file cannot be read, is too large, or has another hash.
+    """
+    if not path.is_file():
+        raise BadWeights(f"no such weights file: {path}")
+    if path.stat().st_size > size_limit(architecture):
+        raise BadWeights(f"{path} is too large for the network that its sidecar describes")
+    data = read_weights(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BadWeights(f"{path} does not match the SHA-256 in its sidecar; one of the two was changed")
+    return data
+
+
+def size_limit(architecture: Architecture) -> int:
+    """The largest size in bytes that a file of the network's weights can reasonably have."""
+    numbers = sum(math.prod(shape) for shapes in array_shapes(architecture).values() for shape in shapes)
+    return 4 * numbers + 2**24
+
+
+def mismatch(path: Path, error: Exception) -> BadWeights:
+    """The error that says that a weights file holds another network than its sidecar describes, and why."""
+    reason = (str(error).splitlines() or [""])[0]
+    return BadWeights(f"{path} does not hold the network that its sidecar describes: {reason}")

@@ -23,6 +23,7 @@ MADE_WITH = (
     "schema_version",
     "version",
     "weights_sha256",
+    "onnx_sha256",
     "sidecar_sha256",
     "detector",
     "detector_sha256",

@@ -1,8 +1,8 @@
-"""ONNX models as bytes, small ones written and given ones changed, so that nothing but onnxruntime is needed.
+"""Changes to ONNX models as bytes, so that nothing but onnxruntime is needed.
 
 Field numbers are those of onnx.proto: ModelProto.ir_version 1, .graph 7, .opset_import 8; GraphProto.node 1, .name 2,
 .initializer 5, .input 11, .output 12; NodeProto.input 1, .output 2, .op_type 4, .attribute 5; AttributeProto.name 1,
-.i 3, .s 4, .ints 8, .type 20; TensorProto.dims 1, .data_type 2, .float_data 4, .name 8, .raw_data 9;
+.i 3, .ints 8, .type 20; TensorProto.dims 1, .data_type 2, .float_data 4, .name 8, .raw_data 9;
 ValueInfoProto.name 1, .type 2; TypeProto.tensor_type 1; its elem_type 1, .shape 2; TensorShapeProto.dim 1; its
 dim_value 1, .dim_param 2.
 """
@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 _GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT = 7, 1, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE, _NODE_ATTRIBUTE, _TENSOR_NAME, _VALUE_NAME = 1, 2, 4, 5, 8, 1
-_IR_VERSION, _OPSET = 9, 17
 _FLOAT = 1
 """TensorProto's code of 32-bit floating point."""
 
@@ -71,7 +70,7 @@ def with_outputs(model: bytes, names: Sequence[str], given: Value | None = None)
 
 
 def with_plain_activations(model: bytes) -> bytes:
-    """The model with each PRelu, for which onnxruntime has no fast code, as ``prelu`` has it.
+    """The model with each PRelu, for which onnxruntime has no fast code, as ``_prelu`` has it.
 
     Those whose slopes are no constant of shape (channels, 1, 1), or above 1, stay.
     """
@@ -84,7 +83,7 @@ def with_plain_activations(model: bytes) -> bytes:
             given = [text.decode() for one, _, text in inner if one == _NODE_INPUT]
             if (_NODE_TYPE, b"PRelu") in [(one, text) for one, _, text in inner] and len(slopes.get(given[1], ())):
                 (y,) = _outputs(content)
-                nodes, tensors = prelu(given[0], y.decode(), slopes[given[1]])
+                nodes, tensors = _prelu(given[0], y.decode(), slopes[given[1]])
                 parts += [_field(_NODE, one) for one in nodes] + [_field(_INITIALIZER, one) for one in tensors]
             else:
                 parts.append(whole)
@@ -104,7 +103,7 @@ def _slopes(content: bytes) -> tuple[str, npt.NDArray[np.float32]]:
     return name.decode(), values if (values <= 1).all() else values[:0]
 
 
-def prelu(x: str, y: str, slopes: npt.NDArray[np.float32]) -> tuple[list[bytes], list[bytes]]:
+def _prelu(x: str, y: str, slopes: npt.NDArray[np.float32]) -> tuple[list[bytes], list[bytes]]:
     """Nodes and constants of a parametric ReLU from ``x`` to ``y``, with a slope of at most 1 for each channel.
 
     y = max(x, slope * x) = slope * x + relu((1 - slope) * x). The products are convolutions by depth, as these work on
@@ -113,34 +112,28 @@ def prelu(x: str, y: str, slopes: npt.NDArray[np.float32]) -> tuple[list[bytes],
     """
     by_depth: dict[str, int | list[int]] = {"kernel_shape": [1, 1], "group": len(slopes)}
     kernels = {f"{y}_above": 1 - slopes, f"{y}_below": slopes}
-    nodes = [node("Conv", [x, f"{name}_kernel"], name, **by_depth) for name in kernels]
-    nodes.insert(1, node("Relu", [f"{y}_above"], f"{y}_positive"))
-    nodes.append(node("Add", [f"{y}_below", f"{y}_positive"], y))
-    return nodes, [tensor(f"{name}_kernel", values[:, None, None, None]) for name, values in kernels.items()]
+    nodes = [_make_node("Conv", [x, f"{name}_kernel"], name, **by_depth) for name in kernels]
+    nodes.insert(1, _make_node("Relu", [f"{y}_above"], f"{y}_positive"))
+    nodes.append(_make_node("Add", [f"{y}_below", f"{y}_positive"], y))
+    return nodes, [_tensor(f"{name}_kernel", values[:, None, None, None]) for name, values in kernels.items()]
 
 
-def node(kind: str, inputs: Sequence[str], output: str, **attributes: int | str | list[int]) -> bytes:
-    """An operation; an input that is left out is an empty name."""
-    plain = _node(kind.encode(), [name.encode() for name in inputs], output.encode())
+def _make_node(kind: str, inputs: Sequence[str], output: str, **attributes: int | list[int]) -> bytes:
+    """An operation."""
+    given = b"".join(_field(_NODE_INPUT, name.encode()) for name in inputs)
+    plain = given + _field(_NODE_OUTPUT, output.encode()) + _field(_NODE_TYPE, kind.encode())
     return plain + b"".join(_field(_NODE_ATTRIBUTE, _attribute(name, value)) for name, value in attributes.items())
 
 
-def _node(kind: bytes, inputs: Sequence[bytes], output: bytes) -> bytes:
-    given = b"".join(_field(_NODE_INPUT, name) for name in inputs)
-    return given + _field(_NODE_OUTPUT, output) + _field(_NODE_TYPE, kind)
-
-
-def _attribute(name: str, value: int | str | list[int]) -> bytes:
-    if isinstance(value, str):
-        content, kind = _field(4, value.encode()), 3
-    elif isinstance(value, int):
+def _attribute(name: str, value: int | list[int]) -> bytes:
+    if isinstance(value, int):
         content, kind = _integer(3, value), 2
     else:
         content, kind = b"".join(_integer(8, one) for one in value), 7
     return _field(1, name.encode()) + content + _integer(20, kind)
 
 
-def tensor(name: str, values: npt.NDArray[Any]) -> bytes:
+def _tensor(name: str, values: npt.NDArray[Any]) -> bytes:
     """A constant, as float32."""
     sides = b"".join(_integer(1, side) for side in values.shape)
     data = np.ascontiguousarray(values, "<f4").tobytes()
@@ -149,14 +142,6 @@ def tensor(name: str, values: npt.NDArray[Any]) -> bytes:
 
 Value = tuple[str, Sequence[int | None]]
 """Name and shape of what goes in or comes out; None: of any length."""
-
-
-def model(nodes: Sequence[bytes], tensors: Sequence[bytes], given: Value, result: Value) -> bytes:
-    """A model of nodes, in the order of their work, and constants, from one float32 tensor to another."""
-    graph = b"".join(_field(_NODE, one) for one in nodes) + _field(2, b"fervid")
-    graph += b"".join(_field(_INITIALIZER, one) for one in tensors)
-    graph += _field(_INPUT, _value(*given)) + _field(_OUTPUT, _value(*result))
-    return _integer(1, _IR_VERSION) + _field(_GRAPH, graph) + _field(8, _integer(2, _OPSET))
 
 
 def _value(name: str, shape: Sequence[int | None]) -> bytes:
@@ -211,16 +196,26 @@ def _integer(number: int, value: int) -> bytes:
     return _varint(number << 3) + _varint(value)
 
 
+def integers(content: bytes) -> list[int]:
+    """The variable-length integers that follow each other in ``content``."""
+    values, at = [], 0
+    while at < len(content):
+        value, at = _number(content, at)
+        values.append(value)
+    return values
+
+
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A variable-length integer at ``at``, and where it ends."""
+    """A variable-length integer at ``at``, and where it ends; ValueError where it is longer than 64 bits."""
     value = shift = 0
-    while True:
+    while shift < 70:
         byte = data[at]
         at += 1
         value |= (byte & 127) << shift
         shift += 7
         if byte < 128:
             return value, at
+    raise ValueError("an integer is too long")
 
 
 def _varint(value: int) -> bytes:

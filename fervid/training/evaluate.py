@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fervid.emotions.classifier import EmotionClassifier, softmax
+from fervid.emotions.classifier import EmotionClassifier, Network, softmax
 from fervid.emotions.sidecar import Sidecar
 from fervid.errors import BadDataset, BadWeights
 from fervid.faces.crop import normalize
@@ -38,12 +38,9 @@ def held_out(sidecar: Sidecar, data: Dataset) -> Dataset:
     return split(data, settings["holdout"], settings["seed"])[1]
 
 
-def predict(network: Any, images: ByteArray, batch_size: int = 256) -> FloatArray:
+def predict(network: Network, images: ByteArray, batch_size: int = 256) -> FloatArray:
     """Images (n, 48, 48) uint8 → what ``network`` says of each, (n, its outputs) float32: logits, for a whole one."""
-    parts = [
-        np.asarray(network.predict_on_batch(normalize(images[i : i + batch_size])), np.float32)
-        for i in range(0, len(images), batch_size)
-    ]
+    parts = [network.logits(normalize(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
     return np.concatenate(parts) if parts else np.zeros((0, len(EMOTIONS)), np.float32)
 
 

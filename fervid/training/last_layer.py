@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from fervid.emotions.classifier import softmax
+from fervid.emotions.keras_network import KerasNetwork
 from fervid.training.dataset import Dataset
 from fervid.training.evaluate import predict
 from fervid.types import EMOTIONS, DoubleArray
@@ -32,7 +33,7 @@ def refit(network: Any, data: Dataset, strength: float) -> None:
     images = np.concatenate([data.images, data.images[:, :, ::-1]])
     kernel, bias = (np.asarray(w, np.float64) for w in network.get_layer(LAYER).get_weights())
     body = keras.Model(network.input, network.get_layer("pool").output)
-    features = predict(body, images).astype(np.float64)
+    features = predict(KerasNetwork(body), images).astype(np.float64)
     fitted = regression(features, np.tile(data.labels, 2), kernel, bias, strength)
     network.get_layer(LAYER).set_weights(list(fitted))
 

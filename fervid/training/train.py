@@ -27,7 +27,7 @@ from tqdm import tqdm
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.classifier import softmax
 from fervid.emotions.keras_io import load_network, save
-from fervid.emotions.keras_network import VOTES, build
+from fervid.emotions.keras_network import VOTES, KerasNetwork, build
 from fervid.errors import BadDataset, ConfigError
 from fervid.faces.crop import CropGeometry, normalize
 from fervid.files.atomic import writing
@@ -39,6 +39,7 @@ from fervid.training.dataset import Dataset, split
 from fervid.training.distillation import hashes, soft_targets
 from fervid.training.evaluate import fit_temperature, predict
 from fervid.training.last_layer import refit
+from fervid.training.onnx_export import export, require_onnx
 from fervid.training.plots import plot_curves
 from fervid.types import EMOTIONS, FloatArray
 
@@ -266,6 +267,7 @@ def train(
     ``run`` is the run folder (``out`` without its suffix, where None). If it holds a checkpoint of the
     same settings, training goes on from there. Raises BadDataset, ConfigError, OutputError.
     """
+    require_onnx()
     empty = [name for name, count in zip(EMOTIONS, data.counts(), strict=True) if count < 2]
     if empty:
         raise BadDataset(f"fewer than two training images of: {', '.join(empty)}")
@@ -329,7 +331,7 @@ def _run_epoch(
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
     _copy_average(network, averaged, bool(settings.ema))
     _measure_statistics(averaged, data, settings)
-    probabilities = softmax(predict(averaged, choice.images))
+    probabilities = softmax(predict(KerasNetwork(averaged), choice.images))
     truth = probabilities[np.arange(len(choice)), choice.labels]
     return {
         "epoch": batches.number + 1,
@@ -390,7 +392,7 @@ def _finish(
     if settings.refit:
         refit(kept, rest, settings.refit)
     adjust(kept, settings.shares)
-    temperature = fit_temperature(predict(kept, calibration.images), calibration.labels)
+    temperature = fit_temperature(predict(KerasNetwork(kept), calibration.images), calibration.labels)
     rows = [row["accuracy"] for row in history]
     epoch = 1 + (int(np.argmax(rows)) if settings.select == "best" else len(rows) - 1)
     provenance = {
@@ -403,4 +405,5 @@ def _finish(
         "backend": f"keras {keras.__version__} on {keras.backend.backend()}",
     }
     save(kept, out, settings.architecture, geometry, temperature, provenance)
+    export(out)
     return TrainResult(epoch, temperature, history)

@@ -173,12 +173,9 @@ def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: Anal
 
 def test_other_weights_are_noticed(root: Path, tmp_path: Path) -> None:
     from fervid.emotions.architecture import Architecture
-    from fervid.emotions.keras_io import save
-    from fervid.emotions.keras_network import build
-    from fervid.faces.crop import FER2013_GEOMETRY
+    from tests.support.weights import save_weights
 
-    small = Architecture((4, 8), (1,), 0.0)
-    save(build(small), tmp_path / "w.keras", small, FER2013_GEOMETRY)
+    save_weights(tmp_path / "w.keras", Architecture((4, 8), (1,), 0.0))
     run(root, tmp_path / "r.parquet")
     with pytest.raises(UsageError, match="weights_sha256"):
         run(root, tmp_path / "r.parquet", model=str(tmp_path / "w.keras"))

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
-from fervid.emotions.sidecar import SHIPPED, read_sidecar
+from fervid.emotions.sidecar import SHIPPED
 from fervid.types import ByteArray
 
 BATCHES = (1, 32, 256)
@@ -55,12 +55,11 @@ def faces_per_second(classify: Callable[[ByteArray], object], crops: ByteArray, 
 
 def keras_network() -> Callable[[ByteArray], object]:
     """fervid's classification with the network as Keras computes it, which is how a GPU would."""
-    from fervid.emotions.keras_network import folded
-    from fervid.emotions.weights import fold, read_layers
+    from fervid.emotions.keras_io import load_network
+    from fervid.emotions.keras_network import KerasNetwork
 
-    sidecar = read_sidecar(SHIPPED)
-    network = folded(fold(read_layers(SHIPPED, sidecar.architecture)), sidecar.architecture)
-    return EmotionClassifier(network, sidecar).probabilities
+    sidecar, network = load_network(SHIPPED)
+    return EmotionClassifier(KerasNetwork(network), sidecar).probabilities
 
 
 def measure(model: EmotionClassifier) -> list[tuple[int, float, float, float]]:

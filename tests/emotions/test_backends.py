@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 import numpy as np
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.emotions.classifier import load
 from fervid.emotions.keras_network import build
 from fervid.emotions.architecture import Architecture
 from fervid.training.augment import AugmentSettings

@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fervid.emotions import classifier
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.batching import Batcher
-from fervid.emotions.classifier import EmotionClassifier, load_classifier, softmax
+from fervid.emotions.classifier import EmotionClassifier, check_weights, load_classifier, load_onnx, softmax
 from fervid.emotions.keras_io import load_network, save
-from fervid.emotions.keras_network import build, folded
-from fervid.emotions.onnx_network import OnnxNetwork
-from fervid.emotions.sidecar import SHIPPED, read_sidecar, sidecar_path
-from fervid.emotions.weights import fold, read_layers
+from fervid.emotions.keras_network import KerasNetwork, build
+from fervid.emotions.sidecar import EXPORT_COMMAND, SHIPPED, keras_path, onnx_path, read_sidecar, sidecar_path
 from fervid.errors import BadWeights, DeviceMemoryError
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.files.fingerprint import sha256
+from fervid.training.onnx_export import export
 from fervid.types import EMOTIONS
+from tests.support.weights import save_weights
 
 SMALL = Architecture(widths=(4, 6), pairs=(1,))
 
@@ -33,9 +34,7 @@ def shipped() -> EmotionClassifier:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    path = tmp_path / "small.keras"
-    save(build(SMALL), path, SMALL, FER2013_GEOMETRY, temperature=1.5, training={"epoch": 3})
-    return path
+    return save_weights(tmp_path / "small.keras", SMALL, temperature=1.5, training={"epoch": 3})
 
 
 def crops(count: int, seed: int = 0) -> np.ndarray:
@@ -43,11 +42,13 @@ def crops(count: int, seed: int = 0) -> np.ndarray:
 
 
 def test_shipped_weights_are_small_and_their_sidecar_fits() -> None:
-    assert SHIPPED.stat().st_size <= 4_000_000
+    assert onnx_path(SHIPPED).stat().st_size <= 4_000_000
+    assert keras_path(SHIPPED).stat().st_size <= 4_000_000
     sidecar = read_sidecar(SHIPPED)
     assert sidecar.emotions == EMOTIONS
     assert sidecar.geometry == FER2013_GEOMETRY
-    assert sidecar.weights_sha256 == sha256(SHIPPED)
+    assert sidecar.weights_sha256 == sha256(keras_path(SHIPPED))
+    assert sidecar.onnx_sha256 == sha256(onnx_path(SHIPPED))
 
 
 def test_probabilities_are_distributions(shipped: EmotionClassifier) -> None:
@@ -77,15 +78,15 @@ def test_a_video_without_crops_passes_the_batcher(shipped: EmotionClassifier) ->
 
 
 class Narrow:
-    """A network whose device holds so many faces at once."""
+    """A network whose device holds at most ``limit`` faces at once."""
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self.batches: list[int] = []
 
-    def predict_on_batch(self, inputs: np.ndarray) -> np.ndarray:
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
         self.batches.append(len(inputs))
-        if len(inputs) > self.room:
+        if len(inputs) > self.limit:
             raise type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor")
         return np.asarray(inputs.mean(axis=(1, 2)) + np.arange(7))
 
@@ -94,8 +95,7 @@ class Narrow:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_how_many_are_computed_on_how_many_cores_changes_no_bit(count: int, threads: int) -> None:
     sidecar = read_sidecar(SHIPPED)
-    layers = fold(read_layers(SHIPPED, sidecar.architecture))
-    model = EmotionClassifier(OnnxNetwork(layers, sidecar.architecture, threads), sidecar)
+    model = EmotionClassifier(load_onnx(SHIPPED, sidecar, threads), sidecar)
     images = crops(count)
     found = model.logits(images)
     assert found.shape == (count, 7)
@@ -107,14 +107,13 @@ def test_the_shipped_network_gives_on_a_cpu_what_keras_gives(shipped: EmotionCla
     sidecar, network = load_network(SHIPPED)
     assert shipped.device == "cpu"
     images = crops(40)
-    np.testing.assert_allclose(shipped.logits(images), EmotionClassifier(network, sidecar).logits(images), atol=1e-4)
-    layers = fold(read_layers(SHIPPED, sidecar.architecture))
-    gpu = EmotionClassifier(folded(layers, sidecar.architecture), sidecar, "gpu")  # as a GPU computes it
+    gpu = EmotionClassifier(KerasNetwork(network), sidecar, "gpu")  # as a GPU computes it
+    np.testing.assert_allclose(shipped.logits(images), gpu.logits(images), atol=1e-4)
     np.testing.assert_allclose(shipped.probabilities(images), gpu.probabilities(images), atol=1e-5)
 
 
 def test_a_batch_too_big_for_the_device_is_halved(shipped: EmotionClassifier) -> None:
-    network, said = Narrow(room=70), list[str]()
+    network, said = Narrow(limit=70), list[str]()
     batcher: Batcher[str] = Batcher(EmotionClassifier(network, shipped.sidecar), 256, said.append)
     videos = {"a": crops(300), "b": crops(9)}
     found = [scored for name in videos for scored in batcher.add(name, videos[name])] + list(batcher.flush())
@@ -122,7 +121,7 @@ def test_a_batch_too_big_for_the_device_is_halved(shipped: EmotionClassifier) ->
     assert network.batches[:4] == [256, 128, 64, 64]
     assert max(network.batches[2:]) == 64
     assert len(said) == 2
-    hopeless: Batcher[str] = Batcher(EmotionClassifier(Narrow(room=0), shipped.sidecar), 4)
+    hopeless: Batcher[str] = Batcher(EmotionClassifier(Narrow(limit=0), shipped.sidecar), 4)
     with pytest.raises(DeviceMemoryError):
         list(hopeless.add("a", crops(4)))
 
@@ -143,13 +142,13 @@ def test_saved_weights_come_back(saved: Path) -> None:
 
 def test_half_precision_storage_keeps_the_logits(tmp_path: Path) -> None:
     network = build(SMALL, votes=True)
-    save(network, tmp_path / "w.keras", SMALL, FER2013_GEOMETRY)
+    save_weights(tmp_path / "w.keras", SMALL, network)
     images = crops(16)
     stored = load_classifier(tmp_path / "w.keras").logits(images)
     bare = build(SMALL)
     for layer in bare.layers:
         layer.set_weights(network.get_layer(layer.name).get_weights())
-    exact = EmotionClassifier(bare, read_sidecar(tmp_path / "w.keras"))
+    exact = EmotionClassifier(KerasNetwork(bare), read_sidecar(tmp_path / "w.keras"))
     np.testing.assert_allclose(stored, exact.logits(images), atol=0.02)
 
 
@@ -175,9 +174,9 @@ def change(saved: Path, **values: object) -> None:
         ({"architecture": {"widths": [8, 8], "pairs": [1]}}, "does not hold the network"),
         ({"architecture": {"depth": 3}}, "unknown key 'depth'"),
         ({"surprise": 1}, "unknown key 'surprise'"),
-        ({"architecture": {"widths": [4, 6], "pairs": [1, 1]}}, "one more of widths"),
+        ({"architecture": {"widths": [4, 6], "pairs": [1, 1]}}, "one number more than pairs"),
         ({"geometry": {"scale": -1.0, "shift_x": 0, "shift_y": 0}}, "scale"),
-        ({"weights_sha256": "0" * 64}, "SHA-256"),
+        ({"onnx_sha256": "0" * 64}, "SHA-256"),
     ],
 )
 def test_a_sidecar_that_does_not_fit_is_refused(saved: Path, values: dict[str, object], said: str) -> None:
@@ -203,14 +202,77 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     layer.set_weights([np.full_like(values, np.nan) for values in layer.get_weights()])
     save(network, path, SMALL, FER2013_GEOMETRY)
     with pytest.raises(BadWeights, match="layer emotion holds values that are not finite"):
-        load_classifier(path)
+        load_network(path)
+    with pytest.raises(BadWeights, match="layer emotion holds values that are not finite"):
+        export(path)
+    assert not onnx_path(path).exists()
 
 
 def test_weights_that_are_no_archive_are_refused(saved: Path) -> None:
     saved.write_bytes(b"not an archive")
+    with pytest.raises(BadWeights, match="SHA-256"):
+        load_network(saved)
     change(saved, weights_sha256=sha256(saved))
     with pytest.raises(BadWeights, match="does not hold the network"):
+        load_network(saved)
+
+
+def test_an_archive_that_grows_too_large_is_refused(saved: Path) -> None:
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(2**25))
+    change(saved, weights_sha256=sha256(saved))
+    with pytest.raises(BadWeights, match="too large"):
+        load_network(saved)
+
+
+# the files of weights
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".onnx"])
+def test_either_file_names_the_weights(suffix: str, saved: Path) -> None:
+    named = saved.with_suffix(suffix)
+    np.testing.assert_array_equal(load_classifier(named).logits(crops(3)), load_classifier(saved).logits(crops(3)))
+    assert load_network(named)[0] == check_weights(named) == read_sidecar(saved)
+
+
+def test_a_cpu_needs_no_keras_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved.unlink()
+    named = onnx_path(saved)
+    monkeypatch.setattr(classifier, "may_have_gpu", lambda: True)
+    assert load_classifier(named, "auto").device == "cpu"
+    assert check_weights(named, "auto") == check_weights(named, "cpu") == read_sidecar(named)
+    with pytest.raises(BadWeights, match=r"a GPU needs the \.keras file"):
+        load_classifier(named, "gpu")
+    with pytest.raises(BadWeights, match="no such weights file"):
+        check_weights(named, "gpu")
+
+
+def test_weights_without_an_onnx_file_name_the_command_that_makes_it(saved: Path) -> None:
+    command = rf"{EXPORT_COMMAND} .*small\.keras"
+    onnx_path(saved).unlink()
+    with pytest.raises(BadWeights, match=rf"small\.onnx is missing; .*{command}"):
         load_classifier(saved)
+    with pytest.raises(BadWeights, match=command):
+        check_weights(saved, "cpu")
+    export(saved)
+    assert load_classifier(saved).sidecar == read_sidecar(saved)
+    change(saved, onnx_sha256="")
+    with pytest.raises(BadWeights, match=rf"small\.json names no \.onnx file; .*{command}"):
+        load_classifier(saved)
+    assert load_network(saved)  # training goes on from weights without it
+
+
+def test_a_changed_onnx_file_is_refused(saved: Path) -> None:
+    onnx_path(saved).write_bytes(onnx_path(saved).read_bytes()[:-1] + b"?")
+    with pytest.raises(BadWeights, match="SHA-256"):
+        load_classifier(saved)
+    with pytest.raises(BadWeights, match="SHA-256"):
+        check_weights(saved, "cpu")
+
+
+def test_another_ending_is_refused(saved: Path) -> None:
+    with pytest.raises(BadWeights, match=r"ends in \.onnx or \.keras"):
+        load_classifier(sidecar_path(saved))
 
 
 def test_code_in_a_weights_file_is_never_run(saved: Path, tmp_path: Path) -> None:
@@ -225,5 +287,8 @@ def test_code_in_a_weights_file_is_never_run(saved: Path, tmp_path: Path) -> Non
             target.writestr(name, data)
     shutil.copy(sidecar_path(saved), sidecar_path(evil))
     change(evil, weights_sha256=sha256(evil))
+    for one, other in zip(load_network(evil)[1].get_weights(), load_network(saved)[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    export(evil)
     np.testing.assert_array_equal(load_classifier(evil).logits(crops(2)), load_classifier(saved).logits(crops(2)))
     assert not (tmp_path / "ran").exists()

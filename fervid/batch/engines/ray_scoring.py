@@ -58,7 +58,7 @@ class ClusterLoader:
     def get(self) -> Batcher[int] | RemoteBatcher[int]:
         """The batcher; raises BadWeights, MissingLibrary and UsageError as loading it does."""
         if self._there is None and self._gpus():
-            sha256 = read_sidecar(self._weights).weights_sha256
+            sha256 = _weights_hashes(self._weights)
             loading = (str(self._weights), sha256, self._settings.batch_size, self._settings.device)
             scorer = ray.remote(num_cpus=0, num_gpus=1, max_restarts=0)(Scorer)  # a node may offer its GPU alone
             self._there = RemoteBatcher(lambda: scorer.remote(*loading), self._gpus, self._notify)
@@ -79,6 +79,12 @@ class Answer:
     scored: list[Any]
     told: list[str]
     error: FervidError | None = None
+
+
+def _weights_hashes(weights: Path) -> str:
+    """The hashes of all files of the weights, as their sidecar names them."""
+    sidecar = read_sidecar(weights)
+    return f"{sidecar.weights_sha256} {sidecar.onnx_sha256}"
 
 
 class Scorer:
@@ -115,7 +121,7 @@ class Scorer:
             from fervid.emotions.classifier import load_classifier
 
             node = os.uname().nodename
-            if read_sidecar(self._weights).weights_sha256 != self._sha256:
+            if _weights_hashes(self._weights) != self._sha256:
                 raise BadWeights(f"{self._weights} on node {node} holds other weights than here")
             model = load_classifier(self._weights, self._device)
             if model.device != "gpu":
