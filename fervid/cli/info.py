@@ -1,25 +1,34 @@
-"""What a bug report needs to say: versions, devices, codecs, weights."""
+"""The command info: versions, devices, codecs and weights."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
+from json import dumps
 from typing import Any
 
-from fervid.emotions.keras_io import devices
-from fervid.emotions.sidecar import SHIPPED, read_sidecar
-from fervid.faces.detectors import describe_detector
-from fervid.faces.embedding import describe_embedder
-from fervid.runtime.machine import total_memory, usable_cores
-from fervid.settings import ScanSettings
+from fervid.cli.options import Json
 from fervid.version import __version__
-from fervid.video.container import codecs
 
 LIBRARIES = ("av", "keras", "numpy", "onnxruntime", "opencv-python", "pandas", "pyarrow", "tensorflow")
 
 
-def gather() -> dict[str, Any]:
-    """Everything, as plain values ready for JSON. Loads TensorFlow, to ask it for its devices."""
+def info(json: Json = False) -> None:
+    """Print versions, devices, codecs and weights, for bug reports."""
+    values = _gather()
+    print(dumps(values, indent=2) if json else _as_text(values))
+
+
+def _gather() -> dict[str, Any]:
+    """Collect everything as plain values. This loads TensorFlow, which knows the devices."""
+    from fervid.emotions.keras_io import devices
+    from fervid.emotions.sidecar import SHIPPED, read_sidecar
+    from fervid.faces.detectors import describe_detector
+    from fervid.faces.embedding import describe_embedder
+    from fervid.runtime.machine import total_memory, usable_cores
+    from fervid.settings import ScanSettings
+    from fervid.video.container import codecs
+
     sidecar = read_sidecar(SHIPPED)
     detector, detector_sha256 = describe_detector(ScanSettings())
     embedder, embedder_sha256 = describe_embedder()
@@ -51,8 +60,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def as_text(values: dict[str, Any]) -> str:
-    """The same for people: one fact a line."""
+def _as_text(values: dict[str, Any]) -> str:
+    """Format the values, one per line."""
     lines = []
     for name, value in values.items():
         if isinstance(value, dict):

@@ -1,0 +1,280 @@
+"""The commands that analyse videos: analyze and run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from fervid.cli.options import (
+    ANALYSIS,
+    INPUT,
+    OUTPUT,
+    RUNNING,
+    BatchSize,
+    Device,
+    DryRun,
+    LogJson,
+    MinFace,
+    Model,
+    Out,
+    Quiet,
+)
+from fervid.settings import AnalyzeSettings, TimelineSettings
+from fervid.settings_io import override, read_job
+
+SMOOTH = TimelineSettings().smooth
+
+
+def analyze(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATHS", help="Video files, folders or glob patterns. Example: videos 'more/*.mp4'"),
+    ],
+    out: Out,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also write annotated videos into this folder, as fervid annotate does. Default: none. Example: "
+            "--annotate annotated",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write an HTML report, as fervid report does. Default: none. Example: --report report.html",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Recompute everything, even if the output was made with other settings.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Skip files whose name matches this pattern. Can be repeated. Default: none. Example: "
+            "--exclude '*_proxy.mp4'",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    follow_links: Annotated[
+        bool,
+        typer.Option(
+            "--follow-links",
+            help="Follow symbolic links that point outside the input folder.",
+            rich_help_panel=INPUT,
+        ),
+    ] = False,
+    settle: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Skip files modified within the last N seconds; the next run takes them. Example: --settle 120",
+            rich_help_panel=INPUT,
+        ),
+    ] = 0.0,
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N",
+            help="Analyse only the I-th of N parts of the videos, to share the work among machines. Default: all. "
+            "Example: --shard 2/4",
+            rich_help_panel=INPUT,
+        ),
+    ] = "",
+    fps: Annotated[
+        float,
+        typer.Option(
+            metavar="N",
+            help="Frames analysed per second of video; 0 analyses every frame. Example: --fps 10",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = 5.0,
+    start: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Start the analysis at this time of each video. Example: --start 60",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = 0.0,
+    end: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Stop the analysis at this time of each video. Default: the end of the video. Example: --end 120",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
+    min_face: MinFace = 20.0,
+    smooth: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Width of the smoothing window; 0 turns smoothing off. Example: --smooth 0.5",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = SMOOTH,
+    detector: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Face detector: retinaface, centerface or yunet. Example: --detector yunet",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = "retinaface",
+    detector_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights of the detector. Default: those of its package. Example: --detector-weights yunet.onnx",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
+    adaptive: Annotated[
+        bool,
+        typer.Option(
+            "--adaptive",
+            help="Search only regions that may hold a face. Faster for steady cameras; retinaface only.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = False,
+    model: Model = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Where videos are scanned: local for this machine, ray for a Ray cluster. Example: --engine ray",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "local",
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Ray cluster: host:port of its head, auto to find it, local to start one. Example: "
+            "--address head:6379",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Number of scan processes; 0 starts one per core. Example: --workers 4",
+            rich_help_panel=RUNNING,
+        ),
+    ] = 0,
+    worker_memory: Annotated[
+        float,
+        typer.Option(
+            metavar="GB",
+            help="Memory that one scan process may use; 0 divides the machine's memory equally. Example: "
+            "--worker-memory 4",
+            rich_help_panel=RUNNING,
+        ),
+    ] = 0.0,
+    device: Device = "auto",
+    decoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Where videos are decoded: cpu, or nvdec for an NVIDIA GPU. Example: --decoder nvdec",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "cpu",
+    batch_size: BatchSize = 256,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Longest time that the scan of one video may take; 0 sets no limit. Example: --timeout 3600",
+            rich_help_panel=RUNNING,
+        ),
+    ] = 0.0,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Analyse videos again that failed in an earlier run.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+) -> None:
+    """Analyse videos and write emotion timelines.
+
+    A later run with the same output analyses only what is new or changed.
+    """
+    values = {
+        "fps": fps, "start": start, "end": end, "min_face": min_face, "smooth": smooth,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
+        "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
+        "engine": engine, "address": address, "device": device, "model": model, "workers": workers,
+        "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
+        "retry_failed": retry_failed, "overwrite": overwrite,
+    }  # fmt: skip
+    settings = override(AnalyzeSettings(), values)
+    _run_batch(_Batch(paths, out, settings, annotate, report), dry_run, quiet, log_json)
+
+
+def run(
+    job: Annotated[
+        Path,
+        typer.Argument(metavar="JOB.toml", help="File with inputs, outputs and settings. Example: jobs/nightly.toml"),
+    ],
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
+) -> None:
+    """Run a job file: fervid analyze with all inputs, outputs and settings written down."""
+    described = read_job(job)
+    annotate, report = (Path(path) if path else None for path in (described.annotate, described.report))
+    batch = _Batch(list(described.paths), Path(described.out), described.settings, annotate, report)
+    _run_batch(batch, dry_run, quiet, log_json)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What to analyse, and what to write."""
+
+    paths: list[str]
+    out: Path
+    settings: AnalyzeSettings
+    annotate: Path | None
+    report: Path | None
+
+
+def _run_batch(batch: _Batch, dry_run: bool, quiet: bool, log_json: bool) -> NoReturn:
+    """Analyse the videos, write what else is asked for, and end with the exit code."""
+    from fervid.batch.plan import plan
+    from fervid.batch.run import analyze as run
+    from fervid.cli.closing import FirstRun
+    from fervid.cli.products import AnnotatedVideos, ReportPage
+    from fervid.cli.progress import BatchDisplay, show_plan
+
+    if dry_run:
+        show_plan(plan(batch.paths, batch.out, batch.settings))
+        raise typer.Exit
+    silent = quiet or log_json
+    pages = [] if batch.report is None else [ReportPage(batch.report, silent)]
+    videos = [] if batch.annotate is None else [AnnotatedVideos(batch.annotate, silent)]
+    first = FirstRun.of(batch.paths, batch.out)
+    with BatchDisplay(batch.out, quiet, log_json, batch.settings.scan) as display:
+        done = run(batch.paths, batch.out, batch.settings, display, products=[*pages, *videos])
+    if first and not silent and done.count("ok"):
+        first.show(batch.annotate, batch.report)
+    raise typer.Exit(done.exit_code or max((product.exit_code for product in videos), default=0))

@@ -1,0 +1,86 @@
+"""The last lines of a first analysis: the files that it wrote, and two commands to try next."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fervid.errors import printable
+from fervid.results.schema import is_folder, output_paths
+
+_CONTENTS = (
+    "timeline: emotions of each face in each sampled frame",
+    "episodes: when a face shows an emotion, from when to when",
+    "summary: one row per face",
+    "videos: one row per input file, with its status",
+)
+"""What the files of ``output_paths`` hold, in their order."""
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """An analysis whose output does not exist yet."""
+
+    paths: Sequence[str]
+    out: Path
+
+    @classmethod
+    def of(cls, paths: Sequence[str], out: Path) -> FirstRun | None:
+        """Check, before a run, whether its output exists.
+
+        Args:
+            paths: The inputs, as given.
+            out: The results.
+
+        Returns:
+            The first run, or None if there are results already.
+
+        Raises:
+            UsageError: ``out`` has an unknown ending.
+        """
+        exists = any(path.exists() for path in output_paths(out)[1:])
+        return None if exists else cls(paths, out)
+
+    def show(self, annotated: Path | None, report: Path | None) -> None:
+        """Print the files written and the next commands on stderr.
+
+        Args:
+            annotated: Folder of annotated videos, if the run wrote any.
+            report: HTML report, if the run wrote one.
+        """
+        timeline = self.out / "timeline" if is_folder(self.out) else self.out
+        files = list(zip([timeline, *output_paths(self.out)[1:]], _CONTENTS, strict=True))
+        files += [(report, "report: open it in a browser")] if report else []
+        files += [(annotated, "annotated videos")] if annotated else []
+        width = max(len(str(path)) for path, _ in files)
+        lines = ["", "files written:"]
+        lines += [f"  {str(path).ljust(width)}  {content}" for path, content in files]
+        commands = self._next_commands(annotated, report)
+        lines += ["", "next, for example:", *(f"  {command}" for command in commands)] if commands else []
+        print("\n".join(map(printable, lines)), file=sys.stderr)
+
+    def _next_commands(self, annotated: Path | None, report: Path | None) -> list[str]:
+        page = self.out.parent / f"{self.out.stem}.html"
+        folder = self.out.parent / f"{self.out.stem}-annotated"
+        given = [] if report else [["report", page]]
+        given += [] if annotated else [["annotate", folder]]
+        where = self._folder()
+        videos = ["--videos", where] if where else []
+        return [
+            shlex.join(map(str, ["fervid", command, self.out, "--out", target, *videos])) for command, target in given
+        ]
+
+    def _folder(self) -> str | None:
+        """The folder of all inputs; None if they lie in several, which only the results remember."""
+        found = [path for given in self.paths for path in _matches(given)]
+        folders = {path if os.path.isdir(path) else os.path.dirname(path) or "." for path in found}
+        return folders.pop() if len(folders) == 1 else None
+
+
+def _matches(given: str) -> list[str]:
+    return [given] if os.path.lexists(given) else glob.glob(given, recursive=True)

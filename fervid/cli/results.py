@@ -1,0 +1,97 @@
+"""The commands that work on results: merge, annotate, report and export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fervid.cli.options import Out, Quiet, Results, Videos
+
+
+def merge(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS", help="What fervid analyze wrote. Example: shard-1.parquet shard-2.parquet"),
+    ],
+    out: Out,
+) -> None:
+    """Join several results into one, such as the results of shards."""
+    from fervid.results.merge import merge as join
+
+    done = join(results, out)
+    print(f"{done.videos} videos, {done.skipped} of them copies or skipped: {out}", file=sys.stderr)
+    for path in done.unknown:
+        print(f"{path} has no provenance metadata, so the merged results have none either", file=sys.stderr)
+
+
+def annotate(
+    results: Results,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the annotated videos. Example: --out annotated")
+    ],
+    videos: Videos = None,
+    style: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="full, or minimal for boxes and labels only. Example: --style minimal",
+        ),
+    ] = "full",
+    blur: Annotated[bool, typer.Option("--blur", help="Make all faces unrecognisable.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw boxes, labels and timelines over the videos."""
+    from fervid.cli.products import write_videos
+    from fervid.files.locate import locate
+    from fervid.results.reader import read_results
+
+    sources = locate(read_results(results).videos["video"], videos)
+    raise typer.Exit(write_videos(results, out, sources, style, blur, quiet))
+
+
+def report(
+    results: Results,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The page to write, ending in .html. Example: --out report.html")
+    ],
+    videos: Videos = None,
+    thumbnails: Annotated[bool, typer.Option(help="Show a picture of each face.")] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Write results as one HTML page: an overview, and a timeline of every face."""
+    from fervid.cli.products import write_report
+
+    write_report(results, out, videos, thumbnails, quiet)
+
+
+def export(
+    results: Results,
+    to: Annotated[str, typer.Option(metavar="NAME", help="Format: elan, pyfeat, openface or csv. Example: --to elan")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="A file. For elan and openface with several videos, a folder. Example: --out elan",
+        ),
+    ],
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Probabilities to write: raw or smooth. Default: raw for pyfeat and openface, both for csv. Example: "
+            "--values smooth",
+        ),
+    ] = None,
+    videos: Videos = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ELAN files that exist.")] = False,
+) -> None:
+    """Write results as files that other tools read."""
+    from fervid.export.formats import export as write
+
+    done = write(results, to, out, values, videos, overwrite)
+    for note in done.notes:
+        print(note, file=sys.stderr)
+    print(f"{len(done.files)} file{'' if len(done.files) == 1 else 's'}: {out}", file=sys.stderr)
