@@ -14,10 +14,10 @@ from fervid.errors import printable
 from fervid.results.schema import is_folder, output_paths
 
 _CONTENTS = (
-    "timeline: emotions of each face in each sampled frame",
-    "episodes: when a face shows an emotion, from when to when",
-    "summary: one row per face",
-    "videos: one row per input file, with its status",
+    "one row per face and sampled frame",
+    "one row per episode of an emotion",
+    "one row per face",
+    "one row per input file",
 )
 """What the files of ``output_paths`` hold, in their order."""
 
@@ -55,7 +55,7 @@ class FirstRun:
         """
         timeline = self.out / "timeline" if is_folder(self.out) else self.out
         files = list(zip([timeline, *output_paths(self.out)[1:]], _CONTENTS, strict=True))
-        files += [(report, "report: open it in a browser")] if report else []
+        files += [(report, "open it in a browser")] if report else []
         files += [(annotated, "annotated videos")] if annotated else []
         width = max(len(str(path)) for path, _ in files)
         lines = ["", "files written:"]
