@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.clips import ClipFactory, write_clip
 from tests.support.paths import ROOT
+from tests.support.replay import replayed_scans
 
 # child processes import the package and the tests of this folder, wherever they start
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -21,6 +22,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.g
 hypothesis.settings.register_profile("fervid", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile("fervid")
+
+
+__all__ = ["replayed_scans"]
 
 
 def _given(name: str) -> Path:

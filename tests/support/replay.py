@@ -1,0 +1,64 @@
+"""Scans that are done once in this process and given back whenever the same content is analysed again."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fervid.batch.engines.base import Outcome
+from fervid.batch.engines.local import LocalEngine
+from fervid.batch.tasks import Known, ScanJob, ScanTask
+from fervid.batch.worker import scan_whole
+from fervid.errors import FervidError
+from fervid.files.fingerprint import fingerprint
+from fervid.files.scratch import CropFile
+from fervid.scan.types import Scan
+
+_recorded: dict[tuple[Any, ...], tuple[Scan, bytes]] = {}
+"""Content and settings → scan, and the bytes of its crops."""
+
+
+def replay(tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
+    """What ``LocalEngine.run`` yields, without worker processes; see Engine."""
+    for task in tasks:
+        try:
+            yield task, _scan(task, job)
+        except FervidError as error:
+            yield task, error
+
+
+def _scan(task: ScanTask, job: ScanJob) -> Scan | Known:
+    key = (fingerprint(task.path), job.settings, job.geometry)
+    if key not in _recorded:
+        scan = scan_whole(task, job)
+        if not isinstance(scan, Scan):
+            return scan
+        _recorded[key] = scan, scan.crops.path.read_bytes()
+        return scan
+    if job.settled(key[0]):
+        return Known(key[0])
+    scan, crops = _recorded[key]
+    path = job.scratch / f"{task.position}.crops"
+    path.write_bytes(crops)
+    return _moved(scan, path)
+
+
+def _moved(scan: Scan, path: Path) -> Scan:
+    """The scan with its crops in another file."""
+    tracks = []
+    for track in scan.tracks:
+        assert isinstance(track.crops, CropFile)
+        tracks.append(replace(track, crops=replace(track.crops, path=path)))
+    return replace(scan, tracks=tracks, crops=replace(scan.crops, path=path))
+
+
+@pytest.fixture
+def replayed_scans() -> Iterator[pytest.MonkeyPatch]:
+    """Have local engines replay scans; ``replayed_scans.undo()`` makes them real again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalEngine, "run", lambda self, tasks, job: replay(tasks, job))
+        yield patch
