@@ -28,6 +28,7 @@ from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.settings import AnalyzeSettings, ScanSettings
 from tests.support import hostile
+from tests.support.command import command
 from tests.support.paths import ROOT, SAMPLES
 from tests.support.processes import children, members, wait_for
 
@@ -42,8 +43,9 @@ def root(tmp_path: Path) -> Path:
 def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
     engine = LocalEngine(workers=2, timeout=10, memory=2 << 30, work=hostile.scan)
     hostile.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
-    again = fervid.analyze(root, tmp_path / "r.parquet", FAST)  # a failure is not tried again unasked
-    assert (again.count("ok", fresh=True), again.count("failed", fresh=True)) == (0, 0)
+    again = fervid.analyze(root, tmp_path / "r.parquet", FAST)
+    # failures are not tried again without being asked for, but those by a defect of fervid are
+    assert [video.video for video in again.videos if video.fresh] == ["raises.mp4"]
 
 
 def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, tmp_path: Path) -> None:
@@ -100,7 +102,13 @@ def test_workers_die_with_a_killed_batch(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("victims", [1, 2])
-def test_workers_killed_between_two_tasks_cost_nothing(tmp_path: Path, victims: int) -> None:
+def test_workers_killed_between_two_tasks_cost_nothing(
+    tmp_path: Path, victims: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_prepare_worker", hostile.prepare_worker_that_waits_briefly)
+    for module in (local, pool):
+        monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 3.0)
+
     class Unlucky(LocalEngine):
         """Its workers are killed whenever a result has come."""
 
@@ -138,7 +146,7 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(TaskManager, "task_start", hear_late)
     for module in (local, pool):
-        monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 2.0)
+        monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 1.0)
     report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile.scan))
     assert [video.status for video in report.videos] == ["ok", "ok"]
     assert hostile.attempts_in(tmp_path)["b dies"] == 2
@@ -177,20 +185,19 @@ def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> N
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
     videos = [SAMPLES / "cut.mp4", SAMPLES / "crossing.mp4"]
-    line = [sys.executable, "-m", "fervid", "analyze", *map(str, videos), "--out", str(out), "--workers", "1"]
-    done = subprocess.run([*line, "--fps", "2"], capture_output=True, text=True, check=False)
+    done = command("analyze", *videos, "--out", out, "--workers", "1", "--fps", "2")
     assert done.returncode == 0, done.stderr
     kept = out.read_bytes()
     videos.append(SAMPLES / "pan_zoom.mp4")
     line = [sys.executable, "-m", "fervid", "analyze", *map(str, videos), "--out", str(out), "--workers", "1"]
     done = subprocess.run(
-        [*line, "--fps", "10", "--overwrite"], capture_output=True, text=True, check=False, preexec_fn=limit
+        [*line, "--fps", "5", "--overwrite"], capture_output=True, text=True, check=False, preexec_fn=limit
     )
     assert done.returncode == 5, done.stderr
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
     assert out.read_bytes() == kept  # the old tables stand until others replace them
-    done = subprocess.run([*line, "--fps", "10"], capture_output=True, text=True, check=False)
+    done = command("analyze", *videos, "--out", out, "--workers", "1", "--fps", "5")
     assert done.returncode == 0, done.stderr
 
 
@@ -219,7 +226,7 @@ def test_what_lies_in_the_working_folder_is_never_run(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(
             f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\nraise ImportError\n"
         )
-    line = "import sys; sys.path.remove(''); from fervid.cli import main; main()"  # as the installed command does
+    line = "import sys; sys.path.remove(''); from fervid.cli.main import main; main()"  # as the installed command does
     arguments = ["analyze", str(SAMPLES / "cut.mp4"), "--out", "r.parquet", "--fps", "1", "--quiet"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", line, *arguments], cwd=tmp_path, env=environment, check=True)

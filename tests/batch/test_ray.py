@@ -208,7 +208,7 @@ import fervid.batch.plan, fervid.cli.main
 from fervid.batch.engines.ray_scan import RayEngine
 from tests.support import hostile
 address = sys.argv.pop()
-fervid.batch.plan._Setup.engine = lambda self: RayEngine(address, work=hostile.scan)
+fervid.batch.plan.BatchSetup.engine = lambda self: RayEngine(address, work=hostile.scan)
 sys.argv = ["fervid", "analyze", *sys.argv[1:], "--fps", "2", "--quiet"]
 fervid.cli.main.main()
 """
@@ -292,7 +292,7 @@ def test_a_node_without_this_fervid_is_told(cluster: Any, tmp_path: Path, packag
 
 def test_a_node_that_tells_persons_apart_otherwise_is_told(cluster: Any, tmp_path: Path) -> None:
     other = shutil.copytree(ROOT / "fervid", tmp_path / "other")
-    with (other / "persons.py").open("a") as file:
+    with (other / "faces" / "embedding.py").open("a") as file:
         file.write("\n\ndescribe_embedder = lambda: ('another', 'ab')\n")
     said = "tells persons apart by another, this machine by"
     with foreign_node(cluster, 'mount --bind "$1" "$2"', other, ROOT / "fervid"), pytest.raises(UsageError, match=said):

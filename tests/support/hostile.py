@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fervid
+from fervid.batch.engines import pool
 from fervid.batch.engines.base import Engine
 from fervid.batch.report import BatchReport
 from fervid.batch.tasks import ScanJob, ScanTask
@@ -38,7 +39,7 @@ def scan(task: ScanTask, job: ScanJob) -> Any:
         time.sleep(0.5)
         ctypes.string_at(0)
     if name == "a waits":
-        time.sleep(6)
+        time.sleep(4)
     if name == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "raises":
@@ -51,6 +52,12 @@ def scan(task: ScanTask, job: ScanJob) -> Any:
     while name == "greedy":
         hoard.append(bytearray(b"x") * (64 << 20))
     return scan_or_divide(task, job)
+
+
+def prepare_worker_that_waits_briefly(memory: int, seats: Any) -> None:
+    """What a pool may run in each worker at its start, so that one waits 3 seconds for the pipe that all share."""
+    pool.PIPE_LOCK_TIMEOUT = 3.0
+    pool._prepare_worker(memory, seats)
 
 
 def attempts_in(folder: Path) -> dict[str, int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ from fervid.training.evaluate import (
 )
 from fervid.training.last_layer import regression
 from fervid.training.report import format_evaluation, write_evaluation
-from fervid.training.train import Epoch, TrainSettings, train
+from fervid.training.train import Epoch, TrainResult, TrainSettings, train
 from fervid.types import EMOTIONS
+from tests.support.command import command
 from tests.support.paths import ROOT
 
 TINY = TrainSettings(
@@ -59,6 +61,12 @@ TINY = TrainSettings(
 )
 
 
+TRAINED = replace(TINY, select="last")
+"""The recipe of the network that most tests share."""
+
+pytestmark = pytest.mark.xdist_group("training")
+
+
 @pytest.fixture(scope="module")
 def faces() -> Dataset:
     """Pictures of seven patterns that even a tiny network tells apart."""
@@ -68,6 +76,28 @@ def faces() -> Dataset:
     images = [128 + 80 * np.sin(rows[:, None] * (label + 1) / 4) + rng.normal(0, 15, (48, 48)) for label in labels]
     votes = np.eye(8, dtype=np.float32)[labels]
     return Dataset(np.clip(images, 0, 255).astype(np.uint8), labels, np.array(["Training"] * len(labels)), votes)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its weights ``m.keras`` with their sidecar, its run folder ``m``, and what it gave back."""
+
+    folder: Path
+    result: TrainResult
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "m.keras"
+
+    def copy(self, folder: Path) -> Path:
+        """The weights of a copy of the run that a test may change."""
+        return Path(shutil.copytree(self.folder, folder / "run")) / "m.keras"
+
+
+@pytest.fixture(scope="module")
+def trained(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("trained")
+    return Run(folder, train(faces, folder / "m.keras", FER2013_GEOMETRY, TRAINED))
 
 
 def test_augmentation_is_repeatable_and_keeps_the_type(faces: Dataset) -> None:
@@ -112,26 +142,28 @@ def test_mixup_blends_inputs_and_targets_alike() -> None:
     np.testing.assert_array_equal(same, inputs)
 
 
-def test_training_writes_weights_sidecar_and_run_folder(faces: Dataset, tmp_path: Path) -> None:
-    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
-    model = load_classifier(tmp_path / "m.keras")
+def test_training_writes_weights_sidecar_and_run_folder(faces: Dataset, trained: Run) -> None:
+    model = load_classifier(trained.weights)
     assert model.sidecar.geometry == FER2013_GEOMETRY
-    assert model.sidecar.temperature == pytest.approx(result.temperature)
-    assert model.sidecar.training["epoch"] == result.epoch
+    assert model.sidecar.temperature == pytest.approx(trained.result.temperature)
+    assert model.sidecar.training["epoch"] == trained.result.epoch == 2
     assert model.sidecar.training["images"] == len(faces)
-    with (tmp_path / "m" / "metrics.csv").open() as file:
+    with (trained.folder / "m" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert (tmp_path / "m" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "m" / "settings.json").read_text())["epochs"] == 2
-    assert not [path for ending in ("*.tmp", "*.partial*") for path in tmp_path.rglob(ending)]
+    assert (trained.folder / "m" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((trained.folder / "m" / "settings.json").read_text())["epochs"] == 2
+    assert not list(trained.folder.rglob("*.tmp"))
 
 
 def test_training_learns(faces: Dataset, tmp_path: Path) -> None:
     settings = TrainSettings(**{**vars(TINY), "epochs": 12, "augment": AugmentSettings(degrade=0, erase=0, mixup=0)})
     result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
     assert result.history[-1]["loss"] < 0.75 * result.history[0]["loss"]
-    assert max(row["accuracy"] for row in result.history) > 0.5
+    accuracies = [row["accuracy"] for row in result.history]
+    assert max(accuracies) > 0.5
+    assert result.epoch == 1 + accuracies.index(max(accuracies))  # the first of the best epochs is kept
+    assert load_classifier(tmp_path / "m.keras").sidecar.training["epoch"] == result.epoch
 
 
 @pytest.mark.parametrize(
@@ -161,25 +193,23 @@ def test_going_on_from_a_checkpoint_equals_never_having_stopped(
     np.testing.assert_allclose(logits[0], logits[1], atol=0.02)
 
 
-def test_a_run_folder_belongs_to_one_recipe(faces: Dataset, tmp_path: Path) -> None:
-    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TrainSettings(**{**vars(TINY), "epochs": 1}))
+def test_a_run_folder_belongs_to_one_recipe(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="other settings"):
-        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+        train(faces, trained.copy(tmp_path), FER2013_GEOMETRY, replace(TRAINED, epochs=3))
 
 
-def test_a_run_goes_on_with_its_own_data_only(faces: Dataset, tmp_path: Path) -> None:
-    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+def test_a_run_goes_on_with_its_own_data_only(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     other = faces.take(np.arange(len(faces))[::-1])
     with pytest.raises(ConfigError, match="other settings or data"):
-        train(other, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+        train(other, trained.copy(tmp_path), FER2013_GEOMETRY, TRAINED)
 
 
-def test_a_damaged_checkpoint_is_named(faces: Dataset, tmp_path: Path) -> None:
-    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
-    checkpoint = tmp_path / "m" / "checkpoint.npz"
+def test_a_damaged_checkpoint_is_named(faces: Dataset, trained: Run, tmp_path: Path) -> None:
+    weights = trained.copy(tmp_path)
+    checkpoint = weights.with_suffix("") / "checkpoint.npz"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(ConfigError, match="damaged"):
-        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+        train(faces, weights, FER2013_GEOMETRY, TRAINED)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +262,13 @@ def _eager_command(folder: Path) -> Path:
     command = folder / "fervid"
     command.write_text(
         f"#!{sys.executable}\nimport tensorflow\ntensorflow.config.run_functions_eagerly(True)\n"
-        "from fervid.cli import main\nmain()\n"
+        "from fervid.cli.main import main\nmain()\n"
     )
     command.chmod(0o755)
     return folder
 
 
+@pytest.mark.slow
 def test_an_epoch_of_each_run_that_the_shipped_weights_take(shared_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
     if load_embedder() is None:
@@ -324,38 +355,33 @@ def test_the_command_trains_from_a_recipe_and_goes_on(faces: Dataset, tmp_path: 
     recipe.write_text("epochs = 9\nholdout = 0.2\nbatch-size = 16\n[architecture]\nwidths = [4, 8]\npairs = [1]\n")
     words = f"train --data {data} --recipe {recipe} --out {out} --epochs 1 --balance weights --no-mixed-precision"
     for expected in ("epoch 0 done", "epoch 1 done"):
-        done = command(words)
+        done = command(*words.split())
         assert done.returncode == 0, done.stderr
         assert expected in done.stderr
         assert "oneDNN" not in done.stderr
     settings = json.loads((tmp_path / "m" / "settings.json").read_text())
     assert (settings["epochs"], settings["balance"], settings["batch_size"]) == (1, "weights", 16)
-    done = command(f"evaluate --data {data} --split all --json --model {out}")
+    done = command(*f"evaluate --data {data} --split all --json --model {out}".split())
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["n"] == len(faces)
-    done = command(f"evaluate --data {data} --split held-out --json --model {out}")
+    done = command(*f"evaluate --data {data} --split held-out --json --model {out}".split())
     assert json.loads(done.stdout)["n"] == len(split(faces, 0.2, 0)[1]) < len(faces)
-    done = command(f"evaluate --data {data} --split held-out")
+    done = command(*f"evaluate --data {data} --split held-out".split())
     assert (done.returncode, done.stdout) == (2, "")
     assert "trained with other images: 26802, here are" in done.stderr
 
 
-def test_what_was_held_out_is_found_again(faces: Dataset, tmp_path: Path) -> None:
-    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, replace(TINY, select="last"))
-    sidecar = load_classifier(tmp_path / "m.keras").sidecar
+def test_what_was_held_out_is_found_again(faces: Dataset, trained: Run) -> None:
+    model = load_classifier(trained.weights)
+    sidecar = model.sidecar
     found = held_out(sidecar, faces)
-    assert len(found) == sum(round(TINY.holdout * count) for count in faces.counts())
-    accuracy = evaluate(load_classifier(tmp_path / "m.keras"), found).single.scores["accuracy"]
-    assert accuracy == pytest.approx(result.history[-1]["accuracy"], abs=1.01 / len(found))
+    assert len(found) == sum(round(TRAINED.holdout * count) for count in faces.counts())
+    accuracy = evaluate(model, found).single.scores["accuracy"]
+    assert accuracy == pytest.approx(trained.result.history[-1]["accuracy"], abs=1.01 / len(found))
     with pytest.raises(BadDataset, match="other images"):
         held_out(sidecar, faces.take(np.arange(len(faces)) > 0))
     with pytest.raises(BadWeights, match="held out"):
         held_out(replace(sidecar, training={}), faces)
-
-
-def command(words: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "fervid", *words.split()]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
 # the last layer
@@ -389,9 +415,8 @@ def test_the_regression_finds_the_frequencies_where_features_say_nothing() -> No
     np.testing.assert_allclose(kernel, 1, atol=1e-3)
 
 
-def test_a_class_taken_to_be_rarer_loses_that_much_of_its_odds(faces: Dataset, tmp_path: Path) -> None:
-    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
-    _, network = load_network(tmp_path / "m.keras")
+def test_a_class_taken_to_be_rarer_loses_that_much_of_its_odds(faces: Dataset, trained: Run) -> None:
+    _, network = load_network(trained.weights)
     before = softmax(predict(KerasNetwork(network), faces.images))
     adjust(network, ClassShares(fear=0.8, neutral=2.0))
     after = softmax(predict(KerasNetwork(network), faces.images))
@@ -399,11 +424,10 @@ def test_a_class_taken_to_be_rarer_loses_that_much_of_its_odds(faces: Dataset, t
     np.testing.assert_allclose(after, wanted / wanted.sum(axis=1, keepdims=True), atol=1e-5)
 
 
-def test_training_ends_with_the_shares_of_the_recipe(faces: Dataset, tmp_path: Path) -> None:
-    recipe = from_mapping(TrainSettings, {**to_mapping(TINY), "shares": {"fear": 0.5}})
-    train(faces, tmp_path / "plain.keras", FER2013_GEOMETRY, TINY)
+def test_training_ends_with_the_shares_of_the_recipe(faces: Dataset, trained: Run, tmp_path: Path) -> None:
+    recipe = from_mapping(TrainSettings, {**to_mapping(TRAINED), "shares": {"fear": 0.5}})
     train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, recipe)
-    networks = [load_network(tmp_path / name)[1] for name in ("plain.keras", "m.keras")]
+    networks = [load_network(path)[1] for path in (trained.weights, tmp_path / "m.keras")]
     plain, moved = (network.get_layer("emotion").get_weights()[1] for network in networks)
     np.testing.assert_allclose(moved - plain, [0, 0, np.log(0.5), 0, 0, 0, 0], atol=2e-3)  # kept in half precision
     assert load_classifier(tmp_path / "m.keras").sidecar.training["settings"]["shares"]["fear"] == 0.5
@@ -418,10 +442,9 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
 # distillation
 
 
-def test_teachers_take_part_in_the_targets(faces: Dataset, tmp_path: Path) -> None:
-    train(faces, tmp_path / "teacher.keras", FER2013_GEOMETRY, TINY)
-    recipe = replace(TINY, teachers=(str(tmp_path / "teacher.keras"),), distill=0.25)
-    soft = soft_targets([tmp_path / "teacher.keras"], faces, tmp_path / "soft.npy")
+def test_teachers_take_part_in_the_targets(faces: Dataset, trained: Run, tmp_path: Path) -> None:
+    recipe = replace(TINY, teachers=(str(trained.weights),), distill=0.25)
+    soft = soft_targets([trained.weights], faces, tmp_path / "soft.npy")
     assert soft.shape == (len(faces), 7)
     np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-5)
     plain, mixed = Epoch(faces, TINY, 0), Epoch(faces, recipe, 0, soft)
@@ -430,7 +453,7 @@ def test_teachers_take_part_in_the_targets(faces: Dataset, tmp_path: Path) -> No
     result = train(faces, tmp_path / "student.keras", FER2013_GEOMETRY, recipe)
     assert len(result.history) == 2
     written = load_classifier(tmp_path / "student.keras").sidecar.training
-    assert written["teachers_sha256"] == [load_classifier(tmp_path / "teacher.keras").sidecar.weights_sha256]
+    assert written["teachers_sha256"] == [load_classifier(trained.weights).sidecar.weights_sha256]
 
 
 def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
@@ -442,17 +465,16 @@ def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
         soft_targets([tmp_path / "gone.keras"], faces, tmp_path / "other.npy")
 
 
-def test_a_run_may_begin_with_trained_weights(faces: Dataset, tmp_path: Path) -> None:
-    train(faces, tmp_path / "first.keras", FER2013_GEOMETRY, TINY)
+def test_a_run_may_begin_with_trained_weights(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     larger = replace(TINY.architecture, enlarge=56)
-    enlarged = replace(TINY, begin_with=str(tmp_path / "first.keras"), epochs=1, crop=48, architecture=larger)
+    enlarged = replace(TINY, begin_with=str(trained.weights), epochs=1, crop=48, architecture=larger)
     train(faces, tmp_path / "enlarged.keras", FER2013_GEOMETRY, enlarged)
     assert load_classifier(tmp_path / "enlarged.keras").sidecar.architecture == larger
     with pytest.raises(ConfigError, match="whole 48"):
         replace(enlarged, crop=44)
-    still = replace(TINY, begin_with=str(tmp_path / "first.keras"), learning_rate=1e-9, epochs=1, ema=0.0, seed=5)
+    still = replace(TINY, begin_with=str(trained.weights), learning_rate=1e-9, epochs=1, ema=0.0, seed=5)
     train(faces, tmp_path / "second.keras", FER2013_GEOMETRY, still)
-    first, second = (load_network(tmp_path / f"{name}.keras")[1] for name in ("first", "second"))
+    first, second = (load_network(path)[1] for path in (trained.weights, tmp_path / "second.keras"))
     kernels = [network.get_layer("stage1_0_a_conv").get_weights()[0] for network in (first, second)]
     np.testing.assert_allclose(kernels[0], kernels[1], atol=1e-2)
     other = replace(still, architecture=Architecture(widths=(4, 16), pairs=(1,), dropout=0.1))
