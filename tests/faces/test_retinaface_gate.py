@@ -1,4 +1,4 @@
-"""The gate before the detector's part for small faces: what is computed is exact, and no small face is passed over."""
+"""The gate of RetinaFace's branch for small faces: its outputs are exact, and no small face is missed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def detector() -> RetinaFace:
 
 @pytest.fixture(scope="module")
 def couple() -> ByteArray:
-    """A picture of two people side by side."""
+    """A frame with two people side by side."""
     with VideoReader(ROOT / "sample_videos" / "crossing.mp4", fps=5, start=1.0) as reader:
         return next(frame.image for frame in reader.frames() if frame.sampled)
 
 
 def with_cells(monkeypatch: pytest.MonkeyPatch, cells: list[tuple[int, int]], shape: tuple[int, int]) -> FloatArray:
-    """A map in which the gate fires at these cells alone."""
+    """A map in which the gate fires only at these cells."""
     monkeypatch.setattr(gate, "_gate", lambda: (np.eye(64, dtype=np.float32)[3], -1.0))
     merged = np.zeros((64, *shape), np.float32)
     for row, column in cells:
@@ -47,31 +47,31 @@ def same(found: list[Face], expected: list[Face]) -> None:
         assert np.array(one.landmarks) == pytest.approx(np.array(other.landmarks), abs=1e-2)
 
 
-def test_where_it_does_not_fire_nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_computed_if_the_gate_does_not_fire(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gate.windows(with_cells(monkeypatch, [], (45, 80))) == []
 
 
-def test_a_cell_has_its_reach_and_halo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_that_fires_has_reach_and_halo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gate.windows(with_cells(monkeypatch, [(20, 40)], (45, 80))) == [((14, 27), (34, 47), (18, 23), (38, 43))]
 
 
-def test_a_part_ends_with_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_ends_at_the_border_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = gate.windows(with_cells(monkeypatch, [(0, 79), (44, 1)], (45, 80)))
     assert sorted(parts) == [((0, 7), (73, 80), (0, 3), (77, 80)), ((38, 45), (0, 8), (42, 45), (0, 4))]
 
 
-def test_where_it_fires_nearly_everywhere_all_is_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_map_is_one_window_if_the_gate_fires_almost_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = [(row, column) for row in range(0, 45, 8) for column in range(0, 80, 8)]
     assert gate.windows(with_cells(monkeypatch, cells, (45, 80))) == [((0, 45), (0, 80), (0, 45), (0, 80))]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (33, 31), (360, 640)])
-def test_pictures_of_any_shape_are_taken(detector: RetinaFace, shape: tuple[int, int]) -> None:
+def test_images_of_any_shape_are_accepted(detector: RetinaFace, shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     assert detector.detect_unscaled(noise, 0.65, small_faces="gated") == []
 
 
-def test_open_everywhere_it_changes_nothing(
+def test_a_gate_that_fires_everywhere_changes_nothing(
     detector: RetinaFace, couple: ByteArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "LIMIT", -np.inf)
@@ -80,7 +80,7 @@ def test_open_everywhere_it_changes_nothing(
         same(detector.detect_unscaled(image, 0.05, small_faces="gated"), detector.detect_unscaled(image, 0.05))
 
 
-def test_closed_it_leaves_the_large_faces(
+def test_a_gate_that_never_fires_keeps_large_faces(
     detector: RetinaFace, couple: ByteArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "LIMIT", np.inf)
@@ -91,7 +91,7 @@ def test_closed_it_leaves_the_large_faces(
     )
 
 
-def test_small_faces_pass(detector: RetinaFace, couple: ByteArray) -> None:
+def test_small_faces_are_kept(detector: RetinaFace, couple: ByteArray) -> None:
     for scale in (0.2, 0.25, 0.3, 0.35):
         small = np.asarray(cv2.resize(couple, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         wide = np.full((360, 640, 3), 90, np.uint8)

@@ -1,4 +1,4 @@
-"""Looking for faces only where one can be finds what looking everywhere finds."""
+"""The region detector finds the same faces as detection on full images."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ REAL = ("composite_cross.mp4", "wolfgang.mp4", "hamilton_cuts.mp4", "face_noface
 STEP = 0.2
 
 
-class Watched(RetinaFace):
-    """Counts its looks: (height, width) of each picture."""
+class RecordingDetector(RetinaFace):
+    """Records (height, width) of each image that it processes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.looks: list[tuple[int, ...]] = []
+        self.sizes: list[tuple[int, ...]] = []
 
     def detect_unscaled(
         self, image: ByteArray, threshold: float, factor: float = 1.0, small_faces: SmallFaces = "all"
     ) -> list[Face]:
-        self.looks.append(image.shape[:2])
+        self.sizes.append(image.shape[:2])
         return super().detect_unscaled(image, threshold, factor, small_faces)
 
 
@@ -43,8 +43,8 @@ def plain() -> RetinaFace:
     return RetinaFace()
 
 
-def pictures(path: Path, fps: float = 5.0, start: float = 0.0) -> Iterator[tuple[float, ByteArray]]:
-    """(time, picture shrunk to the detector's long side) of each sample."""
+def samples_of(path: Path, fps: float = 5.0, start: float = 0.0) -> Iterator[tuple[float, ByteArray]]:
+    """(time, image shrunk to the detector's long side) of each sample."""
     with VideoReader(path, fps=fps, start=start) as reader:
         for frame in reader.frames():
             if frame.sampled:
@@ -52,16 +52,16 @@ def pictures(path: Path, fps: float = 5.0, start: float = 0.0) -> Iterator[tuple
 
 
 def play(samples: Sequence[ByteArray], detector: RetinaFace) -> list[list[Face]]:
-    """What is found in pictures that follow one another."""
+    """The faces in consecutive images."""
     adaptive = RegionDetector(detector)
     return [adaptive.detect(index * STEP, image) for index, image in enumerate(samples)]
 
 
 @pytest.fixture(scope="module")
 def scene(plain: RetinaFace) -> tuple[ByteArray, ByteArray, Face]:
-    """A picture without anybody, the same with one person, and where the face is."""
-    empty, *_ = (image for time, image in pictures(ROOT / "sample_videos" / "leaving.mp4") if time > 3.5)
-    _, image = next(pictures(ROOT / "sample_videos" / "pan_zoom.mp4"))
+    """An image without people, the same image with one person, and the face."""
+    empty, *_ = (image for time, image in samples_of(ROOT / "sample_videos" / "leaving.mp4") if time > 3.5)
+    _, image = next(samples_of(ROOT / "sample_videos" / "pan_zoom.mp4"))
     (face,) = plain.detect(image)
     top, left = max(0, int(face.y - 20)), max(0, int(face.x - 20))
     part = image[top : int(face.y + face.height + 20), left : int(face.x + face.width + 20)]
@@ -72,26 +72,26 @@ def scene(plain: RetinaFace) -> tuple[ByteArray, ByteArray, Face]:
     return empty, shown, found
 
 
-def assert_same_faces(found: list[Face], expected: list[Face], least: float = 0.7) -> None:
+def assert_same_faces(found: list[Face], expected: list[Face], min_iou: float = 0.7) -> None:
     assert len(found) == len(expected)
     for face in expected:
-        assert iou(face.box, [other.box for other in found]).max() > least
+        assert iou(face.box, [other.box for other in found]).max() > min_iou
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
-def test_what_is_found_is_what_the_plain_version_finds(path: Path, plain: RetinaFace) -> None:
+def test_the_faces_are_those_of_the_plain_detector(path: Path, plain: RetinaFace) -> None:
     adaptive = RegionDetector(plain)
-    for time, image in pictures(path):
+    for time, image in samples_of(path):
         assert_same_faces(adaptive.detect(time, image), plain.detect(image))
 
 
 @pytest.mark.parametrize("fps", [5.0, 0.0])
 @pytest.mark.parametrize("name", REAL)
 def test_on_real_clips_no_face_is_missed_or_added(name: str, fps: float, shared_media: Path, plain: RetinaFace) -> None:
-    watched = Watched()
+    watched = RecordingDetector()
     adaptive = RegionDetector(watched)
     faces = missed = added = samples = 0
-    for time, image in pictures(shared_media / name, fps):
+    for time, image in samples_of(shared_media / name, fps):
         if samples == 60:
             break
         found, expected = adaptive.detect(time, image), plain.detect(image)
@@ -102,11 +102,11 @@ def test_on_real_clips_no_face_is_missed_or_added(name: str, fps: float, shared_
         added += int((overlaps < 0.5).all(axis=0).sum())
     assert missed <= 0.01 * faces
     assert added <= 0.01 * faces
-    assert sum(height * width for height, width in watched.looks) < 1.1 * samples * image.shape[0] * image.shape[1]
+    assert sum(height * width for height, width in watched.sizes) < 1.1 * samples * image.shape[0] * image.shape[1]
 
 
-def test_where_a_stretch_begins_nothing_from_before_matters(plain: RetinaFace) -> None:
-    samples = list(pictures(ROOT / "sample_videos" / "crossing.mp4", fps=0))
+def test_a_period_does_not_depend_on_samples_before_it(plain: RetinaFace) -> None:
+    samples = list(samples_of(ROOT / "sample_videos" / "crossing.mp4", fps=0))
     assert samples[-1][0] > PERIOD
     first, second = RegionDetector(plain), RegionDetector(plain)
     whole = [(time, first.detect(time, image)) for time, image in samples]
@@ -114,36 +114,36 @@ def test_where_a_stretch_begins_nothing_from_before_matters(plain: RetinaFace) -
     assert [found for found in whole if found[0] >= PERIOD] == part
 
 
-def test_the_first_sample_of_a_stretch_is_judged_as_the_plain_version_does(plain: RetinaFace) -> None:
+def test_the_first_sample_of_a_period_is_processed_as_a_full_image(plain: RetinaFace) -> None:
     adaptive, due = RegionDetector(plain), -1.0
-    for time, image in pictures(ROOT / "sample_videos" / "crossing.mp4"):
+    for time, image in samples_of(ROOT / "sample_videos" / "crossing.mp4"):
         found = adaptive.detect(time, image)
         if time // PERIOD != due:
             assert found == plain.detect(image)
         due = time // PERIOD
 
 
-def test_where_nothing_is_and_nothing_changes_nothing_is_looked_at(scene: tuple[ByteArray, ByteArray, Face]) -> None:
+def test_a_static_empty_scene_costs_one_detection_per_period(scene: tuple[ByteArray, ByteArray, Face]) -> None:
     empty, _, _ = scene
-    watched = Watched()
+    watched = RecordingDetector()
     assert play([empty] * round(2 * PERIOD / STEP), watched) == [[]] * round(2 * PERIOD / STEP)
-    assert watched.looks == [empty.shape[:2]] * 2
+    assert watched.sizes == [empty.shape[:2]] * 2
 
 
-def test_a_face_that_stays_costs_its_surroundings(scene: tuple[ByteArray, ByteArray, Face]) -> None:
+def test_a_static_face_costs_only_its_surroundings(scene: tuple[ByteArray, ByteArray, Face]) -> None:
     _, shown, face = scene
-    watched = Watched()
+    watched = RecordingDetector()
     for found in play([shown] * 8, watched):
         assert_same_faces(found, [face], 0.9)
-    first, *rest = watched.looks
+    first, *rest = watched.sizes
     assert first == shown.shape[:2]
     assert len(rest) == 7
     assert all(height * width < 0.4 * shown.shape[0] * shown.shape[1] for height, width in rest)
 
 
-def test_a_face_that_comes_and_goes_is_found_in_the_very_sample(scene: tuple[ByteArray, ByteArray, Face]) -> None:
+def test_a_face_that_comes_and_goes_is_found_in_the_same_sample(scene: tuple[ByteArray, ByteArray, Face]) -> None:
     empty, shown, face = scene
-    found = play([empty, empty, shown, shown, empty, shown], Watched())
+    found = play([empty, empty, shown, shown, empty, shown], RecordingDetector())
     assert [len(faces) for faces in found] == [0, 0, 1, 1, 0, 1]
     assert_same_faces(found[2], [face], 0.8)
 
@@ -152,7 +152,7 @@ def test_a_second_face_is_found_beside_one_that_stays(scene: tuple[ByteArray, By
     _, shown, face = scene
     both = shown.copy()
     both[220:316, 340:424] = shown[100:196, 200:284]
-    found = play([shown, shown, both, both], Watched())
+    found = play([shown, shown, both, both], RecordingDetector())
     assert [len(faces) for faces in found] == [1, 1, 2, 2]
     other = Face(face.x + 140, face.y + 120, face.width, face.height, face.score)
     assert_same_faces(found[2], [face, other], 0.8)
@@ -162,83 +162,87 @@ def test_a_face_may_move_far_between_samples(scene: tuple[ByteArray, ByteArray, 
     empty, shown, face = scene
     moved = empty.copy()
     moved[200:296, 20:104] = shown[100:196, 200:284]
-    found = play([shown, shown, moved, shown], Watched())
+    found = play([shown, shown, moved, shown], RecordingDetector())
     other = Face(face.x - 180, face.y + 100, face.width, face.height, face.score)
     assert_same_faces(found[2], [other], 0.8)
     assert_same_faces(found[3], [face], 0.8)
 
 
-def test_after_a_cut_the_whole_picture_is_judged(plain: RetinaFace, scene: tuple[ByteArray, ByteArray, Face]) -> None:
+def test_after_a_cut_the_full_image_is_processed(plain: RetinaFace, scene: tuple[ByteArray, ByteArray, Face]) -> None:
     _, shown, _ = scene
-    _, couple = next(pictures(ROOT / "sample_videos" / "crossing.mp4"))
+    _, couple = next(samples_of(ROOT / "sample_videos" / "crossing.mp4"))
     couple = np.asarray(cv2.resize(couple, shown.shape[1::-1]), np.uint8)
     found = play([shown, shown, couple], plain)
     assert len(found[2]) == 2
     assert_same_faces(found[2], plain.detect(couple))
 
 
-def test_what_was_before_a_cut_does_not_matter_after_it(
+def test_samples_before_a_cut_do_not_matter_after_it(
     plain: RetinaFace, scene: tuple[ByteArray, ByteArray, Face]
 ) -> None:
-    """Small faces are looked for more closely in the stretch that shows any, but not in the next shot."""
+    """A small face makes the rest of its period use full resolution, but not the next shot."""
     empty, shown, _ = scene
     before = empty.copy()
     half = np.asarray(cv2.resize(shown, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
     before[: half.shape[0], : half.shape[1]] = half
     assert [face.width < 45 for face in plain.detect(before)] == [True]
-    _, couple = next(pictures(ROOT / "sample_videos" / "crossing.mp4"))
+    _, couple = next(samples_of(ROOT / "sample_videos" / "crossing.mp4"))
     couple = np.asarray(cv2.resize(couple, before.shape[1::-1]), np.uint8)
     lit = couple.copy()
     lit[-80:, 200:400] = 255
-    one, other = Watched(), Watched()
+    one, other = RecordingDetector(), RecordingDetector()
     assert play([before, before, couple, lit], one)[2:] == play([couple, lit], other)
-    assert len(other.looks) > 2
-    assert one.looks[-len(other.looks) :] == other.looks
+    assert len(other.sizes) > 2
+    assert one.sizes[-len(other.sizes) :] == other.sizes
 
 
-def test_pictures_may_change_their_size(plain: RetinaFace, scene: tuple[ByteArray, ByteArray, Face]) -> None:
+def test_the_image_size_may_change(plain: RetinaFace, scene: tuple[ByteArray, ByteArray, Face]) -> None:
     _, shown, _ = scene
     half = np.asarray(cv2.resize(shown, None, fx=0.5, fy=0.7), np.uint8)
     assert play([shown, half, shown], plain)[1] == plain.detect(half)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (500, 3), (31, 33)])
-def test_pictures_of_any_shape_are_taken(shape: tuple[int, int], plain: RetinaFace) -> None:
+def test_images_of_any_shape_are_accepted(shape: tuple[int, int], plain: RetinaFace) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (4, *shape, 3)).astype(np.uint8)
     assert play(list(noise), plain) == [[]] * 4
 
 
-# areas
+# regions
 
 
 boxes = st.tuples(st.floats(-100, 700), st.floats(-100, 400), st.floats(1, 400), st.floats(1, 400))
 
 
 @given(box=boxes, step=st.sampled_from([1, 2, 4]), width=st.integers(1, 640), height=st.integers(1, 360))
-def test_an_area_lies_in_the_picture_on_the_networks_grid(
+def test_a_region_is_inside_the_image_on_the_networks_grid(
     box: tuple[float, float, float, float], step: int, width: int, height: int
 ) -> None:
-    area = _region(box, CHANGE_MARGIN, width, height, False, step)
-    assert 0 <= area.left < area.right <= width
-    assert 0 <= area.top < area.bottom <= height
-    assert area.left % (STRIDE * step) == area.top % (STRIDE * step) == 0
+    region = _region(box, CHANGE_MARGIN, width, height, False, step)
+    assert 0 <= region.left < region.right <= width
+    assert 0 <= region.top < region.bottom <= height
+    assert region.left % (STRIDE * step) == region.top % (STRIDE * step) == 0
     x, y, across, down = box
     if 0 <= x < x + across <= width and 0 <= y < y + down <= height:
-        assert area.left <= max(0, x - CHANGE_MARGIN)
-        assert area.right >= min(width, x + across + CHANGE_MARGIN)
-        assert area.top <= max(0, y - CHANGE_MARGIN)
-        assert area.bottom >= min(height, y + down + CHANGE_MARGIN)
+        assert region.left <= max(0, x - CHANGE_MARGIN)
+        assert region.right >= min(width, x + across + CHANGE_MARGIN)
+        assert region.top <= max(0, y - CHANGE_MARGIN)
+        assert region.bottom >= min(height, y + down + CHANGE_MARGIN)
 
 
 @given(given=st.lists(st.tuples(boxes, st.sampled_from([1, 2])), max_size=8))
-def test_merged_areas_hold_all_and_share_nothing(given: list[tuple[tuple[float, float, float, float], int]]) -> None:
-    areas = [_region(box, CHANGE_MARGIN, 640, 360, False, step) for box, step in given]
-    merged = _merge_regions(areas)
-    for area in areas:
-        assert any(holds(other, area) for other in merged)
+def test_merged_regions_contain_all_regions_and_are_separate(
+    given: list[tuple[tuple[float, float, float, float], int]],
+) -> None:
+    regions = [_region(box, CHANGE_MARGIN, 640, 360, False, step) for box, step in given]
+    merged = _merge_regions(regions)
+    for region in regions:
+        assert any(holds(other, region) for other in merged)
     for first, one in enumerate(merged):
         assert not any(one.should_merge(other) for other in merged[:first])
-    assert sum(area.cost for area in merged) <= sum(area.cost for area in areas) + 1e-6 or len(areas) > len(merged)
+    assert sum(region.cost for region in merged) <= sum(region.cost for region in regions) + 1e-6 or len(regions) > len(
+        merged
+    )
 
 
 def holds(one: _Region, other: _Region) -> bool:

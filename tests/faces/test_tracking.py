@@ -1,4 +1,4 @@
-"""Following faces through time, and finding cuts."""
+"""Tracking: tracks within shots, gaps, crossings and evidence."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def follow(
     return tracker.finish([clock[cut] for cut in sorted(cuts) if cut < len(frames)])
 
 
-def whole(count: int, position: int = 0, first: int = 0) -> list[tuple[int, int]]:
+def track(count: int, position: int = 0, first: int = 0) -> list[tuple[int, int]]:
     return [(sample, position) for sample in range(first, first + count)]
 
 
 # one face
 
 
-def test_one_face_is_one_track_from_its_first_sample_on() -> None:
-    assert follow([[at(100)]] * 10) == [whole(10)]
+def test_one_face_is_one_track_from_its_first_sample() -> None:
+    assert follow([[at(100)]] * 10) == [track(10)]
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_samples_give_no_tracks() -> None:
     assert follow([]) == []
     assert follow([[]] * 20) == []
     assert FaceTracker().finish([1.0, 2.0]) == []
@@ -53,42 +53,42 @@ def test_nothing_gives_nothing() -> None:
 
 @pytest.mark.parametrize("speed", [0, 60, 150, 300])
 def test_a_moving_face_is_one_track(speed: float) -> None:
-    assert follow([[at(100 + speed * sample / 5)] for sample in range(15)]) == [whole(15)]
+    assert follow([[at(100 + speed * sample / 5)] for sample in range(15)]) == [track(15)]
 
 
 @pytest.mark.parametrize("growth", [0.8, 0.9, 1.1, 1.25])
-def test_a_face_that_comes_or_goes_is_one_track(growth: float) -> None:
-    assert follow([[at(300, 300, 200 * growth**sample)] for sample in range(8)]) == [whole(8)]
+def test_a_face_that_approaches_or_recedes_is_one_track(growth: float) -> None:
+    assert follow([[at(300, 300, 200 * growth**sample)] for sample in range(8)]) == [track(8)]
 
 
-def test_a_jump_across_the_picture_is_another_face() -> None:
-    assert follow([[at(100)]] * 5 + [[at(900)]] * 5) == [whole(5), whole(5, first=5)]
+def test_a_jump_across_the_image_is_another_face() -> None:
+    assert follow([[at(100)]] * 5 + [[at(900)]] * 5) == [track(5), track(5, first=5)]
 
 
 def test_a_sudden_change_of_size_is_another_face() -> None:
-    assert follow([[at(100)]] * 5 + [[at(100, size=260)]] * 5) == [whole(5), whole(5, first=5)]
+    assert follow([[at(100)]] * 5 + [[at(100, size=260)]] * 5) == [track(5), track(5, first=5)]
 
 
-# misses
+# missed samples
 
 
 @pytest.mark.parametrize(("missed", "tracks"), [(1, 1), (3, 1), (4, 1), (5, 2), (9, 2)])
-def test_a_face_is_found_again_within_the_gap_only(missed: int, tracks: int) -> None:
+def test_a_track_continues_only_within_the_gap(missed: int, tracks: int) -> None:
     # at 5 a second a face missed 4 times is unseen for 1.0 s, which is the longest gap allowed
     frames: list[list[Face]] = [[at(100)]] * 5 + [[]] * missed + [[at(100)]] * 5
-    expected = [whole(5), whole(5, first=5 + missed)]
+    expected = [track(5), track(5, first=5 + missed)]
     assert follow(frames, max_gap=1.0) == (expected if tracks == 2 else [expected[0] + expected[1]])
 
 
 @pytest.mark.parametrize("step", [0.05, 0.2, 1.0])
-def test_the_gap_is_measured_in_seconds_whatever_the_rate(step: float) -> None:
+def test_the_gap_is_measured_in_seconds_at_any_rate(step: float) -> None:
     for unseen, tracks in ((2.0, 1), (2.0 + step, 2)):
         first = [index * step for index in range(10)]
         times = first + [first[-1] + unseen + index * step for index in range(10)]
         assert len(follow([[at(100)]] * 20, times, max_gap=2.0)) == tracks
 
 
-def test_a_face_that_goes_on_while_unseen_is_met_where_it_should_be() -> None:
+def test_a_hidden_face_continues_at_its_predicted_position() -> None:
     frames = [[at(100 + 40 * sample)] if sample not in (6, 7) else [] for sample in range(14)]
     assert len(follow(frames)) == 1
 
@@ -96,7 +96,7 @@ def test_a_face_that_goes_on_while_unseen_is_met_where_it_should_be() -> None:
 def test_irregular_steps() -> None:
     times = np.cumsum(np.random.default_rng(0).uniform(0.03, 0.7, 40))
     frames = [[at(100 + 90 * float(time)), at(100 + 90 * float(time), 400)] for time in times]
-    assert follow(frames, times.tolist()) == [whole(40), whole(40, 1)]
+    assert follow(frames, times.tolist()) == [track(40), track(40, 1)]
 
 
 # several faces
@@ -111,7 +111,7 @@ def test_tracks_are_in_the_order_of_their_first_sample() -> None:
 
 def test_a_track_that_ends_early_does_not_come_first() -> None:
     frames = [[at(100), at(500)] if 3 <= sample < 8 else [at(100)] for sample in range(20)]
-    assert follow(frames) == [whole(20), whole(5, 1, first=3)]
+    assert follow(frames) == [track(20), track(5, 1, first=3)]
 
 
 def test_the_order_of_the_detections_does_not_matter() -> None:
@@ -133,11 +133,11 @@ def crossing(apart: float) -> list[list[Face]]:
 
 
 def test_two_faces_that_pass_at_a_distance_keep_their_tracks() -> None:
-    assert follow(crossing(120)) == [whole(21), whole(21, 1)]
+    assert follow(crossing(120)) == [track(21), track(21, 1)]
 
 
-def test_two_faces_that_pass_through_each_other_keep_their_course() -> None:
-    assert follow(crossing(0)) == [whole(21), whole(21, 1)]
+def test_two_faces_that_pass_through_each_other_keep_their_tracks() -> None:
+    assert follow(crossing(0)) == [track(21), track(21, 1)]
 
 
 def descriptors() -> tuple[FloatArray, FloatArray]:
@@ -148,7 +148,7 @@ def descriptors() -> tuple[FloatArray, FloatArray]:
 
 
 def meeting(passing: bool) -> Tracks:
-    """Two faces meet at one place, where one is hidden for 0.6 s; only their looks tell whether they pass."""
+    """Two faces meet, and one is hidden for 0.6 s. Only appearance shows whether they pass or turn back."""
     tracker, (one, other) = FaceTracker(), descriptors()
     for sample in range(21):
         away = abs(sample - 10) * 20
@@ -161,13 +161,13 @@ def meeting(passing: bool) -> Tracks:
 
 
 @pytest.mark.parametrize("passing", [False, True])
-def test_appearance_tells_turning_back_from_passing(passing: bool) -> None:
+def test_appearance_distinguishes_turning_back_from_passing(passing: bool) -> None:
     after = (1, 0) if passing else (0, 1)
-    first = whole(9) + whole(3, 0, first=9) + whole(9, after[0], first=12)
-    assert meeting(passing) == [first, whole(9, 1) + whole(9, after[1], first=12)]
+    first = track(9) + track(3, 0, first=9) + track(9, after[0], first=12)
+    assert meeting(passing) == [first, track(9, 1) + track(9, after[1], first=12)]
 
 
-def test_appearance_decides_who_came_back() -> None:
+def test_appearance_decides_who_returns() -> None:
     tracker, (one, other) = FaceTracker(max_gap=2.0), descriptors()
     for sample in range(6):
         tracker.update(sample / 5, [at(400), at(460)], [one, other])
@@ -183,68 +183,68 @@ def test_appearance_decides_who_came_back() -> None:
 
 def test_a_cut_ends_every_track() -> None:
     frames = [[at(100), at(400)]] * 12
-    parts = [whole(5), whole(5, 1), whole(7, first=5), whole(7, 1, first=5)]
+    parts = [track(5), track(5, 1), track(7, first=5), track(7, 1, first=5)]
     assert follow(frames, cuts=[5]) == parts
 
 
 def test_a_cut_before_the_first_sample_changes_nothing() -> None:
-    assert follow([[at(100)]] * 6, cuts=[0]) == [whole(6)]
+    assert follow([[at(100)]] * 6, cuts=[0]) == [track(6)]
 
 
-# evidence
+# requirements
 
 
 @pytest.mark.parametrize("seen", [1, 2])
-def test_a_flicker_is_no_face(seen: int) -> None:
+def test_a_short_false_detection_is_not_a_track(seen: int) -> None:
     frames: list[list[Face]] = [[]] * 5 + [[at(100)]] * seen + [[]] * 10
     assert follow(frames) == []
     assert follow(frames, min_track=0.0) == []
-    assert follow([[at(500), *faces] for faces in frames]) == [whole(15 + seen)]
+    assert follow([[at(500), *faces] for faces in frames]) == [track(15 + seen)]
 
 
-def test_a_face_that_has_proved_itself_counts_from_its_first_sample_on() -> None:
-    assert follow([[]] * 4 + [[at(100)]] * 3 + [[]] * 4, min_track=0.4) == [whole(3, first=4)]
+def test_a_track_begins_with_its_first_sample() -> None:
+    assert follow([[]] * 4 + [[at(100)]] * 3 + [[]] * 4, min_track=0.4) == [track(3, first=4)]
 
 
-def test_seen_often_but_too_briefly_is_no_face() -> None:
+def test_many_samples_in_too_short_a_time_are_not_a_track() -> None:
     times = [index / 25 for index in range(50)]
     frames: list[list[Face]] = [[at(100)] if 10 <= index < 20 else [] for index in range(50)]
     assert follow(frames, times, min_track=0.4) == []
-    assert follow(frames, times, min_track=0.3) == [whole(10, first=10)]
+    assert follow(frames, times, min_track=0.3) == [track(10, first=10)]
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_a_short_shot_asks_for_no_more_than_it_has(length: int) -> None:
+def test_a_short_shot_lowers_the_requirements(length: int) -> None:
     frames: list[list[Face]] = [[]] * 6 + [[at(100)]] * length + [[]] * 6
-    assert follow(frames, cuts=[6, 6 + length], min_track=0.4) == [whole(length, first=6)]
+    assert follow(frames, cuts=[6, 6 + length], min_track=0.4) == [track(length, first=6)]
 
 
-def test_a_film_of_one_frame_has_its_face() -> None:
+def test_a_video_of_one_frame_has_a_track() -> None:
     assert follow([[at(100)]]) == [[(0, 0)]]
 
 
 @pytest.mark.parametrize("step", [0.8, 2.0, 10.0])
-def test_a_slow_film_keeps_its_face_and_may_miss_it_once(step: float) -> None:
+def test_at_a_low_rate_one_missed_sample_does_not_end_a_track(step: float) -> None:
     frames: list[list[Face]] = [[at(100)] if index != 5 else [] for index in range(10)]
     (track,) = follow(frames, [step * index for index in range(10)])
     assert [sample for sample, _ in track] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
 
 
-def test_two_looks_are_enough_where_samples_are_far_apart() -> None:
+def test_two_samples_are_enough_at_a_low_rate() -> None:
     frames: list[list[Face]] = [[at(100)] if index in (10, 11) else [] for index in range(60)]
     assert follow(frames, [float(index) for index in range(60)]) == [[(10, 0), (11, 0)]]
 
 
-def test_a_stall_in_a_fast_film_ends_the_track() -> None:
+def test_a_stall_at_a_high_rate_ends_the_track() -> None:
     times = [0.2 * index + (1.4 if index >= 10 else 0.0) for index in range(20)]
-    assert follow([[at(100)]] * 20, times) == [whole(10), whole(10, first=10)]
+    assert follow([[at(100)]] * 20, times) == [track(10), track(10, first=10)]
 
 
-def test_a_strange_look_does_not_end_a_face_that_hardly_moves() -> None:
+def test_a_different_descriptor_does_not_end_the_track_of_a_face_that_hardly_moves() -> None:
     tracker, (one, other) = FaceTracker(), descriptors()
     for index in range(50):
         tracker.update(index / 25, [at(100 + index / 5)], [other if index in (20, 21) else one])
-    assert tracker.finish() == [whole(50)]
+    assert tracker.finish() == [track(50)]
 
 
 def test_another_face_in_the_place_of_one_that_left_is_another_track() -> None:
@@ -253,28 +253,28 @@ def test_another_face_in_the_place_of_one_that_left_is_another_track() -> None:
         tracker.update(sample / 5, [at(100)], [one])
     for sample in range(13, 20):
         tracker.update(sample / 5, [at(110)], [other])
-    assert tracker.finish() == [whole(10), whole(7, first=10)]
+    assert tracker.finish() == [track(10), track(7, first=10)]
 
 
-def test_a_camera_that_whips_by_a_face_width_swaps_no_neighbours() -> None:
+def test_a_fast_pan_by_one_face_width_does_not_swap_neighbours() -> None:
     vectors = np.random.default_rng(1).normal(size=(4, 256))
-    faces_looks = [np.asarray(v / np.linalg.norm(v), np.float32) for v in vectors]
+    descriptors = [np.asarray(v / np.linalg.norm(v), np.float32) for v in vectors]
     tracker = FaceTracker()
     for sample in range(14):
         shift = 140.0 if sample >= 7 else 0.0
-        tracker.update(sample / 5, [at(200 + 140 * i + shift) for i in range(4)], faces_looks)
-    assert tracker.finish() == [whole(14, i) for i in range(4)]
+        tracker.update(sample / 5, [at(200 + 140 * i + shift) for i in range(4)], descriptors)
+    assert tracker.finish() == [track(14, i) for i in range(4)]
 
 
 # invariants
 
 faces = st.builds(at, st.integers(0, 600), st.integers(0, 400), st.sampled_from([60.0, 100.0, 170.0]))
-"""Faces so close together that any of them may be taken for any other."""
+"""Faces close enough together to be confused."""
 
 
 @st.composite
-def films(draw: st.DrawFn) -> tuple[list[list[Face]], list[list[FloatArray]], list[float], list[int]]:
-    """Faces, their looks, times (some twice, some after a stall) and the first samples of new shots."""
+def videos(draw: st.DrawFn) -> tuple[list[list[Face]], list[list[FloatArray]], list[float], list[int]]:
+    """Faces, their descriptors, times (some twice, some after a stall) and the first samples of new shots."""
     frames = draw(st.lists(st.lists(faces, max_size=4), max_size=18))
     people = np.random.default_rng(draw(st.integers(0, 3))).normal(size=(4, 16))
     people /= np.linalg.norm(people, axis=1, keepdims=True)
@@ -285,21 +285,21 @@ def films(draw: st.DrawFn) -> tuple[list[list[Face]], list[list[FloatArray]], li
     return frames, shown, np.cumsum(steps).tolist()[: len(frames)], sorted(cut for cut in cuts if cut < len(frames))
 
 
-Film = tuple[list[list[Face]], list[list[FloatArray]], list[float], list[int]]
+Video = tuple[list[list[Face]], list[list[FloatArray]], list[float], list[int]]
 
 
-def tracks_of(film: Film, shift: float = 0.0, looking: bool = True) -> Tracks:
-    frames, shown, times, cuts = film
+def tracks_of(video: Video, shift: float = 0.0, with_appearance: bool = True) -> Tracks:
+    frames, shown, times, cuts = video
     tracker = FaceTracker(max_gap=1.0)
     for time, row, seen in zip(times, frames, shown, strict=True):
-        tracker.update(time + shift, row, seen if looking else None)
+        tracker.update(time + shift, row, seen if with_appearance else None)
     return tracker.finish([times[cut] + shift for cut in cuts])
 
 
-@given(film=films(), looking=st.booleans())
-def test_invariants(film: Film, looking: bool) -> None:
-    frames, _, times, cuts = film
-    tracks = tracks_of(film, looking=looking)
+@given(video=videos(), with_appearance=st.booleans())
+def test_invariants(video: Video, with_appearance: bool) -> None:
+    frames, _, times, cuts = video
+    tracks = tracks_of(video, with_appearance=with_appearance)
     used = [entry for track in tracks for entry in track]
     assert len(used) == len(set(used))
     assert [track[0] for track in tracks] == sorted(track[0] for track in tracks)
@@ -315,16 +315,16 @@ def test_invariants(film: Film, looking: bool) -> None:
         assert not any(seen[0] < limit <= seen[-1] for limit in limits)
 
 
-@given(film=films(), shift=st.sampled_from([0.1, 7.0, 1234.56, 86400.0]))
-def test_shifting_all_times_changes_nothing(film: Film, shift: float) -> None:
-    assert tracks_of(film, shift) == tracks_of(film)
+@given(video=videos(), shift=st.sampled_from([0.1, 7.0, 1234.56, 86400.0]))
+def test_shifting_all_times_changes_nothing(video: Video, shift: float) -> None:
+    assert tracks_of(video, shift) == tracks_of(video)
 
 
-@given(film=films(), looking=st.booleans())
-def test_every_track_has_the_evidence_that_its_shot_can_give(film: Film, looking: bool) -> None:
-    _, _, times, cuts = film
+@given(video=videos(), with_appearance=st.booleans())
+def test_every_track_meets_the_requirements_that_its_shot_allows(video: Video, with_appearance: bool) -> None:
+    _, _, times, cuts = video
     limits = [times[cut] for cut in cuts]
-    for track in tracks_of(film, looking=looking):
+    for track in tracks_of(video, with_appearance=with_appearance):
         begin, end = times[track[0][0]], times[track[-1][0]]
         shot = [time for time in times if sum(time >= x for x in limits) == sum(begin >= x for x in limits)]
         assert len(track) >= min(2, len(shot))

@@ -1,4 +1,4 @@
-"""Sound on its way into another file: copied or encoded again, and always on time."""
+"""Audio in another file: copied or re-encoded, and always on time."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ CONTAINERS = [
     ("pcm_mulaw", "clip.mov"),
     ("alac", "clip.mov"),
 ]
-"""Encoders of sound, and where they put it."""
+"""Audio encoders and the containers that hold them."""
 
 
 def clicks(rate: int, channels: int, start: float = 0.0) -> FloatArray:
-    """(channels, n): short bursts at CLICKS seconds, of sound that begins at ``start``."""
+    """(channels, n): short bursts at CLICKS seconds, in audio that begins at ``start``."""
     times = np.arange(round(SECONDS * rate)) / rate + start
     tone = 0.6 * np.sin(2 * np.pi * 1500 * times)
     on = np.any([(times >= click) & (times < click + 0.03) for click in CLICKS], axis=0)
     return np.tile((tone * on).astype(np.float32), (channels, 1))
 
 
-def film(
-    path: Path, codec: str, rate: int = 48000, channels: int = 2, sound_at: float = 0.0, picture_at: float = 0.0
+def clicking_video(
+    path: Path, codec: str, rate: int = 48000, channels: int = 2, audio_start: float = 0.0, video_start: float = 0.0
 ) -> Path:
-    """Pictures and clicks; what begins later than the other keeps its lead."""
+    """A video with clicks as audio. Either stream may begin later."""
     layout = "mono" if channels == 1 else "stereo"
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("libvpx" if path.suffix == ".webm" else "libx264", rate=25)
@@ -62,30 +62,34 @@ def film(
         audio: Any = container.add_stream(codec, rate=rate, layout=layout)
         kind = audio.codec_context.format.name if audio.codec_context.format else "fltp"
         resampler = av.AudioResampler(format=kind, layout=layout, rate=rate, frame_size=audio.frame_size or 1024)
-        whole = av.AudioFrame.from_ndarray(clicks(rate, channels, sound_at), format="fltp", layout=layout)
-        whole.sample_rate, whole.pts, whole.time_base = rate, round(sound_at * rate), Fraction(1, rate)
-        for number, time in enumerate(at_rate(25, int(25 * SECONDS), picture_at)):
+        samples_frame = av.AudioFrame.from_ndarray(clicks(rate, channels, audio_start), format="fltp", layout=layout)
+        samples_frame.sample_rate, samples_frame.pts, samples_frame.time_base = (
+            rate,
+            round(audio_start * rate),
+            Fraction(1, rate),
+        )
+        for number, time in enumerate(at_rate(25, int(25 * SECONDS), video_start)):
             frame = av.VideoFrame.from_ndarray(draw_number(number), format="bgr24")
             frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        for part in (*resampler.resample(whole), *resampler.resample(None)):
+        for part in (*resampler.resample(samples_frame), *resampler.resample(None)):
             container.mux(audio.encode(part))
         container.mux(audio.encode(None))
     return path
 
 
 def moved(source: Path, target: Path) -> list[str]:
-    """Write the film again with its sound; returns the notes."""
-    with VideoReader(source) as reader, AudioRemuxer(source, reader.origin) as sound:
-        with VideoWriter(target, WIDTH, HEIGHT, audio=sound) as writer:
+    """Write the video again with its audio; returns the notes."""
+    with VideoReader(source) as reader, AudioRemuxer(source, reader.origin) as audio:
+        with VideoWriter(target, WIDTH, HEIGHT, audio=audio) as writer:
             for time, planes in reader.planes():
                 writer.write_planes(planes, time)
-        return sound.notes
+        return audio.notes
 
 
 def heard(path: Path) -> list[float]:
-    """When the clicks begin, in seconds on the clock of the picture."""
+    """Start times of the clicks in seconds, on the clock of the video."""
     with VideoReader(path) as reader:
         origin = reader.origin
     with av.open(str(path)) as container:
@@ -103,15 +107,15 @@ def heard(path: Path) -> list[float]:
 
 
 def content(path: Path) -> tuple[str, list[bytes]]:
-    """The codec of the first sound track, and its packets."""
+    """Codec and packets of the first audio stream."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         return stream.codec_context.codec.canonical_name, [bytes(p) for p in container.demux(stream) if p.size]
 
 
 @pytest.mark.parametrize(("codec", "name"), CONTAINERS)
-def test_sound_keeps_its_time_whatever_the_codec(tmp_path: Path, codec: str, name: str) -> None:
-    source, target = film(tmp_path / name, codec), tmp_path / "out" / "clip.mp4"
+def test_audio_keeps_its_time_with_any_codec(tmp_path: Path, codec: str, name: str) -> None:
+    source, target = clicking_video(tmp_path / name, codec), tmp_path / "out" / "clip.mp4"
     target.parent.mkdir()
     assert moved(source, target) == []
     before, after = heard(source), heard(target)
@@ -128,12 +132,15 @@ def test_sound_keeps_its_time_whatever_the_codec(tmp_path: Path, codec: str, nam
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
-@pytest.mark.parametrize(("sound_at", "picture_at"), [(0.25, 0.0), (0.0, 0.3), (2.0, 2.2), (0.011, 0.0)])
+@pytest.mark.parametrize(("audio_start", "video_start"), [(0.25, 0.0), (0.0, 0.3), (2.0, 2.2), (0.011, 0.0)])
 @pytest.mark.parametrize("name", ["clip.mov", "clip.mkv"])
-def test_what_begins_later_stays_later(
-    tmp_path: Path, name: str, codec: str, sound_at: float, picture_at: float
+def test_a_stream_that_begins_later_stays_later(
+    tmp_path: Path, name: str, codec: str, audio_start: float, video_start: float
 ) -> None:
-    source, target = film(tmp_path / name, codec, sound_at=sound_at, picture_at=picture_at), tmp_path / "out.mp4"
+    source, target = (
+        clicking_video(tmp_path / name, codec, audio_start=audio_start, video_start=video_start),
+        tmp_path / "out.mp4",
+    )
     moved(source, target)
     assert read_times(target) == pytest.approx(read_times(source), abs=1e-3)
     assert heard(target) == pytest.approx(heard(source), abs=0.003)
@@ -141,7 +148,7 @@ def test_what_begins_later_stays_later(
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 1), (44100, 2), (96000, 2)])
 def test_any_sampling_rate_is_encoded(tmp_path: Path, rate: int, channels: int) -> None:
-    source, target = film(tmp_path / "clip.mov", "pcm_s16le", rate, channels), tmp_path / "out.mp4"
+    source, target = clicking_video(tmp_path / "clip.mov", "pcm_s16le", rate, channels), tmp_path / "out.mp4"
     moved(source, target)
     assert heard(target) == pytest.approx(list(CLICKS), abs=0.003)
     with av.open(str(target)) as container:
@@ -153,28 +160,28 @@ def test_any_sampling_rate_is_encoded(tmp_path: Path, rate: int, channels: int) 
 @pytest.mark.parametrize(
     "change", [lambda stamp: stamp + 4800 * (stamp > 30000), lambda stamp: None], ids=["gap", "none"]
 )
-def test_a_hole_in_the_sound_becomes_silence(
+def test_a_gap_in_the_audio_becomes_silence(
     tmp_path: Path, change: Callable[[int], int | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Decoded frames whose times leap by 0.1 s; without times they simply follow each other."""
-    source, target = film(tmp_path / "clip.mov", "pcm_s16le"), tmp_path / "out.mp4"
-    from fervid.video import audio as sound
+    """Decoded frames whose times jump by 0.1 s. Frames without times follow each other."""
+    source, target = clicking_video(tmp_path / "clip.mov", "pcm_s16le"), tmp_path / "out.mp4"
+    from fervid.video import audio as audio
 
-    take = sound._ReencodedStream._take
+    take = audio._ReencodedStream._take
 
     def leaping(self: Any, frame: Any) -> Any:
         frame.pts = change(frame.pts)
         return take(self, frame)
 
-    monkeypatch.setattr(sound._ReencodedStream, "_take", leaping)
+    monkeypatch.setattr(audio._ReencodedStream, "_take", leaping)
     moved(source, target)
     late = 0.1 if change(40000) is not None else 0.0
     assert heard(target) == pytest.approx([CLICKS[0], CLICKS[1] + late, CLICKS[2] + late], abs=0.005)
 
 
-def test_every_track_comes_along(tmp_path: Path) -> None:
-    first = film(tmp_path / "one.mkv", "aac")
-    second = film(tmp_path / "two.mkv", "pcm_s16le")
+def test_every_audio_stream_is_written(tmp_path: Path) -> None:
+    first = clicking_video(tmp_path / "one.mkv", "aac")
+    second = clicking_video(tmp_path / "two.mkv", "pcm_s16le")
     both = tmp_path / "both.mkv"
     with av.open(str(first)) as one, av.open(str(second)) as two, av.open(str(both), "w") as container:
         streams = [(one, stream) for stream in one.streams] + [(two, two.streams.audio[0])]
@@ -191,7 +198,7 @@ def test_every_track_comes_along(tmp_path: Path) -> None:
         assert len(container.streams.video) == 1
 
 
-def test_a_film_without_sound_stays_without(tmp_path: Path) -> None:
+def test_a_video_without_audio_stays_without(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT) as writer:
         for number, time in enumerate(at_rate(25, 20)):
             writer.write(draw_number(number), time)
@@ -201,7 +208,7 @@ def test_a_film_without_sound_stays_without(tmp_path: Path) -> None:
 
 
 def joined(target: Path, *parts: Path, shift: Fraction) -> Path:
-    """Films one after another in one file, each so many seconds later than the one before."""
+    """Several videos in one file, each shifted in time by the given seconds."""
     with av.open(str(target), "w") as container:
         with av.open(str(parts[0])) as first:
             streams = {stream.index: container.add_stream_from_template(stream) for stream in first.streams}
@@ -217,19 +224,19 @@ def joined(target: Path, *parts: Path, shift: Fraction) -> Path:
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (44100, 2)])
-def test_sound_may_change_its_form_on_the_way(tmp_path: Path, rate: int, channels: int) -> None:
-    """As broadcasts do, between the film and what comes between."""
-    first = film(tmp_path / "first.ts", "ac3")
-    second = film(tmp_path / "second.ts", "ac3", rate, channels)
+def test_the_audio_format_may_change(tmp_path: Path, rate: int, channels: int) -> None:
+    """As in broadcasts, between a programme and commercials."""
+    first = clicking_video(tmp_path / "first.ts", "ac3")
+    second = clicking_video(tmp_path / "second.ts", "ac3", rate, channels)
     source = joined(tmp_path / "clip.ts", first, second, shift=Fraction(5, 2))
     assert moved(source, tmp_path / "out.mp4") == []
     assert heard(tmp_path / "out.mp4") == pytest.approx([*CLICKS, *(2.5 + click for click in CLICKS)], abs=0.01)
 
 
 @pytest.mark.parametrize("codec", ["ac3", "aac"])
-def test_sound_that_runs_backwards_is_told(tmp_path: Path, codec: str) -> None:
-    """Two recordings in one file: the picture's times are repaired."""
-    part = film(tmp_path / "part.ts", codec)
+def test_audio_that_goes_backwards_is_noted(tmp_path: Path, codec: str) -> None:
+    """Two recordings in one file. The times of the video are repaired."""
+    part = clicking_video(tmp_path / "part.ts", codec)
     source = tmp_path / "clip.ts"
     source.write_bytes(part.read_bytes() * 2)
     assert moved(source, tmp_path / "out.mp4") == ["sound whose times run backwards is left out"]
@@ -238,15 +245,15 @@ def test_sound_that_runs_backwards_is_told(tmp_path: Path, codec: str) -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 11025])
-def test_mp3_of_a_rate_that_mp4_cannot_hold_becomes_aac(tmp_path: Path, rate: int) -> None:
-    source = film(tmp_path / "clip.mkv", "libmp3lame", rate, 1)
+def test_mp3_at_a_rate_that_mp4_does_not_support_becomes_aac(tmp_path: Path, rate: int) -> None:
+    source = clicking_video(tmp_path / "clip.mkv", "libmp3lame", rate, 1)
     assert moved(source, tmp_path / "out.mp4") == []
     assert content(tmp_path / "out.mp4")[0] == "aac"
     assert heard(tmp_path / "out.mp4") == pytest.approx(heard(source), abs=0.01)
 
 
-def test_damaged_sound_costs_no_picture(tmp_path: Path) -> None:
-    source = film(tmp_path / "clip.mp4", "ac3")
+def test_damaged_audio_costs_no_frame(tmp_path: Path) -> None:
+    source = clicking_video(tmp_path / "clip.mp4", "ac3")
     with av.open(str(source)) as container:
         places = [(p.pos, p.size) for p in container.demux(audio=0) if p.size]
     data = bytearray(source.read_bytes())
@@ -272,11 +279,11 @@ PLAY = """
 
 @pytest.mark.parametrize("codec", ["aac", "libmp3lame", "libopus", "flac"])
 def test_chromium_plays_every_copied_codec(tmp_path: Path, codec: str) -> None:
-    moved(film(tmp_path / "clip.mkv", codec), tmp_path / "out.mp4")
+    moved(clicking_video(tmp_path / "clip.mkv", codec), tmp_path / "out.mp4")
     assert content(tmp_path / "out.mp4")[0] in COPIED
     page_file = tmp_path / "play.html"
     page_file.write_text('<video src="out.mp4" preload="auto"></video>')
     with open_page(page_file) as page:
-        played, sound = page.evaluate(PLAY)
+        played, audio = page.evaluate(PLAY)
     assert played > 0.1
-    assert sound > 0
+    assert audio > 0

@@ -1,4 +1,4 @@
-"""Damaged files, files that are no videos, playlists, and names that a shell or FFmpeg would misread."""
+"""Damaged files, files that are not videos, playlists, and file names that a shell or FFmpeg would misread."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from tests.support.clips import (
 from tests.support.names import NAMES
 
 
-def invert(path: Path, spans: list[tuple[int, int]]) -> None:
-    """Flip every bit of the spans (position, size)."""
+def invert(path: Path, ranges: list[tuple[int, int]]) -> None:
+    """Flip all bits of the byte ranges (position, size)."""
     data = np.fromfile(path, np.uint8)
-    for position, size in spans:
+    for position, size in ranges:
         data[position : position + size] ^= 0xFF
     data.tofile(path)
 
@@ -57,13 +57,13 @@ def unreadable(path: str | os.PathLike[str]) -> str:
 # damage
 
 
-def test_a_codec_that_nobody_knows_is_said(tmp_path: Path) -> None:
+def test_an_unknown_codec_is_reported(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(5))
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
     assert unreadable(path) == "no decoder knows the codec"
 
 
-def test_a_corrupt_packet_costs_its_own_frame_alone(tmp_path: Path) -> None:
+def test_a_corrupt_packet_costs_only_its_own_frame(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mov", numbered(50), "mjpeg", "yuvj420p")
     invert(path, packets(path)[22:24])
     with VideoReader(path, fps=0) as reader:
@@ -101,13 +101,13 @@ def test_arbitrary_damage_in_the_middle_of_the_file(clip: ClipFactory) -> None:
     assert np.all(np.diff([time for _, time in frames]) > 0)
 
 
-def test_endless_damage_ends_the_file_with_an_error(tmp_path: Path) -> None:
+def test_too_many_undecodable_packets_in_a_row_are_an_error(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mov", numbered(MAX_CORRUPT + 60), "mjpeg", "yuvj420p")
     invert(path, packets(path)[20 : 20 + MAX_CORRUPT])
     assert "undecodable" in unreadable(path)
 
 
-def test_damage_that_stops_one_packet_earlier_does_not(tmp_path: Path) -> None:
+def test_one_packet_less_is_not_an_error(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mov", numbered(MAX_CORRUPT + 60), "mjpeg", "yuvj420p")
     invert(path, packets(path)[20 : 20 + MAX_CORRUPT - 1])
     assert len(read_numbers(path)) == 61
@@ -144,14 +144,14 @@ def test_a_short_truncated_file_is_marked_too(clip: ClipFactory) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts", ".flv"])
 @pytest.mark.parametrize("seconds", [0.04, 0.4, 4.0])
-def test_a_whole_file_is_not_marked(tmp_path: Path, suffix: str, seconds: float) -> None:
+def test_a_complete_file_is_not_marked_as_truncated(tmp_path: Path, suffix: str, seconds: float) -> None:
     path = encode(tmp_path / f"clip{suffix}", numbered(round(seconds * 25)))
     with VideoReader(path, fps=0) as reader:
         assert len(list(reader.frames())) == round(seconds * 25)
         assert (reader.truncated, reader.corrupt) == (False, 0)
 
 
-def test_an_end_that_was_asked_for_is_no_truncation(clip: ClipFactory) -> None:
+def test_a_requested_end_is_not_a_truncation(clip: ClipFactory) -> None:
     with VideoReader(clip(at_rate(25, 250)), end=2.0) as reader:
         list(reader.frames())
         assert not reader.truncated
@@ -163,7 +163,7 @@ def test_a_file_cut_off_before_its_index_is_unreadable(tmp_path: Path) -> None:
     unreadable(path)
 
 
-# no videos
+# files that are not videos
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
@@ -180,11 +180,11 @@ def test_other_content_named_as_a_video(tmp_path: Path, content: bytes, suffix: 
     unreadable(path)
 
 
-def test_sound_alone(tmp_path: Path) -> None:
+def test_audio_only(tmp_path: Path) -> None:
     assert unreadable(write_sound(tmp_path / "sound.mp4")) == "no video stream"
 
 
-def test_a_film_without_frames(tmp_path: Path) -> None:
+def test_a_video_without_frames(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mov", numbered(3), "mjpeg", "yuvj420p")
     invert(path, packets(path))
     assert unreadable(path) == "no frame can be decoded"
@@ -201,7 +201,7 @@ def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
     unreadable(tmp_path / "pipe.mp4")
 
 
-def test_links_that_lead_nowhere(tmp_path: Path) -> None:
+def test_broken_links(tmp_path: Path) -> None:
     (tmp_path / "dangling.mp4").symlink_to("missing.mp4")
     (tmp_path / "loop.mp4").symlink_to("loop.mp4")
     unreadable(tmp_path / "dangling.mp4")
@@ -213,7 +213,7 @@ def test_links_that_lead_nowhere(tmp_path: Path) -> None:
 
 @pytest.fixture
 def visited() -> Iterator[socket.socket]:
-    """A listening port of this machine; a test asserts that nobody called."""
+    """A listening port on this machine. A test asserts that nothing has connected."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         yield server
@@ -240,7 +240,7 @@ def test_a_playlist_is_never_followed(clip: ClipFactory, visited: socket.socket,
         unreadable(path)
 
 
-def test_a_name_is_a_name_and_no_address(clip: ClipFactory, visited: socket.socket) -> None:
+def test_a_file_name_is_never_an_address(clip: ClipFactory, visited: socket.socket) -> None:
     local = clip(at_rate(25, 10), "a.ts")
     port = visited.getsockname()[1]
     for name in (f"concat:{local}|{local}", f"http://127.0.0.1:{port}/a.mp4", f"file:{local}", f"subfile,,:{local}"):
@@ -248,7 +248,7 @@ def test_a_name_is_a_name_and_no_address(clip: ClipFactory, visited: socket.sock
     assert unreadable("lavfi:testsrc") == "No such file or directory"
 
 
-def test_a_pattern_of_pictures_is_no_video(tmp_path: Path) -> None:
+def test_an_image_pattern_is_not_a_video(tmp_path: Path) -> None:
     for number in range(3):
         encode(tmp_path / f"frame{number}.png", [draw_number(number)], "png", "rgb24", container_format="image2")
     unreadable(tmp_path / "frame%d.png")
@@ -268,11 +268,11 @@ def test_any_name_can_be_read(
     assert read_numbers(Path(name) if relative else tmp_path / name) == list(range(10))
 
 
-# absurd shapes
+# extreme shapes
 
 
 @pytest.mark.parametrize(("width", "height"), [(6, 800), (800, 6), (1, 1), (2, 700)])
-def test_a_ribbon_or_a_dot(tmp_path: Path, width: int, height: int) -> None:
+def test_extreme_frame_shapes(tmp_path: Path, width: int, height: int) -> None:
     path = encode(tmp_path / "ribbon.mkv", [np.full((height, width, 3), 200, np.uint8)] * 3, "ffv1", "yuv444p")
     with VideoReader(path, fps=0) as reader:
         frames = list(reader.frames())
@@ -283,20 +283,20 @@ def test_a_ribbon_or_a_dot(tmp_path: Path, width: int, height: int) -> None:
         assert abs(float(frame.thumbnail.mean()) - 200) < 30
 
 
-def test_an_absurd_aspect_is_ignored(tmp_path: Path) -> None:
+def test_an_extreme_aspect_ratio_is_ignored(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mkv", numbered(2), aspect=Fraction(1000, 1))
     with VideoReader(path) as reader:
         assert (reader.info.width, reader.info.height) == (64, HEIGHT)
         assert next(reader.frames()).image.shape == (HEIGHT, 64, 3)
 
 
-def test_absurd_dimensions_are_refused(tmp_path: Path) -> None:
+def test_extreme_dimensions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.gif"
     screen = struct.pack("<HHBBB", 40000, 40000, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
-    picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00\x3b"
-    path.write_bytes(b"GIF89a" + screen + picture)
+    image_data = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00\x3b"
+    path.write_bytes(b"GIF89a" + screen + image_data)
     unreadable(path)
     small = screen.replace(struct.pack("<HH", 40000, 40000), struct.pack("<HH", 40, 40))
-    path.write_bytes(b"GIF89a" + small + picture)
+    path.write_bytes(b"GIF89a" + small + image_data)
     with VideoReader(path) as reader:
         assert next(reader.frames()).image.shape == (40, 40, 3)

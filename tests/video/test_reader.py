@@ -1,4 +1,4 @@
-"""Reading video: times, the sampling grid, and pictures as shown."""
+"""Reading video: times, the sampling grid, and frames as shown."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def _has_nvidia() -> bool:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("name", RATES)
-def test_times_are_those_that_were_written(clip: ClipFactory, name: str, suffix: str) -> None:
+def test_times_are_the_written_ones(clip: ClipFactory, name: str, suffix: str) -> None:
     path = clip(RATES[name], f"clip{suffix}")
-    precision = 6e-4 if suffix == ".mkv" else 1e-5  # Matroska counts in milliseconds
+    precision = 6e-4 if suffix == ".mkv" else 1e-5  # Matroska rounds to milliseconds
     times = read_times(path)
     assert np.all(np.diff(times) > 0)
     assert times == pytest.approx(RATES[name], abs=precision)
@@ -66,7 +66,7 @@ def test_times_are_those_that_were_written(clip: ClipFactory, name: str, suffix:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv"])
-def test_the_clock_starts_with_the_container(clip: ClipFactory, suffix: str) -> None:
+def test_time_zero_is_the_start_of_the_file(clip: ClipFactory, suffix: str) -> None:
     path = clip(at_rate(25, 100, start=7.0), f"clip{suffix}")
     with VideoReader(path, fps=0) as reader:
         times = [frame.time for frame in reader.frames()]
@@ -77,14 +77,14 @@ def test_the_clock_starts_with_the_container(clip: ClipFactory, suffix: str) -> 
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_picture_that_begins_after_the_sound_keeps_its_delay(clip: ClipFactory, suffix: str) -> None:
+def test_video_that_begins_after_the_audio_keeps_its_delay(clip: ClipFactory, suffix: str) -> None:
     written = at_rate(25, 60, start=0.04)
     times = read_times(clip(written, f"clip{suffix}", audio=Tone(440.0)))
     assert times[0] == pytest.approx(0.04, abs=1e-3)
     assert times == pytest.approx(written, abs=6e-4)
 
 
-def test_a_long_last_frame_is_no_truncation(tmp_path: Path) -> None:
+def test_a_long_last_frame_is_not_a_truncation(tmp_path: Path) -> None:
     path = tmp_path / "slides.mp4"
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("mjpeg", rate=25)
@@ -115,7 +115,7 @@ def test_avi_with_b_frames_is_put_in_order(tmp_path: Path, codec: str, options: 
     assert times == pytest.approx(at_rate(25, 90), abs=1e-6)
 
 
-def test_missing_times_are_made_up_and_counted(tmp_path: Path) -> None:
+def test_missing_times_are_replaced_and_counted(tmp_path: Path) -> None:
     path = encode(tmp_path / "raw.h264", numbered(50), container_format="h264")
     with VideoReader(path, fps=0) as reader:
         frames = list(reader.frames())
@@ -125,7 +125,7 @@ def test_missing_times_are_made_up_and_counted(tmp_path: Path) -> None:
         assert reader.info.duration is None
 
 
-def test_times_that_run_backwards_are_repaired(tmp_path: Path) -> None:
+def test_backward_times_are_repaired(tmp_path: Path) -> None:
     once = encode(tmp_path / "once.ts", numbered(50))
     twice = tmp_path / "twice.ts"
     twice.write_bytes(once.read_bytes() * 2)
@@ -150,7 +150,7 @@ def test_variable_rate_clip_keeps_its_container_times(shared_media: Path) -> Non
     assert (times[steps.argmax()], times[steps.argmax() + 1]) == pytest.approx((6.0, 6.73), abs=0.04)
 
 
-def test_one_film_in_four_containers_has_one_timeline(shared_media: Path) -> None:
+def test_one_video_in_four_containers_has_the_same_times(shared_media: Path) -> None:
     names = ("d19_av1_opus.mkv", "d19_h264_longgop.mkv", "d19_hevc_aac.mp4", "d19_vp9_opus.webm")
     timelines = [read_times(shared_media / name) for name in names]
     assert len(timelines[0]) == 250
@@ -162,7 +162,7 @@ def test_one_film_in_four_containers_has_one_timeline(shared_media: Path) -> Non
 
 
 def expected_samples(times: Sequence[float], fps: float, start: float = 0.0, end: float = math.inf) -> list[int]:
-    """The definition, slowly: at each tick the first frame at or after it, none twice."""
+    """A slow reference: at each tick the first frame at or after it, none twice."""
     taken: list[int] = []
     for tick in range(math.ceil((times[-1] - start) * fps) + 1):
         after = [index for index, time in enumerate(times) if time >= start + tick / fps - 1e-4]
@@ -218,14 +218,14 @@ def test_index_counts_all_frames_not_samples(clip: ClipFactory) -> None:
     assert [frame.index for frame in frames if frame.sampled] == list(range(10, 60, 5))
 
 
-def test_only_frames_that_are_looked_at_are_converted(clip: ClipFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_frames_whose_image_is_read_are_converted(clip: ClipFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     converted = 0
     convert = VideoReader._convert
 
-    def counting(self: VideoReader, picture: av.VideoFrame) -> ByteArray:
+    def counting(self: VideoReader, frame: av.VideoFrame) -> ByteArray:
         nonlocal converted
         converted += 1
-        return convert(self, picture)
+        return convert(self, frame)
 
     monkeypatch.setattr(VideoReader, "_convert", counting)
     with VideoReader(clip(at_rate(25, 50)), fps=5) as reader:
@@ -235,7 +235,7 @@ def test_only_frames_that_are_looked_at_are_converted(clip: ClipFactory, monkeyp
     assert converted == 10
 
 
-# pictures as shown
+# frames as shown
 
 RED, GREEN, BLUE, WHITE = (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255)
 
@@ -282,7 +282,7 @@ def test_a_rotated_phone_clip_is_shown_upright(shared_media: Path) -> None:
 
 @pytest.mark.parametrize(("aspect", "width"), [(Fraction(2, 1), 128), (Fraction(4, 3), 85), (Fraction(1, 2), 32)])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, aspect: Fraction, width: int, suffix: str) -> None:
+def test_non_square_pixels_are_stretched(tmp_path: Path, aspect: Fraction, width: int, suffix: str) -> None:
     path = encode(tmp_path / f"clip{suffix}", numbered(5), aspect=aspect)
     with VideoReader(path, fps=0) as reader:
         assert (reader.info.width, reader.info.height) == (width, HEIGHT)
@@ -292,7 +292,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, aspect: Fracti
     assert [read_number(image) for image in images] == list(range(5))
 
 
-def test_pixels_are_stretched_before_the_picture_is_turned(tmp_path: Path) -> None:
+def test_pixels_are_stretched_before_the_frame_is_rotated(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", [quarters()] * 3, aspect=Fraction(2, 1), rotation=90)
     with VideoReader(path) as reader:
         assert (reader.info.width, reader.info.height) == (64, 192)
@@ -355,7 +355,7 @@ def test_odd_dimensions(tmp_path: Path, codec: str, pixel_format: str) -> None:
     assert [read_number(image) for image in images] == list(range(6))
 
 
-def test_the_thumbnail_of_a_large_picture_is_small_and_alike(tmp_path: Path) -> None:
+def test_the_thumbnail_of_a_large_frame_is_small_and_similar(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "large.mp4", [0.0, 0.04], 640, 360)
     with VideoReader(path, fps=0) as reader:
         thumbnail = list(reader.frames())[1].thumbnail
@@ -366,7 +366,7 @@ def test_the_thumbnail_of_a_large_picture_is_small_and_alike(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".gif"])
 @pytest.mark.parametrize("fps", [0, 5])
-def test_a_film_of_one_frame(tmp_path: Path, suffix: str, fps: float) -> None:
+def test_a_video_of_one_frame(tmp_path: Path, suffix: str, fps: float) -> None:
     codec, pixel_format = ("gif", "rgb8") if suffix == ".gif" else ("libx264", "yuv420p")
     path = encode(tmp_path / f"one{suffix}", [draw_number(9)], codec, pixel_format)
     with VideoReader(path, fps=fps) as reader:
@@ -392,19 +392,19 @@ def test_without_a_gpu_the_cpu_decodes_and_the_scan_says_so(clip: ClipFactory, t
     assert scan_video(path, "0", ScanSettings(), FER2013_GEOMETRY, tmp_path / "1.crops").notes == []
 
 
-def test_with_another_decoder_what_is_no_video_is_refused_all_the_same(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_refused_with_nvdec_too(tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("no video" * 100)
     with pytest.raises(UnreadableVideo, match="not a video"):
         VideoReader(path, decoder="nvdec")
 
 
-def test_pictures_as_a_gpu_returns_them_are_shown_alike(clip: ClipFactory) -> None:
-    """NVDEC gives NV12: the same luma plane, both chroma planes in one."""
+def test_frames_in_the_gpu_format_give_the_same_images(clip: ClipFactory) -> None:
+    """NVDEC gives NV12: the same luma plane, and both chroma planes in one."""
     with VideoReader(clip(at_rate(25, 3), width=320, height=180), fps=0) as reader:
-        for _, picture in reader._timed():
-            other = picture.reformat(format="nv12")
+        for _, frame in reader._timed():
+            other = frame.reformat(format="nv12")
             assert other.format.name == "nv12"
-            assert np.array_equal(reader._thumbnail(other), reader._thumbnail(picture))
-            assert np.array_equal(reader._planes(other), reader._planes(picture))
-            assert np.abs(reader._convert(other).astype(int) - reader._convert(picture)).max() <= 2
+            assert np.array_equal(reader._thumbnail(other), reader._thumbnail(frame))
+            assert np.array_equal(reader._planes(other), reader._planes(frame))
+            assert np.abs(reader._convert(other).astype(int) - reader._convert(frame)).max() <= 2

@@ -1,4 +1,4 @@
-"""Finding the cuts between shots."""
+"""Shot boundary detection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 
 @lru_cache(maxsize=64)
 def scene(seed: int, height: int = 200, width: int = 300) -> ByteArray:
-    """A made landscape with detail at all sizes."""
+    """A synthetic landscape with detail at all scales."""
     random, total = np.random.default_rng(seed), np.zeros((height, width), np.float64)
     for cell in (8, 32, 100):
         noise = random.normal(size=(height // cell + 2, width // cell + 2))
@@ -28,17 +28,17 @@ def scene(seed: int, height: int = 200, width: int = 300) -> ByteArray:
 
 
 def found(thumbnails: Iterable[ByteArray]) -> list[int]:
-    """The frames that begin a shot, 25 a second."""
+    """Indices of the frames that begin a shot, at 25 frames per second."""
     detector = ShotBoundaryDetector()
     for index, thumbnail in enumerate(thumbnails):
         detector.update(index / 25, thumbnail)
     return [round(time * 25) for time in detector.finish()]
 
 
-def window(picture: ByteArray, x: float, y: float, zoom: float = 1.0) -> ByteArray:
+def window(image: ByteArray, x: float, y: float, zoom: float = 1.0) -> ByteArray:
     """A (40, 64) view at (x, y); ``zoom`` above 1 shows less, larger."""
     matrix = np.array([[zoom, 0, -x * zoom], [0, zoom, -y * zoom]])
-    return np.asarray(cv2.warpAffine(picture, matrix, (64, 40), flags=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix, (64, 40), flags=cv2.INTER_LINEAR), np.uint8)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -54,13 +54,13 @@ def test_a_cut_between_two_moving_shots_is_found() -> None:
     assert found(shots) == [25]
 
 
-def test_a_cut_to_a_wild_shot_is_one_cut() -> None:
+def test_a_cut_to_a_shot_with_violent_motion_is_one_cut() -> None:
     strobe = [window(scene(seed), 20, 20) for seed in range(2, 30)]
     assert found([*[window(scene(1), 20, 20)] * 20, *strobe]) == [20]
 
 
 @pytest.mark.parametrize("length", [4, 5, 12])
-def test_short_shots_are_told_apart(length: int) -> None:
+def test_short_shots_are_separated(length: int) -> None:
     shots = [window(scene(seed), 20 + i, 20) for seed in range(10) for i in range(length)]
     assert found(shots) == list(range(length, 10 * length, length))
 
@@ -91,12 +91,12 @@ MOTIONS: dict[str, Callable[[int], ByteArray]] = {
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
-def test_motion_is_no_cut(motion: str) -> None:
+def test_motion_is_not_a_cut(motion: str) -> None:
     assert found(MOTIONS[motion](index) for index in range(50)) == []
 
 
 @pytest.mark.parametrize("missing", [1, 3, 17])
-def test_a_moving_picture_that_jumps_where_frames_are_missing_is_no_cut(missing: int) -> None:
+def test_a_jump_of_a_moving_image_at_missing_frames_is_not_a_cut(missing: int) -> None:
     detector, shown = ShotBoundaryDetector(), [index for index in range(60) if not 30 < index <= 30 + missing]
     thumbnails = {index: window(scene(3), 10 + 2 * index, 60) for index in shown}
     for index in shown:
@@ -114,28 +114,28 @@ def test_a_cut_where_a_few_frames_are_missing_is_found(missing: int) -> None:
 
 
 def joined(seconds: float, way: str, rate: int = 25, drift: float = 0.0) -> list[ByteArray]:
-    """Two shots of 2 s; the change between them lies in the middle and takes ``seconds``. ``drift``: motion, pixels."""
-    pictures = []
+    """Two shots of 2 s with a transition of ``seconds`` in the middle. ``drift``: motion in pixels."""
+    frames = []
     for index in range(4 * rate):
         done = float(np.clip((index / rate - 2) / seconds + 0.5, 0, 1))
         before = window(scene(1), 20 + drift * index, 20).astype(float)
         after = window(scene(2), 40 + drift * index, 20).astype(float)
         black = np.full_like(before, 16)
         if way == "dissolve":
-            picture = (1 - done) * before + done * after
+            image = (1 - done) * before + done * after
         elif done < 0.5:
-            picture = (1 - 2 * done) * before + 2 * done * black
+            image = (1 - 2 * done) * before + 2 * done * black
         else:
-            picture = (2 * done - 1) * after + (2 - 2 * done) * black
-        noise = np.random.default_rng(index).normal(0, 1.5, picture.shape)
-        pictures.append(np.asarray(np.clip(picture + noise, 0, 255), np.uint8))
-    return pictures
+            image = (2 * done - 1) * after + (2 - 2 * done) * black
+        noise = np.random.default_rng(index).normal(0, 1.5, image.shape)
+        frames.append(np.asarray(np.clip(image + noise, 0, 255), np.uint8))
+    return frames
 
 
 @pytest.mark.parametrize("rate", [25, 60, 12])
 @pytest.mark.parametrize("way", ["dissolve", "black"])
 @pytest.mark.parametrize("seconds", [0.3, 0.5, 0.8, 1.0])
-def test_a_change_that_takes_up_to_a_second_is_one_cut_within_it(seconds: float, way: str, rate: int) -> None:
+def test_a_transition_of_up_to_a_second_is_one_cut_within_it(seconds: float, way: str, rate: int) -> None:
     detector = ShotBoundaryDetector()
     for index, thumbnail in enumerate(joined(seconds, way, rate)):
         detector.update(index / rate, thumbnail)
@@ -143,7 +143,7 @@ def test_a_change_that_takes_up_to_a_second_is_one_cut_within_it(seconds: float,
     assert abs(time - 2) <= 0.5 * seconds + 1 / rate
 
 
-def test_a_dissolve_is_cut_where_the_next_shot_becomes_the_stronger() -> None:
+def test_a_dissolve_is_cut_where_the_next_shot_dominates() -> None:
     assert found(joined(0.8, "dissolve")) == [pytest.approx(50, abs=2)]
 
 
@@ -158,9 +158,9 @@ def lit(gain: float, offset: float) -> ByteArray:
 
 @pytest.mark.parametrize("length", [1, 2, 6])
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 90), (0.5, 140), (0.3, 0), (0.0, 255), (0.0, 0)])
-def test_a_flash_or_a_blackout_is_no_cut(length: int, gain: float, offset: float) -> None:
-    pictures = [lit(1, 0)] * 20 + [lit(gain, offset)] * length + [lit(1, 0)] * 20
-    assert found(pictures) == []
+def test_a_flash_or_a_blackout_is_not_a_cut(length: int, gain: float, offset: float) -> None:
+    frames = [lit(1, 0)] * 20 + [lit(gain, offset)] * length + [lit(1, 0)] * 20
+    assert found(frames) == []
 
 
 def test_a_flash_at_a_cut_leaves_one_cut() -> None:
@@ -169,23 +169,23 @@ def test_a_flash_at_a_cut_leaves_one_cut() -> None:
     assert 20 <= frame <= 22
 
 
-def test_a_change_of_picture_size_is_a_cut() -> None:
+def test_a_change_of_frame_size_is_a_cut() -> None:
     assert found([np.zeros((40, 64), np.uint8)] * 3 + [np.zeros((48, 64), np.uint8)] * 3) == [3]
 
 
 def test_shifting_all_times_shifts_the_cuts() -> None:
-    pictures = [*joined(0.5, "dissolve"), *[window(scene(5), 20, 20)] * 30]
+    frames = [*joined(0.5, "dissolve"), *[window(scene(5), 20, 20)] * 30]
     results = []
     for shift in (0.0, 5.0, 1000.0):
         detector = ShotBoundaryDetector()
-        for index, thumbnail in enumerate(pictures):
+        for index, thumbnail in enumerate(frames):
             detector.update(shift + index / 25, thumbnail)
         results.append([round(time - shift, 3) for time in detector.finish()])
     assert results[0] == results[1] == results[2]
     assert len(results[0]) == 2
 
 
-def test_no_film_no_cut() -> None:
+def test_no_frames_give_no_cuts() -> None:
     assert found([]) == []
     assert found([window(scene(0), 0, 0)]) == []
 
@@ -210,15 +210,15 @@ def test_the_cut_of_the_sample_clip_and_none_in_the_others() -> None:
 
 
 @pytest.mark.parametrize("name", ["wolfgang.mp4", "talking_d3.mp4", "d9_vfr.mp4", "composite_cross.mp4"])
-def test_no_cut_in_a_film_of_one_shot(shared_media: Path, name: str) -> None:
+def test_no_cut_in_a_video_of_one_shot(shared_media: Path, name: str) -> None:
     assert cut_times(shared_media / name) == []
 
 
-# the fast arithmetic against the formulas
+# fast arithmetic compared with the formulas
 
 
 def plainly_changed(first: ByteArray, second: ByteArray) -> float:
-    """The mean absolute difference as the rules state it, in double precision."""
+    """The mean absolute difference in double precision."""
     one, other = (image.astype(np.float64).ravel() for image in (first, second))
     a, b = one - one.mean(), other - other.mean()
     spreads = a.std(), b.std()
@@ -230,7 +230,7 @@ def plainly_changed(first: ByteArray, second: ByteArray) -> float:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_the_change_between_two_pictures_is_what_its_formula_says(seed: int) -> None:
+def test_the_change_between_two_frames_agrees_with_its_formula(seed: int) -> None:
     random = np.random.default_rng(seed)
     first = random.integers(0, 256, (36, 64)).astype(np.uint8)
     if seed % 4 == 0:

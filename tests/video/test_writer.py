@@ -1,4 +1,4 @@
-"""Writing video: complete or not at all, at exact times, playable anywhere."""
+"""Writing video: complete or absent, exact times, playable anywhere."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def test_a_newer_file_replaces_an_older_one(clip: ClipFactory) -> None:
     assert read_numbers(path) == list(range(9))
 
 
-def test_a_film_without_frames_is_an_error_and_no_file(tmp_path: Path) -> None:
+def test_a_video_without_frames_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no frame"):
         write_at(tmp_path / "clip.mp4")
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["missing/clip.mp4", "clip.unknown", "clip", "clip.webm", "file/clip.mp4"])
-def test_what_cannot_be_written_is_an_output_error_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+def test_a_path_that_cannot_be_written_is_an_output_error_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as caught:
         write_at(tmp_path / name, 0.0)
@@ -124,19 +124,19 @@ def test_a_time_that_does_not_increase_is_refused(tmp_path: Path, later: list[fl
     assert os.listdir(tmp_path) == []
 
 
-def test_a_frame_shown_for_less_than_the_unit_of_time_is_left_out(tmp_path: Path) -> None:
+def test_a_frame_shorter_than_the_time_base_is_left_out(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", [0.0, 0.04, 0.040003, 0.08, 0.080001, 0.080002])
     assert read_times(path) == pytest.approx([0.0, 0.04, 0.08], abs=1e-4)
     assert read_numbers(path) == [0, 2, 5]
 
 
-def test_times_come_back_as_they_went_in(clip: ClipFactory) -> None:
+def test_written_times_are_read_back(clip: ClipFactory) -> None:
     times = np.cumsum(np.random.default_rng(3).uniform(0.01, 0.3, 80))
     times -= times[0]
     assert read_times(clip(times.tolist())) == pytest.approx(times, abs=1e-5)
 
 
-def test_players_and_browsers_can_read_it(clip: ClipFactory) -> None:
+def test_players_and_browsers_can_read_the_file(clip: ClipFactory) -> None:
     path = clip(at_rate(25, 60))
     with av.open(str(path)) as container:
         video = container.streams.video[0].codec_context
@@ -146,13 +146,13 @@ def test_players_and_browsers_can_read_it(clip: ClipFactory) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(63, 47), (64, 47), (63, 48)])
-def test_odd_sides_are_filled_up_to_even_ones(clip: ClipFactory, width: int, height: int) -> None:
+def test_odd_sides_are_padded_to_even_ones(clip: ClipFactory, width: int, height: int) -> None:
     with VideoReader(clip(at_rate(25, 10), width=width, height=height), fps=0) as reader:
         assert (reader.info.width, reader.info.height) == (64, 48)
         assert [read_number(frame.image) for frame in reader.frames()] == list(range(10))
 
 
-def test_what_fills_up_moves_no_pixel(tmp_path: Path) -> None:
+def test_padding_moves_no_pixel(tmp_path: Path) -> None:
     stripes = np.zeros((47, 63, 3), np.uint8)
     stripes[:, ::2] = stripes[::2] = 255
     with VideoWriter(tmp_path / "clip.mp4", 63, 47, EncoderSettings(crf=0)) as writer:
@@ -170,7 +170,7 @@ def test_a_rotation_is_stored(clip: ClipFactory, rotation: int) -> None:
     assert [read_number(image) for image in upright] == list(range(5))
 
 
-def test_a_tone_lasts_as_long_as_the_picture(clip: ClipFactory) -> None:
+def test_audio_lasts_as_long_as_the_video(clip: ClipFactory) -> None:
     with av.open(str(clip(at_rate(25, 100), audio=Tone(440.0)))) as container:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     assert len(sound) / 44100 == pytest.approx(4.0, abs=0.1)
@@ -187,8 +187,8 @@ def test_any_name_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert read_numbers(tmp_path / name) == list(range(10))
 
 
-def lengths(path: Path) -> list[float]:
-    """Seconds that each frame is shown, as the container states them, in presentation order."""
+def durations(path: Path) -> list[float]:
+    """Duration of each frame in seconds, as stored in the container, in presentation order."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         found = [(packet.pts, packet.duration) for packet in container.demux(stream) if packet.size]
@@ -198,23 +198,23 @@ def lengths(path: Path) -> list[float]:
 
 def test_every_frame_lasts_until_the_next_and_the_last_as_long_as_the_one_before(clip: ClipFactory) -> None:
     times = [0.0, 0.04, 0.3, 0.35, 1.0, 1.5]
-    assert lengths(clip(times)) == pytest.approx([*np.diff(times), 0.5], abs=1e-4)
+    assert durations(clip(times)) == pytest.approx([*np.diff(times), 0.5], abs=1e-4)
 
 
 @pytest.mark.parametrize(("until", "last"), [(3.5, 2.0), (1.6, 0.1), (1.0, 0.5)])
-def test_the_last_frame_can_be_held(tmp_path: Path, until: float, last: float) -> None:
+def test_the_last_frame_can_be_extended(tmp_path: Path, until: float, last: float) -> None:
     with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT) as writer:
         for number, time in enumerate((0.0, 1.0, 1.5)):
             writer.write(draw_number(number), time)
         writer.hold(until)
-    assert lengths(tmp_path / "clip.mp4")[-1] == pytest.approx(last, abs=1e-4)
+    assert durations(tmp_path / "clip.mp4")[-1] == pytest.approx(last, abs=1e-4)
 
 
-def test_one_frame_alone_has_a_length(clip: ClipFactory) -> None:
-    assert lengths(clip([0.0])) == pytest.approx([0.04])
+def test_a_single_frame_has_a_duration(clip: ClipFactory) -> None:
+    assert durations(clip([0.0])) == pytest.approx([0.04])
 
 
-def test_planes_go_in_and_come_out_as_they_are(clip: ClipFactory, tmp_path: Path) -> None:
+def test_written_planes_are_read_back_unchanged(clip: ClipFactory, tmp_path: Path) -> None:
     source, target = clip(at_rate(25, 20)), tmp_path / "again.mp4"
     with VideoReader(source) as reader, VideoWriter(target, WIDTH, HEIGHT, EncoderSettings(crf=0)) as writer:
         before = [(time, planes.copy()) for time, planes in reader.planes()]
@@ -232,17 +232,17 @@ def test_planes_go_in_and_come_out_as_they_are(clip: ClipFactory, tmp_path: Path
 def test_planes_show_the_same_as_the_image(clip: ClipFactory, rotation: int, width: int, height: int) -> None:
     path = clip(at_rate(25, 5), encoder=EncoderSettings(rotation=rotation), width=width, height=height)
     with VideoReader(path, fps=0) as reader:
-        pictures = [frame.image for frame in reader.frames()]
+        images = [frame.image for frame in reader.frames()]
     with VideoReader(path) as reader:
-        planes = [picture for _, picture in reader.planes()]
-    for one, other in zip(pictures, planes, strict=True):
+        planes = [canvas for _, canvas in reader.planes()]
+    for one, other in zip(images, planes, strict=True):
         shown = np.asarray(cv2.cvtColor(other, cv2.COLOR_YUV2BGR_I420), np.uint8)
         assert shown.shape == one.shape
         assert np.abs(shown.astype(int) - one).mean() < 6
 
 
 @pytest.mark.parametrize("colour", [(1, 1, 1), (6, 6, 6), (9, 9, 16)])
-def test_what_the_samples_stand_for_is_written_down(tmp_path: Path, colour: tuple[int, int, int]) -> None:
+def test_colour_codes_are_stored(tmp_path: Path, colour: tuple[int, int, int]) -> None:
     with VideoWriter(tmp_path / "clip.mp4", WIDTH, HEIGHT, EncoderSettings(colour=colour)) as writer:
         writer.write(draw_number(1), 0.0)
     with VideoReader(tmp_path / "clip.mp4") as reader:
