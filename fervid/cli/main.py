@@ -85,16 +85,19 @@ def as_options(message: str) -> str:
         The text with each setting as the option of that name (``--worker-memory``). A setting without an option is
         written as in job files.
     """
-    commands: Any = typer.main.get_command(app)
-    known = {
-        option for command in commands.commands.values() for parameter in command.params for option in parameter.opts
-    }
 
     def shown(match: re.Match[str]) -> str:
         name = match[1].replace("_", "-")
-        return f"--{name}" if f"--{name}" in known else f"`{name}`"
+        return f"--{name}" if f"--{name}" in _known_options() else f"`{name}`"
 
     return re.sub(r"`([a-z_]+)`", shown, message)
+
+
+def _known_options() -> set[str]:
+    """The options of all commands."""
+    group: Any = typer.main.get_command(app)
+    parameters = [parameter for command in group.commands.values() for parameter in command.params]
+    return {option for parameter in parameters for option in parameter.opts}
 
 
 def _end(message: str, exit_code: int) -> NoReturn:
