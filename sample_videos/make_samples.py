@@ -1,15 +1,15 @@
-"""Make the sample clips that stand beside this script: ``python -m sample_videos.make_samples [OUT_DIR]``.
+"""Make the sample clips of this folder: ``python -m sample_videos.make_samples [OUT_DIR]``.
 
-The people are two portraits in the public domain, taken from Python packages that carry them:
+The people are two portraits in the public domain, taken from Python packages that contain them:
 
 * Eileen Collins, NASA photograph (NASA Great Images database, "no known copyright restrictions, released into
   the public domain"): ``skimage.data.astronaut()`` of scikit-image.
 * Grace Hopper, official US Navy photograph, a work of the United States federal government:
   ``grace_hopper.jpg`` among the sample data of matplotlib.
 
-Nothing is drawn at random: the same versions of the libraries draw the same pictures at the same times. The
-encoder may choose a little differently from run to run, so the files need not be equal byte for byte. Needs the
-extra ``samples``: ``pip install fervid[samples]``.
+Nothing is random: the same versions of the libraries draw the same frames at the same times. The encoder's output may
+differ a little from run to run, so the files may differ in some bytes. The script needs the extra ``samples``:
+``pip install fervid[samples]``.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tests.support.clips import Tone
 FPS = 25
 CRF = 24
 CUT = 3.0
-"""Seconds at which cut.mp4 changes the person."""
+"""Time in seconds at which cut.mp4 changes to the other person."""
 GAP_BEGIN, GAP = 2.5, 0.7
-"""variable_rate.mp4 draws nothing for ``GAP`` seconds after its first frame at or after ``GAP_BEGIN``."""
+"""variable_rate.mp4 has no frame for ``GAP`` seconds after its first frame at or after ``GAP_BEGIN``."""
 
 Point = tuple[float, float]
 
@@ -57,15 +57,15 @@ HOPPER_OUTLINE = (
     (353, 86), (348, 71), (335, 56), (313, 44), (299, 41), (281, 27),
 )
 # fmt: on
-"""Outlines of the people, (x, y) in pixels of their portraits."""
+"""Outlines of the people as (x, y) in pixels of the portraits."""
 
 COLLINS_FACE, HOPPER_FACE = (225.0, 117.0), (266.0, 217.0)
-"""Centres of the faces, (x, y) in pixels of their portraits."""
+"""Centres of the faces as (x, y) in pixels of the portraits."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: ``draw`` gives the picture as shown, (height, width, 3) uint8 blue-green-red, at each time.
+    """One clip. ``draw`` gives the frame as shown at a time, (height, width, 3) uint8 blue-green-red.
 
     ``rotation`` is the display rotation in degrees clockwise, 0 or 90; ``tone`` in hertz, 0 for silence.
     """
@@ -112,7 +112,7 @@ def hopper() -> ByteArray:
 
 @lru_cache(maxsize=2)
 def wall(width: int, height: int) -> FloatArray:
-    """A softly mottled, neutral wall: (height, width, 3) float32 blue-green-red."""
+    """A neutral wall with a soft texture: (height, width, 3) float32 blue-green-red."""
     random = np.random.default_rng(7)
     texture = np.zeros((height, width), np.float32)
     for cell, strength in ((80, 9.0), (24, 5.0), (6, 2.5)):
@@ -124,8 +124,8 @@ def wall(width: int, height: int) -> FloatArray:
 
 
 def cut_out(portrait: ByteArray, outline: tuple[Point, ...], face: Point, scale: float) -> Figure:
-    """The part of a portrait inside ``outline``, with a soft edge, at most as large as in the portrait."""
-    margin = 48  # room for the shadow
+    """Cut out the part of a portrait inside ``outline``, with a soft edge. It is never enlarged."""
+    margin = 48  # space for the shadow
     portrait = np.asarray(cv2.copyMakeBorder(portrait, *(margin,) * 4, borderType=cv2.BORDER_REPLICATE), np.uint8)
     mask = np.zeros(portrait.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.array(outline, np.int32) + margin], (255,))
@@ -140,7 +140,7 @@ def cut_out(portrait: ByteArray, outline: tuple[Point, ...], face: Point, scale:
 
 
 def place(scene: FloatArray, figure: Figure, face: Point) -> FloatArray:
-    """``scene`` (h, w, 3) with ``figure`` in front of it, the centre of its face at ``face`` (x, y)."""
+    """Draw ``figure`` in front of ``scene`` (h, w, 3), with the centre of its face at ``face`` (x, y)."""
     size = (scene.shape[1], scene.shape[0])
     x, y = face[0] - figure.face[0], face[1] - figure.face[1]
 
@@ -154,7 +154,7 @@ def place(scene: FloatArray, figure: Figure, face: Point) -> FloatArray:
 
 
 def view(portrait: ByteArray, width: int, height: int, centre: Point, zoom: float, roll: float = 0.0) -> FloatArray:
-    """(height, width, 3) float32: the portrait around ``centre`` (x, y), enlarged, turned by ``roll`` degrees."""
+    """The portrait around ``centre`` (x, y), enlarged and rotated by ``roll`` degrees: (height, width, 3) float32."""
     matrix = cv2.getRotationMatrix2D(centre, roll, zoom)
     matrix[:, 2] += np.array((width / 2 - centre[0], height / 2 - centre[1]))
     shown = cv2.warpAffine(portrait, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -162,19 +162,19 @@ def view(portrait: ByteArray, width: int, height: int, centre: Point, zoom: floa
 
 
 def develop(scene: FloatArray, time: float) -> ByteArray:
-    """The finished picture, uint8, under a light that swells and fades a little."""
+    """Turn a scene into a uint8 frame, under light that varies a little."""
     light = 1 + 0.03 * np.sin(2 * np.pi * time / 3.1)
     return np.asarray(np.clip(np.rint(scene * light), 0, 255), np.uint8)
 
 
 def ease(time: float, begin: float, end: float) -> float:
-    """0 before ``begin``, 1 after ``end``, a gentle start and stop between them."""
+    """0 before ``begin``, 1 after ``end``, with a smooth transition between them."""
     share = min(1.0, max(0.0, (time - begin) / (end - begin)))
     return share * share * (3 - 2 * share)
 
 
 def step_height(x: float) -> float:
-    """How far, in pixels, a walker's head is lifted where its face is at ``x``: a step every 45 pixels."""
+    """Lift of a walking person's head in pixels when the face is at ``x``: a step every 45 pixels."""
     return 3 * abs(float(np.sin(np.pi * x / 45)))
 
 
@@ -184,7 +184,7 @@ def steady(seconds: float) -> list[float]:
 
 
 def pan_zoom() -> Clip:
-    """Collins, while the camera moves in from the whole portrait to her face."""
+    """Collins, while the camera zooms in from the full portrait to her face."""
     width, height = 480, 360
 
     def draw(time: float) -> ByteArray:
@@ -211,7 +211,7 @@ def crossing() -> Clip:
 
 
 def leaving() -> Clip:
-    """Collins walks out of the picture to the right, and comes back."""
+    """Collins walks out of the frame to the right, and returns."""
     width, height = 480, 360
     figure = cut_out(collins(), COLLINS_OUTLINE, COLLINS_FACE, 0.85)
 
@@ -223,7 +223,7 @@ def leaving() -> Clip:
 
 
 def cut() -> Clip:
-    """Collins, then at once Hopper, face in the same place."""
+    """Collins, then after a cut Hopper, with her face in the same place."""
     width, height = 480, 360
 
     def draw(time: float) -> ByteArray:
@@ -236,7 +236,7 @@ def cut() -> Clip:
 
 
 def variable_rate() -> Clip:
-    """Hopper, filmed by a camera whose frames last 25 to 65 ms and that stalls once."""
+    """Hopper, recorded by a camera whose frames last 25 to 65 ms and that stalls once."""
     width, height = 480, 360
     times, now, stalled = [], 0.0, False
     while now < 6.0:
@@ -254,7 +254,7 @@ def variable_rate() -> Clip:
 
 
 def rotated() -> Clip:
-    """Hopper, filmed upright by a hand-held phone that stores its pictures sideways."""
+    """Hopper, recorded upright by a hand-held phone that stores its frames sideways."""
     width, height = 360, 480
 
     def draw(time: float) -> ByteArray:
@@ -266,7 +266,18 @@ def rotated() -> Clip:
 
 
 def write(clip: Clip, folder: Path) -> Path:
-    """Encode ``clip`` into ``folder``; returns its path. Raises OutputError."""
+    """Encode a clip.
+
+    Args:
+        clip: The clip.
+        folder: Folder for the file.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     path = folder / clip.name
     width, height = (clip.height, clip.width) if clip.rotation else (clip.width, clip.height)
     encoder = EncoderSettings(crf=CRF, rotation=clip.rotation)
@@ -286,7 +297,11 @@ def main() -> None:
     """Write every clip."""
     parser = argparse.ArgumentParser(description="Make fervid's sample clips.")
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path(__file__).parent, help="where to (default: beside this script)"
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path(__file__).parent,
+        help="output folder (default: the folder of this script)",
     )
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
