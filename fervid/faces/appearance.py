@@ -1,6 +1,6 @@
 """Appearance descriptors: vectors that distinguish the faces of one shot for a few seconds.
 
-They are no identity: clothing, light and pose change them.
+They do not identify a person, because clothing, light and pose change them.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ def choose_for_embedding(aligned_faces: Sequence[int]) -> Sequence[int]:
 def cluster_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArray[np.int64]]) -> list[int | None]:
     """Assign tracks to persons by agglomerative clustering.
 
-    The two most similar groups are merged first, until no two are similar by ``MERGE_SIMILARITY``. Groups are not
-    merged if two of their tracks are less similar than ``MIN_PAIR_SIMILARITY`` or appear in the same frame.
+    The two most similar groups are merged, again and again, while their similarity reaches ``MERGE_SIMILARITY``. Groups
+    are never merged if two of their tracks are less similar than ``MIN_PAIR_SIMILARITY`` or appear in the same frame.
 
     Args:
         embeddings: (n, 128) float32 unit vectors of each track.

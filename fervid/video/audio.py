@@ -1,4 +1,4 @@
-"""The sound of a film, moved into another file: copied packet by packet, or encoded again as AAC."""
+"""Copying the audio of a video into another file, packet by packet or re-encoded as AAC."""
 
 from __future__ import annotations
 
@@ -20,38 +20,51 @@ from fervid.types import FloatArray
 from fervid.video.container import open_local
 
 COPIED = frozenset({"aac", "mp3", "opus", "flac"})
-"""Codecs that MP4 holds and that Chromium, Firefox and Safari play from it; the others become AAC.
+"""Codecs that are copied, because Chromium, Firefox and Safari play them from MP4. Others are re-encoded as AAC.
 
-MP4 takes AC-3 and ALAC too, but only some browsers play them.
+MP4 also supports AC-3 and ALAC, but not all browsers play them.
 """
 
-LEAST_MP3_RATE = 16000
-"""MP4 holds no MP3 of a lower rate."""
+MIN_MP3_RATE = 16000
+"""Lowest sample rate of MP3 in MP4, in hertz."""
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Sample rates of the encoded AAC, in hertz."""
 
 MAX_DRIFT = 0.04
-"""Sound that is off its stated time by more than this, in seconds, is put back by silence or a cut."""
+"""Audio that deviates by more than this many seconds from its timestamps is corrected by silence or by dropping
+samples."""
 
 MAX_BACKWARDS = Fraction(1, 2)
-"""Sound that goes back in time by more than this, in seconds, has another clock than the picture, and is left out."""
+"""Audio whose timestamps go back by more than this many seconds is left out, because its clock is not the video's."""
 
 MAX_SILENCE = 3600.0
-"""A longer silence than this is taken for a wrong time, in seconds."""
+"""A longer gap in seconds is taken for a wrong timestamp and not filled with silence."""
 
 
 class AudioRemuxer:
-    """Every sound track of a local file, on the clock that is 0 at ``origin`` seconds of the file's own.
+    """All audio streams of a local file, as an AudioSource for ``VideoWriter``.
 
-    ``notes`` says in words what could not be taken along. Raises UnreadableVideo when opened; damage met
-    later ends a packet or the sound, and is noted.
+    Damage found while reading ends a packet or a stream, and is noted.
+
+    Attributes:
+        notes: Sentences about what could not be copied.
     """
 
     def __init__(self, path: str | os.PathLike[str], origin: float) -> None:
+        """Open the file.
+
+        Args:
+            path: Video file.
+            origin: Time on the file's own clock, in seconds, that becomes time 0; see ``VideoReader.origin``.
+
+        Raises:
+            UnreadableVideo: The file cannot be opened.
+        """
         self.notes: list[str] = []
         self._origin = Fraction(origin).limit_denominator(1_000_000)
         self._container = open_local(path)
-        self._tracks: dict[int, _CopiedStream | _ReencodedStream] = {}
+        self._outputs: dict[int, _CopiedStream | _ReencodedStream] = {}
         self._packets: Iterator[Any] = iter(())
         self._waiting: Any = None
 
@@ -64,107 +77,107 @@ class AudioRemuxer:
         self._container.close()
 
     def attach(self, container: Any) -> None:
-        """Add a stream for each track to a container opened for writing."""
+        """See AudioSource.attach."""
         for number, stream in enumerate(self._container.streams.audio):
-            track = self._track(stream, container)
-            if track is None:
-                self.notes.append(f"sound track {number} left out: nothing can decode it")
+            output = self._output(stream, container)
+            if output is None:
+                self.notes.append(f"audio stream {number} is left out: no decoder supports it")
             else:
-                self._tracks[stream.index] = track
-        if self._tracks:
-            self._packets = self._container.demux([self._container.streams[index] for index in self._tracks])
+                self._outputs[stream.index] = output
+        if self._outputs:
+            self._packets = self._container.demux([self._container.streams[index] for index in self._outputs])
 
-    def _track(self, stream: Any, container: Any) -> _CopiedStream | _ReencodedStream | None:
+    def _output(self, stream: Any, container: Any) -> _CopiedStream | _ReencodedStream | None:
         context = stream.codec_context
         if context is None or not context.sample_rate:
             return None
         name = context.codec.canonical_name
-        if name in COPIED and not (name == "mp3" and context.sample_rate < LEAST_MP3_RATE):
+        if name in COPIED and not (name == "mp3" and context.sample_rate < MIN_MP3_RATE):
             return _CopiedStream(stream, container, self._origin)
         return _ReencodedStream(stream, container, self._origin)
 
     def packets(self, until: float) -> Iterator[Any]:
-        """Packets that begin before ``until`` seconds and have not been given yet."""
+        """See AudioSource.packets."""
         while (packet := self._next()) is not None:
-            if self._begins(packet) > until:
+            if self._start_time(packet) > until:
                 self._waiting = packet
                 return
-            yield from self._moved(packet)
+            yield from self._convert(packet)
 
     def rest(self) -> Iterator[Any]:
-        """Everything that is left."""
+        """See AudioSource.rest."""
         yield from self.packets(math.inf)
-        for track in self._tracks.values():
-            yield from track.rest()
-        if any(track.jumped for track in self._tracks.values()):
-            self.notes.append("sound whose times run backwards is left out")
+        for output in self._outputs.values():
+            yield from output.rest()
+        if any(output.went_backwards for output in self._outputs.values()):
+            self.notes.append("audio whose timestamps go backwards is left out")
 
-    def _moved(self, packet: Any) -> Iterator[Any]:
-        """The packet as the new file's; a track that cannot go on ends."""
+    def _convert(self, packet: Any) -> Iterator[Any]:
+        """Convert a packet for the output. A stream that fails ends here."""
         try:
-            yield from self._tracks[packet.stream.index].moved(packet)
+            yield from self._outputs[packet.stream.index].convert(packet)
         except (av.error.FFmpegError, ValueError) as error:
-            self.notes.append(f"a sound track ends early: {str(error).splitlines()[0]}")
+            self.notes.append(f"an audio stream ends early: {str(error).splitlines()[0]}")
             self._packets = (one for one in self._packets if one.stream.index != packet.stream.index)
 
     def _next(self) -> Any:
-        """The next packet with content, None at the end."""
+        """The next packet with content; None at the end."""
         if self._waiting is not None:
             packet, self._waiting = self._waiting, None
             return packet
         try:
             return next((packet for packet in self._packets if packet.size), None)
         except av.error.FFmpegError:
-            self.notes.append("the sound ends early, where the file is damaged")
+            self.notes.append("the audio ends early, because the file is damaged")
             self._packets = iter(())
             return None
 
-    def _begins(self, packet: Any) -> float:
+    def _start_time(self, packet: Any) -> float:
         stamp = packet.dts if packet.pts is None else packet.pts
         return -math.inf if stamp is None else float(stamp * packet.time_base - self._origin)
 
 
 class _CopiedStream:
-    """A track whose packets are passed on untouched but for their times."""
+    """A stream whose packets are copied with adapted timestamps."""
 
     def __init__(self, stream: Any, container: Any, origin: Fraction) -> None:
         self._origin = origin
-        self._clock = Fraction(1, stream.codec_context.sample_rate)
+        self._time_base = Fraction(1, stream.codec_context.sample_rate)
         self._length = stream.codec_context.frame_size or 0
-        self._coarse = math.ceil(stream.time_base / self._clock)
-        self._last: int | None = None
-        self._due = 0
-        self.jumped = False
+        self._rounding = math.ceil(stream.time_base / self._time_base)
+        self._last_pts: int | None = None
+        self._next_pts = 0
+        self.went_backwards = False
         self._stream = container.add_stream_from_template(stream)
-        self._stream.time_base = self._clock
+        self._stream.time_base = self._time_base
 
-    def moved(self, packet: Any) -> Iterator[Any]:
-        """The packet, ready for the new file."""
+    def convert(self, packet: Any) -> Iterator[Any]:
+        """The packet with new timestamps."""
         stamp = packet.dts if packet.pts is None else packet.pts
-        length = self._length or round((packet.duration or 0) * packet.time_base / self._clock)
-        begin = self._due if stamp is None else round((stamp * packet.time_base - self._origin) / self._clock)
-        if self._last is not None:
-            # containers that count in milliseconds make the steps uneven; the samples themselves are not
-            if abs(begin - self._due) <= self._coarse:
-                begin = self._due
-            if begin < self._due - MAX_BACKWARDS / self._clock:
-                self.jumped = True
+        length = self._length or round((packet.duration or 0) * packet.time_base / self._time_base)
+        begin = self._next_pts if stamp is None else round((stamp * packet.time_base - self._origin) / self._time_base)
+        if self._last_pts is not None:
+            # Containers that round times to milliseconds make the steps uneven.
+            if abs(begin - self._next_pts) <= self._rounding:
+                begin = self._next_pts
+            if begin < self._next_pts - MAX_BACKWARDS / self._time_base:
+                self.went_backwards = True
                 return
-            begin = max(begin, self._last + 1)
-        self._last, self._due = begin, begin + length
-        packet.time_base = self._clock
+            begin = max(begin, self._last_pts + 1)
+        self._last_pts, self._next_pts = begin, begin + length
+        packet.time_base = self._time_base
         packet.pts = packet.dts = begin
         packet.duration = length
         packet.stream = self._stream
         yield packet
 
     def rest(self) -> Iterator[Any]:
-        """Nothing is held back."""
+        """A copied stream holds nothing back."""
         yield from ()
 
 
 class _ReencodedStream:
-    """A track decoded and encoded as AAC, mono or stereo."""
+    """A stream that is decoded and encoded again as AAC, mono or stereo."""
 
     _BLOCK = 1024
 
@@ -174,20 +187,20 @@ class _ReencodedStream:
         self._rate = min(AAC_RATES, key=lambda rate: abs(rate - self._source.sample_rate))
         self._layout = "mono" if self._source.layout.nb_channels == 1 else "stereo"
         self._resampler = self._new_resampler()
-        self._form: tuple[str, str, int] | None = None
-        self.jumped = False
+        self._format: tuple[str, str, int] | None = None
+        self.went_backwards = False
         self._channels = 1 if self._layout == "mono" else 2
         self._stream = container.add_stream("aac", rate=self._rate, layout=self._layout)
         self._stream.bit_rate = 96000 * self._channels
         self._pending: list[FloatArray] = []
         self._begin: int | None = None
-        self._taken = 0.0
+        self._pending_seconds = 0.0
 
     def _new_resampler(self) -> AudioResampler:
         return AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
 
-    def moved(self, packet: Any) -> Iterator[Any]:
-        """What the encoder gives back for a packet; one that cannot be decoded is passed over."""
+    def convert(self, packet: Any) -> Iterator[Any]:
+        """Encoded packets for a packet of the source. A packet that cannot be decoded is skipped."""
         try:
             frames = self._source.decode(packet)
         except av.error.FFmpegError:
@@ -196,7 +209,7 @@ class _ReencodedStream:
             yield from self._take(frame)
 
     def rest(self) -> Iterator[Any]:
-        """What is left in decoder, resampler and encoder."""
+        """Flush decoder, resampler and encoder."""
         with contextlib.suppress(av.error.FFmpegError):
             for frame in self._source.decode(None):
                 yield from self._take(frame)
@@ -206,53 +219,53 @@ class _ReencodedStream:
         yield from self._stream.encode(None)
 
     def _take(self, frame: Any) -> Iterator[Any]:
-        """Encode a decoded frame's samples at its own time."""
+        """Encode the samples of a decoded frame at its timestamp."""
         time = None if frame.pts is None else float(frame.pts * frame.time_base) - self._origin
         if self._begin is None:
             self._begin = round((time or 0.0) * self._rate)
         length = frame.samples / frame.sample_rate
-        off = 0.0 if time is None else time - (self._begin / self._rate + self._taken)
-        if off < -MAX_BACKWARDS:
-            self.jumped = True
+        drift = 0.0 if time is None else time - (self._begin / self._rate + self._pending_seconds)
+        if drift < -MAX_BACKWARDS:
+            self.went_backwards = True
             return
-        form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._form not in (None, form):  # as where a broadcast goes from stereo to surround
+        source_format = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._format not in (None, source_format):  # for example where a broadcast switches from stereo to surround
             self._pending += [_samples(part) for part in self._resampler.resample(None)]
             self._resampler = self._new_resampler()
-        self._form = form
-        if MAX_DRIFT < off < MAX_SILENCE:
-            yield from self._be_silent(round(off * self._rate))
+        self._format = source_format
+        if MAX_DRIFT < drift < MAX_SILENCE:
+            yield from self._add_silence(round(drift * self._rate))
         frame.pts = None
-        found = [_samples(part) for part in self._resampler.resample(frame)]
-        surplus = round(-off * self._rate) if off < -MAX_DRIFT else 0
-        if surplus and found:
-            found = [np.concatenate(found, axis=1)[:, surplus:]]
-        self._taken += max(0.0, length - surplus / self._rate)
-        self._pending += found
+        resampled = [_samples(part) for part in self._resampler.resample(frame)]
+        surplus = round(-drift * self._rate) if drift < -MAX_DRIFT else 0
+        if surplus and resampled:
+            resampled = [np.concatenate(resampled, axis=1)[:, surplus:]]
+        self._pending_seconds += max(0.0, length - surplus / self._rate)
+        self._pending += resampled
         yield from self._encode(self._BLOCK)
 
-    def _be_silent(self, samples: int) -> Iterator[Any]:
+    def _add_silence(self, samples: int) -> Iterator[Any]:
         while samples > 0:
             count = min(samples, 10 * self._rate)
             self._pending.append(np.zeros((self._channels, count), np.float32))
-            self._taken += count / self._rate
+            self._pending_seconds += count / self._rate
             samples -= count
             yield from self._encode(self._BLOCK)
 
-    def _encode(self, least: int) -> Iterator[Any]:
-        """Hand over whole blocks of at least ``least`` samples."""
+    def _encode(self, minimum: int) -> Iterator[Any]:
+        """Encode the waiting samples in full blocks if there are at least ``minimum``; below a block, encode all."""
         waiting = sum(part.shape[1] for part in self._pending)
-        if waiting < max(least, 1) or self._begin is None:
+        if waiting < max(minimum, 1) or self._begin is None:
             return
         samples = np.concatenate(self._pending, axis=1)
-        whole = waiting if least < self._BLOCK else waiting - waiting % self._BLOCK
-        for start, end in itertools.pairwise([*range(0, whole, self._BLOCK), whole]):
+        count = waiting if minimum < self._BLOCK else waiting - waiting % self._BLOCK
+        for start, end in itertools.pairwise([*range(0, count, self._BLOCK), count]):
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, start:end]), "fltp", self._layout)
             frame.sample_rate, frame.pts, frame.time_base = self._rate, self._begin, Fraction(1, self._rate)
             self._begin += end - start
-            self._taken -= (end - start) / self._rate
+            self._pending_seconds -= (end - start) / self._rate
             yield from self._stream.encode(frame)
-        self._pending = [samples[:, whole:]]
+        self._pending = [samples[:, count:]]
 
 
 def _samples(frame: Any) -> FloatArray:

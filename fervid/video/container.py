@@ -1,4 +1,4 @@
-"""Opening video files safely."""
+"""Opening video files safely, and the codecs that this installation supports."""
 
 from __future__ import annotations
 
@@ -15,11 +15,23 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,nut,dv,rm,gif,ivf,obu,"
     "h264,hevc,m4v,mjpeg,h263,vvc,wtv,swf,vob,amv"
 )
-"""Demuxers that read one local file. Playlists and pattern formats, which open further addresses, are not here."""
+"""Allowed demuxers. Each reads one local file. Playlists and pattern formats are missing because they open other files
+or addresses."""
 
 
 def open_local(path: str | os.PathLike[str], device: HWAccel | None = None) -> Any:
-    """The opened container, decoded on ``device``. Only local files: protocols and demuxers are limited to such."""
+    """Open a local video file. Network protocols and playlists are disabled.
+
+    Args:
+        path: Video file.
+        device: Hardware decoder; None decodes on the CPU.
+
+    Returns:
+        The ``av`` container.
+
+    Raises:
+        UnreadableVideo: The file cannot be opened as a video.
+    """
     name = os.fsdecode(os.path.abspath(path))
     try:
         if os.path.getsize(path) == 0:
@@ -33,14 +45,26 @@ def open_local(path: str | os.PathLike[str], device: HWAccel | None = None) -> A
 
 
 def failure_reason(error: Exception) -> str:
-    """What an error of FFmpeg means, in words."""
+    """Describe an FFmpeg error.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        A short reason for a user.
+    """
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
         return "not a video, or damaged beyond decoding"
     return str(getattr(error, "strerror", None) or error)
 
 
 def codecs() -> dict[str, list[str]]:
-    """Which of the usual video codecs the FFmpeg in use decodes, and which it encodes; and its version."""
+    """List the supported codecs.
+
+    Returns:
+        ``decoders`` and ``encoders``: those of the common codecs that are available. ``ffmpeg``: versions of its
+        libraries.
+    """
     return {
         "decoders": [name for name in _DECODERS if _has_codec(name, "r")],
         "encoders": [name for name in ("libx264", "h264_nvenc", "aac") if _has_codec(name, "w")],
@@ -54,5 +78,5 @@ _DECODERS = ("h264", "hevc", "vvc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "m
 def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     try:
         return bool(av.codec.Codec(name, mode))
-    except (av.error.FFmpegError, ValueError):  # PyAV calls an unknown codec a ValueError
+    except (av.error.FFmpegError, ValueError):  # PyAV raises ValueError for an unknown codec
         return False

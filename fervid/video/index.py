@@ -1,7 +1,7 @@
-"""Where a video can be entered: the times of all its frames and its keyframes, found without decoding.
+"""Frame times and safe seek points of a video, read from its packets without decoding.
 
-A film is only surveyed where its container and codec promise that the frames from a keyframe on come out as they
-do when everything before it has been decoded too. Shares ``av`` with ``video``.
+A seek point is safe if decoding from there gives the same frames as decoding from the start. Only containers and codecs
+that guarantee this are indexed.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from fervid.types import DoubleArray
 from fervid.video.container import open_local
 
 CONTAINERS = {"mp4", "matroska"}
-"""Whose true presentation times are written beside every packet, and which have an index to seek by."""
+"""Container formats that store the exact presentation time of each packet and an index for seeking."""
 
 CLEAN_KEYFRAME_CODECS = {"vp9", "av1"}
-"""Codecs whose keyframes leave nothing of what came before."""
+"""Codecs in which no frame after a keyframe depends on a frame before it."""
 
 _IDR = {5}
-"""Slices of H.264 pictures after which nothing earlier is referred to (ITU-T H.264, table 7-1). At a keyframe that
-is none, of an open group or a gradual refresh, a film is not entered."""
+"""NAL unit types of H.264 after which no frame refers to an earlier one (ITU-T H.264, table 7-1). Other keyframes, such
+as those of an open group of pictures or a gradual refresh, are not safe seek points."""
 
 _IRAP = set(range(16, 22))
-"""The same of H.265 (ITU-T H.265, table 7-1). Pictures that lead such a picture, and may not be decodable from there,
-are shown before it."""
+"""The same for H.265 (ITU-T H.265, table 7-1). Leading pictures, which may not be decodable from there, are shown
+before the keyframe."""
 
 
 @dataclass(frozen=True, eq=False)
 class VideoIndex:
-    """``times`` (n,) float64: seconds on the player's clock of all frames, in the order of presentation.
+    """Frame times and safe seek points of a video.
 
-    ``keys`` (m,) int64: presentation times, in the stream's units, of the keyframes at which it can be entered;
-    ``key_times`` (m,) float64: the same in seconds.
+    Attributes:
+        times: (n,) float64 presentation times of all frames in seconds, increasing.
+        keys: (m,) int64 presentation times of the safe seek points, in units of the stream's time base.
+        key_times: (m,) float64, the same in seconds.
     """
 
     times: DoubleArray
@@ -49,20 +51,28 @@ class VideoIndex:
     key_times: DoubleArray
 
 
-def read_index(path: str | os.PathLike[str], least: float) -> VideoIndex | None:
-    """Read a file's packets; None where it cannot be entered in the middle, or lasts less than ``least`` seconds."""
+def read_index(path: str | os.PathLike[str], min_duration: float) -> VideoIndex | None:
+    """Read the index of a video.
+
+    Args:
+        path: Video file.
+        min_duration: Shortest duration in seconds of a video that is indexed.
+
+    Returns:
+        The index; None where the video is too short, unreadable, or has no safe seek points.
+    """
     try:
         with open_local(path) as container:
-            return _read_packets(container, least)
+            return _read_packets(container, min_duration)
     except (UnreadableVideo, av.error.FFmpegError):
-        return None  # what is wrong is for the scan to say
+        return None  # the scan reports what is wrong
 
 
-def _read_packets(container: Any, least: float) -> VideoIndex | None:
+def _read_packets(container: Any, min_duration: float) -> VideoIndex | None:
     if not container.streams.video or not CONTAINERS & set(container.format.name.split(",")):
         return None
     stream = container.streams.video[0]
-    if stream.codec_context is None or (container.duration or 0) / av.time_base < least:
+    if stream.codec_context is None or (container.duration or 0) / av.time_base < min_duration:
         return None
     codec = stream.codec_context.codec
     if not (codec.canonical_name in CLEAN_KEYFRAME_CODECS | {"h264", "hevc"} or codec.intra_only):
@@ -75,37 +85,39 @@ def _read_packets(container: Any, least: float) -> VideoIndex | None:
         if packet.pts is None or packet.is_corrupt or packet.is_discard:
             return None
         stamps.append(packet.pts)
-        if packet.is_keyframe and _is_entry(codec.canonical_name, memoryview(packet), length):
+        if packet.is_keyframe and _is_seek_point(codec.canonical_name, memoryview(packet), length):
             keys.append(packet.pts)
-    ordered, entries = np.sort(np.array(stamps, np.int64)), np.sort(np.array(keys, np.int64))
+    ordered, seek_points = np.sort(np.array(stamps, np.int64)), np.sort(np.array(keys, np.int64))
     if not len(ordered) or np.any(np.diff(ordered) == 0):
         return None
     base, origin = stream.time_base, Fraction(container.start_time or 0, av.time_base)
-    return VideoIndex(_seconds(ordered, base, origin), entries, _seconds(entries, base, origin))
+    return VideoIndex(_seconds(ordered, base, origin), seek_points, _seconds(seek_points, base, origin))
 
 
 def _seconds(stamps: npt.NDArray[np.int64], base: Fraction, origin: Fraction) -> DoubleArray:
-    """``float(stamp * base - origin)`` of each, in whole numbers, which is faster and rounds the same."""
-    factor, less = base.numerator * origin.denominator, origin.numerator * base.denominator
-    whole = base.denominator * origin.denominator
-    return np.array([(stamp * factor - less) / whole for stamp in stamps.tolist()], np.float64)
+    """``float(stamp * base - origin)`` of each stamp. Integers give the same result faster than fractions."""
+    factor, offset = base.numerator * origin.denominator, origin.numerator * base.denominator
+    divisor = base.denominator * origin.denominator
+    return np.array([(stamp * factor - offset) / divisor for stamp in stamps.tolist()], np.float64)
 
 
 def _length_size(codec: str, extradata: bytes) -> int:
-    """Bytes that tell the length of each unit of H.264 or H.265 (ISO/IEC 14496-15, 5.3 and 8.3); 0: not so packed."""
-    at = {"h264": 4, "hevc": 21}.get(codec)
-    return (extradata[at] & 3) + 1 if at is not None and len(extradata) > at and extradata[0] == 1 else 0
+    """Size in bytes of the length field before each NAL unit (ISO/IEC 14496-15, 5.3 and 8.3); 0: no such fields."""
+    offset = {"h264": 4, "hevc": 21}.get(codec)
+    if offset is None or len(extradata) <= offset or extradata[0] != 1:
+        return 0
+    return (extradata[offset] & 3) + 1
 
 
-def _is_entry(codec: str, packet: memoryview, length: int) -> bool:
-    """Whether what is shown from this keyframe on needs nothing from before it."""
+def _is_seek_point(codec: str, packet: memoryview, length: int) -> bool:
+    """Whether no frame shown after this keyframe depends on a frame before it."""
     if codec not in ("h264", "hevc"):
         return True
-    at = 0
-    while length and at + length < len(packet):
-        size = int.from_bytes(packet[at : at + length], "big")
-        header = packet[at + length]
+    offset = 0
+    while length and offset + length < len(packet):
+        size = int.from_bytes(packet[offset : offset + length], "big")
+        header = packet[offset + length]
         if (header & 31 in _IDR) if codec == "h264" else (header >> 1 & 63 in _IRAP):
             return True
-        at += length + size
+        offset += length + size
     return False

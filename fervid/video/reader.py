@@ -1,8 +1,9 @@
-"""Reading video: exact presentation times, pictures as shown. Shares ``av`` with ``writer`` and ``sound`` alone."""
+"""Reading video: frames as shown, with exact presentation times."""
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -21,36 +22,35 @@ from fervid.runtime.opencv import cv2
 from fervid.settings import DecoderName
 from fervid.types import ByteArray, Frame, VideoInfo
 from fervid.video.container import failure_reason, open_local
-from fervid.video.sampling import TIME_TOLERANCE as TOLERANCE
-from fervid.video.sampling import SamplingGrid, SeekPoint
+from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
 
-THUMBNAIL = 64
-"""Long side of a frame's thumbnail, about, in pixels."""
+THUMBNAIL_SIDE = 64
+"""Approximate long side of a thumbnail in pixels."""
 
 MAX_CORRUPT = 250
-"""So many undecodable packets in a row end the file."""
+"""Reading fails after this many undecodable packets in a row."""
 
 MAX_PIXELS = 16384 * 16384
+"""A file with larger frames is refused."""
 
 _REORDER_DEPTH = 16
-
-_UNSPECIFIED = 2
-"""H.273's code where nobody says how pixels stand for colours."""
+"""Largest number of frames between decode order and presentation order in H.264 and H.265."""
 
 
 class VideoReader:
-    """The first video stream of a local file.
+    """Reads the first video stream of a local file.
 
-    ``frames()`` yields every decoded frame in presentation order and marks those that the sampling grid
-    takes; only a frame whose ``image`` is read is converted. ``planes()`` yields them ready to be drawn on and
-    encoded again. After iteration ``corrupt`` counts undecodable packets and frames, ``repaired`` the times
-    that had to be made up because the container's were missing or ran backwards, ``ends`` is when the last
-    frame gives way, in seconds, and ``truncated`` says whether the file ended early. ``origin``: the
-    container's time, in seconds, of the player's zero. With ``begin`` reading begins in the middle, and frames
-    before that one are left out. With the ``decoder`` nvdec an NVIDIA GPU decodes where there is one that knows the
-    codec, which ``accelerated`` tells; elsewhere the CPU does.
+    Use it as a context manager and iterate ``frames()`` or ``planes()``, once. The counters are final after iteration.
+    Time 0 is the start of the file, as video players count it.
 
-    Raises UnreadableVideo, with a reason, when opened or iterated.
+    Attributes:
+        info: What the container says about the stream.
+        origin: Time 0 on the container's own clock, in seconds.
+        accelerated: Whether an NVIDIA GPU decodes.
+        corrupt: Number of undecodable packets and damaged frames.
+        repaired: Number of missing or backward timestamps that were replaced.
+        end_time: End of the last frame in seconds.
+        truncated: Whether the file ends early.
     """
 
     def __init__(
@@ -64,6 +64,20 @@ class VideoReader:
         seek_point: SeekPoint | None = None,
         decoder: DecoderName = "cpu",
     ) -> None:
+        """Open a file and decode its first frame.
+
+        Args:
+            path: Video file.
+            fps: Samples per second; 0 samples every frame.
+            start: Time of the first sample in seconds.
+            end: Time in seconds after which reading stops; None reads to the end.
+            threads: Decoder threads; 0 lets FFmpeg choose.
+            seek_point: Where reading begins; None: at the start. Frames before it are left out.
+            decoder: ``nvdec`` decodes on an NVIDIA GPU if there is one that supports the codec, else on the CPU.
+
+        Raises:
+            UnreadableVideo: The file is not a video that can be decoded.
+        """
         self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
         self.corrupt = 0
         self.repaired = 0
@@ -76,12 +90,11 @@ class VideoReader:
                 self._open(path, threads, HWAccel("cuda", allow_software_fallback=True))
                 self.accelerated = bool(self._stream.codec_context.is_hwaccel)
                 return
-            except UnreadableVideo:  # no such device, or the video is none: the CPU will tell
+            except UnreadableVideo:  # no such device, or not a video; the CPU decoder reports which
                 self.corrupt, self.truncated = 0, False
         self._open(path, threads, None)
 
     def _open(self, path: str | os.PathLike[str], threads: int, device: HWAccel | None) -> None:
-        """Open the file and decode its first frame."""
         self._container = open_local(path, device)
         self.origin = float(Fraction(self._container.start_time or 0, av.time_base))
         try:
@@ -89,7 +102,7 @@ class VideoReader:
                 raise UnreadableVideo("no video stream")
             self._stream = self._container.streams.video[0]
             if self._stream.codec_context is None:
-                raise UnreadableVideo("no decoder knows the codec")
+                raise UnreadableVideo("no decoder supports the codec")
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = threads
             if self._seek_point is not None:
@@ -111,7 +124,7 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._container.close()
 
     def _peek(self) -> tuple[float | None, VideoFrame]:
@@ -122,7 +135,7 @@ class VideoReader:
         if first is None:
             raise UnreadableVideo("no frame can be decoded")
         if first[1].width * first[1].height > MAX_PIXELS:
-            raise UnreadableVideo(f"absurd dimensions: {first[1].width}x{first[1].height}")
+            raise UnreadableVideo(f"frames are too large: {first[1].width}x{first[1].height}")
         return first
 
     def _describe(self) -> VideoInfo:
@@ -138,16 +151,16 @@ class VideoReader:
         return VideoInfo(width, height, rotation, stream.codec_context.codec.canonical_name, self._duration(), ratio)
 
     def _duration(self) -> float | None:
-        """Seconds from the player's zero to the end that the container states."""
+        """Seconds from time 0 to the end that the container states."""
         container, stream = self._container, self._stream
         if container.duration is not None:
-            # Matroska as FFmpeg writes it states where the end lies, not how long the film is
+            # Matroska files written by FFmpeg state the end time, not the duration.
             skipped = container.start_time or 0 if "matroska" in container.format.name else 0
             return max(0.0, float(container.duration - skipped) / av.time_base)
         return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
 
     def _packets(self) -> Iterator[Any]:
-        """Packets of the stream; a demuxing error ends the file early instead of raising."""
+        """Packets of the stream. A demuxing error ends the file early and raises nothing."""
         try:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError:
@@ -155,28 +168,28 @@ class VideoReader:
             yield None
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Decoded frames in the decoder's order; undecodable packets are skipped and counted."""
-        run = 0
+        """Decoded frames in the decoder's order. Undecodable packets are skipped and counted."""
+        failed = 0
         for packet in self._packets():
             try:
                 frames = self._stream.codec_context.decode(packet)
-                run = 0
+                failed = 0
             except av.error.EOFError:
                 return
             except av.error.FFmpegError as error:
                 self.corrupt += 1
-                run += 1
-                if run >= MAX_CORRUPT:
-                    raise UnreadableVideo(f"{run} undecodable packets in a row: {failure_reason(error)}") from error
+                failed += 1
+                if failed >= MAX_CORRUPT:
+                    raise UnreadableVideo(f"{failed} undecodable packets in a row: {failure_reason(error)}") from error
                 continue
             yield from frames
 
     def _in_order(self) -> Iterator[tuple[float | None, VideoFrame]]:
-        """(seconds on the player's clock or None, frame), in presentation order.
+        """(time in seconds or None, frame), in presentation order.
 
-        Some containers, AVI first of all, carry decode times only. With B-frames the frames then come in
-        order but their times are a permutation within the reordering window; sorting within that window
-        restores them. Such containers count from their first frame.
+        AVI stores only decode times. With B-frames the decoder then gives frames in the right order, but their times
+        are permuted within the reordering window. Sorting the times within the window restores them. Time 0 of such a
+        file is its first frame.
         """
         base = self._stream.time_base or Fraction(1, 90000)
         if not (self._container.format.name == "avi" and self._stream.codec_context.has_b_frames):
@@ -208,16 +221,12 @@ class VideoReader:
             yield release()
 
     def _timed(self) -> Iterator[tuple[float, VideoFrame]]:
-        """Frames with times that increase; a missing or backward time is put one frame period after the last."""
+        """Frames with increasing times. A missing or backward time becomes the time before plus one frame period."""
         rate = self._stream.average_rate or self._stream.guessed_rate
         period = float(1 / rate) if rate and 1 <= rate <= 1000 else 0.04
         last = -math.inf
 
-        def both() -> Iterator[tuple[float | None, VideoFrame]]:
-            yield self._first
-            yield from self._decoded
-
-        for time, frame in both():
+        for time, frame in itertools.chain([self._first], self._decoded):
             if time is None or not time > last:
                 time = 0.0 if last == -math.inf else last + period
                 self.repaired += 1
@@ -225,49 +234,60 @@ class VideoReader:
             yield time, frame
 
     def frames(self) -> Iterator[Frame]:
-        """Every decoded frame up to ``end``, those on the grid marked as sampled. Can be called once.
+        """Decode the frames up to ``end`` in presentation order. Can be called once.
 
-        The grid has a tick at ``start`` and every 1/fps seconds after it; at each tick the first frame at
-        or after it is taken, none twice. With fps 0 every frame from ``start`` on is taken.
+        Frames of the sampling grid are marked as sampled; see ``SamplingGrid``. Reading ``Frame.image`` converts that
+        frame to blue-green-red; other frames are not converted.
+
+        Yields:
+            Every decoded frame that is not damaged.
+
+        Raises:
+            UnreadableVideo: Decoding fails.
         """
         grid = SamplingGrid(self._fps, self._start, self._seek_point.tick if self._seek_point else None)
-        for index, time, picture in self._intact():
+        for index, time, frame in self._intact():
             sampled = grid.takes(time)
-            yield Frame(index, time, sampled, self._thumbnail(picture), lambda p=picture: self._convert(p))  # type: ignore[misc]
+            yield Frame(index, time, sampled, self._thumbnail(frame), lambda f=frame: self._convert(f))  # type: ignore[misc]
 
     def planes(self) -> Iterator[tuple[float, ByteArray]]:
-        """(time, picture) of every decoded frame, as shown, whatever the sampling grid. Instead of ``frames()``.
+        """Decode all frames up to ``end`` as I420, for drawing and encoding. Can be called once, in place of
+        ``frames``.
 
-        A picture is the caller's own, (height * 3 / 2, width) uint8: 8-bit 4:2:0 of limited range, the luma
-        plane over the two chroma planes (I420). Odd sides grow by one pixel.
+        Yields:
+            Time in seconds, and the frame as shown: (height * 3 / 2, width) uint8, 8-bit 4:2:0 in limited range, the
+            luma plane above the two chroma planes. The caller may change it. Odd sides grow by one pixel.
+
+        Raises:
+            UnreadableVideo: Decoding fails.
         """
-        for _, time, picture in self._intact():
-            yield time, self._planes(picture)
+        for _, time, frame in self._intact():
+            yield time, self._planes(frame)
 
     def _intact(self) -> Iterator[tuple[int, float, VideoFrame]]:
         """(index, time, frame) of every decoded frame up to ``end`` that is not damaged."""
         index = self._seek_point.index - 1 if self._seek_point else -1
         try:
-            for time, picture in self._timed():
+            for time, frame in self._timed():
                 if self._seek_point and time < self._seek_point.time:
-                    self.corrupt += picture.is_corrupt
+                    self.corrupt += frame.is_corrupt
                     continue
                 index += 1
-                if self._end is not None and time > self._end + TOLERANCE:
+                if self._end is not None and time > self._end + TIME_TOLERANCE:
                     return
-                self.end_time = time + float((picture.duration or 0) * (picture.time_base or 0))
-                if picture.is_corrupt:
+                self.end_time = time + float((frame.duration or 0) * (frame.time_base or 0))
+                if frame.is_corrupt:
                     self.corrupt += 1
                 else:
-                    yield index, time, picture
+                    yield index, time, frame
         except av.error.FFmpegError as error:
             raise UnreadableVideo(failure_reason(error)) from error
         self.truncated |= self._ends_early(self.end_time)
 
     def _ends_early(self, end: float) -> bool:
-        """Whether the last picture was gone well before the end that the container states.
+        """Whether the last frame ends well before the end that the container states.
 
-        Where only the length of the whole film is stated, the sound may go on for a while.
+        If only the duration of the whole file is known, the tolerance is larger, because the audio may be longer.
         """
         stated, duration = self._stated_end(), self.info.duration
         if stated is not None:
@@ -275,7 +295,8 @@ class VideoReader:
         return duration is not None and end < duration - max(1.0, 0.05 * duration)
 
     def _stated_end(self) -> float | None:
-        """When the picture ends, which ISO media (mp4, mov) and AVI state apart from the sound. None elsewhere."""
+        """End of the video stream in seconds, which MP4, MOV and AVI state separately from the audio. None
+        elsewhere."""
         stream, container = self._stream, self._container
         if "mp4" in container.format.name and stream.duration and stream.start_time is not None:
             origin = Fraction(container.start_time or 0, av.time_base)
@@ -284,9 +305,9 @@ class VideoReader:
             return float(stream.frames / stream.average_rate)
         return None
 
-    def _convert(self, picture: VideoFrame) -> ByteArray:
+    def _convert(self, frame: VideoFrame) -> ByteArray:
         width, height = self._unrotated
-        shown = self._reformatter.reformat(picture, width=width, height=height, format="bgr24", threads=1)
+        shown = self._reformatter.reformat(frame, width=width, height=height, format="bgr24", threads=1)
         image = np.asarray(shown.to_ndarray(), np.uint8)
         return self._upright(image)
 
@@ -297,24 +318,24 @@ class VideoReader:
 
     @property
     def colour(self) -> tuple[int, int, int]:
-        """H.273 codes of matrix, primaries and transfer of what ``planes`` yields; 2 where unspecified."""
-        picture = self._first[1]
-        matrix, primaries = int(picture.colorspace), int(picture.color_primaries)
-        if not picture.format.components[0].is_luma or matrix == 0:
-            return 6, primaries, int(picture.color_trc)  # RGB becomes BT.601
-        return matrix, primaries, int(picture.color_trc)
+        """H.273 codes of matrix, primaries and transfer of the frames from ``planes``; 2 means unspecified."""
+        frame = self._first[1]
+        matrix, primaries = int(frame.colorspace), int(frame.color_primaries)
+        if not frame.format.components[0].is_luma or matrix == 0:
+            return 6, primaries, int(frame.color_trc)  # FFmpeg converts RGB to BT.601
+        return matrix, primaries, int(frame.color_trc)
 
-    def _planes(self, picture: VideoFrame) -> ByteArray:
+    def _planes(self, frame: VideoFrame) -> ByteArray:
         width, height = self._unrotated
-        if (picture.format.name, picture.width, picture.height) != (
+        if (frame.format.name, frame.width, frame.height) != (
             "yuv420p",
             width,
             height,
-        ) or picture.color_range == 2:
-            picture = self._reformatter.reformat(
-                picture, width=width, height=height, format="yuv420p", dst_color_range=1, threads=1
+        ) or frame.color_range == 2:
+            frame = self._reformatter.reformat(
+                frame, width=width, height=height, format="yuv420p", dst_color_range=1, threads=1
             )
-        shown = [self._upright(_pixels(plane)) for plane in picture.planes]
+        shown = [self._upright(_pixels(plane)) for plane in frame.planes]
         height, width = (side + side % 2 for side in shown[0].shape)
         canvas = np.empty((height * 3 // 2, width), np.uint8)
         for target, plane in zip(split_planes(canvas), shown, strict=True):
@@ -324,21 +345,28 @@ class VideoReader:
             target[:, columns:] = target[:, columns - 1 : columns]
         return canvas
 
-    def _thumbnail(self, picture: VideoFrame) -> ByteArray:
-        """A small gray picture, not rotated: the free luma plane where there is one of 8 bits."""
-        step = max(1, max(picture.width, picture.height) // THUMBNAIL)
-        luma = picture.format.components[0]
-        if luma.is_luma and luma.bits == 8 and picture.format.is_planar:
-            plane = picture.planes[0]
+    def _thumbnail(self, frame: VideoFrame) -> ByteArray:
+        """A small gray image, not rotated. An 8-bit luma plane is subsampled, which costs almost nothing."""
+        step = max(1, max(frame.width, frame.height) // THUMBNAIL_SIDE)
+        luma = frame.format.components[0]
+        if luma.is_luma and luma.bits == 8 and frame.format.is_planar:
+            plane = frame.planes[0]
             pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
             top, left = min(step, plane.height) // 2, min(step, plane.width) // 2
             return np.array(pixels[top::step, left : plane.width : step])
-        width, height = max(1, picture.width // step), max(1, picture.height // step)
-        return np.asarray(picture.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)
+        width, height = max(1, frame.width // step), max(1, frame.height // step)
+        return np.asarray(frame.reformat(width=width, height=height, format="gray").to_ndarray(), np.uint8)
 
 
 def split_planes(canvas: ByteArray) -> tuple[ByteArray, ByteArray, ByteArray]:
-    """Views of luma (h, w), blue and red difference (h / 2, w / 2) of a picture (h * 3 / 2, w) in I420."""
+    """Split an I420 frame into its planes, without copying.
+
+    Args:
+        canvas: (h * 3 / 2, w) uint8.
+
+    Returns:
+        Luma (h, w), and the blue and red chroma (h / 2, w / 2), all views of ``canvas``.
+    """
     height, width = canvas.shape[0] * 2 // 3, canvas.shape[1]
     chroma = canvas[height:].reshape(2, height // 2, width // 2)
     return canvas[:height], chroma[0], chroma[1]

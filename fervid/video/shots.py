@@ -1,9 +1,9 @@
-"""Finding where one shot ends and the next begins: hard cuts, dissolves and fades through a plain picture.
+"""Shot boundary detection: hard cuts, dissolves, and fades through black or white.
 
-Everything is judged on thumbnails, against time in seconds. Two pictures that are alike are compared after the
-best linear change of brightness and contrast, so that a flash or a swelling light is no cut. A gradual change is one
-whose pictures are all mixtures of the picture before and the picture after (the production model of Hampapur,
-Jain and Weymouth, 1995); the pictures of a pan or of a moving crowd are not.
+It compares thumbnails of frames; all times are in seconds. Similar frames are compared after the best linear change of
+brightness and contrast, so that a flash or a change of light is not taken for a cut. A transition is gradual if all its
+frames are mixtures of the frame before and the frame after it (the production model of Hampapur, Jain and Weymouth,
+1995). Frames of a pan or of a moving crowd are not.
 """
 
 from __future__ import annotations
@@ -20,75 +20,90 @@ from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, FloatArray
 
 MAX_STALL = 3.0
-"""After missing frames a picture may have moved this many times further than usual before it is a cut."""
-FLASH = 0.3
-"""Seconds after which the light of a flash is gone."""
-ALIKE = 0.75
-"""Correlation above which two pictures are compared without their light."""
-LIT = 0.4
-"""Correlation with the picture before above which a jump may be that of a flash, which is over in a moment."""
-SPANS = (0.5, 0.8, 1.3)
-"""Seconds over which a gradual change is looked for."""
-LOOK = 0.06
-"""Seconds between two looks for one."""
-SETTLED = 0.12
-"""Seconds at either end of such a span in which the picture must hardly change: the change is over."""
-UNLIKE = 0.6
-"""Correlation above which two pictures may be of one shot."""
-MIXED = 0.4
-"""Largest share of a picture, as a standard deviation, that a mixture may leave unexplained."""
-DONE = 0.92
-"""Share that the picture at either end must have there."""
-WHOLE = 1.05
-"""Largest sum of the two shares. A picture that moves can be explained by two of its places, but not by their mean."""
+"""After missing frames, motion may explain a jump of up to this many times the usual change."""
+FLASH_SECONDS = 0.3
+"""Longest flash of light in seconds."""
+SIMILAR = 0.75
+"""Correlation above which two frames are compared without differences in brightness and contrast."""
+FLASH_CORRELATION = 0.4
+"""A jump may be a flash if its frame correlates more than this with the frame before it."""
+TRANSITION_SECONDS = (0.5, 0.8, 1.3)
+"""Durations of gradual transitions that are searched for, in seconds."""
+SEARCH_INTERVAL = 0.06
+"""Seconds between two searches for a gradual transition."""
+STABLE_SECONDS = 0.12
+"""Seconds at both ends of a transition in which the frame must hardly change."""
+SAME_SHOT = 0.6
+"""Correlation above which two frames may belong to the same shot."""
+MAX_RESIDUAL = 0.4
+"""Largest standard deviation that a mixture may leave unexplained, as a share of that of the frame."""
+MIN_END_SHARE = 0.92
+"""Smallest share that the first and the last frame of a transition must have at their ends."""
+MAX_SHARE_SUM = 1.05
+"""Largest sum of both shares. Motion can look like a mixture of two frames, but then the shares sum to more."""
 NOISE = 3.0
-"""Standard deviation in gray levels that is put down to the camera."""
+"""Standard deviation in gray levels that is attributed to camera noise."""
 FLAT = 4.0
-"""Standard deviation in gray levels below which a picture shows nothing."""
+"""Standard deviation in gray levels below which a frame is blank."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Picture:
-    """A thumbnail, ``levels`` (n,) uint8, as its ``mean`` and the rest: ``pixels`` (n,) float32, ``spread`` their
-    standard deviation."""
+class _Thumbnail:
+    """A thumbnail with its statistics.
+
+    ``levels`` (n,) uint8; ``mean``; ``pixels`` (n,) float32: levels minus mean; ``deviation``: standard deviation.
+    """
 
     time: float
     levels: ByteArray
     mean: float
     pixels: FloatArray
-    spread: float
+    deviation: float
     shape: tuple[int, ...]
 
 
 @dataclass
 class _Candidate:
-    """A jump that may turn out to be a flash: the picture ``before`` it, and how large it was."""
+    """A jump that is a cut unless it turns out to be a flash.
+
+    ``change``: its size. ``before``: the frame before it. ``may_be_flash``: whether it can still be a flash.
+    """
 
     time: float
     change: float
-    before: _Picture
-    light: bool
+    before: _Thumbnail
+    may_be_flash: bool
 
 
 class ShotBoundaryDetector:
-    """Finds the shots of a film from the thumbnails of successive decoded frames.
+    """Finds the shots of a video from thumbnails of its frames.
 
-    A hard cut is a jump of the picture that is large in itself and against what the motion of the frames
-    around it would make of the same time: where frames are missing, a moving picture jumps too, and is no
-    cut. ``threshold``: mean jump in gray levels, for a picture of full contrast.
+    A hard cut is a change that is large in itself and large relative to the motion of the frames around it. The motion
+    is scaled to the time between frames, because a moving image also jumps where frames are missing.
     """
 
     def __init__(self, threshold: float = 16.0, ratio: float = 4.0) -> None:
+        """Start before the first frame.
+
+        Args:
+            threshold: Smallest change of a cut, as the mean difference in gray levels of a frame with full contrast.
+            ratio: Smallest ratio between the change of a cut and the usual change.
+        """
         self._threshold, self._ratio = threshold, ratio
-        self._history: deque[_Picture] = deque()
+        self._history: deque[_Thumbnail] = deque()
         self._recent: deque[tuple[float, float]] = deque(maxlen=12)
         self._candidate: _Candidate | None = None
-        self._looked = -np.inf
+        self._last_search = -np.inf
         self._cuts: list[float] = []
 
     def update(self, time: float, thumbnail: ByteArray) -> None:
-        """Add the frame at ``time`` seconds; ``thumbnail`` (h, w) uint8."""
-        current = _picture(time, thumbnail)
+        """Add the next frame.
+
+        Args:
+            time: Time of the frame in seconds.
+            thumbnail: (h, w) uint8 gray thumbnail.
+        """
+        current = _thumbnail(time, thumbnail)
         last = self._history[-1] if self._history else None
         if last is not None and last.shape != current.shape:
             self._accept()
@@ -96,35 +111,39 @@ class ShotBoundaryDetector:
         elif last is not None and not self._flash_is_over(current):
             self._compare(last, current)
         self._history.append(current)
-        while time - self._history[0].time > 1.3 * max(SPANS):
+        while time - self._history[0].time > 1.3 * max(TRANSITION_SECONDS):
             self._history.popleft()
 
     def finish(self) -> list[float]:
-        """The times of the first frames of all shots but the first."""
+        """Finish after the last frame.
+
+        Returns:
+            Times in seconds of the first frame of each shot except the first.
+        """
         self._accept()
         return list(self._cuts)
 
     def _begin(self, time: float) -> None:
-        """A shot begins at ``time``; nothing before it is compared with it any more."""
+        """Begin a shot. Its frames are not compared with earlier ones."""
         self._cuts.append(time)
         self._history.clear()
         self._recent.clear()
 
     def _accept(self) -> None:
-        """What was taken for a flash has lasted, and is a cut."""
+        """Turn the candidate into a cut."""
         if self._candidate is not None:
             self._cuts.append(self._candidate.time)
             self._candidate = None
 
-    def _flash_is_over(self, current: _Picture) -> bool:
-        """Whether the picture is again as it was before the last jump, which then was no cut."""
+    def _flash_is_over(self, current: _Thumbnail) -> bool:
+        """Whether the frame looks again as before the candidate, which then was a flash and not a cut."""
         candidate = self._candidate
         if candidate is None:
             return False
-        if current.time - candidate.time > FLASH or not candidate.light:
+        if current.time - candidate.time > FLASH_SECONDS or not candidate.may_be_flash:
             self._accept()
             return False
-        back = _correlation(candidate.before, current) > ALIKE
+        back = _correlation(candidate.before, current) > SIMILAR
         if not back or _change(candidate.before, current) > 0.5 * candidate.change:
             return False
         self._candidate = None
@@ -132,111 +151,119 @@ class ShotBoundaryDetector:
         self._recent.clear()
         return True
 
-    def _compare(self, last: _Picture, current: _Picture) -> None:
+    def _compare(self, last: _Thumbnail, current: _Thumbnail) -> None:
         change, elapsed = _change(last, current), current.time - last.time
-        contrast = max(current.spread, last.spread, 8.0)
-        least = self._threshold * (min(1.0, contrast / 40) if self._recent else 1.0)
+        contrast = max(current.deviation, last.deviation, 8.0)
+        min_change = self._threshold * (min(1.0, contrast / 40) if self._recent else 1.0)
         usual = median(change for change, _ in self._recent) if self._recent else 0.0
         step = median(step for _, step in self._recent) if self._recent else elapsed
         expected = max(usual, 0.5) * min(max(elapsed / max(step, 1e-3), 1.0), MAX_STALL)
-        if change > least and change > self._ratio * expected:
+        if change > min_change and change > self._ratio * expected:
             self._accept()
-            light = current.spread < 0.5 * last.spread or _correlation(last, current) > LIT
-            self._candidate = _Candidate(current.time, change, last, light)
+            may_be_flash = current.deviation < 0.5 * last.deviation or _correlation(last, current) > FLASH_CORRELATION
+            self._candidate = _Candidate(current.time, change, last, may_be_flash)
             self._history.clear()
             self._recent.clear()
-        elif self._candidate is None and current.time - self._looked >= LOOK:
-            self._looked = current.time
-            begin = self._gradual(current, least)
+        elif self._candidate is None and current.time - self._last_search >= SEARCH_INTERVAL:
+            self._last_search = current.time
+            begin = self._gradual(current, min_change)
             if begin is not None:
                 self._begin(begin)
-        # the jump itself counts too, or a wild shot would be cut at each of its frames
+        # The jump itself counts as motion too; otherwise a shot with violent motion would be cut at each frame.
         self._recent.append((change, elapsed))
 
-    def _gradual(self, current: _Picture, least: float) -> float | None:
-        """The time at which the picture of a dissolve or fade that ends here becomes that of the next shot."""
-        for span in SPANS:
-            first = next((one for one in reversed(self._history) if current.time - one.time >= span - 1e-6), None)
-            if first is None or current.time - first.time > 1.3 * span:
+    def _gradual(self, current: _Thumbnail, min_change: float) -> float | None:
+        """If a dissolve or fade ends here, the time at which the next shot begins to dominate; else None."""
+        for duration in TRANSITION_SECONDS:
+            first = next(
+                (frame for frame in reversed(self._history) if current.time - frame.time >= duration - 1e-6), None
+            )
+            if first is None or current.time - first.time > 1.3 * duration:
                 continue
-            if current.spread < FLAT or _correlation(first, current) > UNLIKE or _change(first, current) < least:
+            if (
+                current.deviation < FLAT
+                or _correlation(first, current) > SAME_SHOT
+                or _change(first, current) < min_change
+            ):
                 continue
-            between = [picture for picture in self._history if picture.time > first.time]
-            plain = [picture for picture in between if picture.spread < FLAT]
-            if plain and first.spread >= FLAT:
-                return plain[-1].time  # it went through black, or white, and came out as another
+            between = [frame for frame in self._history if frame.time > first.time]
+            blank = [frame for frame in between if frame.deviation < FLAT]
+            if blank and first.deviation >= FLAT:
+                return blank[-1].time  # a fade through black or white
             if not _is_mixture(first, current, between):
                 continue
-            for picture in between:
-                before, after = _shares(first, current, picture)
-                if after > (before if first.spread >= FLAT else 0.0):
-                    return picture.time
+            for frame in between:
+                before, after = _shares(first, current, frame)
+                if after > (before if first.deviation >= FLAT else 0.0):
+                    return frame.time
             return current.time
         return None
 
 
-def _picture(time: float, thumbnail: ByteArray) -> _Picture:
+def _thumbnail(time: float, thumbnail: ByteArray) -> _Thumbnail:
     levels = np.ascontiguousarray(thumbnail).ravel()
     mean = cv2.mean(levels)[0]
     pixels = levels - np.float32(mean)
-    spread = math.sqrt(float(pixels @ pixels) / len(pixels))
-    return _Picture(time, levels, mean, pixels, spread, thumbnail.shape)
+    deviation = math.sqrt(float(pixels @ pixels) / len(pixels))
+    return _Thumbnail(time, levels, mean, pixels, deviation, thumbnail.shape)
 
 
-def _correlation(first: _Picture, second: _Picture) -> float:
-    """-1 to 1; 0 where one of them shows nothing."""
-    if min(first.spread, second.spread) < 1e-3:
+def _correlation(first: _Thumbnail, second: _Thumbnail) -> float:
+    """Pearson correlation, -1 to 1; 0 where a frame has no contrast."""
+    if min(first.deviation, second.deviation) < 1e-3:
         return 0.0
-    return float(first.pixels @ second.pixels) / (len(first.pixels) * first.spread * second.spread)
+    return float(first.pixels @ second.pixels) / (len(first.pixels) * first.deviation * second.deviation)
 
 
-def _change(first: _Picture, second: _Picture) -> float:
-    """Mean absolute difference in gray levels; where the pictures are alike, what no change of light explains of it,
-    and where one shows nothing, what the other shows.
+def _change(first: _Thumbnail, second: _Thumbnail) -> float:
+    """Mean absolute difference in gray levels.
+
+    For similar frames this is the difference that a linear change of brightness and contrast does not explain. If a
+    frame is blank, the difference in brightness does not count.
     """
     correlation = _correlation(first, second)
-    if min(first.spread, second.spread) >= FLAT:
-        plain = _distance(first.levels, second.levels)
+    if min(first.deviation, second.deviation) >= FLAT:
+        difference = _distance(first.levels, second.levels)
     else:
-        plain = _distance(first.pixels, second.pixels)
-    if correlation <= ALIKE:
-        return plain
-    gain = correlation * second.spread / max(first.spread, 1e-3)
-    return min(plain, _distance(np.float32(gain) * first.pixels, second.pixels))
+        difference = _distance(first.pixels, second.pixels)
+    if correlation <= SIMILAR:
+        return difference
+    gain = correlation * second.deviation / max(first.deviation, 1e-3)
+    return min(difference, _distance(np.float32(gain) * first.pixels, second.pixels))
 
 
 def _distance(first: FloatArray | ByteArray, second: FloatArray | ByteArray) -> float:
-    """Mean absolute difference; every frame of a film passes here."""
+    """Mean absolute difference. OpenCV is used for speed, because this runs for every frame."""
     return cv2.norm(first, second, cv2.NORM_L1) / len(first)
 
 
-def _shares(first: _Picture, last: _Picture, picture: _Picture) -> tuple[float, float]:
-    """How much of ``first`` and of ``last`` makes up ``picture``, by least squares."""
+def _shares(first: _Thumbnail, last: _Thumbnail, frame: _Thumbnail) -> tuple[float, float]:
+    """Shares of ``first`` and ``last`` in ``frame``, by least squares."""
     basis = np.stack([first.pixels, last.pixels])
     gram = basis @ basis.T + np.eye(2, dtype=np.float32)
-    before, after = np.linalg.solve(gram, basis @ picture.pixels)
+    before, after = np.linalg.solve(gram, basis @ frame.pixels)
     return float(before), float(after)
 
 
-def _is_mixture(first: _Picture, last: _Picture, between: Sequence[_Picture]) -> bool:
-    """Whether the pictures go over from ``first`` to ``last`` as a dissolve or a fade does, and are done."""
-    began = [picture for picture in between if picture.time - first.time <= SETTLED][-1:]
-    ended = [picture for picture in between if last.time - picture.time <= SETTLED][:1]
-    if ended and _shares(first, last, ended[0])[1] < DONE:
+def _is_mixture(first: _Thumbnail, last: _Thumbnail, between: Sequence[_Thumbnail]) -> bool:
+    """Whether the frames change from ``first`` to ``last`` as in a complete dissolve or fade."""
+    began = [frame for frame in between if frame.time - first.time <= STABLE_SECONDS][-1:]
+    ended = [frame for frame in between if last.time - frame.time <= STABLE_SECONDS][:1]
+    if ended and _shares(first, last, ended[0])[1] < MIN_END_SHARE:
         return False
-    if began and first.spread >= FLAT and _shares(first, last, began[0])[0] < DONE:
+    if began and first.deviation >= FLAT and _shares(first, last, began[0])[0] < MIN_END_SHARE:
         return False
     shares = []
-    for picture in between[:: max(1, len(between) // 10)]:
-        before, after = _shares(first, last, picture)
-        rest = picture.pixels - before * first.pixels - after * last.pixels
-        explained = float(rest.std()) <= max(MIXED * picture.spread, NOISE)
-        if not explained or min(before, after) < -0.15 or before + after > WHOLE:
+    for frame in between[:: max(1, len(between) // 10)]:
+        before, after = _shares(first, last, frame)
+        rest = frame.pixels - before * first.pixels - after * last.pixels
+        explained = float(rest.std()) <= max(MAX_RESIDUAL * frame.deviation, NOISE)
+        if not explained or min(before, after) < -0.15 or before + after > MAX_SHARE_SUM:
             return False
         shares.append((before, after))
     if len(shares) < 3:
         return False
     falling, rising = np.diff(shares, axis=0).T
-    part = sum(0.08 < after < 0.92 or before + after < 0.9 for before, after in shares)
-    seen = first.spread >= FLAT
-    return part >= 2 and float(rising.min()) > -0.12 and (not seen or float(falling.max()) < 0.12)
+    mixed = sum(0.08 < after < 0.92 or before + after < 0.9 for before, after in shares)
+    has_first = first.deviation >= FLAT
+    return mixed >= 2 and float(rising.min()) > -0.12 and (not has_first or float(falling.max()) < 0.12)

@@ -239,7 +239,7 @@ def test_audio_that_goes_backwards_is_noted(tmp_path: Path, codec: str) -> None:
     part = clicking_video(tmp_path / "part.ts", codec)
     source = tmp_path / "clip.ts"
     source.write_bytes(part.read_bytes() * 2)
-    assert moved(source, tmp_path / "out.mp4") == ["sound whose times run backwards is left out"]
+    assert moved(source, tmp_path / "out.mp4") == ["audio whose timestamps go backwards is left out"]
     assert heard(tmp_path / "out.mp4") == pytest.approx(heard(part), abs=0.01)
     assert len(read_times(tmp_path / "out.mp4")) == 2 * int(25 * SECONDS)
 

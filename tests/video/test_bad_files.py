@@ -60,7 +60,7 @@ def unreadable(path: str | os.PathLike[str]) -> str:
 def test_an_unknown_codec_is_reported(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(5))
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
-    assert unreadable(path) == "no decoder knows the codec"
+    assert unreadable(path) == "no decoder supports the codec"
 
 
 def test_a_corrupt_packet_costs_only_its_own_frame(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def plainly_changed(first: ByteArray, second: ByteArray) -> float:
     spreads = a.std(), b.std()
     alike = 0.0 if min(spreads) < 1e-3 else float(a @ b) / (len(a) * spreads[0] * spreads[1])
     plain = float(np.abs(other - one if min(spreads) >= cuts.FLAT else b - a).mean())
-    if alike <= cuts.ALIKE:
+    if alike <= cuts.SIMILAR:
         return plain
     return min(plain, float(np.abs(b - alike * spreads[1] / max(spreads[0], 1e-3) * a).mean()))
 
@@ -237,7 +237,7 @@ def test_the_change_between_two_frames_agrees_with_its_formula(seed: int) -> Non
         first[:] = random.integers(0, 256)
     noise = random.normal(0, random.choice([0.5, 5, 60]), first.shape)
     second = np.clip(first * random.uniform(0.2, 1.2) + random.uniform(-40, 60) + noise, 0, 255).astype(np.uint8)
-    one, other = cuts._picture(0.0, first), cuts._picture(0.1, second)
-    assert one.spread == pytest.approx(float(first.std()), abs=1e-4)
+    one, other = cuts._thumbnail(0.0, first), cuts._thumbnail(0.1, second)
+    assert one.deviation == pytest.approx(float(first.std()), abs=1e-4)
     assert one.mean == pytest.approx(float(first.mean()), abs=1e-4)
     assert cuts._change(one, other) == pytest.approx(plainly_changed(first, second), abs=1e-3)
