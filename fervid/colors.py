@@ -1,8 +1,7 @@
-"""The one colour of each emotion, in every picture that fervid makes.
+"""The colour of each emotion, in every image and chart.
 
-From the eight colours of Okabe and Ito (2008), which people with any of the common colour blindnesses tell
-apart; their yellow is too faint on white and left out, neutral is gray. All are light enough for a dark
-ground and dark enough for a light one.
+The colours are those of Okabe and Ito (2008), which people with common forms of colour blindness can distinguish.
+Yellow is left out because it is too faint on white; neutral is gray. All colours work on light and dark backgrounds.
 """
 
 from __future__ import annotations
@@ -20,5 +19,12 @@ EMOTION_COLORS: dict[str, str] = {
 
 
 def rgb(color: str) -> tuple[int, int, int]:
-    """``#rrggbb`` as (red, green, blue), 0 to 255."""
+    """Split a colour into its channels.
+
+    Args:
+        color: ``#rrggbb``.
+
+    Returns:
+        (red, green, blue), each from 0 to 255.
+    """
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

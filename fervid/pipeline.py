@@ -177,6 +177,14 @@ class Video:
 def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> Video:
     """Open a video file to read its frames.
 
+    Example:
+        >>> detector = fervid.load_detector()
+        >>> with fervid.open_video("sample_videos/cut.mp4") as video:
+        ...     for frame in video.frames(fps=1):
+        ...         faces = detector.detect(frame.image)
+        >>> len(faces), faces[0].score > 0.65
+        (1, True)
+
     Args:
         path: The video file.
         decoder: ``cpu``, or ``nvdec`` to decode on an NVIDIA GPU where possible.
@@ -198,6 +206,14 @@ def _shipped_geometry() -> CropGeometry:
 
 def crop_faces(image: ByteArray, faces: Sequence[Face], geometry: CropGeometry | None = None) -> ByteArray:
     """Cut detected faces out of an image, as the emotion classifier expects them.
+
+    Example:
+        >>> with fervid.open_video("sample_videos/cut.mp4") as video:
+        ...     frame = next(video.frames())
+        >>> faces = fervid.load_detector().detect(frame.image)
+        >>> crops = fervid.crop_faces(frame.image, faces)
+        >>> fervid.load_classifier().probabilities(crops).shape
+        (1, 7)
 
     Args:
         image: (height, width, 3) uint8, blue-green-red, such as ``frame.image``.

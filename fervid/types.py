@@ -1,4 +1,4 @@
-"""The small values that travel between stages."""
+"""Small types that several packages share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-"""The seven classes in FER2013's own order; every probability column and axis uses it."""
+"""The seven emotions in the order of FER2013, which every probability column and axis has."""
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -25,8 +25,13 @@ Box = tuple[float, float, float, float]
 class VideoInfo:
     """What a container says about its first video stream.
 
-    ``width`` and ``height`` are those of the picture as shown: rotation and sample aspect ratio applied.
-    ``rotation`` is in degrees clockwise. ``duration`` is in seconds, None where the container is silent.
+    Attributes:
+        width: Width of a frame as shown, in pixels, with rotation and sample aspect ratio applied.
+        height: Height of a frame as shown, in pixels.
+        rotation: Degrees clockwise.
+        codec: Name of the codec.
+        duration: Length in seconds; None if the container does not state it.
+        sample_aspect_ratio: Width of a stored pixel divided by its height.
     """
 
     width: int
@@ -41,9 +46,12 @@ class VideoInfo:
 class Frame:
     """One decoded frame.
 
-    ``index``: 0-based position in decode (presentation) order. ``time``: presentation time in seconds on
-    the player's clock. ``sampled``: whether the sampling grid takes it. ``thumbnail``: (h, w) uint8, a
-    small gray picture for cut detection. ``image`` converts the picture, as shown, on first use.
+    Attributes:
+        index: 0-based number of the frame, in the order of presentation.
+        time: Presentation time in seconds, on the player's clock.
+        sampled: Whether the sampling rate selects this frame for analysis.
+        thumbnail: (h, w) uint8, a small gray image for the detection of cuts.
+        convert: Makes ``image``.
     """
 
     index: int
@@ -54,13 +62,23 @@ class Frame:
 
     @cached_property
     def image(self) -> ByteArray:
-        """The picture as shown: (height, width, 3) uint8, blue-green-red."""
+        """The frame as shown: (height, width, 3) uint8, blue-green-red. It is converted on first use."""
         return self.convert()
 
 
 @dataclass(frozen=True)
 class Face:
-    """One detected face, in pixels of the picture as shown; the box may reach over its border."""
+    """One detected face, in pixels of the frame as shown. Its box may extend beyond the frame.
+
+    Attributes:
+        x: Left edge of the box.
+        y: Top edge of the box.
+        width: Width of the box.
+        height: Height of the box.
+        score: Score of the detector, between 0 and 1.
+        landmarks: (x, y) of the right eye, the left eye, the nose, the right and the left corner of the mouth. Right
+            and left are the person's own. Empty if the detector finds none.
+    """
 
     x: float
     y: float
@@ -68,7 +86,6 @@ class Face:
     height: float
     score: float
     landmarks: tuple[tuple[float, float], ...] = ()
-    """Right eye, left eye, nose, right and left mouth corner (the person's right), as (x, y)."""
 
     @property
     def box(self) -> Box:
@@ -77,7 +94,7 @@ class Face:
 
 
 class Crops(Protocol):
-    """Crops (n, 48, 48) uint8: an array, or something that reads the rows of a slice when asked."""
+    """Face crops (n, 48, 48) uint8: an array, or an object that reads the rows of a slice from disk."""
 
     def __len__(self) -> int: ...
 
@@ -86,11 +103,17 @@ class Crops(Protocol):
 
 @dataclass(eq=False)
 class Track:
-    """One face followed through time.
+    """One face over time, within one shot.
 
-    ``frames`` (n,) int64, ``times`` (n,) float64 seconds, ``boxes`` (n, 4) float32 x, y, width, height,
-    ``scores`` (n,) float32, ``qualities`` (n,) float32 in [0, 1], ``crops`` (n, 48, 48) uint8. ``person``:
-    shared by the tracks of one person within the video, None where unknown.
+    Attributes:
+        face_id: Number of the track within its video.
+        frames: (n,) int64, frame indices.
+        times: (n,) float64, seconds.
+        boxes: (n, 4) float32: x, y, width, height in pixels.
+        scores: (n,) float32, scores of the detector.
+        qualities: (n,) float32, face quality between 0 and 1.
+        crops: (n, 48, 48) uint8, gray.
+        person: Number that all tracks of one person in the video share; None if unknown.
     """
 
     face_id: int
@@ -105,11 +128,19 @@ class Track:
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of a long job, as told to an ``on_progress`` callback.
+    """How far a long job is, for an ``on_progress`` callback. Printing it gives a readable line.
 
-    ``step`` names the job, such as ``analyze`` or ``annotate``. ``done`` and ``total`` count ``unit`` (videos, seconds,
-    images, epochs); ``total`` is None where it is unknown. ``message`` is a sentence for a person, None where there is
-    nothing to say. ``outcome`` is what the step ended with, such as the VideoReport of a video; None otherwise.
+    Example:
+        >>> print(fervid.Progress("analyze", 3, 10, "videos"))
+        analyze: 3 of 10 videos
+
+    Attributes:
+        step: Name of the job, such as ``analyze`` or ``annotate``.
+        done: How much is done, in ``unit``.
+        total: How much there is to do; None if unknown.
+        unit: What is counted: videos, seconds, images or epochs.
+        message: A sentence for a person; None if there is nothing to say.
+        outcome: The result of one item, such as the VideoReport of a finished video; None otherwise.
     """
 
     step: str
@@ -125,8 +156,12 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], object]
-"""What a caller passes as ``on_progress``."""
+"""The type of an ``on_progress`` argument."""
 
 
 def ignore_progress(progress: Progress) -> None:
-    """The ``on_progress`` of a caller who does not want to hear."""
+    """Do nothing: the default of ``on_progress``.
+
+    Args:
+        progress: Ignored.
+    """

@@ -217,6 +217,30 @@ def test_what_is_no_video_raises(tmp_path: Path) -> None:
 # settings and errors
 
 
+def test_every_public_name_is_used_here_or_in_an_example() -> None:
+    documented = [getattr(fervid, name) for name in fervid.__all__] + [fervid]
+    texts = [Path(__file__).read_text(encoding="utf-8"), *(inspect.getdoc(thing) or "" for thing in documented)]
+    shown = set(re.findall(r"fervid\.(\w+)", "\n".join(texts)))
+    assert set(fervid.__all__) <= shown
+
+
+def test_settings_are_public_and_errors_can_be_caught(tmp_path: Path) -> None:
+    settings = fervid.AnalyzeSettings(
+        fervid.ScanSettings(fps=1),
+        fervid.TimelineSettings(smooth=0),
+        fervid.InputSettings(exclude=("r*", "[d-z]*")),
+        fervid.RunSettings(workers=1),
+    )
+    fervid.analyze(SAMPLES, tmp_path / "r.parquet", settings)
+    results = fervid.read_results(tmp_path / "r.parquet")
+    assert results.videos["video"].tolist() == ["crossing.mp4", "cut.mp4"]
+    assert results.metadata["version"] == fervid.__version__
+    with pytest.raises(fervid.FervidError) as caught:
+        fervid.analyze(tmp_path / "nothing.mp4", tmp_path / "r.parquet")
+    assert isinstance(caught.value, fervid.errors.InputNotFound)
+    assert str(fervid.Progress("analyze", 1, 2, "videos")) == "analyze: 1 of 2 videos"
+
+
 def test_keywords_override_the_settings(tmp_path: Path) -> None:
     settings = AnalyzeSettings(ScanSettings(fps=3, min_face=30), run=RunSettings(workers=1))
     engine = LocalEngine(workers=1)

@@ -14,6 +14,7 @@ from fervid.cli.options import (
     OUTPUT,
     RUNNING,
     BatchSize,
+    Command,
     Device,
     DryRun,
     LogJson,
@@ -28,6 +29,10 @@ from fervid.settings_io import override, read_job
 SMOOTH = TimelineSettings().smooth
 
 
+commands = typer.Typer()
+
+
+@commands.command(cls=Command, rich_help_panel="Analyse videos")
 def analyze(
     paths: Annotated[
         list[str],
@@ -231,6 +236,7 @@ def analyze(
     _run_batch(_Batch(paths, out, settings, annotate, report), dry_run, quiet, log_json)
 
 
+@commands.command(cls=Command, rich_help_panel="Analyse videos")
 def run(
     job: Annotated[
         Path,

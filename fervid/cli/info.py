@@ -7,12 +7,18 @@ import platform
 from json import dumps
 from typing import Any
 
-from fervid.cli.options import Json
+import typer
+
+from fervid.cli.options import Command, Json
 from fervid.version import __version__
 
 LIBRARIES = ("av", "keras", "numpy", "onnxruntime", "opencv-python", "pandas", "pyarrow", "tensorflow")
 
 
+commands = typer.Typer()
+
+
+@commands.command(cls=Command, rich_help_panel="Images and models")
 def info(json: Json = False) -> None:
     """Print versions, devices, codecs and weights, for bug reports."""
     values = _gather()

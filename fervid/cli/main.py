@@ -14,11 +14,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fervid.cli.analyze import analyze, run
-from fervid.cli.info import info
-from fervid.cli.models import classify, evaluate, train
-from fervid.cli.options import Command, Group
-from fervid.cli.results import annotate, export, merge, report
+from fervid.cli import analyze, info, models, results
+from fervid.cli.options import Group
 from fervid.emotions.background_loader import LOADER
 from fervid.errors import FervidError, OutputError, printable
 from fervid.version import __version__
@@ -34,16 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-GROUPS = {
-    "Analyse videos": (analyze, run),
-    "Use results": (merge, annotate, report, export),
-    "Images and models": (classify, train, evaluate, info),
-}
-"""The commands, as the help groups them."""
-
-for panel, commands in GROUPS.items():
-    for command in commands:
-        app.command(cls=Command, rich_help_panel=panel)(command)
+for module in (analyze, results, models, info):
+    app.add_typer(module.commands)
 
 
 class _Interrupted(BaseException):

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
-from fervid.cli.options import BatchSize, Data, Device, Json, MinFace, Model
+from fervid.cli.options import BatchSize, Command, Data, Device, Json, MinFace, Model
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import from_mapping, override, read_toml
 
 TRAINING = "Training (overrides the recipe)"
 
 
+commands = typer.Typer()
+
+
+@commands.command(cls=Command, rich_help_panel="Images and models")
 def classify(
     images: Annotated[
         list[str],
@@ -39,6 +43,7 @@ def classify(
     raise typer.Exit(report.exit_code)
 
 
+@commands.command(cls=Command, rich_help_panel="Images and models")
 def train(
     data: Data,
     out: Annotated[
@@ -154,6 +159,7 @@ def train(
     print(f"{out}: epoch {result.epoch}, temperature {result.temperature:.3f}", file=sys.stderr)
 
 
+@commands.command(cls=Command, rich_help_panel="Images and models")
 def evaluate(
     data: Data,
     model: Annotated[

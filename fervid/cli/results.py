@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
-from fervid.cli.options import Out, Quiet, Results, Videos
+from fervid.cli.options import Command, Out, Quiet, Results, Videos
+
+commands = typer.Typer()
 
 
+@commands.command(cls=Command, rich_help_panel="Use results")
 def merge(
     results: Annotated[
         list[Path],
@@ -27,6 +30,7 @@ def merge(
         print(f"{path} has no provenance metadata, so the merged results have none either", file=sys.stderr)
 
 
+@commands.command(cls=Command, rich_help_panel="Use results")
 def annotate(
     results: Results,
     out: Annotated[
@@ -52,6 +56,7 @@ def annotate(
     raise typer.Exit(write_videos(results, out, sources, style, blur, quiet))
 
 
+@commands.command(cls=Command, rich_help_panel="Use results")
 def report(
     results: Results,
     out: Annotated[
@@ -67,6 +72,7 @@ def report(
     write_report(results, out, videos, thumbnails, quiet)
 
 
+@commands.command(cls=Command, rich_help_panel="Use results")
 def export(
     results: Results,
     to: Annotated[str, typer.Option(metavar="NAME", help="Format: elan, pyfeat, openface or csv. Example: --to elan")],
