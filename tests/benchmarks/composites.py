@@ -19,7 +19,7 @@ import numpy as np
 from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.settings import ScanSettings
 from fervid.types import Box, ByteArray, Face, FloatArray, Frame
-from fervid.video.reader import THUMBNAIL, VideoReader
+from fervid.video.reader import THUMBNAIL_SIDE, VideoReader
 from fervid.video.sampling import TIME_TOLERANCE
 from tests.support.paths import ROOT
 
@@ -286,7 +286,7 @@ def sampled_frames(times: Sequence[float], fps: float) -> list[int]:
 
 def _thumbnail(image: ByteArray) -> ByteArray:
     """What ``VideoReader`` takes from the luma plane."""
-    step = max(1, max(image.shape[:2]) // THUMBNAIL)
+    step = max(1, max(image.shape[:2]) // THUMBNAIL_SIDE)
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     return gray[step // 2 :: step, step // 2 :: step]
 
