@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fervid.batch.report import BatchReport, Listener, VideoReport
+from fervid.batch.report import BatchReport
 from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device
 from fervid.settings_io import override
 from fervid.types import Progress, ProgressCallback, ignore_progress
@@ -122,24 +122,8 @@ def analyze(
     videos = None if annotate is None else _AnnotatedVideos(Path(annotate), on_progress)
     products = [product for product in (page, videos) if product is not None]
     scanner = None if isinstance(engine, str) else engine
-    done = run(paths, out, chosen, _ProgressListener(on_progress), scanner, products)
+    done = run(paths, out, chosen, on_progress, scanner, products)
     return AnalyzeReport(done.videos, videos.done if videos else None, page.done if page else None)
-
-
-class _ProgressListener(Listener):
-    def __init__(self, on_progress: ProgressCallback) -> None:
-        self._on_progress, self._done, self._total = on_progress, 0, 0
-
-    def start(self, count: int) -> None:
-        self._total = count
-
-    def video(self, report: VideoReport) -> None:
-        self._done += 1
-        message = f"{report.video}: {report.status}"
-        self._on_progress(Progress("analyze", self._done, self._total, "videos", message, report))
-
-    def notify(self, message: str) -> None:
-        self._on_progress(Progress("analyze", self._done, self._total, "videos", message))
 
 
 class _AnnotatedVideos:
@@ -149,12 +133,12 @@ class _AnnotatedVideos:
         self._folder, self._on_progress = folder, on_progress
         self.done: AnnotateReport | None = None
 
-    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
+    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
         from fervid.annotate.annotate import prepare
 
-        prepare(sources, {**sources, **drawn}, self._folder)
+        prepare(sources, {**sources, **annotated}, self._folder)
 
-    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
+    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
         from fervid.annotate.annotate import annotate
 
         self.done = annotate(
@@ -169,15 +153,15 @@ class _ReportPage:
         self._target, self._on_progress = target, on_progress
         self.done: Written | None = None
 
-    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
+    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
         from fervid.files.discover import Source, refuse_overwriting
         from fervid.report.report import check_target
 
         check_target(self._target)
-        inputs = {**sources, **drawn}
+        inputs = {**sources, **annotated}
         refuse_overwriting((Source(path, name, name) for name, path in inputs.items()), [self._target])
 
-    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
+    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
         from fervid.report.report import write_report
 
         self.done = write_report(results, self._target, sources=sources)

@@ -1,1 +1,1 @@
-"""Whole jobs over many videos."""
+"""Analysing many videos: planning, running, resuming and reporting a batch."""

@@ -1,4 +1,4 @@
-"""What a batch is about, worked out before anything is written."""
+"""Setting up a batch: inputs, settings, provenance, and the plan of a dry run. Nothing here writes files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fervid.emotions.background_loader import BatcherLoader
 from fervid.emotions.classifier import check_weights
 from fervid.emotions.sidecar import SHIPPED, sidecar_path
 from fervid.errors import UnreadableVideo
+from fervid.faces.crop import CropGeometry
 from fervid.faces.detectors import describe_detector
 from fervid.faces.embedding import describe_embedder
 from fervid.files.discover import Source, discover, refuse_overwriting, select, shown_name
@@ -28,31 +29,55 @@ if TYPE_CHECKING:
     from fervid.batch.engines.base import Engine
     from fervid.batch.engines.ray_scoring import ClusterLoader
 
+Paths = Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
+"""A file, folder or glob pattern, or several."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do with each input: ``analyze`` it, or pass it over since it is ``done``, has ``failed``
-    before, is a ``copy`` of another input, or is ``skipped`` for the reason given."""
+    """What a run would do with each input.
+
+    Attributes:
+        videos: Of each input its name, what would happen, and why. What would happen: ``analyze``; ``done`` if an
+            earlier run analysed it; ``failed`` if an earlier run failed and would not be repeated; ``copy`` if another
+            input has the same content; ``skipped``.
+    """
 
     videos: tuple[tuple[str, str, str], ...]
-    """Name, what would be done, and why."""
 
-    def count(self, what: str) -> int:
-        """How many inputs that would happen to."""
-        return sum(planned == what for _, planned, _ in self.videos)
+    def count(self, planned: str) -> int:
+        """Count inputs by what would happen.
 
+        Args:
+            planned: ``analyze``, ``done``, ``failed``, ``copy`` or ``skipped``.
 
-Paths = Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
+        Returns:
+            The number of inputs.
+        """
+        return sum(what == planned for _, what, _ in self.videos)
 
 
 def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | None = None) -> Plan:
-    """What ``analyze`` would do; writes nothing. Raises UsageError."""
+    """Find out what ``analyze`` would do, without writing anything.
+
+    Args:
+        paths: Files, folders and glob patterns.
+        out: The results, as for ``analyze``.
+        settings: The settings, as for ``analyze``.
+
+    Returns:
+        The plan.
+
+    Raises:
+        UsageError: ``analyze`` would refuse these inputs, this output or these settings.
+    """
     setup = BatchSetup.of(paths, Path(out), settings or AnalyzeSettings())
     return Plan(tuple(_planned(setup.sources, setup.view(), setup.settings.run.retry_failed)))
 
 
-def _planned(sources: Iterable[Source], view: StoreView, retry: bool) -> Iterator[tuple[str, str, str]]:
-    met: dict[str, str] = {}
+def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> Iterator[tuple[str, str, str]]:
+    """Name, what would happen, and why, of each input."""
+    first_with: dict[str, str] = {}
     for source in sources:
         name = shown_name(source.name)
         if source.skip:
@@ -64,20 +89,30 @@ def _planned(sources: Iterable[Source], view: StoreView, retry: bool) -> Iterato
             yield name, "analyze", f"it will fail: {error}"
             continue
         failure = view.failure(video_id)
-        if video_id in met:
-            yield name, "copy", f"same content as {met[video_id]}"
+        if video_id in first_with:
+            yield name, "copy", f"same content as {first_with[video_id]}"
         elif view.done(video_id):
             yield name, "done", ""
-        elif failure and not retry:
+        elif failure and not retry_failed:
             yield name, "failed", failure.message
         else:
             yield name, "analyze", "failed before" if failure else "new"
-        met.setdefault(video_id, name)
+        first_with.setdefault(video_id, name)
 
 
 @dataclass(frozen=True)
 class BatchSetup:
-    """What a batch is about, before anything is written."""
+    """Everything that is known of a batch before it starts.
+
+    Attributes:
+        sources: The inputs, in order.
+        out: The results: a .parquet or .csv file, or a folder.
+        settings: All settings.
+        weights: The classifier's weights.
+        metadata: What the tables record about how they were made.
+        identity: Everything that can change a result. Stored results with another identity are not reused.
+        geometry: How the classifier wants faces cropped.
+    """
 
     sources: list[Source]
     out: Path
@@ -85,11 +120,23 @@ class BatchSetup:
     weights: Path
     metadata: dict[str, str]
     identity: dict[str, Any]
-    geometry: Any
+    geometry: CropGeometry
 
     @classmethod
     def of(cls, paths: Paths, out: Path, settings: AnalyzeSettings) -> BatchSetup:
-        """Find the inputs and check the settings; nothing is written. Raises UsageError."""
+        """Find the inputs and check the settings.
+
+        Args:
+            paths: Files, folders and glob patterns.
+            out: The results.
+            settings: All settings.
+
+        Returns:
+            The setup.
+
+        Raises:
+            UsageError: An input does not exist, the output would overwrite one, or a setting cannot be used.
+        """
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         sources = select(discover(given, follow_links=settings.inputs.follow_links), settings.inputs)
         refuse_overwriting(sources, output_paths(out))
@@ -97,8 +144,6 @@ class BatchSetup:
         sidecar = check_weights(weights, settings.run.device)
         detector, detector_sha256 = describe_detector(settings.scan)
         embedder, embedder_sha256 = describe_embedder()
-        made_with = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
-        made_with["scan"].pop("detector_weights")  # its hash counts, not where it lies
         provenance = {
             "schema_version": str(SCHEMA_VERSION),
             "version": __version__,
@@ -110,33 +155,59 @@ class BatchSetup:
             "embedder": embedder,
             "embedder_sha256": embedder_sha256,
         }
-        metadata = {**provenance, "settings": json.dumps(to_mapping(settings))}
-        identity = json.loads(json.dumps({**provenance, **made_with}))  # as it will be read again
+        roots = list(dict.fromkeys(os.path.abspath(source.root) for source in sources))
+        metadata = {**provenance, "settings": json.dumps(to_mapping(settings)), "roots": json.dumps(roots)}
+        result_settings = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
+        result_settings["scan"].pop("detector_weights")  # the hash of the file counts, not its path
+        identity = json.loads(json.dumps({**provenance, **result_settings}))  # with the types that reading it gives
         return cls(sources, out, settings, weights, metadata, identity, sidecar.geometry)
 
-    def _arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
-        folder = store_folder(self.out, is_folder(self.out)).absolute()  # other nodes have other working folders
+    def _store_arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
+        folder = store_folder(self.out, is_folder(self.out)).absolute()  # other nodes have other working directories
         timeline = self.out / "timeline" if is_folder(self.out) else self.out
-        made = any(path.exists() for path in [timeline, *output_paths(self.out)[1:]])
-        return folder, self.identity, made, self.settings.run.overwrite
+        tables_exist = any(path.exists() for path in [timeline, *output_paths(self.out)[1:]])
+        return folder, self.identity, tables_exist, self.settings.run.overwrite
 
     @property
     def keeps_tables(self) -> bool:
-        """Whether there is nothing to analyse, and tables of an earlier run that are not to be overwritten."""
-        nothing = all(source.skip for source in self.sources) and not self.settings.run.overwrite
-        return nothing and all(path.exists() for path in output_paths(self.out))
+        """Whether there is nothing to analyse, and tables of an earlier run exist that must not be overwritten."""
+        no_input = all(source.skip for source in self.sources) and not self.settings.run.overwrite
+        return no_input and all(path.exists() for path in output_paths(self.out))
 
     def view(self) -> StoreView:
-        """The state of the output, read without locking it."""
-        return StoreView(*self._arguments())
+        """Read the state of the output without locking it.
+
+        Returns:
+            The state.
+
+        Raises:
+            UsageError: The output was made with other settings, and `overwrite` is not set.
+        """
+        return StoreView(*self._store_arguments())
 
     def store(self) -> ResumeStore:
-        """The state of the output, locked for this run."""
+        """Lock the output and read its state.
+
+        Returns:
+            The state; the lock is released when its context ends.
+
+        Raises:
+            UsageError: The output was made with other settings, or holds files that are not fervid's.
+            OutputLocked: Another run holds the output.
+            OutputError: The output's folder cannot be written.
+        """
         refuse_foreign(self.out)
-        return ResumeStore(*self._arguments())
+        return ResumeStore(*self._store_arguments())
 
     def engine(self) -> Engine:
-        """The engine that the settings name."""
+        """Create the engine that the settings choose.
+
+        Returns:
+            The engine.
+
+        Raises:
+            MissingLibrary: The settings choose Ray, and it is not installed.
+        """
         run = self.settings.run
         if run.engine == "ray":
             from fervid.batch.engines.ray_scan import RayEngine
@@ -146,10 +217,17 @@ class BatchSetup:
 
         return LocalEngine(run.workers, run.timeout, int(run.worker_memory * 2**30))
 
-    def loader(self, notify: Callable[[str], None]) -> BatcherLoader | ClusterLoader:
-        """What loads the classifier for that engine."""
+    def loader(self, on_message: Callable[[str], None]) -> BatcherLoader | ClusterLoader:
+        """Create the loader of the classifier for the engine that the settings choose.
+
+        Args:
+            on_message: Called with sentences for a person.
+
+        Returns:
+            The loader; nothing is loaded yet.
+        """
         if self.settings.run.engine == "ray":
             from fervid.batch.engines.ray_scoring import ClusterLoader
 
-            return ClusterLoader(self.weights, self.settings.run, notify)
-        return BatcherLoader(self.weights, self.settings.run, notify)
+            return ClusterLoader(self.weights, self.settings.run, on_message)
+        return BatcherLoader(self.weights, self.settings.run, on_message)

@@ -1,8 +1,8 @@
-"""What a batch reports: the outcome of each video, and the interfaces of listeners and products."""
+"""The outcome of a batch, and the interface of products that are made from its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,8 +13,19 @@ from fervid.results.parts import Row
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What became of one video. ``status``: ok, no_face, failed or skipped; ``fresh``: found out by this run.
-    ``duration``: seconds of video; ``seconds``: of work, by stage."""
+    """The outcome of one input.
+
+    Attributes:
+        video: Its name in the tables.
+        status: ``ok``, ``no_face``, ``failed`` or ``skipped``.
+        error: The name of the exception if it failed.
+        message: Why it failed or was skipped, or a note on a video that was analysed.
+        faces: Number of faces found.
+        frames_sampled: Number of frames analysed.
+        duration: Length of the video in seconds.
+        fresh: Whether this run found the outcome; False if an earlier run did.
+        seconds: Processing time by stage.
+    """
 
     video: str
     status: str
@@ -29,52 +40,67 @@ class VideoReport:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What became of every input, in input order."""
+    """The outcome of every input, in input order."""
 
     videos: tuple[VideoReport, ...]
 
     def count(self, status: str, fresh: bool | None = None) -> int:
-        """How many videos ended with that status; ``fresh``: of those that this run, or an earlier one, found out."""
+        """Count inputs by status.
+
+        Args:
+            status: ``ok``, ``no_face``, ``failed`` or ``skipped``.
+            fresh: True counts only outcomes that this run found, False only those of earlier runs, None both.
+
+        Returns:
+            The number of inputs.
+        """
         return sum(video.status == status and fresh in (None, video.fresh) for video in self.videos)
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing failed, 3 when some inputs failed, 4 when all did; what is skipped does not count."""
+        """0 if nothing failed, 3 if some inputs failed, 4 if all did. Skipped inputs do not count."""
         return batch_exit_code(self.count("failed"), len(self.videos) - self.count("skipped"))
 
 
-class Listener:
-    """Hears how a batch goes on; does nothing by itself."""
-
-    def start(self, count: int) -> None:
-        """Called once, with the number of videos."""
-
-    def video(self, report: VideoReport) -> None:
-        """A video is done."""
-
-    def notify(self, message: str) -> None:
-        """Something that a person may want to know."""
-
-    def done(self, report: BatchReport) -> None:
-        """The tables are there."""
-
-
 class Product(Protocol):
-    """Something that is made of the tables in the same run, such as annotated videos."""
+    """Something made from the tables in the same run, such as annotated videos."""
 
-    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
-        """Refuse what cannot work, before anything is done. ``sources``: name in the tables → file; ``drawn``: files
-        among the inputs with the ending of annotated ones.
+    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
+        """Check that the product can be made, before anything is analysed.
 
-        Raises UsageError and OutputError.
+        Args:
+            sources: Name in the tables → file, for every input that is analysed.
+            annotated: Name → file, for inputs that are skipped because their name ends as annotated videos do.
+
+        Raises:
+            UsageError: The product cannot be made with these inputs.
+            OutputError: The product cannot be written.
         """
 
-    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
-        """Called when the tables are there, before the output is given back; raises OutputError."""
+    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
+        """Make the product. Called when the tables are complete, while no other run can change them.
+
+        Args:
+            results: The tables.
+            sources: Name in the tables → file.
+            fingerprint: Gives the fingerprint of a file, and reads the file only if it changed during the run.
+
+        Raises:
+            OutputError: The product cannot be written.
+        """
 
 
 def report_of_row(name: str, row: Row, fresh: bool = True) -> VideoReport:
-    """A manifest row in short."""
+    """Summarise a row of the manifest.
+
+    Args:
+        name: The input's name in the tables.
+        row: Its row in the ``videos`` table; columns may be missing.
+        fresh: Whether this run found the outcome.
+
+    Returns:
+        The report.
+    """
     return VideoReport(
         name,
         row["status"],

@@ -1,7 +1,7 @@
-"""Many videos: discover → scan in worker processes → score in one batcher → finish → tables.
+"""Analysing many videos: scan in worker processes, classify in one batcher, store each video, compose the tables.
 
-Every finished video is durable at once as a part in the store beside the output; the tables are composed
-from the parts at the end. A later run does only what is new, changed or failed.
+The results of a video are stored as soon as they are complete. The tables are composed from the stored results at the
+end. A later run analyses only what is new, changed or failed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fervid.batch.plan import BatchSetup, Paths
-from fervid.batch.report import BatchReport, Listener, Product, VideoReport, report_of_row
+from fervid.batch.report import BatchReport, Product, VideoReport, report_of_row
 from fervid.batch.store import Failure, IsDone, ResumeStore, Stamp, settings_key
-from fervid.batch.tasks import Known, ScanJob, ScanTask
+from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
 from fervid.errors import (
     BadResults,
     BadWeights,
@@ -30,7 +30,7 @@ from fervid.errors import (
     OutputError,
     UnreadableVideo,
 )
-from fervid.files.discover import MADE_HERE, shown_name
+from fervid.files.discover import MADE_HERE, Source, shown_name
 from fervid.files.fingerprint import fingerprint
 from fervid.results.parts import Entry, Row, copy_of, read_rows, write_part
 from fervid.results.rows import now, result_rows
@@ -38,7 +38,7 @@ from fervid.results.schema import output_paths
 from fervid.results.writer import compose
 from fervid.scan.types import Scan
 from fervid.settings import AnalyzeSettings
-from fervid.types import EMOTIONS, FloatArray
+from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignore_progress
 
 if TYPE_CHECKING:
     from fervid.batch.engines.base import Engine
@@ -50,239 +50,300 @@ def analyze(
     paths: Paths,
     out: str | os.PathLike[str],
     settings: AnalyzeSettings | None = None,
-    listener: Listener | None = None,
+    on_progress: ProgressCallback = ignore_progress,
     engine: Engine | None = None,
     products: Sequence[Product] = (),
 ) -> BatchReport:
-    """Analyse videos, files or folders, and write the four tables to ``out``.
+    """Analyse videos and write the four result tables.
 
-    ``out`` ends in .parquet or .csv, or is a folder. The tables hold the videos of this call; what an earlier
-    one with the same ``out`` and settings has finished is not done again. A video that cannot be read costs
-    nothing but its own rows. ``products`` are made last, while no other run may touch ``out``. Raises
-    UsageError, OutputLocked and OutputError.
+    The tables hold the videos of this call. What an earlier call with the same ``out`` and settings has analysed is
+    not analysed again. A video that cannot be read fails alone; the others are analysed.
+
+    Args:
+        paths: Files, folders and glob patterns.
+        out: The results: a .parquet or .csv file, or a folder.
+        settings: All settings; None: the defaults.
+        on_progress: Called with step ``analyze`` and unit ``videos`` at the start, when the outcome of an input is
+            known (``outcome`` is its VideoReport), and with messages.
+        engine: What scans the videos; None: the engine that the settings choose.
+        products: Things to make from the tables while no other run can change them, such as a report.
+
+    Returns:
+        The outcome of every input, in input order.
+
+    Raises:
+        UsageError: An input does not exist, or the inputs, the output or the settings do not fit together.
+        OutputLocked: Another run holds the output.
+        OutputError: The output cannot be written. What was complete stays complete.
+        WorkerFailed: No worker process can be kept alive.
     """
-    settings, listener = settings or AnalyzeSettings(), listener or Listener()
-    setup = BatchSetup.of(paths, Path(out), settings)
+    setup = BatchSetup.of(paths, Path(out), settings or AnalyzeSettings())
     sources = {shown_name(source.name): source.path for source in setup.sources if not source.skip}
-    drawn = {shown_name(source.name): source.path for source in setup.sources if source.skip == MADE_HERE}
+    annotated = {shown_name(source.name): source.path for source in setup.sources if source.skip == MADE_HERE}
     for product in products:
-        product.prepare(sources, drawn)
+        product.prepare(sources, annotated)
+    progress = _BatchProgress(on_progress, len(setup.sources))
     if setup.keeps_tables:
-        return _keep_tables(setup, listener)
+        progress.message(f"there is no video to analyse; {setup.out} is left as it was")
+        skipped = (VideoReport(shown_name(source.name), "skipped", message=source.skip) for source in setup.sources)
+        return BatchReport(tuple(skipped))
     with setup.store() as store:
-        listener.start(len(setup.sources))
-        batch = _BatchRun(setup, store, listener)
-        batch.run(engine)
-        report = batch.compose()
-        listener.done(report)
+        run = _BatchRun(setup, store, progress)
+        run.scan_and_classify(engine)
+        report = run.compose()
         for product in products:
-            product.make(setup.out, sources)
+            product.make(setup.out, sources, run.fingerprint)
     return report
 
 
-def _keep_tables(setup: BatchSetup, listener: Listener) -> BatchReport:
-    """The report of a run that finds nothing to analyse, as in a share that is not mounted, and leaves the tables."""
-    report = BatchReport(
-        tuple(report_of_row(shown_name(s.name), {"status": "skipped", "message": s.skip}) for s in setup.sources)
-    )
-    listener.start(len(report.videos))
-    listener.notify(f"there is no video to analyse; {setup.out} is left as it was")
-    listener.done(report)
-    return report
+class _BatchProgress:
+    """Reports the progress of a batch."""
+
+    def __init__(self, on_progress: ProgressCallback, total: int) -> None:
+        self._on_progress, self._total, self._done = on_progress, total, 0
+        self._send()
+
+    def video(self, report: VideoReport) -> None:
+        """The outcome of one input is known."""
+        self._done += 1
+        reason = f": {report.message}" if report.status in ("failed", "skipped") else ""
+        self._send(f"{report.video}: {report.status}{reason}", report)
+
+    def message(self, text: str) -> None:
+        """Report a sentence for a person."""
+        self._send(text)
+
+    def _send(self, message: str | None = None, outcome: VideoReport | None = None) -> None:
+        self._on_progress(Progress("analyze", self._done, self._total, "videos", message, outcome))
+
+
+@dataclass(eq=False)
+class _Input:
+    """One input and its state.
+
+    Attributes:
+        source: The file.
+        name: Its name in the tables.
+        stamp: Its stamp before it was read; None if it was not read, or could not be examined.
+        video_id: The fingerprint of its content, once known.
+        failure: Why it failed, if another file with the same content need not fail.
+        scan: Its scan, until its crops are classified.
+        row: Its row of the manifest, once read from its part.
+    """
+
+    source: Source
+    name: str
+    stamp: Stamp | None = None
+    video_id: str | None = None
+    failure: Failure | None = None
+    scan: Scan | None = None
+    row: Row | None = None
 
 
 class _BatchRun:
-    """One run: which inputs are settled, and how."""
+    """One run over the inputs of a batch."""
 
-    def __init__(self, setup: BatchSetup, store: ResumeStore, listener: Listener) -> None:
-        self._setup, self._store, self._listener = setup, store, listener
-        self._settled = IsDone(store.parts, setup.settings.run.retry_failed)
-        self._ids: dict[int, str] = {}
-        """Position of an input → fingerprint of its content."""
-        self._lost: dict[int, Failure] = {}
-        """Inputs that failed for a reason that their content, if it is known, need not share."""
-        self._rows: dict[str, Row] = {}
-        """Manifest rows that have been read, by fingerprint."""
-        self._stamps: dict[int, Stamp | None] = {}
-        self._fresh: dict[str, VideoReport] = {}
-        """What this run found out, by fingerprint."""
-        self._loader = setup.loader(listener.notify)
+    def __init__(self, setup: BatchSetup, store: ResumeStore, progress: _BatchProgress) -> None:
+        self._setup, self._store, self._progress = setup, store, progress
+        self._is_done = IsDone(store.parts, setup.settings.run.retry_failed)
+        self._inputs = [_Input(source, shown_name(source.name)) for source in setup.sources]
+        self._first_reports: dict[str, VideoReport] = {}
+        """Fingerprint → report of the first input with that content."""
+        self._loader = setup.loader(progress.message)
         self._batcher: Batcher[int] | RemoteBatcher[int] | None = None
-        self._scans: dict[int, Scan] = {}
 
-    def run(self, engine: Engine | None) -> None:
-        """Scan and score whatever is not settled, with the engine of the settings where none is given."""
+    def scan_and_classify(self, engine: Engine | None) -> None:
+        """Find the outcome of every input. If there is nothing to scan, no engine and no model is loaded."""
         tasks = self._tasks()
         first = next(tasks, None)
         if first is None:
-            return  # nothing that a scan needs has been loaded
+            return
         engine = engine or self._setup.engine()
-        job = ScanJob(self._setup.settings.scan, self._setup.geometry, self._settled, self._store.scratch)
-        # closing: workers end with the batch, however it ends
-        with contextlib.closing(engine.run(chain([first], tasks), job)) as scanning:
-            for task, outcome in scanning:
-                self._take(task, outcome)
-            for scored in self._batcher.flush() if self._batcher else ():
-                self._finish(scored.key, scored.probabilities, scored.seconds)
+        job = ScanJob(self._setup.settings.scan, self._setup.geometry, self._is_done, self._store.scratch)
+        with contextlib.closing(engine.run(chain([first], tasks), job)) as outcomes:  # ends the workers in any case
+            for task, outcome in outcomes:
+                self._handle(task, outcome)
+            for classified in self._batcher.flush() if self._batcher else ():
+                self._finish(classified.key, classified.probabilities, classified.seconds)
         self._loader.wait()
 
-    def _name(self, position: int) -> str:
-        return shown_name(self._setup.sources[position].name)
-
     def _tasks(self) -> Iterator[ScanTask]:
-        """The inputs to scan; those that are known to be settled are passed over."""
-        for position, source in enumerate(self._setup.sources):
-            if source.skip:
-                self._listener.video(VideoReport(self._name(position), "skipped", message=source.skip))
+        """The inputs to scan. Reports those that are skipped or done."""
+        for position, item in enumerate(self._inputs):
+            if item.source.skip:
+                self._progress.video(VideoReport(item.name, "skipped", message=item.source.skip))
                 continue
-            video_id = self._store.fingerprint(source.path)
-            if video_id is None or not self._settled(video_id) or not self._know(position, video_id):
-                self._stamps[position] = _stamp(source.path)
+            video_id = self._store.fingerprint(item.source.path)
+            if video_id is None or not self._is_done(video_id) or not self._reuse(item, video_id):
+                item.stamp = _stamp(item.source.path)
                 self._loader.start()
-                yield ScanTask(position, source.path)
+                yield ScanTask(position, item.source.path)
 
-    def _take(self, task: ScanTask, outcome: Scan | Known | FervidError) -> None:
-        """What a worker found out about one input."""
-        position = task.position
+    def _handle(self, task: ScanTask, outcome: Scan | AlreadyDone | FervidError) -> None:
+        """Handle what a worker found out about one input."""
+        item = self._inputs[task.position]
         if isinstance(outcome, (OutputError, BadWeights, MissingLibrary)):
             raise outcome
-        if self._stamps[position] is not None and self._stamps[position] != _stamp(task.path):
+        if item.stamp is not None and item.stamp != _stamp(task.path):
             if isinstance(outcome, Scan):
                 outcome.discard()
-            self._fail(position, UnreadableVideo("changed while it was read; run again when it is complete"), None)
-        elif isinstance(outcome, Known):
-            self._remember(position, outcome.video_id)
-            if not self._know(position, outcome.video_id):
-                self._fail(position, InternalError("an earlier result of it was damaged; run again"), None)
+            self._fail(item, UnreadableVideo("changed while it was read; run again when it is complete"), None)
+        elif isinstance(outcome, AlreadyDone):
+            self._remember(item, outcome.video_id)
+            if not self._reuse(item, outcome.video_id):
+                self._fail(item, InternalError("its stored result was damaged; run again to analyse it"), None)
         elif isinstance(outcome, FervidError):
-            known = None if isinstance(outcome, InternalError) else outcome.video_id or _content(task.path)
-            self._fail(position, outcome, known)
+            lasting = not isinstance(outcome, InternalError)
+            self._fail(item, outcome, outcome.video_id or _fingerprint_if_readable(task.path) if lasting else None)
         else:
-            self._scans[position] = outcome
-            if not len(outcome.crops):
-                self._finish(position, np.zeros((0, len(EMOTIONS)), np.float32), 0.0)
-                return
-            self._batcher = self._loader.get()
-            for scored in self._batcher.add(position, outcome.crops):
-                self._finish(scored.key, scored.probabilities, scored.seconds)
+            item.scan = outcome
+            self._classify(task.position, outcome)
+
+    def _classify(self, position: int, scan: Scan) -> None:
+        """Hand the crops of a video to the batcher, and finish the videos that are complete by then."""
+        if not len(scan.crops):
+            self._finish(position, np.zeros((0, len(EMOTIONS)), np.float32), 0.0)
+            return
+        self._batcher = self._loader.get()
+        for classified in self._batcher.add(position, scan.crops):
+            self._finish(classified.key, classified.probabilities, classified.seconds)
 
     def _finish(self, position: int, probabilities: FloatArray, seconds: float) -> None:
-        """A video has all its probabilities: make its part, which is then there for good."""
+        """Store the results of a video whose crops are all classified."""
         started = time.monotonic()
-        scan = self._scans.pop(position)
+        item = self._inputs[position]
+        scan, item.scan = item.scan, None
+        assert scan is not None
         try:
             timeline, rows = result_rows(scan, probabilities, self._setup.settings.timeline)
-        except Exception as error:  # a defect that one video shows must not end the batch
-            self._fail(position, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
+        except Exception as error:  # a defect that shows in one video must not end the batch
+            self._fail(item, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
             return
         finally:
             scan.discard()
-        first = self._fresh.get(scan.video_id)
-        if first is None or first.status == "failed":  # a copy of it may have had worse luck
-            self._fresh.pop(scan.video_id, None)
+        first = self._first_reports.get(scan.video_id)
+        if first is None or first.status == "failed":
+            self._first_reports.pop(scan.video_id, None)
             write_part(self._store.parts.part(scan.video_id), timeline, rows)
             self._store.forget_failure(scan.video_id)
-        self._remember(position, scan.video_id)
+        self._remember(item, scan.video_id)
         stages = {"scan": scan.seconds, "score": seconds, "finish": time.monotonic() - started}
-        self._notify(
-            position, scan.video_id, replace(report_of_row(self._name(position), rows["videos"][0]), seconds=stages)
-        )
+        report = report_of_row(item.name, rows["videos"][0])
+        self._report(scan.video_id, replace(report, seconds=stages))
 
-    def _fail(self, position: int, error: FervidError, video_id: str | None) -> None:
-        """An input could not be analysed; where its content is known, that is remembered."""
-        if video_id is not None and self._store.parts.part(video_id).exists():  # a copy went well
-            self._remember(position, video_id)
-            if self._know(position, video_id):
+    def _fail(self, item: _Input, error: FervidError, video_id: str | None) -> None:
+        """Record that an input failed. With its fingerprint, later runs will not try it again."""
+        if video_id is not None and self._store.parts.part(video_id).exists():  # a file with the same content went well
+            self._remember(item, video_id)
+            if self._reuse(item, video_id):
                 return
         failure = Failure(type(error).__name__, str(error), now())
-        report = VideoReport(self._name(position), "failed", failure.error, failure.message)
+        report = VideoReport(item.name, "failed", failure.error, failure.message)
         if video_id is None:
-            self._lost[position] = failure
-            self._listener.video(report)
+            item.failure = failure
+            self._progress.video(report)
         else:
             self._store.add_failure(video_id, failure)
-            self._remember(position, video_id)
-            self._notify(position, video_id, report)
+            self._remember(item, video_id)
+            self._report(video_id, report)
 
-    def _know(self, position: int, video_id: str) -> bool:
-        """An input whose content was settled before, or by a copy of it; False where that turns out damaged."""
+    def _reuse(self, item: _Input, video_id: str) -> bool:
+        """Report the stored outcome of an input's content; False if the stored result is damaged."""
         failure = self._store.failure(video_id)
         try:
-            row: Row = {"status": "failed", **asdict(failure)} if failure else self._row(video_id)
+            row: Row = {"status": "failed", **asdict(failure)} if failure else self._row(item, video_id)
         except BadResults as error:
-            self._listener.notify(str(error))
+            self._progress.message(str(error))
             return False
-        self._ids[position] = video_id
-        self._notify(position, video_id, report_of_row(self._name(position), row, fresh=False))
+        item.video_id = video_id
+        self._report(video_id, report_of_row(item.name, row, fresh=False))
         return True
 
-    def _row(self, video_id: str) -> Row:
-        """The manifest row of a part; raises BadResults."""
-        if video_id not in self._rows:
-            self._rows[video_id] = read_rows(self._store.parts.part(video_id))["videos"][0]
-        return self._rows[video_id]
+    def _row(self, item: _Input, video_id: str) -> Row:
+        """The input's row of the manifest, read from the part of its content; raises BadResults."""
+        if item.row is None:
+            item.row = read_rows(self._store.parts.part(video_id))["videos"][0]
+        return item.row
 
-    def _notify(self, position: int, video_id: str, report: VideoReport) -> None:
-        """Tell of an input; of a copy of one that was met, that it is one."""
-        first = self._fresh.setdefault(video_id, report)
+    def _report(self, video_id: str, report: VideoReport) -> None:
+        """Report the outcome of an input, or that it is a copy of an earlier one."""
+        first = self._first_reports.setdefault(video_id, report)
         if first is not report and first.status != "failed":
             report = VideoReport(report.video, "skipped", message=f"same content as {first.video}", fresh=report.fresh)
-        self._listener.video(report)
+        self._progress.video(report)
 
-    def _remember(self, position: int, video_id: str) -> None:
-        self._ids[position] = video_id
-        stamp = self._stamps.get(position)
-        if stamp is not None:
-            self._store.remember(self._setup.sources[position].path, stamp, video_id)
+    def _remember(self, item: _Input, video_id: str) -> None:
+        """Note an input's fingerprint, here and in the store's index."""
+        item.video_id = video_id
+        if item.stamp is not None:
+            self._store.remember(item.source.path, item.stamp, video_id)
+
+    def fingerprint(self, path: Path) -> str:
+        """The fingerprint of a file; it is read only if it is no input or has changed. Raises UnreadableVideo."""
+        return self._store.fingerprint(path) or fingerprint(path)
 
     def compose(self) -> BatchReport:
-        """Write the tables, unless they are there and would be the same."""
+        """Write the tables, unless they are up to date."""
         entries, reports = self._entries()
-        outputs = output_paths(self._setup.out)
+        outputs, metadata = output_paths(self._setup.out), self._setup.metadata
         digest = settings_key(
-            {"identity": self._setup.identity, "entries": [(entry.name, entry.row) for entry in entries]}
+            {
+                "identity": self._setup.identity,
+                "roots": metadata["roots"],
+                "entries": [(entry.name, entry.row) for entry in entries],
+            }
         )
         if not self._store.composed(digest, outputs):
-            compose(self._setup.out, entries, self._setup.metadata, self._store.scratch)
-            self._store.set_composed(digest, outputs, self._setup.metadata)
+            former = self._store.former_inputs()
+            compose(self._setup.out, entries, metadata, self._store.scratch)
+            inputs = {item.name: item.video_id for item in self._inputs if not item.source.skip}
+            self._store.set_composed(digest, outputs, metadata, inputs)
+            self._report_dropped(former)
         self._store.drop_others()
         return BatchReport(tuple(reports))
 
+    def _report_dropped(self, former: dict[str, str | None]) -> None:
+        """Say how many videos of the former tables are no longer among the inputs, under any name."""
+        names, contents = {item.name for item in self._inputs}, {item.video_id for item in self._inputs}
+        count = sum(name not in names and (video_id or "") not in contents for name, video_id in former.items())
+        if count:
+            videos, are = ("video", "it is") if count == 1 else ("videos", "they are")
+            self._progress.message(f"{count} {videos} left the tables, because {are} no longer among the inputs")
+
     def _entries(self) -> tuple[list[Entry], list[VideoReport]]:
-        """Every input in order; of several with one content the first stands for it."""
-        met: dict[str, str] = {}
+        """Every input in order. Of several with the same content, the first has the results."""
+        first_names: dict[str, str] = {}
         entries, reports = [], []
-        for position, source in enumerate(self._setup.sources):
-            name, video_id = self._name(position), self._ids.get(position)
-            part = self._store.parts.part(video_id) if video_id else None
-            failure = self._lost.get(position) or (self._store.failure(video_id) if video_id else None)
-            if source.skip:
-                row: Row = {"status": "skipped", "message": source.skip}
+        for item in self._inputs:
+            video_id, part = item.video_id, None
+            failure = item.failure or (self._store.failure(video_id) if video_id else None)
+            if item.source.skip:
+                row: Row = {"status": "skipped", "message": item.source.skip}
             elif failure:
                 row = {"video_id": video_id, "status": "failed", **asdict(failure)}
-                part = None
             else:
-                assert part is not None  # every input is settled by now
                 assert video_id is not None
-                row = self._row(video_id)
-                if video_id in met:
-                    row, part = copy_of(met[video_id], video_id), None
-                met.setdefault(video_id, name)
-            entries.append(Entry(name, part, row))
-            fresh = video_id in self._fresh and self._fresh[video_id].fresh
-            reports.append(report_of_row(name, row, fresh or position in self._lost))
+                if video_id in first_names:
+                    row = copy_of(first_names[video_id], video_id)
+                else:
+                    row, part = self._row(item, video_id), self._store.parts.part(video_id)
+                    first_names[video_id] = item.name
+            entries.append(Entry(item.name, part, row))
+            first = self._first_reports.get(video_id or "")
+            fresh = item.failure is not None or (first is not None and first.fresh)
+            reports.append(report_of_row(item.name, row, fresh))
         return entries, reports
 
 
 def _stamp(path: Path) -> Stamp | None:
+    """The stamp of a file; None if it cannot be examined."""
     try:
         return Stamp.of(path)
     except OSError:
         return None
 
 
-def _content(path: Path) -> str | None:
-    """The fingerprint of a file, where it can be read."""
+def _fingerprint_if_readable(path: Path) -> str | None:
     try:
         return fingerprint(path)
     except UnreadableVideo:

@@ -1,4 +1,4 @@
-"""The videos of a batch that are being scanned in pieces: what is still to be done, and what has come of it."""
+"""Bookkeeping for the videos of a batch that are scanned in segments."""
 
 from __future__ import annotations
 
@@ -8,93 +8,123 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from fervid.batch.tasks import Division, JoinTask, ScanJob, ScanTask, SegmentTask, WholeTask, records_path
+from fervid.batch.tasks import Division, JoinTask, ScanJob, ScanTask, SegmentTask, UndividedTask, records_path
 from fervid.errors import FervidError
 from fervid.scan.types import ScannedSegment
 
-LEAST_TIME = 0.01
-"""Seconds that a piece is given where the pieces before it have used up the video's time."""
+MIN_TIMEOUT = 0.01
+"""Seconds a task gets when the other tasks of its video have used up the video's time limit."""
 
 
 @dataclass
 class _DividedVideo:
-    """One video: its spans that are scanned, by number."""
+    """A video, and those of its segments that are scanned, by number."""
 
     division: Division
     done: dict[int, ScannedSegment] = field(default_factory=dict)
 
     @property
-    def spans(self) -> tuple[ScannedSegment, ...]:
-        """Those that are scanned, in order."""
+    def scanned(self) -> tuple[ScannedSegment, ...]:
+        """The scanned segments in order."""
         return tuple(self.done[number] for number in sorted(self.done))
 
 
 class SegmentedScans:
-    """Turns the results of pieces into further pieces, and in the end into the outcome of their video.
+    """Turns a Division into segment tasks, their results into a join task, and that into the video's scan.
 
-    ``due``: tasks that come before any other, the next one first; those of pieces are put there. What is no
-    piece passes through.
+    If a segment fails, its video fails. If the segments do not match, the video is scanned in one go. Outcomes of
+    tasks that have nothing to do with segments pass through.
+
+    Args:
+        job: The batch's job.
+        queue: Tasks to hand out before any other, the next one first. This object adds tasks to it and removes them.
     """
 
-    def __init__(self, job: ScanJob, due: deque[ScanTask]) -> None:
-        self._job, self._due = job, due
+    def __init__(self, job: ScanJob, queue: deque[ScanTask]) -> None:
+        self._job, self._queue = job, queue
         self._videos: dict[int, _DividedVideo] = {}
 
-    def rest(self, task: ScanTask, limit: float) -> float:
-        """What is left for a task of the ``limit`` in seconds (0: none) that its video may take: spans and their
-        joining share it. A video that is scanned as a whole after all has it anew."""
+    def time_left(self, task: ScanTask, limit: float) -> float:
+        """Work out how long a task may take.
+
+        Args:
+            task: The task. The segments of a video and their join share its limit. A video that is scanned in one go
+                after all has the full limit again.
+            limit: Seconds that a video may take; 0: no limit.
+
+        Returns:
+            Seconds; 0: no limit.
+        """
         video = self._videos.get(task.position)
         if not limit or video is None or not isinstance(task, (SegmentTask, JoinTask)):
             return limit
-        return max(LEAST_TIME, limit - sum(span.seconds for span in video.spans))
+        return max(MIN_TIMEOUT, limit - sum(segment.seconds for segment in video.scanned))
 
-    def take(self, task: ScanTask, outcome: Any) -> tuple[ScanTask, Any] | None:
-        """What became of a task. Returns the video's own task and its outcome where that is the end of it."""
+    def finish_task(self, task: ScanTask, outcome: Any) -> tuple[ScanTask, Any] | None:
+        """Take the outcome of a task.
+
+        Args:
+            task: The task that ended.
+            outcome: What a worker returned, or a FervidError.
+
+        Returns:
+            The video's own task and its outcome, or None if more tasks of the video must be done first.
+        """
         if isinstance(outcome, Division):
             self._videos[task.position] = _DividedVideo(outcome)
-            self._due.extendleft(SegmentTask(task.position, task.path, span) for span in reversed(outcome.spans))
+            self._queue.extendleft(SegmentTask(task.position, task.path, part) for part in reversed(outcome.segments))
             return None
         if isinstance(task, SegmentTask):
-            return self._take_span(task, outcome)
+            return self._finish_segment(task, outcome)
         if isinstance(task, JoinTask):
-            self._end(task)
+            self._forget(task)
         return ScanTask(task.position, task.path), outcome
 
-    def _take_span(
+    def _finish_segment(
         self, task: SegmentTask, outcome: ScannedSegment | FervidError
     ) -> tuple[ScanTask, FervidError] | None:
         video = self._videos.get(task.position)
         if video is None or isinstance(outcome, FervidError):
             records_path(task, self._job).unlink(missing_ok=True)
-        if video is None:  # another of its spans has decided what becomes of it
+        if video is None:  # another segment has failed or does not match, so this result is of no use
             return None
         if isinstance(outcome, FervidError):
             outcome.video_id = video.division.video_id
-            self._end(task)
+            self._forget(task)
             return ScanTask(task.position, task.path), outcome
-        video.done[task.span.number] = outcome
-        complete = len(video.done) == len(video.division.spans)
-        if not outcome.whole or (complete and not segments_match(video.spans)):
-            self._end(task)
-            self._due.appendleft(WholeTask(task.position, task.path, video.division.video_id))
-        elif complete:
-            self._due.appendleft(JoinTask(task.position, task.path, video.division.video_id, video.spans))
+        video.done[task.segment.number] = outcome
+        all_scanned = len(video.done) == len(video.division.segments)
+        if not outcome.intact or (all_scanned and not segments_match(video.scanned)):
+            self._forget(task)
+            self._queue.appendleft(UndividedTask(task.position, task.path, video.division.video_id))
+        elif all_scanned:
+            self._queue.appendleft(JoinTask(task.position, task.path, video.division.video_id, video.scanned))
         return None
 
-    def _end(self, task: ScanTask) -> None:
-        """Forget the pieces of a video, and remove what they have left."""
-        for span in self._videos.pop(task.position).spans:
-            span.discard()
-        for other in [
-            other for other in self._due if isinstance(other, SegmentTask) and other.position == task.position
-        ]:
-            self._due.remove(other)
+    def _forget(self, task: ScanTask) -> None:
+        """Remove the segments of a video, their files and their waiting tasks."""
+        for segment in self._videos.pop(task.position).scanned:
+            segment.discard()
+        for waiting in list(self._queue):
+            if isinstance(waiting, SegmentTask) and waiting.position == task.position:
+                self._queue.remove(waiting)
 
 
-def segments_match(spans: Sequence[ScannedSegment]) -> bool:
-    """Whether these are all the spans of a video, in order, as the scan of the whole would have decoded them: each
-    shows the same picture at its seam, bit for bit, as the one before, which reached it from another keyframe."""
+def segments_match(segments: Sequence[ScannedSegment]) -> bool:
+    """Check that scanned segments together are what scanning the video in one go would have given.
+
+    Neighbours reach the frame at their split point from different keyframes. If both decode it bit for bit alike, the
+    decoder had no hidden state that a seek loses.
+
+    Args:
+        segments: Scanned segments of one video, in order.
+
+    Returns:
+        Whether they are all the segments of the video and fit together.
+    """
     return all(
-        one.whole and one.info == spans[0].info and one.after == (following.first if following else None)
-        for one, following in zip_longest(spans, spans[1:])
+        segment.intact
+        and segment.info == segments[0].info
+        and segment.next_digest == (following.first_digest if following else None)
+        for segment, following in zip_longest(segments, segments[1:])
     )

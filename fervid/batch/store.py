@@ -1,10 +1,10 @@
-"""What a batch has already done: a hidden folder beside the output, held by one run at a time.
+"""The state of an output, which lets a later run continue: a hidden folder, locked by one run at a time.
 
-The folder of ``results.parquet`` is ``.results.parquet.fervid``, that of a folder ``results`` is
-``results/.fervid``. It holds the lock, the settings that its parts were made with, one part a video (named
-by the fingerprint of the video's content), the failures, and an index that saves reading unchanged files
-again. Every file in it appears under its name only when it is complete; what a killed run was still writing
-lies in ``scratch`` and is removed by the next run.
+The folder of ``results.parquet`` is ``.results.parquet.fervid``, that of a folder ``results`` is ``results/.fervid``.
+It holds the lock, the identity (settings, weights, versions) of its parts, one part per video, named by the video's
+fingerprint, the failures, and an index of fingerprints that saves reading unchanged files again. Each file is written
+under another name and renamed when complete. What a killed run was still writing lies in ``scratch``, which the next
+run removes.
 """
 
 from __future__ import annotations
@@ -24,16 +24,23 @@ from types import TracebackType
 from typing import Any
 
 from fervid.errors import OutputError, OutputLocked, UsageError
-from fervid.files.atomic import writing
+from fervid.files.atomic import write_text_atomically, writing
 from fervid.results.provenance import COMPOSED_FILE, read_identity, stamps
 
 STAMP_SETTLE_SECONDS = 2.0
-"""Seconds after its last change from which a file's time stamps can be trusted to show the next change."""
+"""A stamp is trusted if the file was unchanged for this many seconds. Before that, the next change might leave the same
+time stamp, because file systems round times."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a video could not be analysed: the name of the exception, its message, and when it was found out."""
+    """Why a video could not be analysed.
+
+    Attributes:
+        error: Name of the exception.
+        message: Its message.
+        finished_at: When it happened, ISO 8601.
+    """
 
     error: str
     message: str
@@ -42,7 +49,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells a changed file from an unchanged one without reading it."""
+    """Size and times of a file, which show a change without reading it. Times are in nanoseconds."""
 
     size: int
     mtime_ns: int
@@ -50,45 +57,83 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> Stamp:
-        """The stamp of a file, links followed; raises OSError."""
+        """Read the stamp of a file.
+
+        Args:
+            path: The file; links are followed.
+
+        Returns:
+            Its stamp.
+
+        Raises:
+            OSError: The file cannot be examined.
+        """
         status = path.stat()
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The folder of the parts and failures of one identity; it may travel to other processes."""
+    """The folder of the parts and failures of one identity. It can be sent to other processes."""
 
     folder: Path
 
     def part(self, video_id: str) -> Path:
-        """Where the finished part of a video lies, or would lie."""
+        """Name the file for the results of a video.
+
+        Args:
+            video_id: The video's fingerprint.
+
+        Returns:
+            The path, whether or not it exists.
+        """
         return self.folder / f"{video_id}.parquet"
 
     def failure(self, video_id: str) -> Path:
-        """Where it is written why a video could not be analysed."""
+        """Name the file that says why a video failed.
+
+        Args:
+            video_id: The video's fingerprint.
+
+        Returns:
+            The path, whether or not it exists.
+        """
         return self.folder / f"{video_id}.failed.json"
 
 
 @dataclass(frozen=True)
 class IsDone:
-    """Tells of a fingerprint whether its outcome is known already; failures count unless ``retry``."""
+    """Whether the outcome of a video is stored already. A stored failure counts unless ``retry_failed`` is set."""
 
     parts: Parts
-    retry: bool
+    retry_failed: bool
 
     def __call__(self, video_id: str) -> bool:
-        """Whether there is nothing left to be done."""
-        return self.parts.part(video_id).exists() or (not self.retry and self.parts.failure(video_id).exists())
+        """Look up a fingerprint.
+
+        Args:
+            video_id: The video's fingerprint.
+
+        Returns:
+            Whether there is nothing left to do.
+        """
+        return self.parts.part(video_id).exists() or (not self.retry_failed and self.parts.failure(video_id).exists())
 
 
 def settings_key(identity: Mapping[str, Any]) -> str:
-    """16 hex digits that stand for everything that can change a result."""
+    """Hash a mapping of plain values. Equal numbers give equal keys: 2 and 2.0 are the same setting.
+
+    Args:
+        identity: Everything that can change a result.
+
+    Returns:
+        16 hex digits.
+    """
     return hashlib.sha256(json.dumps(_plain(identity), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:
-    """The value with whole numbers as such, since 2 and 2.0 are the same setting."""
+    """The value with whole floats as integers."""
     if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -97,77 +142,115 @@ def _plain(value: Any) -> Any:
 
 
 class StoreView:
-    """What is known of an output, read without holding it.
+    """The state of an output, read without locking it.
 
-    ``identity`` names everything that can change a result (settings, weights, versions). A folder made with
-    another identity is refused with UsageError, as is an output ``made`` without such a folder, unless
-    ``overwrite``: then nothing counts as known.
+    Args:
+        folder: The hidden folder beside or in the output.
+        identity: Everything that can change a result: settings, weights, versions.
+        tables_exist: Whether any table of the output exists.
+        overwrite: Ignore everything stored.
+
+    Raises:
+        UsageError: The folder was made with another identity, or tables exist without the folder. Not raised with
+            ``overwrite``.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], made: bool, overwrite: bool = False) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._folder = folder
         self._identity = dict(identity)
         self._overwrite = overwrite
         self.parts = Parts(folder / f"parts-{settings_key(identity)}")
         self._index: dict[str, tuple[Stamp, str]] = {}
         self._lines = 0
-        self._check_identity(made)
+        self._check_identity(tables_exist)
         self._read_index()
 
-    def _check_identity(self, made: bool) -> None:
+    def _check_identity(self, tables_exist: bool) -> None:
         before = read_identity(self._folder)
         if self._overwrite or before == self._identity:
             return
         if before is not None:
             changed = "; ".join(_differences(before, self._identity))
-            raise UsageError(f"the output was made otherwise: {changed}. --overwrite does everything anew")
-        if made:
-            lost = f"the output exists, but not the folder that says how it was made ({self._folder})"
-            raise UsageError(f"{lost}; --overwrite replaces it")
+            raise UsageError(
+                f"the output was made with different settings ({changed}); use `overwrite` to recompute it"
+            )
+        if tables_exist:
+            missing = f"the output exists, but the folder that says how it was made does not ({self._folder})"
+            raise UsageError(f"{missing}; use `overwrite` to replace the output")
 
     def _read_index(self) -> None:
-        """A line that a killed run left unfinished is passed over."""
         with contextlib.suppress(OSError):
             for line in (self._folder / "index.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
                 self._lines += 1
-                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # a killed run's last line
                     entry = json.loads(line)
                     self._index[entry["path"]] = (Stamp(**entry["stamp"]), str(entry["video_id"]))
 
     def fingerprint(self, path: Path) -> str | None:
-        """The fingerprint of a file that has not changed since it was remembered, else None."""
-        known = self._index.get(os.path.abspath(path))
+        """Look up the fingerprint of a file without reading the file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The fingerprint, or None if the file is not in the index or has changed.
+        """
+        entry = self._index.get(os.path.abspath(path))
         with contextlib.suppress(OSError):
-            return known[1] if known and known[0] == Stamp.of(path) else None
+            return entry[1] if entry and entry[0] == Stamp.of(path) else None
         return None
 
     def done(self, video_id: str) -> bool:
-        """Whether the part of a video is there."""
+        """Check whether a video was analysed.
+
+        Args:
+            video_id: The video's fingerprint.
+
+        Returns:
+            Whether its part exists.
+        """
         return not self._overwrite and self.parts.part(video_id).exists()
 
     def failure(self, video_id: str) -> Failure | None:
-        """What was remembered of a video that could not be analysed."""
-        if not self._overwrite and not self.parts.part(video_id).exists():  # a copy of it may have had worse luck
+        """Look up why a video failed.
+
+        Args:
+            video_id: The video's fingerprint.
+
+        Returns:
+            The failure; None if there is none, or if a file with the same content was analysed.
+        """
+        if not self._overwrite and not self.parts.part(video_id).exists():
             with contextlib.suppress(OSError, ValueError, TypeError):
                 return Failure(**json.loads(self.parts.failure(video_id).read_text(encoding="utf-8")))
         return None
 
 
 class ResumeStore(StoreView):
-    """The state of one output, held until the context is left; see StoreView.
+    """The state of an output, locked until the context ends; see StoreView.
 
-    With ``overwrite`` the parts of an earlier run are removed; its tables stay until others replace them.
-    Raises OutputLocked where another run holds the output, OutputError where the folder cannot be written.
+    With ``overwrite`` the parts of earlier runs are removed. The tables stay until new ones replace them.
+
+    Args:
+        folder: See StoreView.
+        identity: See StoreView.
+        tables_exist: See StoreView.
+        overwrite: See StoreView.
+
+    Raises:
+        UsageError: See StoreView.
+        OutputLocked: Another run holds the output.
+        OutputError: The folder cannot be written.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], made: bool, overwrite: bool = False) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._run = uuid.uuid4().hex
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._take_lock(folder)
-            super().__init__(folder, identity, made, overwrite)
+            super().__init__(folder, identity, tables_exist, overwrite)
             with writing(folder):
                 self._open()
         except BaseException:
@@ -175,7 +258,7 @@ class ResumeStore(StoreView):
             raise
 
     def _take_lock(self, folder: Path) -> None:
-        """The kernel gives the lock back when this process ends, however it ends."""
+        """Lock the folder. The kernel releases the lock when this process ends, even if it is killed."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -184,7 +267,7 @@ class ResumeStore(StoreView):
             raise OutputError(f"cannot lock {folder / 'lock'}: {error.strerror or error}") from error
 
     def _open(self) -> None:
-        self._rescue()
+        self._restore_partitions()
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
         for leftover in self._folder.glob("parts-*/.*.partial*"):
             leftover.unlink(missing_ok=True)
@@ -195,8 +278,8 @@ class ResumeStore(StoreView):
             folder.mkdir(exist_ok=True, mode=0o700)
         self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
 
-    def _rescue(self) -> None:
-        """Put back the partitions that a run took away and was killed before it could replace."""
+    def _restore_partitions(self) -> None:
+        """Move partitions back that a run moved away, if it was killed before it could replace them."""
         timeline = self._folder.parent / "timeline"
         for before in self._folder.glob("scratch/*/before"):
             if not timeline.exists():
@@ -209,7 +292,7 @@ class ResumeStore(StoreView):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with contextlib.suppress(OSError):  # only saves time
+            with contextlib.suppress(OSError):  # a longer index costs only time
                 self._compact_index()
             shutil.rmtree(self._folder / "scratch", ignore_errors=True)
         finally:
@@ -217,42 +300,97 @@ class ResumeStore(StoreView):
 
     @property
     def scratch(self) -> Path:
-        """A folder for what this run is working on; gone when the store is closed, or opened by the next run."""
+        """Folder for temporary files of this run. It is removed when the store is closed, or by the next run."""
         return self._folder / "scratch" / self._run
 
     def add_failure(self, video_id: str, failure: Failure) -> None:
-        """Remember that a video's content could not be analysed; raises OutputError."""
-        if self.parts.part(video_id).exists():
-            return
-        with writing(self._folder):
+        """Store why a video could not be analysed, unless its part exists.
+
+        Args:
+            video_id: The video's fingerprint.
+            failure: The reason.
+
+        Raises:
+            OutputError: The failure cannot be written.
+        """
+        if not self.parts.part(video_id).exists():
             self._write(self.parts.failure(video_id), json.dumps(asdict(failure)))
 
     def forget_failure(self, video_id: str) -> None:
-        """A video is to be tried again."""
+        """Remove the stored failure of a video.
+
+        Args:
+            video_id: The video's fingerprint.
+        """
         self.parts.failure(video_id).unlink(missing_ok=True)
 
     def drop_others(self) -> None:
-        """Remove the parts that were made with other settings; the tables no longer need them."""
+        """Remove the parts that were made with other settings, which no table needs any more."""
         for folder in self._folder.glob("parts-*"):
             if folder != self.parts.folder:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def composed(self, digest: str, outputs: Iterable[Path]) -> bool:
-        """Whether ``outputs`` are as this store's last composition, of that ``digest``, left them."""
-        with contextlib.suppress(OSError, ValueError):
-            before = json.loads((self._folder / COMPOSED_FILE).read_text(encoding="utf-8"))
-            known = before["digest"] == digest and "metadata" in before
-            return bool(known and before["outputs"] == stamps(outputs))
+        """Check whether the tables are up to date.
+
+        Args:
+            digest: Hash of what the tables should contain.
+            outputs: The files of the tables.
+
+        Returns:
+            Whether the store wrote these tables with this digest, and they have not changed since.
+        """
+        before = self._last_composition()
+        with contextlib.suppress(OSError):
+            complete = before.get("digest") == digest and "metadata" in before
+            return bool(complete and before.get("outputs") == stamps(outputs))
         return False
 
-    def set_composed(self, digest: str, outputs: Iterable[Path], metadata: Mapping[str, str]) -> None:
-        """The ``outputs`` have been composed, with that ``metadata``."""
-        content = {"digest": digest, "outputs": stamps(outputs), "metadata": dict(metadata)}
+    def former_inputs(self) -> dict[str, str | None]:
+        """List the inputs of the tables as they are now.
+
+        Returns:
+            Name → fingerprint of each input that was not skipped; None if its content could not be read.
+        """
+        with contextlib.suppress(TypeError, ValueError):
+            return dict(self._last_composition().get("inputs", {}))
+        return {}
+
+    def _last_composition(self) -> dict[str, Any]:
+        """What ``set_composed`` stored last."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return dict(json.loads((self._folder / COMPOSED_FILE).read_text(encoding="utf-8")))
+        return {}
+
+    def set_composed(
+        self, digest: str, outputs: Iterable[Path], metadata: Mapping[str, str], inputs: Mapping[str, str | None]
+    ) -> None:
+        """Store how the tables were composed.
+
+        Args:
+            digest: Hash of what they contain.
+            outputs: Their files, which exist.
+            metadata: The metadata that they record.
+            inputs: See ``former_inputs``.
+
+        Raises:
+            OutputError: The state cannot be written.
+        """
         with writing(self._folder):
-            self._write(self._folder / COMPOSED_FILE, json.dumps(content))
+            content = {"digest": digest, "outputs": stamps(outputs), "metadata": dict(metadata), "inputs": dict(inputs)}
+        self._write(self._folder / COMPOSED_FILE, json.dumps(content))
 
     def remember(self, path: Path, stamp: Stamp, video_id: str) -> None:
-        """Save reading ``path`` again while it keeps the ``stamp`` that it had before it was read."""
+        """Add a file to the index, so that it is not read again while it is unchanged.
+
+        Args:
+            path: The file.
+            stamp: Its stamp before it was read.
+            video_id: Its fingerprint.
+
+        Raises:
+            OutputError: The index cannot be written.
+        """
         if time.time() - stamp.mtime_ns / 1e9 < STAMP_SETTLE_SECONDS or self.fingerprint(path) == video_id:
             return
         name = os.path.abspath(path)
@@ -262,22 +400,18 @@ class ResumeStore(StoreView):
             file.write(_index_line(name, stamp, video_id))
 
     def _compact_index(self) -> None:
+        """Rewrite the index if most of its lines are out of date."""
         if self._lines > 4 * len(self._index) + 100:
             lines = [_index_line(name, stamp, video_id) for name, (stamp, video_id) in self._index.items()]
             self._write(self._folder / "index.jsonl", "".join(lines))
 
     def _write(self, path: Path, text: str) -> None:
-        """Write a small file so that it is there whole or not at all."""
-        beside = self.scratch / f"{path.name}.tmp"
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        """Write a small file atomically; the next run removes what a killed one leaves in ``scratch``."""
+        write_text_atomically(path, text, self.scratch)
 
 
 def _index_line(name: str, stamp: Stamp, video_id: str) -> str:
-    """A line of the index; it begins anew, whatever a killed run left of the one before."""
+    """A line of the index. It starts with a line break, because a killed run may have left half a line."""
     return "\n" + json.dumps({"path": name, "stamp": asdict(stamp), "video_id": video_id}) + "\n"
 
 
@@ -292,5 +426,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str 
 
 
 def _short(value: Any) -> str:
+    """The value as text, cut if it is long, such as a hash."""
     text = str(value)
     return text if len(text) <= 20 else f"{text[:12]}…"

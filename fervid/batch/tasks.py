@@ -1,6 +1,6 @@
-"""What a batch and its workers tell each other: tasks one way, what came of them the other.
+"""Messages between a batch and its workers: the tasks, and the outcomes that are not scans.
 
-The batch's own process needs no more of a scan than this; decoding and detecting are loaded by those who do it.
+This module imports neither decoding nor detection, because the process that runs a batch needs neither.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from fervid.settings import ScanSettings
 
 @dataclass(frozen=True)
 class ScanTask:
-    """One video to scan; ``position`` is its place in the batch."""
+    """A video to scan. A worker may answer with a Division, if the job allows segments.
+
+    Attributes:
+        position: Place of the video in the batch, from 0.
+        path: The file.
+    """
 
     position: int
     path: Path
@@ -24,55 +29,70 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class SegmentTask(ScanTask):
-    """One span of it."""
+    """One segment of a video to scan."""
 
-    span: Segment
+    segment: Segment
 
 
 @dataclass(frozen=True)
 class JoinTask(ScanTask):
-    """The spans of it, all scanned, to be made its scan."""
+    """Join the scanned segments of a video, all of them in order, into its scan."""
 
     video_id: str
-    spans: tuple[ScannedSegment, ...]
+    segments: tuple[ScannedSegment, ...]
 
 
 @dataclass(frozen=True)
-class WholeTask(ScanTask):
-    """A video that proved unfit to be divided."""
+class UndividedTask(ScanTask):
+    """A video whose segments did not match, to be scanned in one go."""
 
     video_id: str
 
 
 @dataclass(frozen=True)
 class ScanJob:
-    """What all tasks of a batch share; it travels to the workers. ``settled`` tells of a video's fingerprint
-    whether its outcome is known already; ``scratch`` is a folder for what is too big to travel; ``span``: seconds
-    of video in the pieces of a divided one, 0: none is divided; ``threads``: so many may work on what joins them."""
+    """What all tasks of a batch share. It is sent to every worker.
+
+    Attributes:
+        settings: What to sample and how to detect.
+        geometry: How the classifier wants faces cropped.
+        is_done: Given a fingerprint, whether the outcome of that video is stored already.
+        scratch: Folder for data that is too large to send between processes.
+        segment_seconds: Length of the segments of a long video in seconds; 0: videos are not divided.
+        threads: Number of threads that embed faces when segments are joined.
+    """
 
     settings: ScanSettings
     geometry: CropGeometry
-    settled: Callable[[str], bool]
+    is_done: Callable[[str], bool]
     scratch: Path
-    span: float = 0.0
+    segment_seconds: float = 0.0
     threads: int = 1
 
 
 @dataclass(frozen=True)
-class Known:
-    """A video whose content an earlier run, or another file of this one, has settled."""
+class AlreadyDone:
+    """Outcome of a task: this content was analysed by an earlier run, or under another name in this one."""
 
     video_id: str
 
 
 @dataclass(frozen=True)
 class Division:
-    """A video that is long enough to be scanned in ``spans``."""
+    """Outcome of a task: the video is long enough to be scanned in these segments."""
 
     video_id: str
-    spans: tuple[Segment, ...]
+    segments: tuple[Segment, ...]
 
 
 def records_path(task: SegmentTask, job: ScanJob) -> Path:
-    """The file in which a span's observations are left."""
-    return job.scratch / f"{task.position}.{task.span.number}.span"
+    """Name the file in which a worker leaves the frame results of a segment.
+
+    Args:
+        task: The segment's task.
+        job: The batch's job.
+
+    Returns:
+        A path in the job's scratch folder.
+    """
+    return job.scratch / f"{task.position}.{task.segment.number}.segment"

@@ -281,6 +281,7 @@ def _run_batch(batch: _Batch, dry_run: bool, quiet: bool, log_json: bool) -> NoR
     first = FirstRun.of(batch.paths, batch.out)
     with BatchDisplay(batch.out, quiet, log_json, batch.settings.scan) as display:
         done = run(batch.paths, batch.out, batch.settings, display, products=[*pages, *videos])
+        display.finish(done)
     if first and not silent and done.count("ok"):
         first.show(batch.annotate, batch.report)
     raise typer.Exit(done.exit_code or max((product.exit_code for product in videos), default=0))

@@ -1,81 +1,112 @@
-"""Annotated videos and the report, as commands of their own and as part of a batch."""
+"""Annotated videos and the report: as commands of their own, and as products of a batch."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from fervid.cli.progress import ProgressDisplay
 from fervid.errors import printable
+from fervid.types import Progress
 
 if TYPE_CHECKING:
     from fervid.annotate.annotate import AnnotatedVideo
 
 
 class AnnotatedVideos:
-    """Annotated videos as a product of a batch (see Product); ``exit_code`` is theirs."""
+    """Annotated videos as a product of a batch; see Product.
+
+    Args:
+        folder: Where they are written.
+        quiet: Print failures only.
+
+    Attributes:
+        exit_code: The exit code of annotating; 0 before ``make``.
+    """
 
     def __init__(self, folder: Path, quiet: bool) -> None:
         self._folder, self._quiet = folder, quiet
         self.exit_code = 0
 
-    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
-        """See Product."""
+    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
+        """See Product.prepare."""
         from fervid.annotate.annotate import prepare
 
-        prepare(sources, {**sources, **drawn}, self._folder)
+        prepare(sources, {**sources, **annotated}, self._folder)
 
-    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
-        """See Product."""
+    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
+        """See Product.make."""
         self.exit_code = write_videos(results, self._folder, sources, "full", False, self._quiet)
 
 
 class ReportPage:
-    """The report as a product of a batch (see Product)."""
+    """The report as a product of a batch; see Product.
+
+    Args:
+        target: The page to write.
+        quiet: Print only what is missing.
+    """
 
     def __init__(self, target: Path, quiet: bool) -> None:
         self._target, self._quiet = target, quiet
 
-    def prepare(self, sources: Mapping[str, Path], drawn: Mapping[str, Path]) -> None:
-        """See Product."""
+    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
+        """See Product.prepare."""
         from fervid.files.discover import Source, refuse_overwriting
         from fervid.report.report import check_target
 
         check_target(self._target)
-        inputs = {**sources, **drawn}
+        inputs = {**sources, **annotated}
         refuse_overwriting((Source(path, name, name) for name, path in inputs.items()), [self._target])
 
-    def make(self, results: Path, sources: Mapping[str, Path]) -> None:
-        """See Product."""
+    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
+        """See Product.make."""
         write_report(results, self._target, None, True, self._quiet, sources)
 
 
 def write_videos(results: Path, out: Path, sources: Mapping[str, Path], style: str, blur: bool, quiet: bool) -> int:
-    """Write annotated videos, a bar on a terminal, one line per video; returns the exit code."""
+    """Write annotated videos. Shows a bar on a terminal, and prints one line per video and the counts.
+
+    Args:
+        results: The tables.
+        out: Folder for the annotated videos.
+        sources: Name in the tables → file.
+        style: ``full`` or ``minimal``.
+        blur: Whether to blur the faces.
+        quiet: Print failures only.
+
+    Returns:
+        The exit code.
+    """
     from fervid.annotate.annotate import annotate as run
     from fervid.results.reader import read_results
     from fervid.results.schema import ANALYSED
 
     table = read_results(results)
-    hidden = quiet or not sys.stderr.isatty()
     total = float(table.videos.loc[table.videos["status"].isin(ANALYSED), "duration"].sum())
-    shape = "{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}]"
-    with tqdm(total=total, bar_format=shape, disable=hidden, dynamic_ncols=True) as bar:
+    done = 0.0
+    with ProgressDisplay(quiet) as display:
 
-        def notify(video: AnnotatedVideo) -> None:
+        def written(seconds: float) -> None:
+            nonlocal done
+            done += seconds
+            display.update(Progress("annotate", done, total, "seconds"))
+
+        def finished(video: AnnotatedVideo) -> None:
             name, note = video.path or video.video, f": {video.message}" if video.message else ""
             if video.status == "failed" or (video.status != "unchanged" and not quiet):
-                bar.write(printable(f"{video.status}: {name}{note}"), file=sys.stderr)
+                display.write(f"{video.status}: {name}{note}")
 
-        done = run(table, sources, out, style, blur, notify, bar.update)
+        report = run(table, sources, out, style, blur, finished, written)
     if not quiet:
-        counts = [f"{done.count(status)} {status}" for status in ("written", "skipped", "failed")]
-        counts += [f"{done.count('unchanged')} unchanged"] if done.count("unchanged") else []
+        counts = [f"{report.count(status)} {status}" for status in ("written", "skipped", "failed")]
+        counts += [f"{report.count('unchanged')} unchanged"] if report.count("unchanged") else []
         print(f"annotated videos: {', '.join(counts)}: {out}", file=sys.stderr)
-    return done.exit_code
+    return report.exit_code
 
 
 def write_report(
@@ -86,7 +117,16 @@ def write_report(
     quiet: bool,
     sources: Mapping[str, Path] | None = None,
 ) -> None:
-    """Write the report, a bar on a terminal, and say what it lacks."""
+    """Write the report. Shows a bar on a terminal, and prints what is missing from the page.
+
+    Args:
+        results: The tables.
+        out: The page to write.
+        videos: The folder that was analysed; None: as the results say.
+        pictures: Whether to show an image of each face.
+        quiet: Print only what is missing.
+        sources: Name in the tables → file; None: search for the videos.
+    """
     from fervid.report.report import write_report
 
     hidden = quiet or not sys.stderr.isatty()

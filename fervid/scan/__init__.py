@@ -1,1 +1,1 @@
-"""One video to tracks."""
+"""Scanning: one video → face tracks and crops."""

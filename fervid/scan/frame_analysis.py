@@ -1,7 +1,8 @@
-"""What the frames of a video show, one after another: faces, their looks, crops and embeddings.
+"""Analysing single frames: detected faces, their appearance descriptors, crops and aligned faces.
 
-A frame is judged by itself; what is not done for every sample is on a schedule of absolute time that begins
-anew at each multiple of ``PERIOD``. So a film can be observed in spans that begin there, side by side.
+The result for a frame does not depend on where reading started. Work that is not done for every sample follows a
+schedule in presentation time that restarts at each multiple of SCHEDULE_PERIOD. So a video can be analysed in segments
+that start at these times.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from fervid.faces.appearance import appearance
 from fervid.faces.boxes import scale_face, shrink
 from fervid.faces.crop import CropGeometry
 from fervid.faces.detectors import FaceDetector
-from fervid.faces.embedding import ALIGNED_SIDE as ALIGNED_SIDE
-from fervid.faces.embedding import FaceEmbedder, aligned_face
+from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder, aligned_face
 from fervid.faces.find import find_faces
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
 from fervid.faces.retinaface import RetinaFace
@@ -27,15 +27,25 @@ from fervid.types import ByteArray, Face, FloatArray, Frame
 from fervid.video.sampling import period_index
 
 DESCRIPTOR_MIN_SIDE = 48
-"""Shorter side in pixels from which a face shows how it looks."""
+"""Shorter side, in pixels, that a face should have in the image from which its appearance descriptor is taken."""
+
 SCHEDULE_PERIOD = 3.0
-"""Seconds after which every schedule here begins anew; a multiple of each of their own periods."""
+"""Seconds after which every schedule restarts. A multiple of the period of each schedule."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceDetections:
-    """The faces of the sampled frame ``index``; of each its look (d,) float32, its crop (48, 48) uint8, its quality
-    in [0, 1]; ``aligned_faces``: (112, 112, 3) uint8 by position, of some of them, for telling who they are."""
+    """The faces of one sampled frame.
+
+    Attributes:
+        index: 0-based index of the frame.
+        faces: The detected faces, in pixels of the frame as shown.
+        descriptors: Of each face its appearance descriptor, (d,) float32.
+        crops: Of each face the classifier's input, (48, 48) uint8, gray.
+        qualities: Of each face its quality, 0 to 1.
+        aligned_faces: Position of a face → the face aligned for the embedder, (112, 112, 3) uint8, blue-green-red. Only
+            for the faces that may be embedded.
+    """
 
     index: int
     faces: list[Face] = field(default_factory=list)
@@ -47,7 +57,13 @@ class FaceDetections:
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
-    """One frame: ``time`` in seconds, ``thumbnail`` (h, w) uint8, and what it shows, None where it is not sampled."""
+    """The result for one frame.
+
+    Attributes:
+        time: Presentation time in seconds.
+        thumbnail: Small gray image for finding cuts, (h, w) uint8.
+        sample: The faces; None if the frame is not sampled.
+    """
 
     time: float
     thumbnail: ByteArray
@@ -55,7 +71,14 @@ class FrameResult:
 
 
 class FrameAnalyzer:
-    """Looks at frames in order of time. Without an ``embedder`` no portraits are made."""
+    """Analyses the frames of one video, in order of time.
+
+    Args:
+        settings: How to detect.
+        geometry: How the classifier wants faces cropped.
+        detector: The face detector.
+        embedder: The face embedder; None: no aligned faces are kept.
+    """
 
     def __init__(
         self,
@@ -68,10 +91,17 @@ class FrameAnalyzer:
         self._region_detector: RegionDetector | None = None
         if settings.adaptive and isinstance(detector, RetinaFace):
             self._region_detector = RegionDetector(detector)
-        self._aligned_number: int | None = None
+        self._embedded_period: int | None = None
 
     def analyze_frame(self, frame: Frame) -> FrameResult:
-        """What ``frame`` shows."""
+        """Analyse the next frame.
+
+        Args:
+            frame: The frame.
+
+        Returns:
+            Its thumbnail and, if it is sampled, its faces.
+        """
         return FrameResult(frame.time, frame.thumbnail, self._sample(frame) if frame.sampled else None)
 
     def _sample(self, frame: Frame) -> FaceDetections:
@@ -83,21 +113,19 @@ class FrameAnalyzer:
             return [scale_face(face, factor) for face in self._region_detector.detect(frame.time, small)]
 
         found = find_faces(frame.image, detect, self._geometry, self._settings.min_face)
-        whole, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
-        descriptors = [
-            appearance(*_nearest(whole, reduced, face, DESCRIPTOR_MIN_SIDE).of(face)) for face in found.faces
-        ]
+        full, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
+        descriptors = [appearance(*_nearest(full, reduced, face, DESCRIPTOR_MIN_SIDE).of(face)) for face in found.faces]
         aligned_faces = {}
         for position in self._faces_to_embed(frame.time, found.faces, found.qualities):
             face = found.faces[position]
-            view = _nearest(whole, reduced, face, ALIGNED_SIDE)
+            view = _nearest(full, reduced, face, ALIGNED_SIDE)
             aligned_faces[position] = aligned_face(view.image, scale_face(face, 1 / view.factor))
         return FaceDetections(frame.index, found.faces, descriptors, found.crops, found.qualities, aligned_faces)
 
     def _faces_to_embed(self, time: float, faces: list[Face], qualities: list[float]) -> list[int]:
-        """The positions of the good faces, in the first sample of each stretch of ``EVERY`` seconds that has any."""
-        due = period_index(time, EMBEDDING_PERIOD)
-        if self._embedder is None or due == self._aligned_number:
+        """Positions of the good faces, in the first sample of each EMBEDDING_PERIOD that has any."""
+        period = period_index(time, EMBEDDING_PERIOD)
+        if self._embedder is None or period == self._embedded_period:
             return []
         good = [
             position
@@ -105,13 +133,13 @@ class FrameAnalyzer:
             if quality >= MIN_QUALITY and min(face.width, face.height) >= MIN_SIDE
         ]
         if good:
-            self._aligned_number = due
+            self._embedded_period = period
         return good
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """The frame, ``factor`` times smaller: (h, w, 3) uint8 blue-green-red. ``known_gray``: the same in gray."""
+    """A copy of the frame, (h, w, 3) uint8 blue-green-red, smaller than the frame by ``factor``."""
 
     image: ByteArray
     factor: float
@@ -129,6 +157,6 @@ class _View:
         return self.image, self.gray, scale_face(face, 1 / self.factor)
 
 
-def _nearest(whole: _View, reduced: _View, face: Face, side: int) -> _View:
-    """The smaller picture, where a face of the frame is still as large there as is asked for."""
-    return reduced if min(face.width, face.height) >= side * reduced.factor else whole
+def _nearest(full: _View, reduced: _View, face: Face, side: int) -> _View:
+    """The reduced copy if the face has at least ``side`` pixels there, otherwise the full one."""
+    return reduced if min(face.width, face.height) >= side * reduced.factor else full

@@ -1,4 +1,4 @@
-"""One video → its tracks and crops: the whole job of a worker process. Never loads TensorFlow."""
+"""Scanning one video: decode, sample, detect, track and crop. Nothing here loads TensorFlow."""
 
 from __future__ import annotations
 
@@ -25,9 +25,21 @@ from fervid.video.reader import VideoReader
 
 
 def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: CropGeometry, scratch: Path) -> Scan:
-    """Decode, sample, detect, track and crop one video, of fingerprint ``video_id``.
+    """Decode, sample, detect, track and crop one video.
 
-    The crops go to the file ``scratch``. Raises UnreadableVideo, and OutputError where the disk is full.
+    Args:
+        path: The file.
+        video_id: Its fingerprint.
+        settings: What to sample and how to detect.
+        geometry: How the classifier wants faces cropped.
+        scratch: File to write the crops to.
+
+    Returns:
+        The scan.
+
+    Raises:
+        UnreadableVideo: The file cannot be decoded, or no frame lies between `start` and `end`.
+        OutputError: ``scratch`` cannot be written.
     """
     started = clock.monotonic()
     cv2.setNumThreads(1)
@@ -35,25 +47,41 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
         path, fps=settings.fps, start=settings.start, end=settings.end, threads=1, decoder=settings.decoder
     ) as reader:
         embedder, refused = cached_embedder()
-        found = track_faces(reader.frames(), settings, geometry, cached_detector(settings), scratch, embedder)
+        tracked = track_faces(reader.frames(), settings, geometry, cached_detector(settings), scratch, embedder)
         notes = [*reader_notes(reader, settings), *refused]
         info = reader.info
-    return scan_result(video_id, settings, info, found, notes, scratch, clock.monotonic() - started)
+    return scan_result(video_id, settings, info, tracked, notes, scratch, clock.monotonic() - started)
 
 
 def scan_result(
     video_id: str,
     settings: ScanSettings,
     info: VideoInfo,
-    found: tuple[npt.NDArray[np.int64], DoubleArray, list[Track]],
+    tracked: tuple[npt.NDArray[np.int64], DoubleArray, list[Track]],
     notes: list[str],
     scratch: Path,
     seconds: float,
 ) -> Scan:
-    """The Scan made of what was found; raises UnreadableVideo where no frame was decoded."""
-    frames, times, tracks = found
+    """Build the Scan of a video.
+
+    Args:
+        video_id: Fingerprint of the file.
+        settings: The settings of the scan.
+        info: What the container says.
+        tracked: Frames, times and tracks, as ``track_faces`` returns them.
+        notes: Problems that did not end the scan.
+        scratch: The file with the crops of all tracks.
+        seconds: Processing time.
+
+    Returns:
+        The scan.
+
+    Raises:
+        UnreadableVideo: No frame was sampled.
+    """
+    frames, times, tracks = tracked
     if not len(times):
-        where = "in the chosen span" if settings.start or settings.end is not None else "in the file"
+        where = "between `start` and `end`" if settings.start or settings.end is not None else "in the file"
         raise UnreadableVideo(f"no frame can be decoded {where}")
     crops = CropFile(scratch, 0, sum(len(track.times) for track in tracks), SIZE)
     return Scan(video_id, info, frames, times, tracks, notes, crops, seconds)
@@ -67,11 +95,23 @@ def track_faces(
     scratch: Path | None = None,
     embedder: FaceEmbedder | None = None,
 ) -> tuple[npt.NDArray[np.int64], DoubleArray, list[Track]]:
-    """Detect and track in every sampled one of ``frames``, find cuts in all of them.
+    """Detect and track faces in the sampled frames, and find cuts in all frames.
 
-    Returns the indices (n,) and times (n,) in seconds of the sampled frames, and the tracks, ids from 0 in
-    order of appearance. Their crops go to the file ``scratch``, or stay in memory without one. Without an
-    ``embedder`` no track is given a person.
+    Args:
+        frames: All frames of a video in order.
+        settings: How to detect and track.
+        geometry: How the classifier wants faces cropped.
+        detector: The face detector.
+        scratch: File to write the crops to; None keeps them in memory.
+        embedder: The face embedder; None: tracks are not assigned to persons.
+
+    Returns:
+        Index (n,) int64 and time in seconds (n,) float64 of each sampled frame, and the tracks, ids from 0 in order
+        of appearance.
+
+    Raises:
+        UnreadableVideo: ``frames`` cannot be decoded.
+        OutputError: ``scratch`` cannot be written.
     """
     analyzer = FrameAnalyzer(settings, geometry, detector, embedder)
     builder = TrackBuilder(settings, scratch, embedder)
@@ -82,21 +122,44 @@ def track_faces(
 
 @lru_cache(maxsize=1)
 def cached_detector(settings: ScanSettings) -> FaceDetector:
-    """The detector of the settings, loaded once per process."""
+    """Load the detector that the settings choose, once per process.
+
+    Args:
+        settings: The settings of the scan.
+
+    Returns:
+        The detector.
+
+    Raises:
+        MissingLibrary: The package that carries the detector's weights is not installed.
+        BadWeights: The weights cannot be used.
+    """
     return create_detector(settings)
 
 
 @lru_cache(maxsize=1)
 def cached_embedder() -> tuple[FaceEmbedder | None, list[str]]:
-    """The embedder, where there is one, and a note where its weights are refused: faces can do without."""
+    """Load the face embedder, once per process. A scan can do without it.
+
+    Returns:
+        The embedder, or None if it is not installed or its weights cannot be used, and a note in the latter case.
+    """
     try:
         return load_embedder(), []
     except BadWeights as error:
-        return None, [f"no person is told apart: {error}"]
+        return None, [f"person identities not computed: {error}"]
 
 
 def reader_notes(reader: VideoReader, settings: ScanSettings) -> list[str]:
-    """What went wrong while reading, in words."""
+    """Describe problems of reading that did not end the scan.
+
+    Args:
+        reader: The reader, after its last frame.
+        settings: The settings of the scan.
+
+    Returns:
+        Sentences for the manifest.
+    """
     notes = []
     if settings.decoder == "nvdec" and not reader.accelerated:
         notes.append("no NVIDIA decoder for this video; decoded on the CPU")

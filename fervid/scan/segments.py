@@ -1,4 +1,4 @@
-"""Dividing a long video into spans that are scanned side by side, as if it were scanned as a whole."""
+"""Scanning a long video in segments, in several processes at once, with the same result as scanning it in one go."""
 
 from __future__ import annotations
 
@@ -26,77 +26,106 @@ from fervid.video.reader import VideoReader
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint, period_index
 
 MAX_SPLIT_DEVIATION = 0.25
-"""Share of a span by which a seam may lie off, and of it that may be decoded in vain before one."""
+"""Largest deviation of a split point from its target, and largest pre-roll decoded before it, as a fraction of the
+segment length."""
 
 
 def divide_video(path: Path, settings: ScanSettings, period: float, seconds: float = SEGMENT_SECONDS) -> list[Segment]:
-    """Spans of about so many ``seconds``, each from a multiple of ``period`` on, which is not longer; none where the
-    video had better be whole."""
+    """Divide a video into segments of about equal length.
+
+    Args:
+        path: The file.
+        settings: Which frames are sampled.
+        period: Segments start at the first sample of a period of this many seconds, because schedules restart there.
+            Not longer than ``seconds``.
+        seconds: Wanted length of a segment.
+
+    Returns:
+        The segments in order; none if the video is too short, or cannot be decoded safely from its middle.
+    """
     end = np.inf if settings.end is None else settings.end
     if end < 2 * seconds:
         return []
-    found = read_index(path, 2 * seconds)
-    if found is None:
+    index = read_index(path, 2 * seconds)
+    if index is None:
         return []
-    count = int(np.searchsorted(found.times, end + TIME_TOLERANCE, "right"))
-    seams = _split_points(found, count, settings, period, seconds)
-    spans = []
-    for number, begin in enumerate([None, *seams]):
-        first, stop = begin.index if begin else 0, seams[number] if number < len(seams) else None
+    count = int(np.searchsorted(index.times, end + TIME_TOLERANCE, "right"))
+    starts = _split_points(index, count, settings, period, seconds)
+    segments = []
+    for number, begin in enumerate([None, *starts]):
+        first, stop = begin.index if begin else 0, starts[number] if number < len(starts) else None
         last = stop.index if stop else count
-        spans.append(Segment(number, begin, last - first, stop.time if stop else None))
-    return spans if seams else []
+        segments.append(Segment(number, begin, last - first, stop.time if stop else None))
+    return segments if starts else []
 
 
 @dataclass(frozen=True)
 class _SplitPoint:
-    """A frame at which a span may begin; ``lead``: seconds that must be decoded before it."""
+    """A frame at which a segment may start; ``preroll``: seconds that must be decoded before it."""
 
     begin: SeekPoint
-    lead: float
+    preroll: float
 
 
 def _split_points(
-    found: VideoIndex, count: int, settings: ScanSettings, period: float, seconds: float
+    index: VideoIndex, count: int, settings: ScanSettings, period: float, seconds: float
 ) -> list[SeekPoint]:
-    """Where all spans but the first begin: near equal parts, where little is decoded in vain."""
-    times = found.times[:count]
+    """The starts of all segments but the first: near equal distances, with the shortest pre-roll."""
+    times = index.times[:count]
     parts = int((times[-1] - times[0]) / seconds) if count else 0
-    near = max(MAX_SPLIT_DEVIATION * seconds, period / 2)
-    possible = [seam for seam in _candidates(found, times.tolist(), settings, period) if seam.lead <= near]
-    seams = []
+    tolerance = max(MAX_SPLIT_DEVIATION * seconds, period / 2)
+    points = [point for point in _candidates(index, times.tolist(), settings, period) if point.preroll <= tolerance]
+    chosen = []
     for target in np.linspace(times[0], times[-1], parts + 1)[1:-1] if parts else ():
-        low, high = (bisect_right(possible, target + side, key=lambda seam: seam.begin.time) for side in (-near, near))
+        low, high = (
+            bisect_right(points, target + side, key=lambda point: point.begin.time) for side in (-tolerance, tolerance)
+        )
         if low < high:
-            seams.append(min(possible[low:high], key=lambda seam: (seam.lead, abs(seam.begin.time - target))).begin)
-    return seams
+            best = min(points[low:high], key=lambda point: (point.preroll, abs(point.begin.time - target)))
+            chosen.append(best.begin)
+    return chosen
 
 
-def _candidates(found: VideoIndex, times: list[float], settings: ScanSettings, period: float) -> Iterator[_SplitPoint]:
-    """The first sample of each stretch of ``period`` seconds; before all samples, its first frame."""
-    grid, sampled, before = SamplingGrid(settings.fps, settings.start), False, None
-    for index, time in enumerate(times):
+def _candidates(index: VideoIndex, times: list[float], settings: ScanSettings, period: float) -> Iterator[_SplitPoint]:
+    """The first sample of each period, and before the first sample of the video the first frame of each period."""
+    grid, any_sampled, previous = SamplingGrid(settings.fps, settings.start), False, None
+    for number, time in enumerate(times):
         tick = grid.tick
-        taken = grid.takes(time)
-        sampled |= taken
-        if sampled and not taken:
+        sampled = grid.takes(time)
+        any_sampled |= sampled
+        if any_sampled and not sampled:
             continue
-        stretch = period_index(time, period)
-        key = bisect_right(found.key_times, time) - 1
-        if before not in (None, stretch) and key >= 0:
-            yield _SplitPoint(SeekPoint(int(found.keys[key]), index, time, tick), time - float(found.key_times[key]))
-        before = stretch
+        current = period_index(time, period)
+        key = bisect_right(index.key_times, time) - 1
+        if previous not in (None, current) and key >= 0:
+            begin = SeekPoint(int(index.keys[key]), number, time, tick)
+            yield _SplitPoint(begin, time - float(index.key_times[key]))
+        previous = current
 
 
 def scan_segment(
-    path: Path, span: Segment, settings: ScanSettings, geometry: CropGeometry, records: Path
+    path: Path, segment: Segment, settings: ScanSettings, geometry: CropGeometry, records: Path
 ) -> ScannedSegment:
-    """Observe the frames of one span of a video. Raises OutputError where the disk is full."""
+    """Analyse the frames of one segment of a video.
+
+    Args:
+        path: The file.
+        segment: Which frames.
+        settings: What to sample and how to detect.
+        geometry: How the classifier wants faces cropped.
+        records: File to write the frame results to.
+
+    Returns:
+        The result. It is not ``intact`` if the file cannot be decoded; scanning the video in one go then says why.
+
+    Raises:
+        OutputError: ``records`` cannot be written.
+    """
     started = clock.monotonic()
     cv2.setNumThreads(1)
     embedder, refused = cached_embedder()
     analyzer = FrameAnalyzer(settings, geometry, cached_detector(settings), embedder)
-    count, first, after = 0, None, None
+    count, first_digest, next_digest = 0, None, None
     try:
         with (
             VideoReader(
@@ -105,41 +134,56 @@ def scan_segment(
                 start=settings.start,
                 end=settings.end,
                 threads=1,
-                seek_point=span.begin,
+                seek_point=segment.begin,
                 decoder=settings.decoder,
             ) as reader,
             RecordFile(records) as file,
         ):
             for frame in reader.frames():
-                if span.stop is not None and frame.time >= span.stop:
-                    after = _digest(frame)
+                if segment.stop is not None and frame.time >= segment.stop:
+                    next_digest = _digest(frame)
                     break
-                first = first or _digest(frame)
+                first_digest = first_digest or _digest(frame)
                 file.add(analyzer.analyze_frame(frame))
                 count += 1
-            whole = count == span.count and not reader.corrupt and not reader.repaired
-            notes = (*reader_notes(reader, settings), *refused)
-            return ScannedSegment(records, reader.info, whole, first, after, notes, clock.monotonic() - started)
-    except UnreadableVideo:  # for the scan of the whole to judge
+            intact = count == segment.count and not reader.corrupt and not reader.repaired
+            notes, seconds = (*reader_notes(reader, settings), *refused), clock.monotonic() - started
+            return ScannedSegment(records, reader.info, intact, first_digest, next_digest, notes, seconds)
+    except UnreadableVideo:
         return ScannedSegment(records, seconds=clock.monotonic() - started)
 
 
 def join_segments(
-    spans: Sequence[ScannedSegment], video_id: str, settings: ScanSettings, scratch: Path, threads: int = 1
+    segments: Sequence[ScannedSegment], video_id: str, settings: ScanSettings, scratch: Path, threads: int = 1
 ) -> Scan:
-    """The scan of the whole video from those of all its spans, which ``fit``; as ``scan``, which it equals."""
+    """Join the segments of a video into its scan, which equals that of ``scan_video``.
+
+    Args:
+        segments: All segments in order; ``segments_match`` holds for them.
+        video_id: Fingerprint of the file.
+        settings: The settings with which they were scanned.
+        scratch: File to write the crops to.
+        threads: Number of threads that embed faces.
+
+    Returns:
+        The scan. Its ``seconds`` include those of the segments.
+
+    Raises:
+        UnreadableVideo: No frame was decoded.
+        OutputError: ``scratch`` cannot be written.
+    """
     started = clock.monotonic()
-    info = spans[0].info
+    info = segments[0].info
     assert info is not None
-    assembly = TrackBuilder(settings, scratch, cached_embedder()[0])
-    for span in spans:
-        for seen in read_records(span.records):
-            assembly.add(seen)
-    found = assembly.finish(threads)
-    seconds = sum(span.seconds for span in spans) + clock.monotonic() - started
-    return scan_result(video_id, settings, info, found, list(spans[-1].notes), scratch, seconds)
+    builder = TrackBuilder(settings, scratch, cached_embedder()[0])
+    for segment in segments:
+        for result in read_records(segment.records):
+            builder.add(result)
+    tracked = builder.finish(threads)
+    seconds = sum(segment.seconds for segment in segments) + clock.monotonic() - started
+    return scan_result(video_id, settings, info, tracked, list(segments[-1].notes), scratch, seconds)
 
 
 def _digest(frame: Frame) -> str:
-    """What tells a frame from any other: when it is shown, and every pixel."""
+    """A hash of the frame's index, time and pixels."""
     return hashlib.sha256(f"{frame.index} {frame.time}".encode() + frame.image.tobytes()).hexdigest()

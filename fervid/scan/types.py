@@ -1,4 +1,4 @@
-"""What a scan gives back."""
+"""Results of scanning a video or a segment of one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from fervid.types import DoubleArray, Track, VideoInfo
 from fervid.video.sampling import SeekPoint
 
 SEGMENT_SECONDS = 60.0
-"""Seconds of video that a worker scans at once, about; a video of twice that is divided."""
+"""Approximate length of a segment in seconds. Videos of at least twice this length are divided."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """``count`` frames of a video; ``begin``: where they begin, None at the start of the film; ``stop``: time in
-    seconds of the first frame after them, None at its end."""
+    """A run of consecutive frames of a video.
+
+    Attributes:
+        number: Place among the video's segments, from 0.
+        begin: The first frame, and how decoding gets there; None: the start of the video.
+        count: Number of frames.
+        stop: Time in seconds of the first frame after the segment; None: the segment ends with the video.
+    """
 
     number: int
     begin: SeekPoint | None
@@ -29,33 +35,44 @@ class Segment:
 
 @dataclass(frozen=True)
 class ScannedSegment:
-    """What came of one span: its observations are in the file ``records``, and ``info`` is what the reader says.
+    """The result of scanning one segment.
 
-    ``whole``: whether every frame of it, and nothing else, was decoded without a fault. ``first`` and ``after``:
-    digests of its first frame and of the one that follows it, None where there is none. ``notes`` and
-    ``seconds`` as in Scan.
+    Attributes:
+        records: File with a FrameResult for each frame.
+        info: What the container says of the video; None if it could not be opened.
+        intact: Whether exactly the frames of the segment were decoded, without any error.
+        first_digest: Hash of the first frame; None if there is none.
+        next_digest: Hash of the first frame after the segment; None if there is none.
+        notes: See Scan.
+        seconds: See Scan.
     """
 
     records: Path
     info: VideoInfo | None = None
-    whole: bool = False
-    first: str | None = None
-    after: str | None = None
+    intact: bool = False
+    first_digest: str | None = None
+    next_digest: str | None = None
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Delete the file of records."""
         self.records.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What a video shows, before any emotion is judged.
+    """The faces of one video, before any emotion is classified.
 
-    ``frames`` (n,) int64 and ``times`` (n,) float64 seconds: every sampled frame, with or without a face.
-    ``tracks``: faces, ids from 0 in order of appearance. ``notes``: what went wrong without ending the
-    scan, in words. ``crops``: those of all tracks, one after another. ``seconds``: what the scan took.
+    Attributes:
+        video_id: Fingerprint of the file.
+        info: What the container says of the video.
+        frames: (n,) int64, 0-based index of every sampled frame, with or without a face.
+        times: (n,) float64, presentation time of each of them in seconds.
+        tracks: The faces over time, ids from 0 in order of appearance.
+        notes: Problems that did not end the scan, as sentences.
+        crops: (m, 48, 48) uint8, the crops of all tracks, one track after another.
+        seconds: Processing time.
     """
 
     video_id: str
@@ -68,5 +85,5 @@ class Scan:
     seconds: float
 
     def discard(self) -> None:
-        """Remove the crops; they have been judged."""
+        """Delete the file of crops, which is not needed once they are classified."""
         self.crops.path.unlink(missing_ok=True)

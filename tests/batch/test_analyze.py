@@ -149,7 +149,7 @@ def test_what_is_no_regular_file_and_what_takes_too_long_fails_alone(tmp_path: P
     assert {video.video: video.message for video in report.videos} == {
         "gone.mp4": "No such file or directory",
         "pipe.mp4": "not a regular file",
-        "slow.mp4": "not scanned within 0.2 s; --timeout sets the limit",
+        "slow.mp4": "not scanned within 0.2 s; `timeout` sets the limit",
     }
 
 
@@ -351,6 +351,6 @@ def test_schema_survives_an_empty_result(tmp_path: Path) -> None:
 def test_the_closing_table_counts_what_was_analysed(capsys: pytest.CaptureFixture[str]) -> None:
     videos = tuple(VideoReport(f"{name}.mp4", "ok", duration=duration) for name, duration in (("a", 6.0), ("b", 1.5)))
     for scan, seconds in ((ScanSettings(), 7.5), (ScanSettings(start=1.0, end=2.0), 1.5), (ScanSettings(start=9), 0)):
-        BatchDisplay(Path("r.parquet"), scan=scan).done(BatchReport(videos))
+        BatchDisplay(Path("r.parquet"), scan=scan).finish(BatchReport(videos))
         said = capsys.readouterr().err
         assert f"video analysed  {seconds} s in" in said if seconds else "video analysed" not in said

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 
 import fervid
-from fervid.batch.report import BatchReport, Listener
+from fervid.batch.report import BatchReport
 from fervid.batch.run import analyze as run_batch
 from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.batch.worker import scan_or_divide
 from fervid.errors import UsageError, WorkerFailed
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.types import Progress
 from tests.support import hostile
 from tests.support.clips import at_rate, encode, numbered, write_clip
 from tests.support.comparison import assert_identical
@@ -35,7 +36,7 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fervid[ray]'")
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from fervid.batch.engines.ray_scan import RayEngine, _anywhere  # noqa: E402
+from fervid.batch.engines.ray_scan import RayEngine, _with_absolute_paths  # noqa: E402
 from fervid.batch.engines.ray_scoring import Answer, RemoteBatcher  # noqa: E402
 
 SCAN = ScanSettings(fps=2)
@@ -112,8 +113,10 @@ def test_another_kind_of_server_is_told_at_once(tmp_path: Path) -> None:
 
 def test_the_detectors_weights_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _anywhere(ScanSettings(detector_weights="net.onnx")).detector_weights == str(tmp_path / "net.onnx")
-    assert _anywhere(ScanSettings()) == ScanSettings()
+    assert _with_absolute_paths(ScanSettings(detector_weights="net.onnx")).detector_weights == str(
+        tmp_path / "net.onnx"
+    )
+    assert _with_absolute_paths(ScanSettings()) == ScanSettings()
 
 
 def test_where_nothing_is_to_be_done_no_cluster_is_asked(plain: Path, videos: Path) -> None:
@@ -142,8 +145,8 @@ def test_real_clips_too(cluster: Any, shared_media: Path, tmp_path: Path) -> Non
 def test_a_long_video_is_divided_over_the_nodes(cluster: Any, tmp_path: Path) -> None:
     clip = encode(tmp_path / "clip.mp4", numbered(300), options={"g": "25"})
     found = []
-    for name, span in {"whole": 0.0, "divided": 3.0}.items():
-        engine = RayEngine(cluster.address, work=told, span=span)
+    for name, seconds in {"whole": 0.0, "divided": 3.0}.items():
+        engine = RayEngine(cluster.address, work=told, segment_seconds=seconds)
         fervid.analyze(clip, tmp_path / f"{name}.parquet", FAST, engine=engine)
         found.append((read_results(tmp_path / f"{name}.parquet"), len(nodes_of(tmp_path))))
     assert_identical(found[0][0], found[1][0])
@@ -313,35 +316,30 @@ def alive(cluster: Any) -> int:
     return sum(node["Alive"] for node in cluster.global_state.node_table())
 
 
-class Ear(Listener):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def notify(self, message: str) -> None:
-        self.told.append(message)
-
-
 def analyze_with_gpu(cluster: Any, videos: Path, out: Path, device: str) -> tuple[BatchReport, list[str]]:
     run = RunSettings(engine="ray", address=cluster.address, device=device)  # type: ignore[arg-type]
-    ear = Ear()
-    return run_batch(videos, out, AnalyzeSettings(scan=SCAN, run=run), ear), ear.told
+    messages: list[str] = []
+
+    def keep(progress: Progress) -> None:
+        if progress.message and progress.outcome is None:
+            messages.append(progress.message)
+
+    return run_batch(videos, out, AnalyzeSettings(scan=SCAN, run=run), keep), messages
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_cluster_without_cpus_is_not_waited_for_for_ever(
     cluster: Any, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fervid.batch.engines.ray_scan.resource", lambda name: 0.0)
-    engine = RayEngine(cluster.address, workers, patience=-1)
+    monkeypatch.setattr("fervid.batch.engines.ray_scan.cluster_resource", lambda name: 0.0)
+    engine = RayEngine(cluster.address, workers, cpu_timeout=-1)
     with pytest.raises(WorkerFailed, match="no node of the cluster has offered a CPU"):
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=engine)
 
 
 def test_a_gpu_that_is_never_free_is_not_waited_for_for_ever(cluster: Any) -> None:
     scorer = ray.remote(num_cpus=0, num_gpus=1)(Mortal)
-    batcher = RemoteBatcher[int](lambda: scorer.remote("", 0), lambda: 1, lambda _: None, patience=0.2)
+    batcher = RemoteBatcher[int](lambda: scorer.remote("", 0), lambda: 1, lambda _: None, gpu_timeout=0.2)
     crops: Any = range(3)
     assert list(batcher.add(0, crops)) == []
     with pytest.raises(WorkerFailed, match="no GPU of the cluster has been free"):
@@ -395,7 +393,7 @@ def test_a_scorer_that_dies_is_replaced(cluster: Any, tmp_path: Path, deaths: in
         return found + [scored.key for scored in batcher.flush()]
 
     if deaths > 3:
-        with pytest.raises(WorkerFailed, match="scoring processes on the cluster's GPUs die"):
+        with pytest.raises(WorkerFailed, match="the processes on the GPUs of the cluster die"):
             score(range(20))
     else:
         assert sorted(score(range(20))) == list(range(20))

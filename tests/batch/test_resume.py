@@ -18,11 +18,12 @@ import pytest
 import fervid
 from fervid.batch.engines.local import LocalEngine
 from fervid.batch.plan import plan
-from fervid.batch.report import BatchReport, Listener, VideoReport
+from fervid.batch.report import BatchReport, VideoReport
 from fervid.batch.run import analyze as run_batch
 from fervid.errors import BadResults, OutputLocked, UsageError
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
+from fervid.types import Progress
 from tests.support.clips import at_rate, write_clip
 from tests.support.command import command
 from tests.support.comparison import assert_same
@@ -34,14 +35,19 @@ SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)
 
 
-class Diary(Listener):
-    """Notes what it hears."""
+class Diary:
+    """An ``on_progress`` that keeps reports and messages."""
 
     def __init__(self) -> None:
         self.reports: list[VideoReport] = []
+        self.messages: list[str] = []
 
-    def video(self, report: VideoReport) -> None:
-        self.reports.append(report)
+    def __call__(self, progress: Progress) -> None:
+        if isinstance(progress.outcome, VideoReport):
+            self.reports.append(progress.outcome)
+            assert progress.done == len(self.reports)
+        elif progress.message:
+            self.messages.append(progress.message)
 
     @property
     def fresh(self) -> list[str]:
@@ -163,9 +169,9 @@ def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: Anal
     out = tmp_path / "r.parquet"
     run(root, out)
     kept = out.read_bytes()
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="`overwrite`"):
         fervid.analyze(root, out, settings)
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="`overwrite`"):
         plan(root, out, settings)
     assert out.read_bytes() == kept
     diary = Diary()
@@ -193,7 +199,7 @@ def test_how_a_batch_is_run_may_change(root: Path, tmp_path: Path) -> None:
 
 def test_a_table_of_unknown_origin_is_not_replaced(root: Path, tmp_path: Path) -> None:
     (tmp_path / "r.parquet").write_text("my own notes")
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="`overwrite`"):
         run(root, tmp_path / "r.parquet")
     assert (tmp_path / "r.parquet").read_text() == "my own notes"
     assert run(root, tmp_path / "r.parquet", overwrite=True)[1]
@@ -201,7 +207,7 @@ def test_a_table_of_unknown_origin_is_not_replaced(root: Path, tmp_path: Path) -
 
 def test_small_tables_of_unknown_origin_are_not_replaced(root: Path, tmp_path: Path) -> None:
     (tmp_path / "r.summary.csv").write_text("my own notes")
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="`overwrite`"):
         run(root, tmp_path / "r.parquet")
     assert (tmp_path / "r.summary.csv").read_text() == "my own notes"
 
@@ -350,12 +356,12 @@ def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: P
     told: list[tuple[str, list[str]]] = []
 
     class Witness:
-        def prepare(self, sources: Any, drawn: Any) -> None:
+        def prepare(self, sources: Any, annotated: Any) -> None:
             assert not out.exists()
-            assert drawn == {}
+            assert annotated == {}
             told.append(("prepare", sorted(sources)))
 
-        def make(self, results: Path, sources: Any) -> None:
+        def make(self, results: Path, sources: Any, fingerprint: Any) -> None:
             assert results == out
             assert out.exists()
             with pytest.raises(OutputLocked):

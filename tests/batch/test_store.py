@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(folder: Path) -> Iterator[ResumeStore]:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         yield store
 
 
@@ -51,11 +51,11 @@ def test_the_folder_lies_hidden_beside_or_in_the_output(tmp_path: Path) -> None:
 
 
 def test_parts_and_failures_are_there_for_the_next_run(folder: Path) -> None:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         assert not store.done("1")
         finish(store, "1")
         store.add_failure("2", Failure("UnreadableVideo", "no video"))
-    with ResumeStore(folder, IDENTITY, made=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
         assert store.done("1")
         assert store.failure("1") is None
         assert store.failure("2") == Failure("UnreadableVideo", "no video")
@@ -72,7 +72,7 @@ def test_an_unchanged_file_is_known_without_reading_it(store: ResumeStore, folde
     assert store.fingerprint(video) is None
     store.remember(video, Stamp.of(video), "1")
     assert store.fingerprint(video) == "1"
-    view = StoreView(folder, IDENTITY, made=False)
+    view = StoreView(folder, IDENTITY, tables_exist=False)
     assert view.fingerprint(video) == "1"
 
 
@@ -104,33 +104,33 @@ def test_a_torn_index_loses_one_line_at_most(folder: Path, video: Path, tmp_path
     second = tmp_path / "b\udcff.mp4"  # a name that is no UTF-8
     second.write_bytes(b"video 2")
     os.utime(second, (LONG_AGO, LONG_AGO))
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         store.remember(video, Stamp.of(video), "1")
     index = folder / "index.jsonl"
     index.write_text(index.read_text() + index.read_text()[:40])
-    with ResumeStore(folder, IDENTITY, made=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
         store.remember(second, Stamp.of(second), "2")
-    with ResumeStore(folder, IDENTITY, made=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
         assert (store.fingerprint(video), store.fingerprint(second)) == ("1", "2")
 
 
 def test_the_index_does_not_grow_for_ever(folder: Path, video: Path) -> None:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         for number in range(300):
             os.utime(video, (LONG_AGO + number, LONG_AGO + number))
             store.remember(video, Stamp.of(video), str(number))
     assert len((folder / "index.jsonl").read_text().split()) < 50
-    with ResumeStore(folder, IDENTITY, made=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
         assert store.fingerprint(video) == "299"
 
 
 def test_other_settings_are_refused_by_name(folder: Path) -> None:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         finish(store, "1")
-    with pytest.raises(UsageError, match=r"scan\.fps 5\.0 → 10\.0.*--overwrite"):
-        ResumeStore(folder, OTHER, made=True)
+    with pytest.raises(UsageError, match=r"scan\.fps 5\.0 → 10\.0.*`overwrite`"):
+        ResumeStore(folder, OTHER, tables_exist=True)
     with pytest.raises(UsageError, match=r"scan\.fps"):
-        StoreView(folder, OTHER, made=True)
+        StoreView(folder, OTHER, tables_exist=True)
     assert read_identity(folder) == IDENTITY
 
 
@@ -140,46 +140,46 @@ def test_a_whole_number_is_the_same_setting_however_it_is_written() -> None:
 
 
 def test_overwriting_does_everything_anew_and_then_drops_the_old_parts(folder: Path) -> None:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         finish(store, "1")
         store.add_failure("2", Failure("UnreadableVideo", "no video"))
-    assert not StoreView(folder, IDENTITY, made=True, overwrite=True).done("1")
-    with ResumeStore(folder, OTHER, made=True, overwrite=True) as store:
+    assert not StoreView(folder, IDENTITY, tables_exist=True, overwrite=True).done("1")
+    with ResumeStore(folder, OTHER, tables_exist=True, overwrite=True) as store:
         assert not store.done("1")
         finish(store, "1")
         assert store.done("1")
         assert len(list(folder.glob("parts-*"))) == 2
         store.drop_others()
     assert [path.name for path in folder.glob("parts-*")] == [f"parts-{settings_key(OTHER)}"]
-    with ResumeStore(folder, OTHER, made=True, overwrite=True) as store:
+    with ResumeStore(folder, OTHER, tables_exist=True, overwrite=True) as store:
         assert not store.done("1")
         assert store.failure("2") is None
 
 
 def test_an_output_of_unknown_making_is_not_replaced_unasked(folder: Path) -> None:
-    with pytest.raises(UsageError, match="--overwrite"):
-        ResumeStore(folder, IDENTITY, made=True)
-    with ResumeStore(folder, IDENTITY, made=True, overwrite=True):
+    with pytest.raises(UsageError, match="`overwrite`"):
+        ResumeStore(folder, IDENTITY, tables_exist=True)
+    with ResumeStore(folder, IDENTITY, tables_exist=True, overwrite=True):
         pass
 
 
 def test_what_a_killed_run_was_writing_is_removed(folder: Path) -> None:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         (store.scratch / "0.crops").write_bytes(b"half")
         assert list(store.scratch.iterdir())
         leftover = store.scratch
     assert not leftover.exists()
     leftover.mkdir(parents=True)
     (leftover / "1.crops").write_bytes(b"of a killed run")
-    with ResumeStore(folder, IDENTITY, made=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
         assert not list(store.scratch.iterdir())
         assert not leftover.exists()
 
 
 def test_a_second_run_is_turned_away_at_once(store: ResumeStore, folder: Path) -> None:
     with pytest.raises(OutputLocked, match="another run"):
-        ResumeStore(folder, IDENTITY, made=False)
-    with ResumeStore(folder.with_name(".other.parquet.fervid"), IDENTITY, made=False):
+        ResumeStore(folder, IDENTITY, tables_exist=False)
+    with ResumeStore(folder.with_name(".other.parquet.fervid"), IDENTITY, tables_exist=False):
         pass  # another output is another matter
 
 
@@ -193,22 +193,22 @@ def test_the_lock_dies_with_its_holder(folder: Path) -> None:
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(OutputLocked):
-        ResumeStore(folder, IDENTITY, made=False)
+        ResumeStore(folder, IDENTITY, tables_exist=False)
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     holder.stdout.close()
-    with ResumeStore(folder, IDENTITY, made=False):
+    with ResumeStore(folder, IDENTITY, tables_exist=False):
         pass
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
-        ResumeStore(tmp_path / "file" / ".r.fervid", IDENTITY, made=False)
+        ResumeStore(tmp_path / "file" / ".r.fervid", IDENTITY, tables_exist=False)
 
 
 def test_a_part_outweighs_a_failure_of_a_copy(folder: Path) -> None:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         store.add_failure("1", Failure("WorkerFailed", "killed"))
         finish(store, "1")
         assert store.failure("1") is None
@@ -221,14 +221,14 @@ def test_partitions_that_a_killed_run_took_away_come_back(tmp_path: Path) -> Non
     folder = tmp_path / "results" / ".fervid"
     before = folder / "scratch" / "abc" / "before" / "video_id=1"
     before.mkdir(parents=True)
-    with ResumeStore(folder, IDENTITY, made=False):
+    with ResumeStore(folder, IDENTITY, tables_exist=False):
         assert (tmp_path / "results" / "timeline" / "video_id=1").is_dir()
 
 
 def test_an_index_with_garbage_is_read_as_far_as_it_goes(folder: Path, video: Path) -> None:
-    with ResumeStore(folder, IDENTITY, made=False) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         store.remember(video, Stamp.of(video), "1")
     with (folder / "index.jsonl").open("ab") as file:
         file.write(b"\xff\xfe[]\n7\n")
-    with ResumeStore(folder, IDENTITY, made=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
         assert store.fingerprint(video) == "1"

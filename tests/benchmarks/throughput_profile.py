@@ -132,11 +132,11 @@ class Inline:
     """An engine without workers: this process does each task itself."""
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
-        """See fervid.engines.Engine."""
-        from fervid.batch.worker import scan_whole
+        """See Engine.run."""
+        from fervid.batch.worker import scan_undivided
 
         for task in tasks:
-            yield task, scan_whole(task, job)
+            yield task, scan_undivided(task, job)
 
 
 def age() -> float:

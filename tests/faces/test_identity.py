@@ -207,7 +207,7 @@ def test_refused_weights_leave_a_note_and_no_person(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(scan, "load_embedder", refuse)
     scan.cached_embedder.cache_clear()
     try:
-        assert scan.cached_embedder() == (None, ["no person is told apart: x.onnx has another SHA-256"])
+        assert scan.cached_embedder() == (None, ["person identities not computed: x.onnx has another SHA-256"])
     finally:
         scan.cached_embedder.cache_clear()
 

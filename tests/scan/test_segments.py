@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import fervid
 from fervid.batch.engines.local import LocalEngine
 from fervid.batch.segmented import SegmentedScans, segments_match
-from fervid.batch.tasks import Division, ScanJob, ScanTask, SegmentTask, WholeTask
+from fervid.batch.tasks import Division, ScanJob, ScanTask, SegmentTask, UndividedTask
 from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, OutputError, WorkerFailed
 from fervid.faces.crop import FER2013_GEOMETRY
@@ -77,7 +77,7 @@ def shown_at(path: Path, images: Sequence[ByteArray], times: Sequence[float]) ->
 def in_spans(path: Path, settings: ScanSettings, folder: Path) -> list[ScannedSegment]:
     """Every span of a video, scanned."""
     spans = divide_video(path, settings, SCHEDULE_PERIOD, SECONDS)
-    return [scan_segment(path, span, settings, FER2013_GEOMETRY, folder / f"{span.number}.span") for span in spans]
+    return [scan_segment(path, span, settings, FER2013_GEOMETRY, folder / f"{span.number}.segment") for span in spans]
 
 
 def whole(path: Path, settings: ScanSettings, folder: Path) -> Scan:
@@ -277,7 +277,7 @@ def test_spans_that_differ_in_anything_do_not_fit(tmp_path: Path) -> None:
     assert segments_match(spans)
     assert not segments_match(spans[:-1])
     assert spans[1].info is not None
-    changes: list[dict[str, Any]] = [{"whole": False}, {"first": "0"}, {"after": "0"}]
+    changes: list[dict[str, Any]] = [{"intact": False}, {"first_digest": "0"}, {"next_digest": "0"}]
     changes.append({"info": dataclasses.replace(spans[1].info, width=1)})
     for change in changes:
         assert not segments_match([spans[0], dataclasses.replace(spans[1], **change), spans[2]])
@@ -313,7 +313,7 @@ def watched(log: Path, task: ScanTask, job: ScanJob) -> Any:
     """A worker that keeps a log, and whose fate hangs on the file's name."""
     with log.open("a") as file:
         file.write(f"{type(task).__name__}\n")
-    if isinstance(task, SegmentTask) and task.span.number == 1:
+    if isinstance(task, SegmentTask) and task.segment.number == 1:
         attempt = task.path.with_suffix(".attempt")
         first = not attempt.exists()
         attempt.touch()
@@ -326,13 +326,13 @@ def watched(log: Path, task: ScanTask, job: ScanJob) -> Any:
     return scan_or_divide(task, job)
 
 
-def settled(video_id: str) -> bool:
+def never_done(video_id: str) -> bool:
     return False
 
 
 def run(engine: LocalEngine, paths: Sequence[Path], scratch: Path) -> dict[str, Scan | FervidError]:
     """Outcomes by name."""
-    job = ScanJob(SETTINGS, FER2013_GEOMETRY, settled, scratch)
+    job = ScanJob(SETTINGS, FER2013_GEOMETRY, never_done, scratch)
     found: dict[str, Scan | FervidError] = {}
     for task, outcome in engine.run([ScanTask(number, path) for number, path in enumerate(paths)], job):
         assert type(task) is ScanTask
@@ -358,7 +358,7 @@ def logbook(tmp_path: Path) -> Logbook:
 
 def test_the_engine_divides_and_joins(tmp_path: Path, scratch: Path, logbook: Logbook, film: list[ByteArray]) -> None:
     path = encode(tmp_path / "film.mp4", film, options={"g": "20", "bf": "3"})
-    engine = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
+    engine = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
     found = run(engine, [path], scratch)["film"]
     assert isinstance(found, Scan)
     expected = dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id)
@@ -371,7 +371,7 @@ def test_the_engine_divides_and_joins(tmp_path: Path, scratch: Path, logbook: Lo
 
 def test_one_worker_divides_nothing(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "film.mp4", numbered(300), options={"g": "20"})
-    run(LocalEngine(1, work=partial(watched, logbook.path), span=SECONDS), [path], scratch)
+    run(LocalEngine(1, work=partial(watched, logbook.path), segment_seconds=SECONDS), [path], scratch)
     assert logbook.kinds == ["ScanTask"]
 
 
@@ -381,14 +381,14 @@ def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, scratch: Path,
     for position, size in packets(path)[150:153]:
         content[position + 4 : position + size] = bytes(size - 4)
     path.write_bytes(content)
-    engine = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
+    engine = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
     found = run(engine, [path], scratch)["film"]
     assert isinstance(found, Scan)
     assert found.notes
     assert_same(found, dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id))
-    assert logbook.kinds[-1] == WholeTask.__name__
+    assert logbook.kinds[-1] == UndividedTask.__name__
     assert logbook.kinds.count("JoinTask") == 0
-    assert not list(scratch.glob("*.span"))
+    assert not list(scratch.glob("*.segment"))
 
 
 def test_each_fate_of_a_span(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
@@ -397,7 +397,7 @@ def test_each_fate_of_a_span(tmp_path: Path, scratch: Path, logbook: Logbook) ->
     for number, name in enumerate(("a good one", "crashes", "once", "defect", "z good one")):
         pictures = [draw_number(number, 64, 48), *numbered(300)]
         paths.append(encode(tmp_path / f"{name}.mp4", pictures, options={"g": "20"}))
-    found = run(LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS), paths, scratch)
+    found = run(LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS), paths, scratch)
     for name in ("a good one", "once", "z good one"):
         outcome = found[name]
         assert isinstance(outcome, Scan), outcome
@@ -413,7 +413,7 @@ def test_each_fate_of_a_span(tmp_path: Path, scratch: Path, logbook: Logbook) ->
 
 def test_a_span_that_hangs_costs_its_video(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "sleeps.mp4", numbered(300), options={"g": "20"})
-    engine = LocalEngine(2, timeout=8, work=partial(watched, logbook.path), span=SECONDS)
+    engine = LocalEngine(2, timeout=8, work=partial(watched, logbook.path), segment_seconds=SECONDS)
     outcome = run(engine, [path], scratch)["sleeps"]
     assert isinstance(outcome, WorkerFailed)
     assert "not scanned within 8 s" in str(outcome)
@@ -423,20 +423,20 @@ def test_a_span_that_hangs_costs_its_video(tmp_path: Path, scratch: Path, logboo
 def test_spans_share_the_time_of_their_video() -> None:
     task = ScanTask(0, Path("film.mp4"))
     due: deque[ScanTask] = deque()
-    pieces = SegmentedScans(ScanJob(SETTINGS, FER2013_GEOMETRY, settled, Path("nowhere")), due)
+    segments = SegmentedScans(ScanJob(SETTINGS, FER2013_GEOMETRY, never_done, Path("nowhere")), due)
     division = Division("0", tuple(Segment(number, None, 1, None) for number in range(3)))
-    assert pieces.take(task, division) is None
+    assert segments.finish_task(task, division) is None
     first, second, third = due
-    assert pieces.rest(first, 10.0) == 10.0
-    assert pieces.rest(first, 0.0) == 0.0
-    pieces.take(first, ScannedSegment(Path("nowhere/0"), None, True, seconds=4.0))
-    pieces.take(second, ScannedSegment(Path("nowhere/1"), None, True, seconds=5.0))
-    assert pieces.rest(third, 10.0) == 1.0
-    assert pieces.rest(third, 9.0) > 0
-    assert pieces.rest(ScanTask(1, Path("other.mp4")), 9.0) == 9.0
-    pieces.take(third, ScannedSegment(Path("nowhere/2")))
-    assert due[0] == WholeTask(0, task.path, "0")
-    assert pieces.rest(due[0], 9.0) == 9.0
+    assert segments.time_left(first, 10.0) == 10.0
+    assert segments.time_left(first, 0.0) == 0.0
+    segments.finish_task(first, ScannedSegment(Path("nowhere/0"), None, True, seconds=4.0))
+    segments.finish_task(second, ScannedSegment(Path("nowhere/1"), None, True, seconds=5.0))
+    assert segments.time_left(third, 10.0) == 1.0
+    assert segments.time_left(third, 9.0) > 0
+    assert segments.time_left(ScanTask(1, Path("other.mp4")), 9.0) == 9.0
+    segments.finish_task(third, ScannedSegment(Path("nowhere/2")))
+    assert due[0] == UndividedTask(0, task.path, "0")
+    assert segments.time_left(due[0], 9.0) == 9.0
 
 
 def test_analyze_gives_the_same_tables(tmp_path: Path, film: list[ByteArray], logbook: Logbook) -> None:
@@ -444,7 +444,7 @@ def test_analyze_gives_the_same_tables(tmp_path: Path, film: list[ByteArray], lo
     folder.mkdir()
     encode(folder / "film.mp4", film, options={"g": "20", "bf": "3"})
     encode(folder / "short.mp4", film[200:260], options={"g": "20"})
-    divided = LocalEngine(2, work=partial(watched, logbook.path), span=SECONDS)
+    divided = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
     settings = AnalyzeSettings(scan=SETTINGS)
     for out, engine in (("one", LocalEngine(1)), ("two", divided)):
         report = fervid.analyze(folder, tmp_path / f"{out}.parquet", settings, engine=engine)

@@ -11,8 +11,8 @@ import pytest
 
 from fervid.batch.engines.base import Outcome
 from fervid.batch.engines.local import LocalEngine
-from fervid.batch.tasks import Known, ScanJob, ScanTask
-from fervid.batch.worker import scan_whole
+from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
+from fervid.batch.worker import scan_undivided
 from fervid.errors import FervidError
 from fervid.files.fingerprint import fingerprint
 from fervid.files.scratch import CropFile
@@ -31,16 +31,16 @@ def replay(tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, 
             yield task, error
 
 
-def _scan(task: ScanTask, job: ScanJob) -> Scan | Known:
+def _scan(task: ScanTask, job: ScanJob) -> Scan | AlreadyDone:
     key = (fingerprint(task.path), job.settings, job.geometry)
     if key not in _recorded:
-        scan = scan_whole(task, job)
+        scan = scan_undivided(task, job)
         if not isinstance(scan, Scan):
             return scan
         _recorded[key] = scan, scan.crops.path.read_bytes()
         return scan
-    if job.settled(key[0]):
-        return Known(key[0])
+    if job.is_done(key[0]):
+        return AlreadyDone(key[0])
     scan, crops = _recorded[key]
     path = job.scratch / f"{task.position}.crops"
     path.write_bytes(crops)

@@ -1,1 +1,1 @@
-"""Where scans run: worker processes on this machine, or a Ray cluster."""
+"""Engines, which scan the videos of a batch: in worker processes on this machine, or on a Ray cluster."""

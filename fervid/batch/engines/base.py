@@ -1,4 +1,4 @@
-"""What every engine shares: its interface, signals, the environment."""
+"""What the engines share: their interface, errors of workers, signals and environment variables."""
 
 from __future__ import annotations
 
@@ -10,39 +10,111 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Protocol
 
-from fervid.batch.tasks import Known, ScanJob, ScanTask
-from fervid.errors import FervidError
+from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
+from fervid.errors import FervidError, InternalError, WorkerFailed
+from fervid.runtime.machine import total_memory, usable_cores
 from fervid.scan.types import Scan
 
 MAX_ATTEMPTS = 2
-"""So often may a video kill its worker before it is given up."""
+"""How many times a video may crash its worker before it is reported as failed."""
 
 MIN_MEMORY = 2 << 30
-"""Bytes that every scan process may use, however small its share of the machine's memory."""
+"""Bytes that a scan process may use, even if its share of the machine's memory is smaller."""
 
 INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-"""Signals whose handlers may raise."""
-
+"""Signals whose handlers may raise an exception."""
 
 Work = Callable[[ScanTask, ScanJob], Any]
-"""What workers do with a task: ``scan_or_divide`` or its like."""
+"""What workers do with a task, such as ``scan_or_divide``."""
 
-Outcome = tuple[ScanTask, Scan | Known | FervidError]
+Outcome = tuple[ScanTask, Scan | AlreadyDone | FervidError]
+"""A task, and its scan or why there is none."""
 
 
 class Engine(Protocol):
     """Scans videos, several at a time."""
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
-        """Yield each task with its scan or with what went wrong, in order of completion."""
+        """Do tasks. All workers end when the generator is closed.
+
+        Args:
+            tasks: The videos to scan; read only as fast as they are scanned.
+            job: What all tasks share.
+
+        Yields:
+            Each task with its outcome, in order of completion.
+
+        Raises:
+            WorkerFailed: No worker can be kept alive.
+        """
         ...
+
+
+def memory_limit(memory: int, workers: int = 0) -> int:
+    """Work out how much memory a scan process may use.
+
+    Args:
+        memory: Bytes as set by the user; 0: an equal share of this machine's memory, but at least MIN_MEMORY.
+        workers: Number of processes that share the memory; 0: one per core.
+
+    Returns:
+        Bytes.
+    """
+    return memory or max(MIN_MEMORY, total_memory() // (workers or usable_cores()))
+
+
+def worker_error(error: BaseException, memory: int) -> FervidError:
+    """Turn an exception of a worker into an outcome of its video.
+
+    Args:
+        error: What the worker raised.
+        memory: Bytes that it was allowed to use.
+
+    Returns:
+        The exception itself if fervid raised it on purpose, otherwise a WorkerFailed or InternalError.
+    """
+    if isinstance(error, FervidError):
+        return error
+    if isinstance(error, MemoryError):
+        return WorkerFailed(
+            f"needs more than the {memory / 2**30:.1f} GB that a scan process may use (`worker_memory`)"
+        )
+    return InternalError(f"internal error: {type(error).__name__}: {error}")
+
+
+def timeout_error(timeout: float) -> WorkerFailed:
+    """Create the outcome of a video that took too long.
+
+    Args:
+        timeout: The limit in seconds.
+
+    Returns:
+        The error.
+    """
+    return WorkerFailed(f"not scanned within {timeout:g} s; `timeout` sets the limit")
+
+
+def crash_error(cause: str = "the file may crash its codec, or memory ran out", detail: str = "") -> WorkerFailed:
+    """Create the outcome of a video whose worker died MAX_ATTEMPTS times.
+
+    Args:
+        cause: The probable cause.
+        detail: Added after the number of deaths, such as an exit code.
+
+    Returns:
+        The error.
+    """
+    return WorkerFailed(f"the worker process died {MAX_ATTEMPTS} times{detail}; {cause}")
 
 
 @contextlib.contextmanager
 def hold_signals() -> Iterator[None]:
-    """Hold SIGINT, SIGTERM and SIGALRM back until the end of the block, where their handlers are Python's.
+    """Delay SIGINT, SIGTERM and SIGALRM until the end of the block, if their handlers are Python functions.
 
-    A handler that raises in the middle of the pool's start or end would leave threads that wait for ever.
+    A handler that raises while a pool starts or ends would leave threads that wait forever.
+
+    Yields:
+        Nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -63,7 +135,14 @@ def hold_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def restore_environment(*names: str) -> Iterator[None]:
-    """At the end of the block these environment variables are as they were before it."""
+    """Restore environment variables at the end of the block.
+
+    Args:
+        *names: The variables.
+
+    Yields:
+        Nothing.
+    """
     before = {name: os.environ.get(name) for name in names}
     try:
         yield
@@ -76,12 +155,16 @@ def restore_environment(*names: str) -> Iterator[None]:
 
 
 def clear_frames(error: BaseException) -> None:
-    """Give back what the functions held in which ``error`` arose: as long as it is kept somewhere, so is that."""
+    """Clear the frames of an exception and its causes, so that storing it does not keep their locals (arrays) alive.
+
+    Args:
+        error: The exception.
+    """
     links: list[BaseException | None] = [error]
     seen: set[int] = set()
     while links:
-        one = links.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            traceback.clear_frames(one.__traceback__)
-            links += [one.__cause__, one.__context__]
+        link = links.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            traceback.clear_frames(link.__traceback__)
+            links += [link.__cause__, link.__context__]

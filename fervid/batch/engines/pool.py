@@ -1,4 +1,4 @@
-"""A pool of worker processes that survives their deaths."""
+"""A pool of worker processes that keeps working when workers die."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.errors import WorkerFailed
 
 QUEUED_AHEAD = 2
-"""So many more tasks than workers are handed out: none idles, and results do not pile up here."""
+"""Tasks queued beyond the number of workers; keeps workers busy without piling up results."""
 
 WORKER_LOST_SECONDS = 10.0
-"""Seconds after which a task counts as failed whose worker is no more, though the pool has not noticed."""
+"""Seconds after a worker's death before its task counts as failed, if the pool missed it."""
 
 PIPE_LOCK_TIMEOUT = 12.0
-"""Seconds for which a worker waits, twice, for its turn at the pipe that all share, which takes milliseconds. It ends
-then, and the pool with it: another was killed while it was its turn."""
+"""Timeout in seconds for the lock of the pipe that all workers share. A worker killed while holding the lock leaves it
+locked. A worker that waits for it this long, twice, exits, and the pool restarts."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def _worker_context() -> Any:
-    """The multiprocessing context of the workers: forked from a server that has the scan's libraries loaded.
+    """The multiprocessing context of the workers: forked from a server that has loaded the libraries of a scan.
 
-    The key that interrupts a batch reaches its whole process group; the workers leave it to this process.
-    They inherit that from the server, which is started with SIGINT blocked.
+    Ctrl-C is delivered to the whole process group. Workers ignore it and let this process shut them down: they inherit
+    a blocked SIGINT from the server.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -49,11 +49,11 @@ def _worker_context() -> Any:
     if threading.current_thread() is not threading.main_thread():
         return context
     with hold_signals():
-        resource_tracker.ensure_running()  # first, because its start unblocks SIGINT
+        resource_tracker.ensure_running()  # before SIGINT is blocked, because this unblocks it
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with restore_environment("PYTHONSAFEPATH"):
-                os.environ["PYTHONSAFEPATH"] = "1"  # or it would import what has a library's name in the working folder
+                os.environ["PYTHONSAFEPATH"] = "1"  # or a file in the working directory could replace a library
                 forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -61,7 +61,7 @@ def _worker_context() -> Any:
 
 
 def _start_pool(pool: Any) -> bool:
-    """Start the pool's processes and threads; whether that worked."""
+    """Start the pool's processes and threads. Returns whether that worked."""
     try:
         return bool(pool.active)
     except BrokenExecutor:
@@ -69,18 +69,18 @@ def _start_pool(pool: Any) -> bool:
 
 
 _slots: Any = None
-"""In a worker: shared memory in which it leaves its process id at the seat of its task."""
+"""In a worker: shared memory with one number per slot, the process id of the worker that does the slot's task."""
 
 
-def _prepare_worker(memory: int, seats: Any) -> None:
-    """Run in each worker at its start: it dies with its parent, is the first that the system ends where memory
-    runs out, and may use ``memory`` bytes itself."""
+def _prepare_worker(memory: int, slots: Any) -> None:
+    """Set up a worker: it dies with its parent, may use ``memory`` bytes, and is the first to be killed if the machine
+    runs out of memory."""
     global _slots
-    _slots = seats
+    _slots = slots
     CONSTS.channel_lock_timeout = PIPE_LOCK_TIMEOUT
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # end at once, not when a codec returns to Python
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # end at once instead of when a codec returns to Python
     with contextlib.suppress(OSError, AttributeError, TypeError):
-        # the fork server ends when nobody holds this pipe; a worker would, and the server is its parent
+        # the fork server, parent of the workers, ends when no process holds this pipe; a worker must not hold it
         server: Any = forkserver._forkserver
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None
@@ -92,9 +92,9 @@ def _prepare_worker(memory: int, seats: Any) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def _run_in_slot(work: Work, seat: int, task: ScanTask, job: ScanJob) -> Any:
-    """What a worker does with a task that has this seat."""
-    _slots[seat] = os.getpid()
+def _run_in_slot(work: Work, slot: int, task: ScanTask, job: ScanJob) -> Any:
+    """In a worker: note its process id in the task's slot, and do the task."""
+    _slots[slot] = os.getpid()
     try:
         return work(task, job)
     except BaseException as error:
@@ -111,21 +111,31 @@ def _is_alive(pid: int) -> bool:
 
 
 class WorkerPool:
-    """A pool of ``count`` workers that can be begun anew where it breaks."""
+    """A pool of worker processes that can be restarted when it breaks.
+
+    Args:
+        count: Number of workers.
+        memory: Bytes that one worker may use.
+    """
 
     def __init__(self, count: int, memory: int) -> None:
         self.count, self._memory = count, memory
         self._started = False
 
     def start(self) -> None:
-        """Begin; raises WorkerFailed. Whatever it raises, ``stop`` is to be called."""
+        """Start the workers. ``stop`` must be called afterwards, even if this raises.
+
+        Raises:
+            WorkerFailed: The processes cannot be started.
+        """
         context = _worker_context()
         self._pids = context.RawArray("q", self.count + QUEUED_AHEAD)
-        self._seats: dict[Future[Any], int] = {}
-        self._gone: dict[Future[Any], float] = {}
-        """Since when the worker of a task is no more."""
-        self._empty: float | None = None
-        """Since when no worker lives at all."""
+        self._slots: dict[Future[Any], int] = {}
+        """Task → the slot in ``_pids`` for its worker's process id."""
+        self._gone_since: dict[Future[Any], float] = {}
+        """Task → when its worker was first found to be gone."""
+        self._empty_since: float | None = None
+        """When the pool was first found without any worker; None if it has some."""
         self._pool: Any = ProcessPool(
             max_workers=self.count,
             context=context,
@@ -138,44 +148,68 @@ class WorkerPool:
             raise WorkerFailed("the worker processes cannot be started")
 
     def schedule(self, work: Work, task: ScanTask, job: ScanJob, timeout: float) -> Future[Any]:
-        """Give a task to the next free worker; raises BrokenExecutor or RuntimeError where the pool is broken."""
-        self._seats = {future: seat for future, seat in self._seats.items() if not future.done()}
-        seat = min(set(range(len(self._pids))) - set(self._seats.values()))
-        self._pids[seat] = 0
-        future: Future[Any] = self._pool.schedule(_run_in_slot, args=(work, seat, task, job), timeout=timeout or None)
-        self._seats[future] = seat
+        """Queue a task for the next free worker.
+
+        Args:
+            work: What the worker does with the task.
+            task: The task.
+            job: What all tasks share.
+            timeout: Seconds the task may take; 0: no limit.
+
+        Returns:
+            The future of the work's result.
+
+        Raises:
+            BrokenExecutor: The pool is broken.
+            RuntimeError: The pool was stopped.
+        """
+        self._slots = {future: slot for future, slot in self._slots.items() if not future.done()}
+        slot = min(set(range(len(self._pids))) - set(self._slots.values()))
+        self._pids[slot] = 0
+        future: Future[Any] = self._pool.schedule(_run_in_slot, args=(work, slot, task, job), timeout=timeout or None)
+        self._slots[future] = slot
         return future
 
     def lost(self, running: Iterable[Future[Any]]) -> list[Future[Any]]:
-        """Cancel and return those whose worker is no more for ``LOST`` seconds.
+        """Find and cancel tasks whose worker died without the pool noticing.
 
-        The pool forgets a worker that dies before it is told which task that one has.
+        That happens to a worker that dies before it has told the pool which task it took.
+
+        Args:
+            running: Tasks that have not ended.
+
+        Returns:
+            Those whose worker has been gone for WORKER_LOST_SECONDS.
         """
-        now, before = time.monotonic(), self._gone
-        gone = [one for one in running if one.running() and not self._is_at_work(one)]
-        self._gone = {one: before.get(one, now) for one in gone}
-        lost = [one for one in gone if now - self._gone[one] >= WORKER_LOST_SECONDS]
-        for one in lost:
-            one.cancel()
+        now, before = time.monotonic(), self._gone_since
+        gone = [future for future in running if future.running() and not self._has_worker(future)]
+        self._gone_since = {future: before.get(future, now) for future in gone}
+        lost = [future for future in gone if now - self._gone_since[future] >= WORKER_LOST_SECONDS]
+        for future in lost:
+            future.cancel()
         return lost
 
-    def is_deserted(self) -> bool:
-        """Whether no worker has lived for ``LOST`` seconds: the pool may not notice that they die as they start."""
-        now = time.monotonic()
-        self._empty = None if multiprocessing.active_children() else self._empty or now
-        return self._empty is not None and now - self._empty >= WORKER_LOST_SECONDS
+    def has_no_worker(self) -> bool:
+        """Check for workers that die at start, which the pool may not notice.
 
-    def _is_at_work(self, future: Future[Any]) -> bool:
-        pid = int(self._pids[self._seats[future]])
+        Returns:
+            Whether no worker has been alive for WORKER_LOST_SECONDS.
+        """
+        now = time.monotonic()
+        self._empty_since = None if multiprocessing.active_children() else self._empty_since or now
+        return self._empty_since is not None and now - self._empty_since >= WORKER_LOST_SECONDS
+
+    def _has_worker(self, future: Future[Any]) -> bool:
+        pid = int(self._pids[self._slots[future]])
         return pid != 0 and _is_alive(pid)
 
     def restart(self) -> None:
-        """Replace all workers."""
+        """Stop all workers and start new ones."""
         self.stop()
         self.start()
 
     def stop(self) -> None:
-        """End all workers, whatever they do."""
+        """Stop all workers at once. Does nothing if they were not started."""
         if self._started:
             with hold_signals():
                 if self._pool.active:

