@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import multiprocessing.util
 import os
-import re
 import signal
 import sys
 import threading
 import time
 from json import dumps
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from fervid.cli import analyze, info, models, results
+from fervid.cli.messages import as_options, register_options
 from fervid.cli.options import Group
 from fervid.emotions.background_loader import LOADER
 from fervid.errors import FervidError, OutputError, printable
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 for module in (analyze, results, models, info):
     app.add_typer(module.commands)
+register_options(app)
 
 
 class _Interrupted(BaseException):
@@ -62,31 +63,6 @@ def main() -> None:
     except _Interrupted:
         again = ", without --overwrite," if "--overwrite" in sys.argv else ""
         _end(f"interrupted; run the same command again{again} to go on", 130)
-
-
-def as_options(message: str) -> str:
-    """Rewrite a message for users of the command line.
-
-    Args:
-        message: Text that names settings in backticks, such as `worker_memory`.
-
-    Returns:
-        The text with each setting as the option of that name (``--worker-memory``). A setting without an option is
-        written as in job files.
-    """
-
-    def shown(match: re.Match[str]) -> str:
-        name = match[1].replace("_", "-")
-        return f"--{name}" if f"--{name}" in _known_options() else f"`{name}`"
-
-    return re.sub(r"`([a-z_]+)`", shown, message)
-
-
-def _known_options() -> set[str]:
-    """The options of all commands."""
-    group: Any = typer.main.get_command(app)
-    parameters = [parameter for command in group.commands.values() for parameter in command.params]
-    return {option for parameter in parameters for option in parameter.opts}
 
 
 def _end(message: str, exit_code: int) -> NoReturn:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from fervid.cli.main import app, as_options
+from fervid.cli.main import app
+from fervid.cli.messages import as_options
 from fervid.cli.options import ANALYSIS, INPUT, MESSAGES, OUTPUT, RUNNING
 from tests.support.command import fresh_command
 from tests.support.paths import ROOT
