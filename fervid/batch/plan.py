@@ -15,15 +15,13 @@ from fervid.emotions.classifier import check_weights
 from fervid.emotions.sidecar import SHIPPED, sidecar_path
 from fervid.errors import UnreadableVideo
 from fervid.faces.crop import CropGeometry
-from fervid.faces.detectors import describe_detector
-from fervid.faces.embedding import describe_embedder
 from fervid.files.discover import Source, discover, refuse_overwriting, select, shown_name
 from fervid.files.fingerprint import fingerprint, sha256
+from fervid.results.metadata import made_with
 from fervid.results.provenance import store_folder
-from fervid.results.schema import SCHEMA_VERSION, is_folder, output_paths, refuse_foreign
+from fervid.results.schema import is_folder, output_paths, refuse_foreign
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import to_mapping
-from fervid.version import __version__
 
 if TYPE_CHECKING:
     from fervid.batch.engines.base import Engine
@@ -142,19 +140,7 @@ class BatchSetup:
         refuse_overwriting(sources, output_paths(out))
         weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
         sidecar = check_weights(weights, settings.run.device)
-        detector, detector_sha256 = describe_detector(settings.scan)
-        embedder, embedder_sha256 = describe_embedder()
-        provenance = {
-            "schema_version": str(SCHEMA_VERSION),
-            "version": __version__,
-            "weights_sha256": sidecar.weights_sha256,
-            "onnx_sha256": sidecar.onnx_sha256,
-            "sidecar_sha256": sha256(sidecar_path(weights)),
-            "detector": detector,
-            "detector_sha256": detector_sha256,
-            "embedder": embedder,
-            "embedder_sha256": embedder_sha256,
-        }
+        provenance = made_with(settings.scan, sidecar) | {"sidecar_sha256": sha256(sidecar_path(weights))}
         roots = list(dict.fromkeys(os.path.abspath(source.root) for source in sources))
         metadata = {**provenance, "settings": json.dumps(to_mapping(settings)), "roots": json.dumps(roots)}
         result_settings = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}

@@ -30,6 +30,7 @@ def made_with(settings: ScanSettings, sidecar: Sidecar) -> dict[str, str]:
         "schema_version": str(SCHEMA_VERSION),
         "version": __version__,
         "weights_sha256": sidecar.weights_sha256,
+        "onnx_sha256": sidecar.onnx_sha256,
         "detector": detector,
         "detector_sha256": detector_sha256,
         "embedder": embedder,
