@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fervid.batch.report import BatchReport
-from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device
+from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName
 from fervid.settings_io import override
 from fervid.types import Progress, ProgressCallback, ignore_progress
 
 if TYPE_CHECKING:
     from fervid.annotate.annotate import AnnotateReport
     from fervid.batch.engines.base import Engine
-    from fervid.batch.plan import Paths
     from fervid.emotions.classifier import EmotionClassifier
     from fervid.export.files import Exported
     from fervid.pipeline import VideoResults
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    paths: Paths,
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     settings: AnalyzeSettings | None = None,
     *,
@@ -42,7 +41,7 @@ def analyze(
     follow_links: bool | None = None,
     settle: float | None = None,
     shard: str | None = None,
-    engine: str | Engine | None = None,
+    engine: EngineName | Engine | None = None,
     address: str | None = None,
     device: Device | None = None,
     model: str | os.PathLike[str] | None = None,
@@ -259,7 +258,7 @@ def annotate_videos(
     out: str | os.PathLike[str],
     *,
     videos: str | os.PathLike[str] | None = None,
-    style: str = "full",
+    style: Literal["full", "minimal"] = "full",
     blur: bool = False,
     on_progress: ProgressCallback = ignore_progress,
 ) -> AnnotateReport:
@@ -336,10 +335,10 @@ def write_report(
 
 def export_results(
     results: str | os.PathLike[str],
-    to: str,
+    to: Literal["elan", "pyfeat", "openface", "csv"],
     out: str | os.PathLike[str],
     *,
-    values: str | None = None,
+    values: Literal["raw", "smooth"] | None = None,
     videos: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Exported:
