@@ -70,3 +70,14 @@ def _no_unexpected_error(caplog: pytest.LogCaptureFixture, expected_errors: list
     errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
     unexpected = [message for message in errors if not any(part in message for part in expected_errors)]
     assert not unexpected, f"logged without being expected: {unexpected}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share a fixture of their module in one worker, so that it is made once."""
+    for item in items:
+        information = getattr(item, "_fixtureinfo", None)
+        definitions = information.name2fixturedefs.values() if information else ()
+        shared = any(found[-1].scope == "module" for found in definitions)
+        if shared and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))

@@ -42,7 +42,7 @@ def test_the_readme_names_no_option_that_does_not_exist() -> None:
 def test_ci_runs_the_readmes_test_command() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
     install_and_test = blocks[1].strip().split(" && ", 2)[2]
-    assert install_and_test == "pip install -e '.[test]' && pytest -n 2 --dist loadfile"
+    assert install_and_test == "pip install -e '.[test]' && pytest -n 2"
     ci = (ROOT / ".ci" / "run").read_text().replace(" --quiet", "")
     assert ci.strip().endswith(install_and_test)
 
