@@ -1,1 +1,1 @@
-"""What the machine offers."""
+"""The machine and its libraries: cores, memory, OpenCV, onnxruntime and packaged weights."""

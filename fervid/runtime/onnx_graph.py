@@ -1,4 +1,4 @@
-"""Changes to ONNX models as bytes, so that nothing but onnxruntime is needed.
+"""Editing ONNX models as bytes, so that no package but onnxruntime is needed.
 
 Field numbers are those of onnx.proto: ModelProto.ir_version 1, .graph 7, .opset_import 8; GraphProto.node 1, .name 2,
 .initializer 5, .input 11, .output 12; NodeProto.input 1, .output 2, .op_type 4, .attribute 5; AttributeProto.name 1,
@@ -21,13 +21,18 @@ _FLOAT = 1
 """TensorProto's code of 32-bit floating point."""
 
 Field = tuple[int, bytes, bytes]
-"""Number, the whole field, its content."""
+"""A field of a protocol buffers message: its number, its bytes with the header, and its content."""
 
 
 def with_inputs(model: bytes, names: Sequence[str]) -> bytes:
-    """The model with a graph that asks for the inputs ``names`` only.
+    """Keep only some of a model's inputs. Some files list their weights as inputs, though they contain the values.
 
-    Some files list the names of their weights as inputs, though nodes of their own compute them.
+    Args:
+        model: The content of an .onnx file.
+        names: The inputs to keep.
+
+    Returns:
+        The changed model.
     """
     wanted = {name.encode() for name in names}
 
@@ -38,11 +43,21 @@ def with_inputs(model: bytes, names: Sequence[str]) -> bytes:
 
 
 def with_outputs(model: bytes, names: Sequence[str], given: Value | None = None) -> bytes:
-    """The model with a graph that gives ``names``, tensors anywhere in it, and computes nothing else.
+    """Make inner tensors the outputs of a model, and remove everything that they do not need.
 
-    onnxruntime would compute all the rest too. Nodes must come in the order of their work, as ONNX asks. With
-    ``given``, a float32 tensor anywhere in it, the graph takes that in place of its own inputs.
-    Raises ValueError for a tensor that no node gives.
+    onnxruntime would compute the rest too.
+
+    Args:
+        model: The content of an .onnx file, whose nodes are in topological order, as ONNX requires.
+        names: Tensors anywhere in the graph, the new outputs.
+        given: Name and shape of a float32 tensor anywhere in the graph that becomes the only input; None: the model
+            keeps its inputs.
+
+    Returns:
+        The changed model.
+
+    Raises:
+        ValueError: No node computes one of ``names``.
     """
     begin = given[0].encode() if given else b""
 
@@ -70,9 +85,15 @@ def with_outputs(model: bytes, names: Sequence[str], given: Value | None = None)
 
 
 def with_plain_activations(model: bytes) -> bytes:
-    """The model with each PRelu, for which onnxruntime has no fast code, as ``_prelu`` has it.
+    """Replace PRelu nodes, for which onnxruntime has no fast code, by faster nodes with the same result.
 
-    Those whose slopes are no constant of shape (channels, 1, 1), or above 1, stay.
+    A PRelu stays if its slopes are not a constant of shape (channels, 1, 1), or exceed 1.
+
+    Args:
+        model: The content of an .onnx file.
+
+    Returns:
+        The changed model.
     """
 
     def changed(graph: list[Field]) -> list[bytes]:
@@ -80,11 +101,11 @@ def with_plain_activations(model: bytes) -> bytes:
         parts = []
         for number, whole, content in graph:
             inner = list(fields(content)) if number == _NODE else []
-            given = [text.decode() for one, _, text in inner if one == _NODE_INPUT]
-            if (_NODE_TYPE, b"PRelu") in [(one, text) for one, _, text in inner] and len(slopes.get(given[1], ())):
+            given = [text.decode() for field, _, text in inner if field == _NODE_INPUT]
+            if (_NODE_TYPE, b"PRelu") in [(field, text) for field, _, text in inner] and len(slopes.get(given[1], ())):
                 (y,) = _outputs(content)
                 nodes, tensors = _prelu(given[0], y.decode(), slopes[given[1]])
-                parts += [_field(_NODE, one) for one in nodes] + [_field(_INITIALIZER, one) for one in tensors]
+                parts += [_field(_NODE, new) for new in nodes] + [_field(_INITIALIZER, new) for new in tensors]
             else:
                 parts.append(whole)
         return parts
@@ -93,10 +114,10 @@ def with_plain_activations(model: bytes) -> bytes:
 
 
 def _slopes(content: bytes) -> tuple[str, npt.NDArray[np.float32]]:
-    """Name and values of a constant; none where they cannot be slopes."""
+    """Name and values of a constant; no values if they cannot be slopes."""
     found = list(fields(content))
     (name,) = _texts(content, _TENSOR_NAME)
-    raw = [text for number, _, text in found if number in (4, 9)]  # packed floats, and their bytes, are the same
+    raw = [text for number, _, text in found if number in (4, 9)]  # packed floats and raw bytes have the same encoding
     sides = [_number(text, 0)[0] for number, _, text in found if number == 1]
     plain = sides[1:] == [1, 1] and len(raw) == 1 and len(raw[0]) == 4 * sides[0]
     values = np.frombuffer(raw[0] if plain else b"", "<f4")
@@ -104,11 +125,11 @@ def _slopes(content: bytes) -> tuple[str, npt.NDArray[np.float32]]:
 
 
 def _prelu(x: str, y: str, slopes: npt.NDArray[np.float32]) -> tuple[list[bytes], list[bytes]]:
-    """Nodes and constants of a parametric ReLU from ``x`` to ``y``, with a slope of at most 1 for each channel.
+    """Nodes and constants of a parametric ReLU from tensor ``x`` to ``y``, with a slope of at most 1 for each channel.
 
-    y = max(x, slope * x) = slope * x + relu((1 - slope) * x). The products are convolutions by depth, as these work on
-    the order of axes that onnxruntime gives to the convolutions before and after; with its own PRelu a network of
-    separable convolutions takes twice as long.
+    y = max(x, slope * x) = slope * x + relu((1 - slope) * x). The products are depthwise convolutions, which keep the
+    memory layout that onnxruntime uses for the convolutions before and after. With PRelu nodes, a network of separable
+    convolutions takes twice as long.
     """
     by_depth: dict[str, int | list[int]] = {"kernel_shape": [1, 1], "group": len(slopes)}
     kernels = {f"{y}_above": 1 - slopes, f"{y}_below": slopes}
@@ -119,7 +140,7 @@ def _prelu(x: str, y: str, slopes: npt.NDArray[np.float32]) -> tuple[list[bytes]
 
 
 def _make_node(kind: str, inputs: Sequence[str], output: str, **attributes: int | list[int]) -> bytes:
-    """An operation."""
+    """An operation with one output."""
     given = b"".join(_field(_NODE_INPUT, name.encode()) for name in inputs)
     plain = given + _field(_NODE_OUTPUT, output.encode()) + _field(_NODE_TYPE, kind.encode())
     return plain + b"".join(_field(_NODE_ATTRIBUTE, _attribute(name, value)) for name, value in attributes.items())
@@ -129,22 +150,23 @@ def _attribute(name: str, value: int | list[int]) -> bytes:
     if isinstance(value, int):
         content, kind = _integer(3, value), 2
     else:
-        content, kind = b"".join(_integer(8, one) for one in value), 7
+        content, kind = b"".join(_integer(8, item) for item in value), 7
     return _field(1, name.encode()) + content + _integer(20, kind)
 
 
 def _tensor(name: str, values: npt.NDArray[Any]) -> bytes:
-    """A constant, as float32."""
+    """A float32 constant."""
     sides = b"".join(_integer(1, side) for side in values.shape)
     data = np.ascontiguousarray(values, "<f4").tobytes()
     return sides + _integer(2, _FLOAT) + _field(_TENSOR_NAME, name.encode()) + _field(9, data)
 
 
 Value = tuple[str, Sequence[int | None]]
-"""Name and shape of what goes in or comes out; None: of any length."""
+"""Name and shape of an input or output; None stands for an axis of any length."""
 
 
 def _value(name: str, shape: Sequence[int | None]) -> bytes:
+    """A ValueInfoProto for a float32 tensor."""
     sides = b"".join(
         _field(1, _field(2, f"n{place}".encode()) if side is None else _integer(1, side))
         for place, side in enumerate(shape)
@@ -154,6 +176,7 @@ def _value(name: str, shape: Sequence[int | None]) -> bytes:
 
 
 def _with_graph(model: bytes, change: Callable[[list[Field]], list[bytes]]) -> bytes:
+    """The model with the fields of its graph changed."""
     parts = []
     for number, whole, content in fields(model):
         parts.append(_field(_GRAPH, b"".join(change(list(fields(content))))) if number == _GRAPH else whole)
@@ -161,61 +184,78 @@ def _with_graph(model: bytes, change: Callable[[list[Field]], list[bytes]]) -> b
 
 
 def _outputs(node: bytes) -> set[bytes]:
+    """The names of a node's outputs."""
     return _texts(node, _NODE_OUTPUT)
 
 
 def _texts(message: bytes, wanted: int) -> set[bytes]:
+    """The contents of all fields with this number."""
     return {content for number, _, content in fields(message) if number == wanted}
 
 
 def fields(message: bytes) -> Iterator[Field]:
-    """(number, the whole field, its content) of each field of a protocol buffers message."""
-    at = 0
-    while at < len(message):
-        begin = at
-        key, at = _number(message, at)
+    """Split a protocol buffers message into its fields.
+
+    Args:
+        message: The encoded message.
+
+    Yields:
+        Of each field its number, its bytes with the header, and its content.
+    """
+    offset = 0
+    while offset < len(message):
+        begin = offset
+        key, offset = _number(message, offset)
         kind = key & 7
         if kind == 2:
-            length, at = _number(message, at)
-            end = at + length
+            length, offset = _number(message, offset)
+            end = offset + length
         elif kind == 0:
-            end = _number(message, at)[1]
+            end = _number(message, offset)[1]
         else:
-            end = at + (8 if kind == 1 else 4)
-        yield key >> 3, message[begin:end], message[at:end]
-        at = end
+            end = offset + (8 if kind == 1 else 4)
+        yield key >> 3, message[begin:end], message[offset:end]
+        offset = end
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A field of the wire type for texts and messages."""
+    """Encode a text or a message as a field."""
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
 def _integer(number: int, value: int) -> bytes:
-    """A field of the wire type for integers, which must not be negative."""
+    """Encode an integer, which must not be negative, as a field."""
     return _varint(number << 3) + _varint(value)
 
 
 def integers(content: bytes) -> list[int]:
-    """The variable-length integers that follow each other in ``content``."""
-    values, at = [], 0
-    while at < len(content):
-        value, at = _number(content, at)
+    """Decode a packed field of integers.
+
+    Args:
+        content: Variable-length integers, one after another.
+
+    Returns:
+        The integers.
+    """
+    values, offset = [], 0
+    while offset < len(content):
+        value, offset = _number(content, offset)
         values.append(value)
     return values
 
 
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A variable-length integer at ``at``, and where it ends; ValueError where it is longer than 64 bits."""
+def _number(data: bytes, offset: int) -> tuple[int, int]:
+    """Decode the variable-length integer at ``offset``. Returns it and the offset after it. Raises ValueError if it is
+    longer than 64 bits."""
     value = shift = 0
     while shift < 70:
-        byte = data[at]
-        at += 1
+        byte = data[offset]
+        offset += 1
         value |= (byte & 127) << shift
         shift += 7
         if byte < 128:
-            return value, at
-    raise ValueError("an integer is too long")
+            return value, offset
+    raise ValueError("an integer has more than 64 bits")
 
 
 def _varint(value: int) -> bytes:

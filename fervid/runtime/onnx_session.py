@@ -1,4 +1,4 @@
-"""onnxruntime's sessions, all made alike."""
+"""Sessions of onnxruntime, all with the same options."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from fervid.errors import BadWeights
 
 
 def open_session(graph: bytes, **entries: str) -> Any:
-    """A session of the ONNX model ``graph`` on the CPU and on one thread: parallelism is one process, or one part of
-    a batch, per core.
+    """Load an ONNX model on the CPU, with one thread. Callers run several processes, or parts of a batch, at once.
 
-    ``entries``: onnxruntime's configuration entries, dots in their names as double underscores. Raises BadWeights.
+    Args:
+        graph: The content of an .onnx file.
+        **entries: Configuration entries of onnxruntime, with double underscores for the dots in their names.
+
+    Returns:
+        The onnxruntime.InferenceSession.
+
+    Raises:
+        BadWeights: onnxruntime cannot load the model.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # or it writes an identity into the home folder, and reports
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # otherwise it writes an id to the home folder and sends data
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -25,4 +32,4 @@ def open_session(graph: bytes, **entries: str) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no public base
-        raise BadWeights(f"onnxruntime refuses the weights: {error}") from error
+        raise BadWeights(f"onnxruntime cannot load the weights: {error}") from error

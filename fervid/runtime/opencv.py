@@ -1,4 +1,4 @@
-"""OpenCV, or one line that says what it lacks. Every other module imports ``cv2`` from here."""
+"""Imports OpenCV, or says in one line what it needs. All other modules import ``cv2`` from here."""
 
 from __future__ import annotations
 
