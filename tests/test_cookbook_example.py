@@ -1,4 +1,4 @@
-"""The README's Python example runs and says what it should."""
+"""The cookbook's example of timelines in pandas prints what it should."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import pytest
 import fervid
 from tests.support.paths import ROOT
 
-HEADING = "### Timelines in pandas"
+HEADING = "## Timelines in pandas"
 
 
 @pytest.fixture(scope="module")
 def example() -> str:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert HEADING in readme, f"the README has no section {HEADING!r}"
-    block = re.search(r"```python\n(.*?)```", readme.split(HEADING)[1], flags=re.DOTALL)
+    cookbook = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+    assert HEADING in cookbook, f"the cookbook has no section {HEADING!r}"
+    block = re.search(r"```python\n(.*?)```", cookbook.split(HEADING)[1], flags=re.DOTALL)
     assert block is not None
     return block[1]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where ``results.parquet`` lies, of two people who are there together and of one who comes and goes."""
+    """A folder with ``results.parquet`` of two people who are visible together, and of one who leaves and returns."""
     root = tmp_path_factory.mktemp("example")
     samples = ROOT / "sample_videos"
     fervid.analyze([samples / "crossing.mp4", samples / "leaving.mp4"], root / "results.parquet")
@@ -38,10 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def names(
     example: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> dict[str, Any]:
-    """What the example leaves behind, and under ``printed`` what it said."""
+    """The variables of the example after it ran, and under ``printed`` what it printed."""
     monkeypatch.chdir(folder)
     left: dict[str, Any] = {"__name__": "example"}
-    exec(compile(example, "README.md", "exec"), left)
+    exec(compile(example, "cookbook.md", "exec"), left)
     return left | {"printed": capsys.readouterr().out}
 
 
