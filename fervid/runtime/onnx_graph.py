@@ -37,7 +37,7 @@ def with_inputs(model: bytes, names: Sequence[str]) -> bytes:
     wanted = {name.encode() for name in names}
 
     def kept(graph: list[Field]) -> list[bytes]:
-        return [whole for number, whole, content in graph if number != _INPUT or _texts(content, _VALUE_NAME) <= wanted]
+        return [entry for number, entry, content in graph if number != _INPUT or _texts(content, _VALUE_NAME) <= wanted]
 
     return _with_graph(model, kept)
 
@@ -67,13 +67,13 @@ def with_outputs(model: bytes, names: Sequence[str], given: Value | None = None)
         if missing:
             raise ValueError(f"the graph has no tensor {sorted(missing)[0].decode()}")
         nodes = []
-        for number, whole, content in reversed(graph):
+        for number, entry, content in reversed(graph):
             if number == _NODE and (needed - {begin}) & _outputs(content):
-                nodes.append(whole)
+                nodes.append(entry)
                 needed.update(_texts(content, _NODE_INPUT))
         rest = [
-            whole
-            for number, whole, content in graph
+            entry
+            for number, entry, content in graph
             if number not in (_NODE, _OUTPUT)
             and (number != _INITIALIZER or _texts(content, _TENSOR_NAME) <= needed)
             and not (given and number == _INPUT)
@@ -99,7 +99,7 @@ def with_plain_activations(model: bytes) -> bytes:
     def changed(graph: list[Field]) -> list[bytes]:
         slopes = dict(_slopes(content) for number, _, content in graph if number == _INITIALIZER)
         parts = []
-        for number, whole, content in graph:
+        for number, entry, content in graph:
             inner = list(fields(content)) if number == _NODE else []
             given = [text.decode() for field, _, text in inner if field == _NODE_INPUT]
             if (_NODE_TYPE, b"PRelu") in [(field, text) for field, _, text in inner] and len(slopes.get(given[1], ())):
@@ -107,7 +107,7 @@ def with_plain_activations(model: bytes) -> bytes:
                 nodes, tensors = _prelu(given[0], y.decode(), slopes[given[1]])
                 parts += [_field(_NODE, new) for new in nodes] + [_field(_INITIALIZER, new) for new in tensors]
             else:
-                parts.append(whole)
+                parts.append(entry)
         return parts
 
     return _with_graph(model, changed)
@@ -178,8 +178,8 @@ def _value(name: str, shape: Sequence[int | None]) -> bytes:
 def _with_graph(model: bytes, change: Callable[[list[Field]], list[bytes]]) -> bytes:
     """The model with the fields of its graph changed."""
     parts = []
-    for number, whole, content in fields(model):
-        parts.append(_field(_GRAPH, b"".join(change(list(fields(content))))) if number == _GRAPH else whole)
+    for number, entry, content in fields(model):
+        parts.append(_field(_GRAPH, b"".join(change(list(fields(content))))) if number == _GRAPH else entry)
     return b"".join(parts)
 
 

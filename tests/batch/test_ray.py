@@ -107,7 +107,7 @@ def test_another_kind_of_server_is_told_at_once(tmp_path: Path) -> None:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         engine = RayEngine(f"127.0.0.1:{server.server_port}")
-        with pytest.raises(WorkerFailed, match="another kind of server does"):
+        with pytest.raises(WorkerFailed, match="the server there is not Ray"):
             fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=engine)
         thread.join()
     assert not ray.is_initialized()
@@ -299,14 +299,14 @@ def test_a_node_that_tells_persons_apart_otherwise_is_told(cluster: Any, tmp_pat
     other = shutil.copytree(ROOT / "fervid", tmp_path / "other")
     with (other / "faces" / "embedding.py").open("a") as file:
         file.write("\n\ndescribe_embedder = lambda: ('another', 'ab')\n")
-    said = "tells persons apart by another, this machine by"
+    said = "uses face embedder 'another', this machine uses"
     with foreign_node(cluster, 'mount --bind "$1" "$2"', other, ROOT / "fervid"), pytest.raises(UsageError, match=said):
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
 
 
 @pytest.mark.parametrize("hidden", ["out", pytest.param("root", marks=pytest.mark.slow)])
 def test_a_node_that_does_not_share_the_folders_is_told(cluster: Any, root: Path, tmp_path: Path, hidden: str) -> None:
-    out, said = tmp_path / "out", r"node \S+ does not see .*inputs and output must lie on a path"
+    out, said = tmp_path / "out", r"node \S+ cannot see .*inputs and output must be on a path"
     out.mkdir()
     engine = RayEngine(cluster.address, work=held)  # the nodes that see the input wait for what never comes
     with foreign_node(cluster, 'mount -t tmpfs none "$1"', tmp_path / hidden), pytest.raises(UsageError, match=said):
@@ -357,7 +357,7 @@ def test_scoring_goes_to_the_nodes_with_gpus(cluster: Any, videos: Path, plain: 
         cluster.remove_node(node, allow_graceful=False)
     assert report.count("ok") == 3
     assert len(said) == 1
-    assert "has a GPU that TensorFlow cannot use" in said[0]
+    assert "TensorFlow cannot use the GPU of node" in said[0]
     assert_identical(read_results(plain), read_results(tmp_path / "r.parquet"))
 
 

@@ -229,8 +229,8 @@ class _RayBatch:
 
     def _feed(self, tasks: Iterator[ScanTask]) -> None:
         """Hand out tasks until enough are running."""
-        capacity = self._capacity()  # called even if it is not used: it raises if the cluster has no CPU for long
-        capacity = self._engine.workers or capacity
+        cluster_capacity = self._capacity()  # called in any case, because it raises if the cluster has no CPU for long
+        capacity = self._engine.workers or cluster_capacity
         while len(self._running) < capacity:
             task = self._queue.popleft() if self._queue else next(tasks, None)
             if task is None:
@@ -261,9 +261,7 @@ class _RayBatch:
             return self._died(attempt, error)
         except (failures.NodeDiedError, failures.ObjectLostError):
             return self._lost(attempt)
-        except (
-            failures.RayTaskError
-        ) as error:  # _do_task catches all errors of its own, so that this is one of loading it
+        except failures.RayTaskError as error:  # _do_task catches its own errors, so it could not be loaded
             reason = str(error).strip().splitlines()[-1]
             raise UsageError(f"a node cannot load fervid ({reason}); install fervid {__version__} there") from error
         except failures.RayError as error:
