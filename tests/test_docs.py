@@ -47,6 +47,13 @@ EXCEPTIONS: list[type[fervid.FervidError]] = [
 ]
 
 
+SHOWN = {
+    "video": "{}", "face_id": "{}", "samples": "{}", "coverage": "{:.2f}", "longest_gap": "{:.1f}", "dominant": "{}",
+    "mean_happy": "{:.2f}", "trust": "{}",
+}  # fmt: skip
+"""Columns of the summary that the README shows, and how."""
+
+
 def page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
@@ -80,6 +87,15 @@ def test_the_readme_shows_what_the_first_command_prints(analysed_folder: Path) -
     timed = r"[\d.]+ s \([\d.]+ x\)"
     counts = [re.sub(timed, "", line) for line in shown[: shown.index("files written:")].splitlines()]
     assert {line for line in counts if line} <= {re.sub(timed, "", line) for line in printed.splitlines()}
+
+
+def test_the_readme_shows_rows_of_the_summary(analysed_folder: Path) -> None:
+    rows = re.findall(r"(?m)^\| (\w+\.mp4) \| (.*) \|$", README.read_text(encoding="utf-8"))
+    shown = [(video, *cells.split(" | ")) for video, cells in rows]
+    summary = fervid.read_results(analysed_folder / "results.parquet").summary
+    columns = [summary[name].map(form.format) for name, form in SHOWN.items()]
+    assert len(shown) == 4
+    assert set(shown) <= set(zip(*columns, strict=True))
 
 
 def test_limits_come_before_the_first_command() -> None:

@@ -1,4 +1,4 @@
-"""Job files, and the examples in ``jobs/``: each is read by what would read it, where that is at hand."""
+"""Job files, and the examples in ``jobs/``. Each example is read by the program that it is for, if that is installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def options_of(line: str) -> tuple[str, set[str]]:
-    """The fervid command in a line of shell, and its options."""
+    """The fervid command in a line of shell, and the names of its options."""
     words = shlex.split(line.partition("||")[0])
     start = next(index for index, word in enumerate(words) if word.rpartition("/")[2] == "fervid")
     return words[start + 1], {word.partition("=")[0] for word in words[start + 2 :] if word.startswith("--")}
@@ -52,7 +52,7 @@ def test_the_example_job_is_valid_and_dated() -> None:
 
 
 def test_every_setting_may_stand_in_a_job(tmp_path: Path) -> None:
-    """The commented lines of the example too, and every table of settings that a job has."""
+    """Also the lines of the example that are commented out, and every table of settings of a job."""
     text = re.sub(r"(?m)^# (annotate|report) =", r"\1 =", (JOBS / "nightly.toml").read_text())
     job = read_job(write(tmp_path / "job.toml", text), datetime(2026, 3, 9))
     assert (job.annotate, job.report) == (
@@ -107,7 +107,7 @@ def test_the_crontab_line_is_one() -> None:
     (entry,) = lines[1:]
     fields = entry.split(None, 5)
     assert all(re.fullmatch(r"[\d*/,-]+", field) for field in fields[:5])
-    assert "%" not in fields[5]  # cron would make a line break of it
+    assert "%" not in fields[5]  # cron would turn it into a line break
     assert_known(fields[5])
 
 
@@ -130,7 +130,7 @@ def test_the_slurm_array_is_shell_and_names_real_options(tmp_path: Path) -> None
     script = JOBS / "array.slurm"
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
     assert_known(script.read_text().replace("\\\n", " ").splitlines()[-1])
-    # what Slurm would run, with a stand-in for fervid that writes down its arguments
+    # what Slurm would run; the program fervid is replaced by one that prints its arguments
     stand_in = write(tmp_path / "fervid", '#!/bin/sh\nprintf "%s\\n" "$@"\n')
     stand_in.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MAX": "16"}
@@ -149,7 +149,7 @@ def test_the_training_script_is_shell_and_trains_what_later_runs_begin_with(tmp_
     (line,) = [line for line in script.read_text().splitlines() if line.strip().startswith("fervid train")]
     assert_known(line.replace('"$@"', "--epochs 1 --limit 300"))
     assert subprocess.run(["bash", script, "data"], check=False, capture_output=True).returncode == 2
-    # stand-ins that write what they are asked for, and fail where what a recipe names is not there
+    # replaced programs write the files that they are asked for, and fail if a file that the recipe names is missing
     write(tmp_path / "python", '#!/bin/sh\necho weights > "$3"\n').chmod(0o755)
     named = "grep -ohE '[a-z-]+\\.keras' $5 | xargs -r ls >/dev/null && echo weights > $7\n"
     write(tmp_path / "fervid", f'#!/bin/sh\necho "$@" >> calls\n{named}').chmod(0o755)
