@@ -1,4 +1,4 @@
-"""Job files, and the examples in ``jobs/``. Each example is read by the program that it is for, if that is installed."""
+"""Job files, and the examples in ``jobs/``. Each example is read by the program that it is for, if that is there."""
 
 from __future__ import annotations
 
