@@ -42,26 +42,26 @@ CLIPS = sorted(SHAPES)
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """``times`` (n,) of every frame; ``pictures``: those on a grid of 5 a second, as shown."""
+    """``times`` (n,) of every frame; ``images``: those on a grid of 5 a second, as shown."""
 
     info: VideoInfo
     times: DoubleArray
-    pictures: list[ByteArray]
+    images: list[ByteArray]
     stored: tuple[int, ...]
     """Shape of the thumbnail, which is never rotated."""
 
 
 def decode(path: Path) -> Decoded:
     with VideoReader(path, threads=1) as reader:
-        times, pictures, stored = [], [], set()
+        times, images, stored = [], [], set()
         for frame in reader.frames():
             times.append(frame.time)
             stored.add(frame.thumbnail.shape)
             if frame.sampled:
-                pictures.append(frame.image)
+                images.append(frame.image)
         assert (reader.corrupt, reader.repaired, reader.truncated) == (0, 0, False)
         assert len(stored) == 1
-        return Decoded(reader.info, np.array(times), pictures, stored.pop())
+        return Decoded(reader.info, np.array(times), images, stored.pop())
 
 
 @lru_cache(maxsize=len(CLIPS))
@@ -103,7 +103,7 @@ def test_the_page_describes_every_clip() -> None:
 def test_is_read_upright_with_increasing_times(name: str) -> None:
     clip, (width, height, rotation) = decoded(name), SHAPES[name]
     assert (clip.info.width, clip.info.height, clip.info.rotation, clip.info.codec) == (width, height, rotation, "h264")
-    assert {picture.shape for picture in clip.pictures} == {(height, width, 3)}
+    assert {image.shape for image in clip.images} == {(height, width, 3)}
     assert clip.times[0] == 0
     assert (np.diff(clip.times) > 0).all()
     assert 4 <= clip.times[-1] <= 8
@@ -144,9 +144,9 @@ def test_one_clip_has_sound() -> None:
 
 
 def test_no_two_clips_share_a_picture() -> None:
-    looks = {name: {hashlib.sha256(p.tobytes()).digest() for p in decoded(name).pictures} for name in CLIPS}
+    hashes = {name: {hashlib.sha256(p.tobytes()).digest() for p in decoded(name).images} for name in CLIPS}
     for first, second in combinations(CLIPS, 2):
-        assert not looks[first] & looks[second], f"{first} and {second} share a picture"
+        assert not hashes[first] & hashes[second], f"{first} and {second} share a image"
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -227,7 +227,7 @@ def test_rotated_shows_one_upright_face() -> None:
     assert (y >= 0).all()
     assert (x + width <= 360).all()
     assert (y + height <= 480).all()
-    (face,) = create_detector(ScanSettings()).detect(decoded("rotated.mp4").pictures[0])
+    (face,) = create_detector(ScanSettings()).detect(decoded("rotated.mp4").images[0])
     (right_eye, left_eye, nose, *mouth) = face.landmarks
     assert max(right_eye[1], left_eye[1]) < nose[1] < min(corner[1] for corner in mouth)
     assert right_eye[0] < nose[0] < left_eye[0]
@@ -245,8 +245,6 @@ def test_the_script_makes_the_same_clips_again(tmp_path: Path) -> None:
         assert new.info.rotation == old.info.rotation
         assert len(new.times) == len(old.times)
         assert new.times == pytest.approx(old.times, abs=1e-6)
-        # x264 is not bit-exact from run to run; pictures drawn at other times would differ by far more
-        apart = [
-            float(np.abs(a.astype(np.float32) - b).mean()) for a, b in zip(old.pictures, new.pictures, strict=True)
-        ]
+        # x264 is not bit-exact from run to run; images drawn at other times would differ by far more
+        apart = [float(np.abs(a.astype(np.float32) - b).mean()) for a, b in zip(old.images, new.images, strict=True)]
         assert max(apart) < 4, name

@@ -54,21 +54,21 @@ def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, 
     assert [(video.status, video.error) for video in report.videos] == [("failed", "WorkerFailed"), ("ok", None)]
 
 
-class Hoard:
+class Ballast:
     """What a function holds."""
 
 
 def test_an_error_that_is_kept_holds_nothing_of_where_it_arose() -> None:
-    alive: list[weakref.ref[Hoard]] = []
+    alive: list[weakref.ref[Ballast]] = []
 
     def inner() -> None:
-        hoard = Hoard()
-        alive.append(weakref.ref(hoard))
+        ballast = Ballast()
+        alive.append(weakref.ref(ballast))
         raise MemoryError
 
     def outer() -> None:
-        hoard = Hoard()
-        alive.append(weakref.ref(hoard))
+        ballast = Ballast()
+        alive.append(weakref.ref(ballast))
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(contextlib.nullcontext())
@@ -129,7 +129,7 @@ def _workers() -> list[int]:
 
 
 def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pool hears of who works on what only after the worker has died."""
+    """The pool learns which worker has a task only after that worker has died."""
     videos = [tmp_path / "a waits.mp4", tmp_path / "b dies.mp4"]
     for video, source in zip(videos, (SAMPLES / "cut.mp4", SAMPLES / "leaving.mp4"), strict=True):
         shutil.copy(source, video)

@@ -1,4 +1,4 @@
-"""The Ray engine on a real cluster of several nodes on this machine: same tables, and what may die under it."""
+"""The Ray engine on a real cluster of several nodes on this machine: equal tables, and nodes or workers that die."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.xdist_group("ray")
 SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)
 
-ROOM: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20}
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def cluster() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(ROOT))  # where the nodes find what these tests have them do
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
-        found = Cluster(initialize_head=True, head_node_args=ROOM)
+        found = Cluster(initialize_head=True, head_node_args=NODE)
         try:
-            found.add_node(**ROOM)
+            found.add_node(**NODE)
             ray.init(found.address, log_to_driver=False, logging_level="CRITICAL")
             yield found
         finally:
@@ -148,7 +148,7 @@ def test_a_long_video_is_divided_over_the_nodes(cluster: Any, tmp_path: Path) ->
     clip = encode(tmp_path / "clip.mp4", numbered(300), options={"g": "25"})
     found = []
     for name, seconds in {"whole": 0.0, "divided": 3.0}.items():
-        engine = RayEngine(cluster.address, work=told, segment_seconds=seconds)
+        engine = RayEngine(cluster.address, work=scan_noting_node, segment_seconds=seconds)
         fervid.analyze(clip, tmp_path / f"{name}.parquet", FAST, engine=engine)
         found.append((read_results(tmp_path / f"{name}.parquet"), len(nodes_of(tmp_path))))
     assert_identical(found[0][0], found[1][0])
@@ -159,18 +159,18 @@ def test_a_long_video_is_divided_over_the_nodes(cluster: Any, tmp_path: Path) ->
 # what may happen to a scan
 
 
-def told(task: ScanTask, job: ScanJob) -> Any:
-    """Write down beside the video on which node it is scanned, then scan it."""
+def scan_noting_node(task: ScanTask, job: ScanJob) -> Any:
+    """Scan a video after writing the node that does it into a file beside it."""
     with task.path.with_suffix(".nodes").open("a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\n")
     return scan_or_divide(task, job)
 
 
-def held(task: ScanTask, job: ScanJob) -> Any:
-    """As ``told``, and wait for the file ``go`` before the scan."""
+def scan_when_told(task: ScanTask, job: ScanJob) -> Any:
+    """As ``scan_noting_node``, but wait for a file ``go`` beside the video first."""
     with task.path.with_suffix(".nodes").open("a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\n")
-    wait_for(task.path.with_name("go").exists, "nobody says go")
+    wait_for(task.path.with_name("go").exists, "the file `go` never appears")
     return scan_or_divide(task, job)
 
 
@@ -180,7 +180,7 @@ def nodes_of(videos: Path) -> list[str]:
 
 def test_a_node_that_is_killed_costs_nothing(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(videos, tmp_path / "videos")
-    doomed = cluster.add_node(**ROOM)
+    doomed = cluster.add_node(**NODE)
 
     def kill() -> None:
         wait_for(lambda: doomed.node_id in nodes_of(folder), "the node is given nothing to do")
@@ -189,7 +189,7 @@ def test_a_node_that_is_killed_costs_nothing(cluster: Any, videos: Path, plain: 
 
     killer = threading.Thread(target=kill)
     killer.start()
-    fervid.analyze(folder, tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address, work=held))
+    fervid.analyze(folder, tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address, work=scan_when_told))
     killer.join()
     assert_identical(read_results(plain), read_results(tmp_path / "r.parquet"))
     attempts = nodes_of(folder)
@@ -308,7 +308,7 @@ def test_a_node_that_tells_persons_apart_otherwise_is_told(cluster: Any, tmp_pat
 def test_a_node_that_does_not_share_the_folders_is_told(cluster: Any, root: Path, tmp_path: Path, hidden: str) -> None:
     out, said = tmp_path / "out", r"node \S+ cannot see .*inputs and output must be on a path"
     out.mkdir()
-    engine = RayEngine(cluster.address, work=held)  # the nodes that see the input wait for what never comes
+    engine = RayEngine(cluster.address, work=scan_when_told)  # the nodes that see the input wait for what never comes
     with foreign_node(cluster, 'mount -t tmpfs none "$1"', tmp_path / hidden), pytest.raises(UsageError, match=said):
         fervid.analyze(root, out / "r.parquet", FAST, engine=engine)
 
@@ -349,8 +349,8 @@ def test_a_gpu_that_is_never_free_is_not_waited_for_for_ever(cluster: Any) -> No
 
 
 def test_scoring_goes_to_the_nodes_with_gpus(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
-    """The node only says that it has a GPU: TensorFlow finds none there, and the scorer tells."""
-    node = cluster.add_node(**ROOM | {"num_cpus": 0}, num_gpus=1)
+    """The node claims a GPU that TensorFlow does not find, and the scorer reports it."""
+    node = cluster.add_node(**NODE | {"num_cpus": 0}, num_gpus=1)
     try:
         report, said = analyze_with_gpu(cluster, videos, tmp_path / "r.parquet", "auto")
     finally:

@@ -35,7 +35,7 @@ SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)
 
 
-class Diary:
+class Recorder:
     """An ``on_progress`` that keeps reports and messages."""
 
     def __init__(self) -> None:
@@ -56,10 +56,10 @@ class Diary:
 
 def run(root: Path, out: Path, scan: ScanSettings = SCAN, **options: Any) -> tuple[BatchReport, list[str]]:
     """The report of a run, and the videos that it really worked on."""
-    diary = Diary()
-    report = run_batch(root, out, AnalyzeSettings(scan=scan, run=RunSettings(**options)), diary)
-    assert len(diary.reports) == len(report.videos)
-    return report, diary.fresh
+    recorder = Recorder()
+    report = run_batch(root, out, AnalyzeSettings(scan=scan, run=RunSettings(**options)), recorder)
+    assert len(recorder.reports) == len(report.videos)
+    return report, recorder.fresh
 
 
 @pytest.fixture
@@ -174,10 +174,10 @@ def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: Anal
     with pytest.raises(UsageError, match="`overwrite`"):
         plan(root, out, settings)
     assert out.read_bytes() == kept
-    diary = Diary()
+    recorder = Recorder()
     anew = AnalyzeSettings(settings.scan, settings.timeline, run=RunSettings(overwrite=True))
-    run_batch(root, out, anew, diary)
-    assert len(diary.fresh) == 4
+    run_batch(root, out, anew, recorder)
+    assert len(recorder.fresh) == 4
     assert len(list((tmp_path / ".r.parquet.fervid").glob("parts-*"))) == 1
     assert fervid.analyze(root, out, settings).count("ok", fresh=True) == 0
 
@@ -353,24 +353,24 @@ def test_a_name_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
 
 def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
-    told: list[tuple[str, list[str]]] = []
+    calls: list[tuple[str, list[str]]] = []
 
     class Witness:
         def prepare(self, sources: Any, annotated: Any) -> None:
             assert not out.exists()
             assert annotated == {}
-            told.append(("prepare", sorted(sources)))
+            calls.append(("prepare", sorted(sources)))
 
         def make(self, results: Path, sources: Any, fingerprint: Any) -> None:
             assert results == out
             assert out.exists()
             with pytest.raises(OutputLocked):
                 fervid.analyze(root, out, FAST)
-            told.append(("make", sorted(sources)))
+            calls.append(("make", sorted(sources)))
 
     settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(exclude=("broken*", "numbers*")))
     run_batch(root, out, settings, products=[Witness()])
-    assert told == [("prepare", ["cut.mp4", "leaving.mp4"]), ("make", ["cut.mp4", "leaving.mp4"])]
+    assert calls == [("prepare", ["cut.mp4", "leaving.mp4"]), ("make", ["cut.mp4", "leaving.mp4"])]
 
 
 def test_closed_streams_are_no_trouble(root: Path, tmp_path: Path) -> None:

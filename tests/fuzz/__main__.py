@@ -84,8 +84,8 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     seeds = make_seeds(folder / "seeds", CLIP)
-    diary = folder / f"seed-{arguments.seed}.jsonl"
-    known = [json.loads(line) for line in diary.read_text().splitlines()] if diary.exists() else []
+    log = folder / f"seed-{arguments.seed}.jsonl"
+    known = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     done = {entry["start"]: entry for entry in known}
     for start in range(0, arguments.count, arguments.batch):
         if start in done:
@@ -93,7 +93,7 @@ def main() -> None:
         indices = range(start, min(start + arguments.batch, arguments.count))
         outcome = run_batch(folder, seeds, indices, arguments.seed, arguments.timeout)
         done[start] = {"start": start, **asdict(outcome)}
-        with diary.open("a") as file:
+        with log.open("a") as file:
             file.write(json.dumps(done[start]) + "\n")
         print(f"{indices.stop} files: {outcome.statuses}", flush=True)
     total: Counter[str] = Counter()

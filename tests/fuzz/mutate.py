@@ -31,14 +31,14 @@ Mutation = Callable[[bytearray, bytes, np.random.Generator], bytearray]
 def make_seeds(folder: Path, clip: Path) -> dict[str, bytes]:
     """The seed files, made from the first frames of ``clip``, by name."""
     with VideoReader(clip, fps=0) as reader:
-        pictures: list[ByteArray] = []
+        images: list[ByteArray] = []
         for frame in reader.frames():
-            pictures.append(np.asarray(cv2.resize(frame.image, (160, 96), interpolation=cv2.INTER_AREA), np.uint8))
-            if len(pictures) == FRAMES:
+            images.append(np.asarray(cv2.resize(frame.image, (160, 96), interpolation=cv2.INTER_AREA), np.uint8))
+            if len(images) == FRAMES:
                 break
     folder.mkdir(parents=True, exist_ok=True)
     for name, (codec, pixels) in SEEDS.items():
-        encode(folder / name, pictures, codec, pixels, options={"g": "6"} if codec != "mjpeg" else None)
+        encode(folder / name, images, codec, pixels, options={"g": "6"} if codec != "mjpeg" else None)
     return {name: (folder / name).read_bytes() for name in SEEDS}
 
 

@@ -14,7 +14,7 @@ def test_mutations_are_repeatable_and_differ(tmp_path: Path) -> None:
     files = [mutate(seeds, index, seed=0) for index in range(200)]
     assert files == [mutate(seeds, index, seed=0) for index in range(200)]
     assert len({data for _, data in files}) > 150
-    for name, data in seeds.items():  # each container is met, and each way to spoil it
+    for name, data in seeds.items():  # every container and every mutation occurs
         assert any(title.endswith(name) and content != data for title, content in files)
     for mutation in MUTATIONS:
         assert any(mutation.__name__ in title for title, _ in files)

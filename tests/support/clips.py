@@ -30,7 +30,7 @@ def draw_number(number: int, width: int = WIDTH, height: int = HEIGHT) -> ByteAr
 
 
 def read_number(image: ByteArray) -> int:
-    """The number that ``draw_number`` drew, from the middle of each block; the picture may be scaled."""
+    """The number that ``draw_number`` drew, from the middle of each block; the image may be scaled."""
     height, width = image.shape[:2]
     number = 0
     for bit in range(ROWS * COLUMNS):
@@ -100,7 +100,7 @@ def encode(
     aspect: Fraction | None = None,
     rotation: int = 0,
 ) -> Path:
-    """Pictures at 25 frames a second in a codec or container that fervid's writer does not make."""
+    """Images at 25 frames a second in a codec or container that fervid's writer does not make."""
     height, width = images[0].shape[:2]
     with av.open(str(path), "w", format=container_format, options=container_options) as container:
         stream: Any = container.add_stream(codec, rate=25)
@@ -120,12 +120,12 @@ def encode(
 
 
 def numbered(count: int, width: int = WIDTH, height: int = HEIGHT) -> list[ByteArray]:
-    """Pictures of the numbers 0 to ``count`` - 1."""
+    """Images of the numbers 0 to ``count`` - 1."""
     return [draw_number(number, width, height) for number in range(count)]
 
 
 def write_sound(path: Path, seconds: float = 1.0) -> Path:
-    """A file with sound and no picture."""
+    """A file with sound and no video."""
     rate = 8000
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("aac", rate=rate, layout="mono")

@@ -48,9 +48,9 @@ def scan(task: ScanTask, job: ScanJob) -> Any:
         time.sleep(3600)
     if name == "stuck":
         ctypes.PyDLL(None).sleep(3600)  # no other thread of Python runs meanwhile
-    hoard = []
+    ballast = []
     while name == "greedy":
-        hoard.append(bytearray(b"x") * (64 << 20))
+        ballast.append(bytearray(b"x") * (64 << 20))
     return scan_or_divide(task, job)
 
 

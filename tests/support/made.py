@@ -26,7 +26,7 @@ from fervid.version import __version__
 
 @dataclass
 class MadeFace:
-    """A face seen at the ``samples`` (indices of the film's sampled frames), with these probabilities."""
+    """A face seen at the ``samples`` (indices of the video's sampled frames), with these probabilities."""
 
     samples: Sequence[int]
     probabilities: FloatArray
@@ -75,7 +75,7 @@ def wandering(count: int, seed: int = 0) -> FloatArray:
 
 
 def write_results(path: Path, films: Sequence[Film]) -> Path:
-    """Write the results of ``films`` to ``path`` and return it. Smoothed values are the raw ones."""
+    """Write the results of ``films`` (videos) to ``path`` and return it. Smoothed values are the raw ones."""
     settings = to_mapping(AnalyzeSettings())
     metadata = {
         "schema_version": str(SCHEMA_VERSION),
@@ -134,7 +134,7 @@ def _track(film: Film, number: int, face: MadeFace) -> Track:
 
 
 def made_episodes(film: Film, number: int, face: MadeFace) -> list[dict[str, Any]]:
-    """An episode for each stretch in which one emotion leads."""
+    """An episode for each period in which one emotion leads."""
     found: list[dict[str, Any]] = []
     leading = face.probabilities.argmax(axis=1)
     for emotion, group in groupby(range(len(leading)), key=lambda row: leading[row]):
@@ -185,10 +185,10 @@ EVERYTHING = (
     Film("copy.mp4", status="skipped", message=f"same content as {EVIL}"),
     Film(NASTY + "2", [MadeFace(range(50), wandering(50))]),
 )
-"""A film of every status, with gaps, low trust and names that would do harm."""
+"""A video of every status, with gaps, low trust and names that would do harm."""
 
 
 def write_made_report(folder: Path) -> Path:
-    """The report of EVERYTHING, without pictures."""
+    """The report of EVERYTHING, without thumbnails."""
     results = write_results(folder / "made.parquet", EVERYTHING)
     return write_report(results, folder / "made.html", pictures=False).path

@@ -16,7 +16,7 @@ from fervid.types import EMOTIONS
 RNG = np.random.default_rng(0)
 
 
-def picture(label: int, size: int = 48) -> np.ndarray:
+def face_image(label: int, size: int = 48) -> np.ndarray:
     return np.clip(RNG.normal(30 * label + 20, 10, (size, size)), 0, 255).astype(np.uint8)
 
 
@@ -35,7 +35,7 @@ def png(image: np.ndarray) -> bytes:
 
 
 def test_kaggle_csv(tmp_path: Path) -> None:
-    images = [picture(label) for label in range(7)]
+    images = [face_image(label) for label in range(7)]
     usages = ["Training"] * 5 + ["PublicTest", "PrivateTest"]
     rows = [(label, text(images[label]), usages[label]) for label in range(7)]
     path = kaggle(tmp_path / "fer2013.csv", list(rows))
@@ -47,21 +47,21 @@ def test_kaggle_csv(tmp_path: Path) -> None:
 
 
 def test_the_split_is_found_however_it_is_spelt(tmp_path: Path) -> None:
-    rows = [(1, text(picture(1)), "Training"), (2, text(picture(2)), "PublicTest")]
+    rows = [(1, text(face_image(1)), "Training"), (2, text(face_image(2)), "PublicTest")]
     written = kaggle(tmp_path / "a.csv", list(rows)).read_text().lower()
     (tmp_path / "b.csv").write_text(f"\ufeff{written}\n", encoding="utf-8")
     for name in ("a.csv", "b.csv"):
         assert read([tmp_path / name], "Training").labels.tolist() == [1]
         assert read([tmp_path / name], "PublicTest").labels.tolist() == [2]
     for column in ("usage", "Usage", "split"):
-        table = {"image": [png(picture(3)), png(picture(4))], "label": [3, 4], column: ["Training", "test"]}
+        table = {"image": [png(face_image(3)), png(face_image(4))], "label": [3, 4], column: ["Training", "test"]}
         pd.DataFrame(table).to_parquet(tmp_path / "c.parquet")
         assert read([tmp_path / "c.parquet"], "PublicTest").labels.tolist() == [4]
 
 
 def test_parquet_files_may_be_named_after_splits(tmp_path: Path) -> None:
     for number, name in enumerate(("train-00000-of-00001", "test-00000-of-00001", "._train-00000-of-00001")):
-        frame = pd.DataFrame({"image": [png(picture(number))], "label": [number]})
+        frame = pd.DataFrame({"image": [png(face_image(number))], "label": [number]})
         frame.to_parquet(tmp_path / f"{name}.parquet")
     assert read([tmp_path], "Training").labels.tolist() == [0]
     assert read([tmp_path], "PublicTest").labels.tolist() == [1]
@@ -70,14 +70,14 @@ def test_parquet_files_may_be_named_after_splits(tmp_path: Path) -> None:
 def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     for name in ("happy", ".ipynb_checkpoints"):
         (tmp_path / name).mkdir()
-    cv2.imwrite(str(tmp_path / "happy" / "a.png"), picture(3, 48))
+    cv2.imwrite(str(tmp_path / "happy" / "a.png"), face_image(3, 48))
     (tmp_path / "happy" / "._a.png").write_bytes(b"resource fork")
     assert len(read([tmp_path])) == 1
 
 
 def test_votes_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     columns = {name: ["many"] for name in VOTE_COLUMNS}
-    pd.DataFrame({"image": [png(picture(3))], "label": [3], **columns}).to_parquet(tmp_path / "a.parquet")
+    pd.DataFrame({"image": [png(face_image(3))], "label": [3], **columns}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(BadDataset, match="votes"):
         read([tmp_path / "a.parquet"])
 
@@ -88,7 +88,7 @@ def test_class_folders_in_either_spelling(tmp_path: Path) -> None:
         for name, label in names.items():
             folder = tmp_path / "faces" / split_name / name
             folder.mkdir(parents=True)
-            cv2.imwrite(str(folder / "a.png"), picture(label, 96))
+            cv2.imwrite(str(folder / "a.png"), face_image(label, 96))
     data = read([tmp_path / "faces"], "Training")
     assert sorted(data.labels.tolist()) == list(range(7))
     assert data.images.shape == (7, 48, 48)
@@ -100,11 +100,11 @@ def test_class_folders_in_either_spelling(tmp_path: Path) -> None:
 
 def test_parquet_and_folders_of_it(tmp_path: Path) -> None:
     rows = [
-        {"image": {"bytes": png(picture(label)), "path": "x"}, "label": label, "usage": "Training"}
+        {"image": {"bytes": png(face_image(label)), "path": "x"}, "label": label, "usage": "Training"}
         for label in range(7)
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
-    pd.DataFrame({"image": [png(picture(3))], "label": ["happy"]}).to_parquet(tmp_path / "b.parquet")
+    pd.DataFrame({"image": [png(face_image(3))], "label": ["happy"]}).to_parquet(tmp_path / "b.parquet")
     data = read([tmp_path])
     assert data.labels.tolist() == [*range(7), 3]
     assert data.votes.sum() == 0

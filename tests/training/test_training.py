@@ -69,7 +69,7 @@ pytestmark = pytest.mark.xdist_group("training")
 
 @pytest.fixture(scope="module")
 def faces() -> Dataset:
-    """Pictures of seven patterns that even a tiny network tells apart."""
+    """Images of seven patterns that even a tiny network can classify."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(7), 20)
     rows = np.arange(48)
