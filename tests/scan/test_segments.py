@@ -1,4 +1,4 @@
-"""A long video scanned in spans: bit for bit what the scan of the whole finds, or it is not divided."""
+"""A long video scanned in segments: bit for bit the result of scanning it in one go, or it is not divided."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from fervid.scan.segments import divide_video, join_segments, scan_segment
 from fervid.scan.types import Scan, ScannedSegment, Segment
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import ByteArray
-from fervid.video import index as survey
+from fervid.video import index as video_index
 from fervid.video.reader import VideoReader
 from fervid.video.sampling import SamplingGrid, period_index
 from tests.support.clips import Tone, at_rate, draw_number, encode, numbered, packets, write_clip
@@ -45,21 +45,21 @@ from tests.support.paths import SAMPLES
 SETTINGS = ScanSettings(fps=3, long_side=192, adaptive=True)
 
 SECONDS = 3.0
-"""Length of the spans here."""
+"""Length of the segments in these tests."""
 
 
 @pytest.fixture(scope="module")
-def film() -> list[ByteArray]:
-    """360 pictures: people who come, go and cross, and hard cuts between them."""
-    pictures: list[ByteArray] = []
+def scenes() -> list[ByteArray]:
+    """360 images: people who come, go and cross, and hard cuts between them."""
+    images: list[ByteArray] = []
     for name in ("crossing", "cut", "leaving"):
         with VideoReader(SAMPLES / f"{name}.mp4", fps=0) as reader:
-            pictures += [np.asarray(cv2.resize(frame.image, (320, 240)), np.uint8) for frame in reader.frames()]
-    return pictures[:360]
+            images += [np.asarray(cv2.resize(frame.image, (320, 240)), np.uint8) for frame in reader.frames()]
+    return images[:360]
 
 
 def shown_at(path: Path, images: Sequence[ByteArray], times: Sequence[float]) -> Path:
-    """H.264 with B-frames whose pictures are shown at ``times``."""
+    """H.264 with B-frames whose frames are shown at ``times``."""
     height, width = images[0].shape[:2]
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25)
@@ -74,10 +74,13 @@ def shown_at(path: Path, images: Sequence[ByteArray], times: Sequence[float]) ->
     return path
 
 
-def in_spans(path: Path, settings: ScanSettings, folder: Path) -> list[ScannedSegment]:
-    """Every span of a video, scanned."""
-    spans = divide_video(path, settings, SCHEDULE_PERIOD, SECONDS)
-    return [scan_segment(path, span, settings, FER2013_GEOMETRY, folder / f"{span.number}.segment") for span in spans]
+def scan_segments(path: Path, settings: ScanSettings, folder: Path) -> list[ScannedSegment]:
+    """Every segment of a video, scanned."""
+    segments = divide_video(path, settings, SCHEDULE_PERIOD, SECONDS)
+    return [
+        scan_segment(path, segment, settings, FER2013_GEOMETRY, folder / f"{segment.number}.segment")
+        for segment in segments
+    ]
 
 
 def whole(path: Path, settings: ScanSettings, folder: Path) -> Scan:
@@ -96,15 +99,17 @@ def assert_same(one: Scan, other: Scan) -> None:
     assert np.array_equal(one.crops[:], other.crops[:])
 
 
-def assert_divided_alike(path: Path, settings: ScanSettings, folder: Path, least: int = 3) -> None:
-    """That the film is divided into ``least`` spans or more, and that the outcome is that of the whole."""
-    spans = in_spans(path, settings, folder)
-    assert len(spans) >= least
-    assert segments_match(spans)
-    joined = join_segments(spans, "0", settings, folder / "joined.crops", threads=2)
+def assert_divided_alike(path: Path, settings: ScanSettings, folder: Path, minimum: int = 3) -> None:
+    """Check that the video is divided into ``minimum`` segments or more, with the result of scanning it in one go."""
+    segments = scan_segments(path, settings, folder)
+    assert len(segments) >= minimum
+    assert segments_match(segments)
+    joined = join_segments(segments, "0", settings, folder / "joined.crops", threads=2)
     assert_same(joined, whole(path, settings, folder))
-    seams = [span.begin.time for span in divide_video(path, settings, SCHEDULE_PERIOD, SECONDS) if span.begin]
-    assert any(track.times[0] < seam <= track.times[-1] for track in joined.tracks for seam in seams)
+    split_times = [
+        segment.begin.time for segment in divide_video(path, settings, SCHEDULE_PERIOD, SECONDS) if segment.begin
+    ]
+    assert any(track.times[0] < split <= track.times[-1] for track in joined.tracks for split in split_times)
 
 
 # schedules
@@ -114,16 +119,16 @@ def assert_divided_alike(path: Path, settings: ScanSettings, folder: Path, least
 def test_a_grid_goes_on_from_its_tick(steps: list[int], fps: float, data: st.DataObject) -> None:
     times = (np.cumsum(steps) / 1000).tolist()
     start = data.draw(st.sampled_from([0.0, 0.53, 3.0]))
-    seam = data.draw(st.integers(0, len(times) - 1))
+    split = data.draw(st.integers(0, len(times) - 1))
     grid = SamplingGrid(fps, start)
-    taken = [grid.takes(time) for time in times[:seam]]
+    taken = [grid.takes(time) for time in times[:split]]
     later = SamplingGrid(fps, start, grid.tick)
     undivided = SamplingGrid(fps, start)
-    assert taken + [later.takes(time) for time in times[seam:]] == [undivided.takes(time) for time in times]
+    assert taken + [later.takes(time) for time in times[split:]] == [undivided.takes(time) for time in times]
 
 
 @given(st.integers(-(10**4), 10**9), st.integers(0, 10**5))
-def test_a_new_stretch_begins_every_schedule_anew(thousandths: int, later: int) -> None:
+def test_a_new_period_restarts_every_schedule(thousandths: int, later: int) -> None:
     first, second = thousandths / 1000, (thousandths + later) / 1000
     if period_index(first, SCHEDULE_PERIOD) != period_index(second, SCHEDULE_PERIOD):
         assert period_index(first, EMBEDDING_PERIOD) != period_index(second, EMBEDDING_PERIOD)
@@ -137,17 +142,17 @@ def test_a_new_stretch_begins_every_schedule_anew(thousandths: int, later: int) 
 # where a video is divided
 
 
-def assert_spans_are_sound(path: Path, settings: ScanSettings, spans: list[Segment]) -> None:
+def assert_segments_are_sound(path: Path, settings: ScanSettings, segments: list[Segment]) -> None:
     with VideoReader(path, fps=settings.fps, start=settings.start, end=settings.end) as reader:
         frames = list(reader.frames())
-    assert [span.number for span in spans] == list(range(len(spans)))
-    assert sum(span.count for span in spans) == len(frames)
-    assert spans[0].begin is None
-    assert spans[-1].stop is None
-    for before, span in pairwise(spans):
-        assert span.begin is not None
-        first = frames[span.begin.index]
-        assert before.stop == span.begin.time == first.time
+    assert [segment.number for segment in segments] == list(range(len(segments)))
+    assert sum(segment.count for segment in segments) == len(frames)
+    assert segments[0].begin is None
+    assert segments[-1].stop is None
+    for before, segment in pairwise(segments):
+        assert segment.begin is not None
+        first = frames[segment.begin.index]
+        assert before.stop == segment.begin.time == first.time
         samples = [frame.time for frame in frames if frame.sampled]
         earlier = [sample for sample in samples if sample < first.time]
         assert first.sampled or not earlier
@@ -155,24 +160,24 @@ def assert_spans_are_sound(path: Path, settings: ScanSettings, spans: list[Segme
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, None), (7.1, None), (0.0, 11.4), (4.0, 10.0)])
-def test_spans_share_all_frames_and_begin_where_schedules_do(tmp_path: Path, start: float, end: float | None) -> None:
+def test_segments_share_all_frames_and_start_with_a_period(tmp_path: Path, start: float, end: float | None) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(400), options={"g": "15", "bf": "3"})
     settings = ScanSettings(fps=5, start=start, end=end)
-    spans = divide_video(path, settings, SCHEDULE_PERIOD, SECONDS)
-    assert len(spans) >= 3
-    assert_spans_are_sound(path, settings, spans)
+    segments = divide_video(path, settings, SCHEDULE_PERIOD, SECONDS)
+    assert len(segments) >= 3
+    assert_segments_are_sound(path, settings, segments)
 
 
-def test_a_short_video_is_left_whole(tmp_path: Path) -> None:
+def test_a_short_video_is_not_divided(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(140), options={"g": "15"})
     assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, SECONDS) == []
     assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, 2.0) != []
     assert divide_video(path, ScanSettings(end=3.9), SCHEDULE_PERIOD, 2.0) == []
 
 
-def test_far_apart_keyframes_leave_it_whole(tmp_path: Path) -> None:
+def test_a_video_with_keyframes_far_apart_is_not_divided(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(300), options={"g": "1000"})
-    assert survey.read_index(path, 0) is not None
+    assert video_index.read_index(path, 0) is not None
     assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, SECONDS) == []
 
 
@@ -187,12 +192,12 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_entered_safely_is_left_whole(tmp_path: Path, name: str) -> None:
+def test_a_video_that_cannot_be_decoded_safely_from_its_middle_is_not_divided(tmp_path: Path, name: str) -> None:
     path = encode(tmp_path / name, numbered(300), **REFUSED[name])
     assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, SECONDS) == []
 
 
-def test_damaged_and_foreign_files_are_left_whole(tmp_path: Path) -> None:
+def test_damaged_and_foreign_files_are_not_divided(tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     for content in (b"", b"no video at all" * 1000, encode(tmp_path / "c.mp4", numbered(200)).read_bytes()[:5000]):
         path.write_bytes(content)
@@ -201,9 +206,9 @@ def test_damaged_and_foreign_files_are_left_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_survey_knows_the_time_of_every_frame(tmp_path: Path, suffix: str) -> None:
+def test_the_index_has_the_time_of_every_frame(tmp_path: Path, suffix: str) -> None:
     path = write_clip(tmp_path / f"clip{suffix}", at_rate(Fraction(30000, 1001), 200, start=7.0), audio=Tone(440.0))
-    found = survey.read_index(path, 0)
+    found = video_index.read_index(path, 0)
     assert found is not None
     with VideoReader(path, fps=0) as reader:
         assert found.times.tolist() == [frame.time for frame in reader.frames()]
@@ -226,10 +231,10 @@ MADE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_spans_give_what_the_whole_gives(tmp_path: Path, film: list[ByteArray], name: str) -> None:
+def test_segments_give_what_scanning_in_one_go_gives(tmp_path: Path, scenes: list[ByteArray], name: str) -> None:
     if MADE[name].get("codec", "libx264") not in av.codecs_available:
         pytest.skip(f"needs an FFmpeg with {MADE[name]['codec']}")
-    path = encode(tmp_path / name, film, **MADE[name])
+    path = encode(tmp_path / name, scenes, **MADE[name])
     assert_divided_alike(path, SETTINGS, tmp_path)
 
 
@@ -243,15 +248,15 @@ def test_spans_give_what_the_whole_gives(tmp_path: Path, film: list[ByteArray], 
     ],
     ids=str,
 )
-def test_with_other_settings_too(tmp_path: Path, film: list[ByteArray], settings: ScanSettings) -> None:
-    path = encode(tmp_path / "film.mp4", film, options={"g": "20", "bf": "3"})
+def test_with_other_settings_too(tmp_path: Path, scenes: list[ByteArray], settings: ScanSettings) -> None:
+    path = encode(tmp_path / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
     assert_divided_alike(path, settings, tmp_path, 2)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_with_a_rate_that_varies(tmp_path: Path, film: list[ByteArray], suffix: str) -> None:
-    steps = np.random.default_rng(3).choice([0.011, 0.033, 0.04, 0.07, 0.5], len(film), p=[0.2, 0.3, 0.3, 0.18, 0.02])
-    path = shown_at(tmp_path / f"film{suffix}", film, np.cumsum(steps).tolist())
+def test_with_a_rate_that_varies(tmp_path: Path, scenes: list[ByteArray], suffix: str) -> None:
+    steps = np.random.default_rng(3).choice([0.011, 0.033, 0.04, 0.07, 0.5], len(scenes), p=[0.2, 0.3, 0.3, 0.18, 0.02])
+    path = shown_at(tmp_path / f"clip{suffix}", scenes, np.cumsum(steps).tolist())
     assert_divided_alike(path, SETTINGS, tmp_path)
 
 
@@ -260,27 +265,25 @@ def test_real_clips(tmp_path: Path, shared_media: Path, name: str) -> None:
     assert_divided_alike(shared_media / name, ScanSettings(fps=2), tmp_path)
 
 
-def test_what_follows_a_false_keyframe_is_noticed(
-    tmp_path: Path, film: list[ByteArray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(survey, "_IDR", {1, 5})
-    path = encode(tmp_path / "refresh.mkv", film, **REFUSED["refresh.mkv"])
-    spans = in_spans(path, SETTINGS, tmp_path)
-    assert len(spans) >= 3
-    assert not segments_match(spans)
+def test_a_false_keyframe_is_noticed(tmp_path: Path, scenes: list[ByteArray], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_index, "_IDR", {1, 5})
+    path = encode(tmp_path / "refresh.mkv", scenes, **REFUSED["refresh.mkv"])
+    segments = scan_segments(path, SETTINGS, tmp_path)
+    assert len(segments) >= 3
+    assert not segments_match(segments)
 
 
-def test_spans_that_differ_in_anything_do_not_fit(tmp_path: Path) -> None:
+def test_segments_that_differ_in_anything_do_not_match(tmp_path: Path) -> None:
     path = encode(tmp_path / "clip.mp4", numbered(240), options={"g": "20"})
-    spans = in_spans(path, SETTINGS, tmp_path)
-    assert len(spans) == 3
-    assert segments_match(spans)
-    assert not segments_match(spans[:-1])
-    assert spans[1].info is not None
+    segments = scan_segments(path, SETTINGS, tmp_path)
+    assert len(segments) == 3
+    assert segments_match(segments)
+    assert not segments_match(segments[:-1])
+    assert segments[1].info is not None
     changes: list[dict[str, Any]] = [{"intact": False}, {"first_digest": "0"}, {"next_digest": "0"}]
-    changes.append({"info": dataclasses.replace(spans[1].info, width=1)})
+    changes.append({"info": dataclasses.replace(segments[1].info, width=1)})
     for change in changes:
-        assert not segments_match([spans[0], dataclasses.replace(spans[1], **change), spans[2]])
+        assert not segments_match([segments[0], dataclasses.replace(segments[1], **change), segments[2]])
 
 
 def test_records_come_back_in_order_and_a_refused_file_is_an_output_error(tmp_path: Path) -> None:
@@ -299,7 +302,7 @@ def test_records_come_back_in_order_and_a_refused_file_is_an_output_error(tmp_pa
 
 
 class Logbook:
-    """What workers do, told in a file: the kinds of their tasks."""
+    """A file in which workers note the kinds of their tasks."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "tasks.txt"
@@ -310,7 +313,7 @@ class Logbook:
 
 
 def watched(log: Path, task: ScanTask, job: ScanJob) -> Any:
-    """A worker that keeps a log, and whose fate hangs on the file's name."""
+    """A worker that keeps a log, and that crashes, hangs or fails depending on the file's name."""
     with log.open("a") as file:
         file.write(f"{type(task).__name__}\n")
     if isinstance(task, SegmentTask) and task.segment.number == 1:
@@ -356,10 +359,10 @@ def logbook(tmp_path: Path) -> Logbook:
     return Logbook(tmp_path)
 
 
-def test_the_engine_divides_and_joins(tmp_path: Path, scratch: Path, logbook: Logbook, film: list[ByteArray]) -> None:
-    path = encode(tmp_path / "film.mp4", film, options={"g": "20", "bf": "3"})
+def test_the_engine_divides_and_joins(tmp_path: Path, scratch: Path, logbook: Logbook, scenes: list[ByteArray]) -> None:
+    path = encode(tmp_path / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
     engine = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
-    found = run(engine, [path], scratch)["film"]
+    found = run(engine, [path], scratch)["clip"]
     assert isinstance(found, Scan)
     expected = dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id)
     assert_same(found, expected)
@@ -370,19 +373,19 @@ def test_the_engine_divides_and_joins(tmp_path: Path, scratch: Path, logbook: Lo
 
 
 def test_one_worker_divides_nothing(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
-    path = encode(tmp_path / "film.mp4", numbered(300), options={"g": "20"})
+    path = encode(tmp_path / "clip.mp4", numbered(300), options={"g": "20"})
     run(LocalEngine(1, work=partial(watched, logbook.path), segment_seconds=SECONDS), [path], scratch)
     assert logbook.kinds == ["ScanTask"]
 
 
 def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
-    path = encode(tmp_path / "film.mp4", numbered(300), options={"g": "20", "bf": "2"})
+    path = encode(tmp_path / "clip.mp4", numbered(300), options={"g": "20", "bf": "2"})
     content = bytearray(path.read_bytes())
     for position, size in packets(path)[150:153]:
         content[position + 4 : position + size] = bytes(size - 4)
     path.write_bytes(content)
     engine = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
-    found = run(engine, [path], scratch)["film"]
+    found = run(engine, [path], scratch)["clip"]
     assert isinstance(found, Scan)
     assert found.notes
     assert_same(found, dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id))
@@ -391,12 +394,12 @@ def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, scratch: Path,
     assert not list(scratch.glob("*.segment"))
 
 
-def test_each_fate_of_a_span(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
-    """A span that crashes once costs nothing; one that always does, or meets a defect, costs its own video."""
+def test_each_outcome_of_a_segment(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
+    """A segment that crashes once costs nothing; one that always does, or meets a defect, costs its own video."""
     paths = []
     for number, name in enumerate(("a good one", "crashes", "once", "defect", "z good one")):
-        pictures = [draw_number(number, 64, 48), *numbered(300)]
-        paths.append(encode(tmp_path / f"{name}.mp4", pictures, options={"g": "20"}))
+        images = [draw_number(number, 64, 48), *numbered(300)]
+        paths.append(encode(tmp_path / f"{name}.mp4", images, options={"g": "20"}))
     found = run(LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS), paths, scratch)
     for name in ("a good one", "once", "z good one"):
         outcome = found[name]
@@ -411,7 +414,7 @@ def test_each_fate_of_a_span(tmp_path: Path, scratch: Path, logbook: Logbook) ->
     assert list(scratch.iterdir()) == []
 
 
-def test_a_span_that_hangs_costs_its_video(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
+def test_a_segment_that_hangs_fails_its_video(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "sleeps.mp4", numbered(300), options={"g": "20"})
     engine = LocalEngine(2, timeout=8, work=partial(watched, logbook.path), segment_seconds=SECONDS)
     outcome = run(engine, [path], scratch)["sleeps"]
@@ -420,8 +423,8 @@ def test_a_span_that_hangs_costs_its_video(tmp_path: Path, scratch: Path, logboo
     assert list(scratch.iterdir()) == []
 
 
-def test_spans_share_the_time_of_their_video() -> None:
-    task = ScanTask(0, Path("film.mp4"))
+def test_segments_share_the_time_limit_of_their_video() -> None:
+    task = ScanTask(0, Path("clip.mp4"))
     due: deque[ScanTask] = deque()
     segments = SegmentedScans(ScanJob(SETTINGS, FER2013_GEOMETRY, never_done, Path("nowhere")), due)
     division = Division("0", tuple(Segment(number, None, 1, None) for number in range(3)))
@@ -439,11 +442,11 @@ def test_spans_share_the_time_of_their_video() -> None:
     assert segments.time_left(due[0], 9.0) == 9.0
 
 
-def test_analyze_gives_the_same_tables(tmp_path: Path, film: list[ByteArray], logbook: Logbook) -> None:
+def test_analyze_gives_the_same_tables(tmp_path: Path, scenes: list[ByteArray], logbook: Logbook) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
-    encode(folder / "film.mp4", film, options={"g": "20", "bf": "3"})
-    encode(folder / "short.mp4", film[200:260], options={"g": "20"})
+    encode(folder / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
+    encode(folder / "short.mp4", scenes[200:260], options={"g": "20"})
     divided = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
     settings = AnalyzeSettings(scan=SETTINGS)
     for out, engine in (("one", LocalEngine(1)), ("two", divided)):
