@@ -1,7 +1,7 @@
-"""Random variation of training crops: framing, light, occlusion, and what video does to a face.
+"""Random variation of training images: framing, light, occlusion, and the losses of video.
 
-Everything works on uint8 crops before the normalisation that inference uses too, so that a trained
-network meets the same preprocessing in both. Randomness comes from one generator per batch.
+Everything works on uint8 images before normalisation, so that training and inference share the same preprocessing.
+Randomness comes from one generator per batch.
 """
 
 from __future__ import annotations
@@ -11,46 +11,55 @@ from dataclasses import dataclass
 import numpy as np
 
 from fervid.runtime.opencv import cv2
-from fervid.settings import check
+from fervid.training.checks import check_range
 from fervid.types import ByteArray, FloatArray
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Strength of each variation. Probabilities in [0, 1], angles in degrees, lengths in pixels of 48."""
+    """Strength of each variation of training images."""
 
     flip: float = 0.5
+    """Probability of mirroring."""
     rotation: float = 10.0
-    """Standard deviation; cut at 2.5 of it."""
+    """Standard deviation of the angle in degrees; the angle is limited to 2.5 times this."""
     scale: float = 0.12
-    """Largest relative change of size, either way."""
+    """Largest relative change of size, up or down."""
     stretch: float = 0.06
-    """Largest relative change of the aspect ratio, either way."""
+    """Largest relative change of the aspect ratio, up or down."""
     shift: float = 4.0
-    """Largest movement along each axis."""
+    """Largest shift along each axis, in pixels."""
     gamma: float = 0.4
-    """Largest natural logarithm of the gamma, either way."""
+    """Largest absolute value of the gamma's natural logarithm."""
     erase: float = 0.5
-    """Probability that a square is covered (cutout, DeVries and Taylor, 2017)."""
+    """Probability that a square is covered (cutout; DeVries and Taylor, 2017)."""
     erase_size: int = 16
-    """Largest side of that square."""
+    """Largest side of the covered square, in pixels."""
     degrade: float = 0.4
-    """Probability of one of: blur, shrink and enlarge, JPEG, noise."""
+    """Probability of one loss of video: blur, low resolution, JPEG or noise."""
     mixup: float = 0.2
-    """Parameter of mixup's beta distribution (Zhang et al., 2018); 0 mixes nothing."""
+    """Parameter of mixup's beta distribution (Zhang et al., 2018); 0 turns mixup off."""
 
     def __post_init__(self) -> None:
-        for name in ("flip", "erase", "degrade"):
-            check(0 <= getattr(self, name) <= 1, f"augment: {name} must lie between 0 and 1: {getattr(self, name)}")
-        for name in ("scale", "stretch"):
-            check(0 <= getattr(self, name) < 1, f"augment: {name} must lie between 0 and 1: {getattr(self, name)}")
-        for name, most in (("rotation", 180), ("shift", 48), ("gamma", 5), ("mixup", 100)):
-            check(0 <= getattr(self, name) <= most, f"augment: {name} must lie between 0 and {most}")
-        check(1 <= self.erase_size <= 48, f"augment: erase-size must lie between 1 and 48: {self.erase_size}")
+        check_range(self, ("flip", "erase", "degrade"), 0, 1, "augment.")
+        check_range(self, ("scale", "stretch"), 0, 1, "augment.", open_end=True)
+        check_range(self, ("erase_size",), 1, 48, "augment.")
+        for name, high in (("rotation", 180), ("shift", 48), ("gamma", 5), ("mixup", 100)):
+            check_range(self, (name,), 0, high, "augment.")
 
 
 def augment(images: ByteArray, settings: AugmentSettings, rng: np.random.Generator, size: int) -> ByteArray:
-    """Images (n, h, w) uint8 → varied crops (n, size, size) uint8, around each image's centre."""
+    """Vary training images at random.
+
+    Args:
+        images: Gray images (n, h, w) uint8.
+        settings: Strength of each variation.
+        rng: Source of randomness.
+        size: Side of the crops in pixels.
+
+    Returns:
+        Crops (n, size, size) uint8 around the centre of each image.
+    """
     return np.stack([_vary(image, settings, rng, size) for image in images])
 
 
@@ -67,14 +76,14 @@ def _vary(image: ByteArray, settings: AugmentSettings, rng: np.random.Generator,
 
 
 def _move(image: ByteArray, settings: AugmentSettings, rng: np.random.Generator, size: int) -> ByteArray:
-    """Flip, rotate, scale, stretch and shift in one interpolation."""
+    """Flip, rotate, scale, stretch and shift with one interpolation."""
     angle = np.radians(np.clip(rng.normal(0, 1), -2.5, 2.5) * settings.rotation)
     zoom = 1 + rng.uniform(-settings.scale, settings.scale)
     ratio = 1 + rng.uniform(-settings.stretch, settings.stretch)
     mirror = -1 if rng.random() < settings.flip else 1
     shift = rng.uniform(-settings.shift, settings.shift, 2)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = turn @ np.diag([mirror * zoom * ratio, zoom / ratio])
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = rotation @ np.diag([mirror * zoom * ratio, zoom / ratio])
     height, width = image.shape
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     offset = np.full(2, (size - 1) / 2) + shift - linear @ centre
@@ -84,7 +93,15 @@ def _move(image: ByteArray, settings: AugmentSettings, rng: np.random.Generator,
 
 
 def degrade(image: ByteArray, rng: np.random.Generator) -> ByteArray:
-    """One of the losses that video brings: blur, low resolution, block coding, sensor noise."""
+    """Apply one loss of video: blur, low resolution, JPEG or noise.
+
+    Args:
+        image: Gray image (h, w) uint8.
+        rng: Source of randomness.
+
+    Returns:
+        The changed image (h, w) uint8.
+    """
     height, width = image.shape
     kind = rng.integers(4)
     if kind == 0:
@@ -112,7 +129,17 @@ def _erase(image: ByteArray, largest: int, rng: np.random.Generator) -> ByteArra
 def mix(
     inputs: FloatArray, targets: tuple[FloatArray, ...], alpha: float, rng: np.random.Generator
 ) -> tuple[FloatArray, tuple[FloatArray, ...]]:
-    """Mixup: blend each row with another of the batch, inputs (n, ...) and every target (n, k) alike."""
+    """Blend each row of a batch with another one (mixup; Zhang et al., 2018).
+
+    Args:
+        inputs: Network inputs (n, ...) float32.
+        targets: Arrays of targets (n, classes) float32, blended with the same shares.
+        alpha: Parameter of the beta distribution of the shares; nothing is blended where it is 0.
+        rng: Source of randomness.
+
+    Returns:
+        The blended inputs and targets. Each row keeps a share of at least one half.
+    """
     if alpha <= 0:
         return inputs, targets
     share = rng.beta(alpha, alpha, len(inputs)).astype(np.float32)

@@ -1,27 +1,28 @@
-"""Classes that are rarer or more frequent in use than among the labels that a network was trained on.
+"""Correction for classes that are rarer or more frequent in use than among the training labels.
 
-Menon et al. (2021), "Long-tail learning via logit adjustment": what a network says of a class carries that class's
-share of the training labels; where another share is to be expected, the logarithm of their ratio is added to the logit.
+A network's output includes the share of each class among the training labels. Where another share is expected, the
+logarithm of their ratio is added to the logit (Menon et al., 2021, "Long-tail learning via logit adjustment").
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fervid.settings import check
+from fervid.training.checks import check_range
 from fervid.training.last_layer import LAYER
 from fervid.types import EMOTIONS
 
 
 @dataclass(frozen=True)
 class ClassShares:
-    """How frequent each class is taken to be, as a multiple of its share of the training labels (the seven need not
-    come to any sum: only their ratios count). It holds for the network's own probabilities; a temperature, which is
-    fitted afterwards, raises it to the power of its reciprocal."""
+    """Expected frequency of each class, as a multiple of its share of the training labels.
+
+    Only the ratios between the seven values matter. The values apply to the network's own probabilities. The
+    temperature T, which is fitted afterwards, raises them to the power 1/T.
+    """
 
     angry: float = 1.0
     disgust: float = 1.0
@@ -32,12 +33,16 @@ class ClassShares:
     neutral: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, share in dataclasses.asdict(self).items():
-            check(1e-3 <= share <= 1e3, f"shares: {name} must lie between 0.001 and 1000: {share}")
+        check_range(self, EMOTIONS, 0.001, 1000, "shares.")
 
 
 def adjust(network: Any, shares: ClassShares) -> None:
-    """Move the biases of ``network``'s last layer by the natural logarithms of ``shares``."""
+    """Add the natural logarithms of class shares to the biases of a network's last layer.
+
+    Args:
+        network: The Keras model, changed in place.
+        shares: The expected frequency of each class.
+    """
     layer = network.get_layer(LAYER)
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, bias + np.log([getattr(shares, name) for name in EMOTIONS]).astype(bias.dtype)])

@@ -1,4 +1,4 @@
-"""How FER2013 frames a face: the crop geometry, measured with a detector.
+"""The crop geometry of FER2013: where its images frame a face, measured with a face detector.
 
 ``python -m fervid.training.crop_geometry DATA...`` prints it for a data set.
 """
@@ -18,15 +18,29 @@ from fervid.settings import ScanSettings
 from fervid.types import ByteArray
 
 ENLARGE = 4
+"""Factor by which images are enlarged before detection."""
+
 MARGIN = 16
-"""Pixels of repeated edge around an image, so that a box may reach over the frame as it does in video."""
+"""Pixels of repeated edge around an image, so that a box can extend beyond the image as in video."""
+
+SAMPLE = 1500
+"""Number of images that are measured."""
 
 
 def measure(images: ByteArray, detector: FaceDetector) -> CropGeometry:
-    """The geometry that turns a detected box into the framing of ``images`` (n, 48, 48) uint8.
+    """Measure the geometry that turns a detected box into the framing of images.
 
-    The median over the images in which the detector finds a face, the largest where it finds several.
-    Raises BadDataset where it finds none.
+    It is the median over the images in which a face is found. In an image with several faces the largest counts.
+
+    Args:
+        images: Gray face images (n, 48, 48) uint8.
+        detector: The face detector.
+
+    Returns:
+        The crop geometry.
+
+    Raises:
+        BadDataset: No image has a detectable face.
     """
     measured = []
     for image in images:
@@ -41,7 +55,7 @@ def measure(images: ByteArray, detector: FaceDetector) -> CropGeometry:
         side = np.sqrt(face.width * face.height) / ENLARGE
         measured.append([SIZE / side, 0.5 - centre[0] / SIZE, 0.5 - centre[1] / SIZE])
     if not measured:
-        raise BadDataset("the detector finds no face in these images")
+        raise BadDataset("no face was detected in these images")
     scale, shift_x, shift_y = np.median(measured, axis=0)
     return CropGeometry(float(scale), float(shift_x), float(shift_y))
 
@@ -49,6 +63,6 @@ def measure(images: ByteArray, detector: FaceDetector) -> CropGeometry:
 if __name__ == "__main__":
     from fervid.training.dataset import read
 
-    found = read([Path(argument) for argument in sys.argv[1:]], "Training").images
-    chosen = np.random.default_rng(0).permutation(len(found))[:1500]
-    print(measure(found[chosen], create_detector(ScanSettings())))
+    images = read([Path(argument) for argument in sys.argv[1:]], "Training").images
+    chosen = np.random.default_rng(0).permutation(len(images))[:SAMPLE]
+    print(measure(images[chosen], create_detector(ScanSettings())))

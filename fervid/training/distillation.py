@@ -1,4 +1,4 @@
-"""Knowledge distillation: targets that trained networks give (Hinton, Vinyals and Dean, 2015)."""
+"""Knowledge distillation: training targets from trained networks, the teachers (Hinton, Vinyals and Dean, 2015)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ import numpy as np
 
 from fervid.emotions.classifier import load_classifier, softmax
 from fervid.emotions.sidecar import read_sidecar
+from fervid.files.atomic import atomic_path
 from fervid.training.dataset import Dataset
 from fervid.training.evaluate import predict
 from fervid.types import EMOTIONS, FloatArray
 
 
 def soft_targets(teachers: Sequence[Path], data: Dataset, cache: Path) -> FloatArray:
-    """(n, 7) float32: the mean of the teachers' calibrated probabilities, each over an image and its mirror image.
+    """Compute the teachers' mean calibrated probabilities for training images and their mirror images.
 
-    ``cache``: a file that keeps them, so that a run that goes on has the same. Raises BadWeights.
+    Args:
+        teachers: Weights of the teachers.
+        data: The training images.
+        cache: A .npy file that keeps the result, so that a continued run uses the same one.
+
+    Returns:
+        Probabilities (n, 7) float32, the mean over all teachers and both views of each image.
+
+    Raises:
+        BadWeights: A teacher's weights cannot be used.
+        OutputError: The cache cannot be written.
     """
     if cache.exists():
         kept = np.load(cache, allow_pickle=False)
@@ -29,12 +40,21 @@ def soft_targets(teachers: Sequence[Path], data: Dataset, cache: Path) -> FloatA
         for images in (data.images, np.ascontiguousarray(data.images[:, :, ::-1])):
             total += softmax(predict(teacher.network, images), teacher.sidecar.temperature)
     targets = (total / (2 * len(teachers))).astype(np.float32)
-    with cache.with_suffix(".tmp").open("wb") as file:
-        np.save(file, targets)
-    cache.with_suffix(".tmp").replace(cache)
+    with atomic_path(cache) as partial:
+        np.save(partial, targets)
     return targets
 
 
 def hashes(teachers: Sequence[Path]) -> list[str]:
-    """The SHA-256 of each teacher's weights; raises BadWeights."""
+    """Read which weights the teachers have.
+
+    Args:
+        teachers: Weights of the teachers.
+
+    Returns:
+        The SHA-256 of each teacher's `.keras` file.
+
+    Raises:
+        BadWeights: A sidecar cannot be used.
+    """
     return [read_sidecar(path).weights_sha256 for path in teachers]

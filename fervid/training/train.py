@@ -1,7 +1,7 @@
-"""Training the emotion CNN: one loop over Keras' train step, resumable.
+"""Training of the emotion network: one loop over Keras' train step, which can be continued.
 
-Runs on Keras' TensorFlow, JAX and PyTorch backends alike. A run folder holds the settings, one CSV row of
-metrics an epoch, a checkpoint from which training goes on exactly, and the best weights.
+It runs on Keras' backends TensorFlow, JAX and PyTorch. A run folder holds the settings, a CSV file with the metrics of
+each epoch, a checkpoint from which training continues exactly, and the best weights.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-import sys
 import time
-import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +19,6 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.classifier import softmax
@@ -30,10 +26,12 @@ from fervid.emotions.keras_io import load_network, save
 from fervid.emotions.keras_network import VOTES, KerasNetwork, build
 from fervid.errors import BadDataset, ConfigError
 from fervid.faces.crop import CropGeometry, normalize
-from fervid.files.atomic import writing
+from fervid.files.atomic import atomic_path, writing
 from fervid.settings import check
 from fervid.settings_io import to_mapping
 from fervid.training.augment import AugmentSettings, augment, mix
+from fervid.training.checkpoint import Checkpoint, History
+from fervid.training.checks import check_range
 from fervid.training.class_prior import ClassShares, adjust
 from fervid.training.dataset import Dataset, split
 from fervid.training.distillation import hashes, soft_targets
@@ -41,71 +39,80 @@ from fervid.training.evaluate import fit_temperature, predict
 from fervid.training.last_layer import refit
 from fervid.training.onnx_export import export, require_onnx
 from fervid.training.plots import plot_curves
-from fervid.types import EMOTIONS, FloatArray
+from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignore_progress
 
 STATISTICS_BATCHES = 24
-"""Batches over which the statistics of batch normalisation are measured after an epoch."""
+"""Number of batches on which the statistics of batch normalisation are measured after an epoch."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """A recipe. ``epochs`` sets the length of the cosine schedule; shortening a run means a new schedule."""
+    """A recipe: all settings of a training run."""
 
     epochs: int = 100
+    """Passes over the images. They set the length of the learning rate's schedule."""
     batch_size: int = 128
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = 0.002
-    """Peak, after ``warmup`` epochs of linear growth; then a cosine to zero."""
+    """Peak of the schedule: linear growth during ``warmup``, then a cosine to zero."""
     warmup: int = 2
+    """Epochs of linear growth."""
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     votes: float = 0.5
-    """Weight of the auxiliary loss on the annotators' votes (FER+); 0 leaves the head out."""
+    """Weight of the extra loss on the annotators' votes (FER+); 0 leaves out the head that learns them."""
     balance: Literal["none", "sampler", "weights"] = "none"
-    """Draw or weight classes by 1/sqrt(their count)."""
+    """sampler draws the images of a class, and weights weighs their loss, by 1/sqrt(number of its images)."""
     ema: float = 0.998
-    """Decay, per step, of the exponential moving average of the weights; 0 keeps no average."""
+    """Decay per step of the weights' exponential moving average, which is what is kept; 0 uses no average."""
     crop: int = 44
-    """Side of the random crop that is trained on; inference sees the whole 48."""
+    """Side in pixels of the random crop that is trained on. Inference uses all 48 pixels."""
     mixed_precision: bool = True
-    """Compute in bfloat16, keep weights in float32."""
+    """Compute in bfloat16 and keep the weights in float32."""
     holdout: float = 0.05
-    """Share of every class kept out of training: half of it may choose the epoch, half fits the temperature."""
+    """Share of the images of each class that is held out of training."""
     select: Literal["best", "last"] = "best"
-    """Which epoch is kept. With ``last`` nothing is chosen and all of the holdout fits the temperature."""
+    """Which epoch is kept. With ``best``, half of the held-out images choose it and half fit the temperature; with
+    ``last``, all of them fit the temperature."""
     begin_with: str = ""
-    """Weights of the same architecture, but for ``enlarge`` and ``dropout``, to begin with, instead of random ones."""
+    """Weights to start from instead of random ones. Their architecture may differ in ``enlarge`` and ``dropout``."""
     teachers: tuple[str, ...] = ()
-    """Weights whose mean judgement of each training image becomes a part of its target (distillation)."""
+    """Weights whose mean prediction for each training image becomes a part of its target (distillation)."""
     distill: float = 0.5
-    """Share of the teachers in the target; the label has the rest."""
+    """Share of the teachers' prediction in the target; the rest is the label."""
     refit: float = 0.0
-    """Ridge by which the last layer, fitted anew at the end, is held to what was trained; 0 leaves it as it is."""
+    """Strength of the ridge that holds the last layer to the trained one when it is fitted again at the end; 0 skips
+    that fit."""
     shares: ClassShares = field(default_factory=ClassShares)
-    """How frequent each class is taken to be in use, as a multiple of its share of the labels; applied at the end."""
+    """Expected frequency of each class in use, as a multiple of its share of the labels; applied at the end."""
     seed: int = 0
     architecture: Architecture = field(default_factory=Architecture)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
-        check(self.epochs >= 1, f"epochs must be at least 1: {self.epochs}")
-        check(self.batch_size >= 2, f"batch-size must be at least 2: {self.batch_size}")
-        check(self.learning_rate > 0, f"learning-rate must be positive: {self.learning_rate}")
-        check(0 < self.holdout < 0.9, f"holdout must lie between 0 and 0.9: {self.holdout}")
-        check(0 <= self.label_smoothing < 1, f"label-smoothing must lie between 0 and 1: {self.label_smoothing}")
-        check(0 <= self.votes <= 100, f"votes must lie between 0 and 100: {self.votes}")
-        check(0 <= self.weight_decay < 1, f"weight-decay must lie between 0 and 1: {self.weight_decay}")
-        check(0 <= self.ema < 1, f"ema must lie between 0 and 1: {self.ema}")
-        check(0 <= self.distill <= 1, f"distill must lie between 0 and 1: {self.distill}")
+        check(self.epochs >= 1, f"`epochs` must be at least 1: {self.epochs}")
+        check(self.batch_size >= 2, f"`batch_size` must be at least 2: {self.batch_size}")
+        check(self.learning_rate > 0, f"`learning_rate` must be positive: {self.learning_rate}")
+        check(0 < self.holdout < 0.9, f"holdout must be above 0 and below 0.9: {self.holdout}")
         check(0 <= self.refit < np.inf, f"refit must not be negative: {self.refit}")
-        check(0 <= self.seed < 2**32, f"seed must lie between 0 and {2**32 - 1}: {self.seed}")
-        check(16 <= self.crop <= 48, f"crop must lie between 16 and 48: {self.crop}")
-        whole = self.crop == 48 or not self.architecture.enlarge
-        check(whole, f"where crops are enlarged, crop must be the whole 48, as in use: {self.crop}")
+        check_range(self, ("label_smoothing", "weight_decay", "ema"), 0, 1, open_end=True)
+        check_range(self, ("distill",), 0, 1)
+        check_range(self, ("votes",), 0, 100)
+        check_range(self, ("seed",), 0, 2**32 - 1)
+        check_range(self, ("crop",), 16, 48)
+        full_size = self.crop == 48 or not self.architecture.enlarge
+        check(full_size, f"crop must be 48 where the architecture enlarges crops, as inference does: {self.crop}")
 
 
 class Epoch:
-    """The batches of one epoch; what they hold depends on the seed, the epoch and the batch alone."""
+    """The batches of one epoch. Their content depends only on the data, the settings and the epoch.
+
+    Args:
+        data: The images to train on.
+        settings: The recipe.
+        epoch: Number of the epoch, from 0.
+        soft: The teachers' predictions (n, 7) float32 for the images, or None.
+    """
 
     def __init__(self, data: Dataset, settings: TrainSettings, epoch: int, soft: FloatArray | None = None) -> None:
         self._data, self._settings, self._epoch, self._soft = data, settings, epoch, soft
@@ -120,14 +127,14 @@ class Epoch:
 
     @property
     def number(self) -> int:
-        """Which epoch this is, from 0."""
+        """Number of the epoch, from 0."""
         return self._epoch
 
     def __len__(self) -> int:
         return max(1, len(self._order) // self._settings.batch_size)
 
     def _targets(self, rows: Any) -> FloatArray:
-        """(n, 7) float32: the labels, smoothed, mixed with what teachers say."""
+        """Targets (n, 7) float32: the smoothed labels, mixed with the teachers' predictions."""
         smooth = self._settings.label_smoothing
         labels = np.eye(len(EMOTIONS), dtype=np.float32)[self._data.labels[rows]]
         labels = labels * (1 - smooth) + smooth / len(EMOTIONS)
@@ -148,7 +155,7 @@ class Epoch:
         return inputs, {"emotion": mixed[0], "votes": mixed[1]} if settings.votes else mixed[0]
 
     def __iter__(self) -> Iterator[tuple[FloatArray, Any]]:
-        """The batches in order, the next one prepared by a thread while the caller works on this one."""
+        """Yield the batches in order. A thread prepares the next one meanwhile."""
         with ThreadPoolExecutor(1) as pool:
             waiting = deque(pool.submit(self.__getitem__, index) for index in range(min(2, len(self))))
             for index in range(2, len(self) + 2):
@@ -193,65 +200,44 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
     )
     network.optimizer.build(network.trainable_variables)
     if settings.begin_with:
-        _begin_with(network, settings)
+        _copy_weights(network, settings)
     return network
 
 
-def _begin_with(network: Any, settings: TrainSettings) -> None:
-    """Copy the weights that a run begins with; raises BadWeights, and ConfigError where they are of another shape."""
+def _copy_weights(network: Any, settings: TrainSettings) -> None:
+    """Copy the weights that a run starts from; ConfigError where their architecture differs."""
     sidecar, given = load_network(Path(settings.begin_with))
     wanted = settings.architecture
     if replace(sidecar.architecture, dropout=wanted.dropout, enlarge=wanted.enlarge) != wanted:
-        raise ConfigError(f"begin-with: {settings.begin_with} is of another architecture")
+        raise ConfigError(f"begin_with: {settings.begin_with} has another architecture")
     for layer in given.layers:
         if layer.weights:
             network.get_layer(layer.name).set_weights(layer.get_weights())
 
 
-class Checkpoint:
-    """The whole state of a run in one file: all variables of network and optimizer, epoch and history."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def save(self, network: Any, epoch: int, history: list[dict[str, float]]) -> None:
-        """Write the state after ``epoch`` epochs, beside and renamed."""
-        arrays = {str(i): np.asarray(keras.ops.convert_to_numpy(v.value)) for i, v in enumerate(_state(network))}
-        beside = self._path.with_suffix(".tmp")
-        with beside.open("wb") as file:
-            np.savez(file, allow_pickle=False, epoch=np.int64(epoch), history=np.array(json.dumps(history)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
-
-    def restore(self, network: Any) -> tuple[int, list[dict[str, float]]]:
-        """Put a saved state back; returns epochs done and their metrics, (0, []) where there is none."""
-        if not self._path.exists():
-            return 0, []
-        try:
-            with np.load(self._path, allow_pickle=False) as saved:
-                values = dict(saved)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ConfigError(f"{self._path} is damaged; remove it to start over") from error
-        variables = _state(network)
-        if len(values) != len(variables) + 2:
-            raise ConfigError(f"{self._path} belongs to another network; choose another run folder")
-        for i, variable in enumerate(variables):
-            variable.assign(values[str(i)])
-        return int(values["epoch"]), json.loads(str(values["history"]))
-
-
-def _state(network: Any) -> list[Any]:
-    return [*network.variables, *network.optimizer.variables]
-
-
 @dataclass(frozen=True)
 class TrainResult:
-    """Epoch kept (1-based), temperature, and the metrics of every epoch."""
+    """The outcome of a training run.
+
+    Attributes:
+        epoch: The epoch that was kept, from 1.
+        temperature: Divisor of the logits.
+        history: The metrics of every epoch.
+    """
 
     epoch: int
     temperature: float
-    history: list[dict[str, float]]
+    history: History
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The images of a run: all of them, those trained on, and those that choose the epoch and fit the temperature."""
+
+    all: Dataset
+    trained: Dataset
+    choice: Dataset
+    calibration: Dataset
 
 
 def train(
@@ -260,49 +246,89 @@ def train(
     geometry: CropGeometry,
     settings: TrainSettings,
     run: Path | None = None,
-    notify: Callable[[str], None] = lambda message: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> TrainResult:
-    """Train on ``data`` and write weights with their sidecar to ``out``.
+    """Train a network and write its weights: `.keras`, `.onnx` and sidecar.
 
-    ``run`` is the run folder (``out`` without its suffix, where None). If it holds a checkpoint of the
-    same settings, training goes on from there. Raises BadDataset, ConfigError, OutputError.
+    If the run folder holds a checkpoint of the same settings and data, training continues from it.
+
+    Args:
+        data: The training images.
+        out: The `.keras` file to write; the other files go beside it.
+        geometry: How a face is cut from a frame, for the sidecar.
+        settings: The recipe.
+        run: Folder for checkpoint, metrics and best weights; None takes ``out`` without its suffix.
+        on_progress: Called after each step and each epoch.
+
+    Returns:
+        The epoch that was kept, the temperature, and the metrics of every epoch.
+
+    Raises:
+        MissingLibrary: The package ``onnx`` is not installed.
+        BadDataset: There are too few images of a class, or too few to hold out.
+        BadWeights: Weights that the recipe names cannot be used.
+        ConfigError: The run folder belongs to another run, or the loss is no longer finite.
+        OutputError: A file cannot be written.
     """
     require_onnx()
-    empty = [name for name, count in zip(EMOTIONS, data.counts(), strict=True) if count < 2]
-    if empty:
-        raise BadDataset(f"fewer than two training images of: {', '.join(empty)}")
-    rest, held = split(data, settings.holdout, settings.seed)
-    calibration, choice = split(held, 0.5, settings.seed) if settings.select == "best" else (held, held)
-    if not (len(choice) and len(calibration)):
-        share = f"a holdout of {settings.holdout:g} of {len(data)} images"
-        raise BadDataset(f"{share} leaves too few to choose the epoch and fit the temperature; raise holdout")
+    parts = _divide(data, settings)
     run = run or out.with_suffix("")
     _open_run(run, settings, data)
-    network = _compile(settings, len(Epoch(rest, settings, 0)))
+    steps = len(Epoch(parts.trained, settings, 0))
+    network = _compile(settings, steps)
     checkpoint = Checkpoint(run / "checkpoint.npz")
     done, history = checkpoint.restore(network)
-    notify(
-        f"{len(rest)} training images, {len(held)} held out, {network.count_params():,} parameters, epoch {done} done"
-    )
+    reporter = _Reporter(on_progress, steps, settings.epochs)
+    held_out = len(data) - len(parts.trained)
+    counts = f"{len(parts.trained)} training images, {held_out} held out, {network.count_params():,} parameters"
+    reporter.report(done, message=f"{counts}, epochs done: {done}")
     teachers = [Path(name) for name in settings.teachers]
-    soft = soft_targets(teachers, rest, run / "teachers.npy") if teachers else None
+    soft = soft_targets(teachers, parts.trained, run / "teachers.npy") if teachers else None
     averaged = build(settings.architecture, training=True)
     best = max((row["accuracy"] for row in history), default=-1.0)
     for epoch in range(done, settings.epochs):
-        batches = Epoch(rest, settings, epoch, soft)
-        history.append(_run_epoch(network, averaged, batches, rest, choice, settings))
+        batches = Epoch(parts.trained, settings, epoch, soft)
+        history.append(_run_epoch(network, averaged, batches, parts, settings, reporter))
         if settings.select == "last" or history[-1]["accuracy"] > best:
             best = history[-1]["accuracy"]
             save(averaged, run / "best.keras", settings.architecture, geometry, training={"epoch": epoch + 1})
         checkpoint.save(network, epoch + 1, history)
         _write_history(run / "metrics.csv", history)
         plot_curves(history, run / "curves.png")
-        notify(" ".join(f"{key} {value:.4g}" for key, value in history[-1].items()))
-    return _finish(run, out, geometry, settings, data, rest, calibration, history)
+        metrics = " ".join(f"{key} {value:.4g}" for key, value in history[-1].items())
+        reporter.report(epoch + 1, message=metrics)
+    return _finish(run / "best.keras", out, geometry, settings, parts, history)
+
+
+@dataclass(frozen=True)
+class _Reporter:
+    """Reports the progress of a run in steps."""
+
+    on_progress: ProgressCallback
+    steps: int
+    epochs: int
+
+    def report(self, epoch: int, step: int = 0, message: str | None = None) -> None:
+        """Report that ``epoch`` epochs and ``step`` steps of the next one are done."""
+        done, total = epoch * self.steps + step, self.epochs * self.steps
+        self.on_progress(Progress("train", done, total, "steps", message))
+
+
+def _divide(data: Dataset, settings: TrainSettings) -> _Parts:
+    """Hold images out; BadDataset where too few are left."""
+    lacking = [name for name, count in zip(EMOTIONS, data.counts(), strict=True) if count < 2]
+    if lacking:
+        raise BadDataset(f"fewer than two training images of: {', '.join(lacking)}")
+    trained, held = split(data, settings.holdout, settings.seed)
+    calibration, choice = split(held, 0.5, settings.seed) if settings.select == "best" else (held, held)
+    if not (len(choice) and len(calibration)):
+        share = f"a holdout of {settings.holdout:g} of {len(data)} images"
+        raise BadDataset(f"{share} leaves too few to choose the epoch and fit the temperature; raise holdout")
+    return _Parts(data, trained, choice, calibration)
 
 
 def _open_run(run: Path, settings: TrainSettings, data: Dataset) -> None:
-    """Make the run folder, or check that it belongs to the same recipe and the same images."""
+    """Create the run folder, or check that it belongs to the same recipe and the same images."""
     digest = hashlib.sha256(data.images.tobytes() + data.labels.tobytes() + data.votes.tobytes()).hexdigest()
     texts = {"settings.json": json.dumps(to_mapping(settings), indent=2) + "\n", "data.sha256": digest + "\n"}
     with writing(f"the run folder {run}"):
@@ -315,22 +341,21 @@ def _open_run(run: Path, settings: TrainSettings, data: Dataset) -> None:
 
 
 def _run_epoch(
-    network: Any, averaged: Any, batches: Epoch, data: Dataset, choice: Dataset, settings: TrainSettings
+    network: Any, averaged: Any, batches: Epoch, parts: _Parts, settings: TrainSettings, reporter: _Reporter
 ) -> dict[str, float]:
-    """One epoch of training; leaves the averaged weights in ``averaged`` and measures them on ``choice``."""
+    """Train for one epoch, put the averaged weights into ``averaged``, and measure them."""
     started = time.monotonic()
-    title = f"epoch {batches.number + 1}/{settings.epochs}"
-    total = 0.0
-    with tqdm(batches, desc=title, leave=False, disable=not sys.stderr.isatty()) as bar:
-        for inputs, targets in bar:
-            # not fit(): at its end Keras overwrites the weights with their moving average
-            loss = float(network.train_on_batch(inputs, targets, return_dict=True)["loss"])
-            if not np.isfinite(loss):
-                raise ConfigError("the training loss is no longer finite; try a smaller learning-rate")
-            total += loss
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    choice, total = parts.choice, 0.0
+    for step, (inputs, targets) in enumerate(batches, 1):
+        # not fit(): at its end Keras overwrites the weights with their moving average
+        loss = float(network.train_on_batch(inputs, targets, return_dict=True)["loss"])
+        if not np.isfinite(loss):
+            raise ConfigError("the training loss is no longer finite; try a smaller `learning_rate`")
+        total += loss
+        if step < len(batches):
+            reporter.report(batches.number, step)
     _copy_average(network, averaged, bool(settings.ema))
-    _measure_statistics(averaged, data, settings)
+    _measure_statistics(averaged, parts.trained, settings)
     probabilities = softmax(predict(KerasNetwork(averaged), choice.images))
     truth = probabilities[np.arange(len(choice)), choice.labels]
     return {
@@ -343,7 +368,7 @@ def _run_epoch(
 
 
 def _copy_average(network: Any, averaged: Any, use_ema: bool) -> None:
-    """Copy the moving average of the weights into ``averaged``, leaving ``network`` as it was."""
+    """Copy the moving average of the weights into ``averaged``; ``network`` stays as it was."""
     # copies: on some backends the array is a view of the variable's own memory
     current = [np.array(keras.ops.convert_to_numpy(v.value)) for v in network.trainable_variables]
     if use_ema:
@@ -355,10 +380,10 @@ def _copy_average(network: Any, averaged: Any, use_ema: bool) -> None:
 
 
 def _measure_statistics(network: Any, data: Dataset, settings: TrainSettings) -> None:
-    """Set the batch normalisations' means and variances to those of clean training images.
+    """Set the means and variances of batch normalisation to those of clean training images.
 
-    Their running averages belong to weights on the way, not to the averaged ones, and are too slow in a
-    short run (Wu and Johnson, 2021, "PreciseBN"): each is the plain mean over some batches.
+    The running averages of training belong to other weights than the averaged ones and change too slowly in a short
+    run. Each value is the plain mean over some batches instead (Wu and Johnson, 2021, "PreciseBN").
     """
     normalizations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     rows = np.random.default_rng(settings.seed).permutation(len(data))
@@ -369,36 +394,29 @@ def _measure_statistics(network: Any, data: Dataset, settings: TrainSettings) ->
         network(normalize(data.images[rows[start : start + settings.batch_size]]), training=True)
 
 
-def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+def _write_history(path: Path, history: History) -> None:
+    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, history[0].keys())
         writer.writeheader()
         writer.writerows(history)
 
 
 def _finish(
-    run: Path,
-    out: Path,
-    geometry: CropGeometry,
-    settings: TrainSettings,
-    data: Dataset,
-    rest: Dataset,
-    calibration: Dataset,
-    history: list[dict[str, float]],
+    best: Path, out: Path, geometry: CropGeometry, settings: TrainSettings, parts: _Parts, history: History
 ) -> TrainResult:
-    """Fit the last layer (on ``rest``), adjust it, fit the temperature, and write the kept weights to ``out``."""
+    """Refit the last layer, apply the class shares, fit the temperature, and write the weights."""
     kept = build(settings.architecture)
-    kept.load_weights(run / "best.keras")
+    kept.load_weights(best)
     if settings.refit:
-        refit(kept, rest, settings.refit)
+        refit(kept, parts.trained, settings.refit)
     adjust(kept, settings.shares)
-    temperature = fit_temperature(predict(KerasNetwork(kept), calibration.images), calibration.labels)
-    rows = [row["accuracy"] for row in history]
-    epoch = 1 + (int(np.argmax(rows)) if settings.select == "best" else len(rows) - 1)
+    temperature = fit_temperature(predict(KerasNetwork(kept), parts.calibration.images), parts.calibration.labels)
+    accuracies = [row["accuracy"] for row in history]
+    epoch = 1 + (int(np.argmax(accuracies)) if settings.select == "best" else len(accuracies) - 1)
     provenance = {
         "settings": to_mapping(settings),
-        "images": len(data),
-        "class_counts": dict(zip(EMOTIONS, map(int, data.counts()), strict=True)),
+        "images": len(parts.all),
+        "class_counts": dict(zip(EMOTIONS, map(int, parts.all.counts()), strict=True)),
         "votes": list(VOTES) if settings.votes else None,
         "epoch": epoch,
         "teachers_sha256": hashes([Path(name) for name in settings.teachers]),
