@@ -11,6 +11,7 @@ import typer
 from fervid.cli.options import BatchSize, Command, Data, Device, Json, MinFace, Model
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import from_mapping, override, read_toml
+from fervid.types import Progress
 
 TRAINING = "Training (overrides the recipe)"
 
@@ -50,7 +51,8 @@ def train(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Weights to write, ending in .keras; the sidecar is written beside them. Example: --out my.keras",
+            help="Weights to write, ending in .keras; the .onnx file and the sidecar are written beside them. "
+            "Example: --out my.keras",
         ),
     ],
     recipe: Annotated[
@@ -153,9 +155,12 @@ def train(
     images = read(data, "Training")
     if limit:
         images = sample(images, limit, settings.seed)
-    result = fit(
-        images, out, FER2013_GEOMETRY, settings, run, notify=lambda message: tqdm.write(message, file=sys.stderr)
-    )
+
+    def show(progress: Progress) -> None:
+        if progress.message:
+            tqdm.write(progress.message, file=sys.stderr)
+
+    result = fit(images, out, FER2013_GEOMETRY, settings, run, show)
     print(f"{out}: epoch {result.epoch}, temperature {result.temperature:.3f}", file=sys.stderr)
 
 
@@ -166,8 +171,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Weights, with their sidecar beside them. Default: the weights that fervid ships. Example: "
-            "--model my.keras",
+            help="Weights (.onnx or .keras), with their sidecar beside them. Default: the weights that fervid ships. "
+            "Example: --model my.keras",
         ),
     ] = None,
     split: Annotated[

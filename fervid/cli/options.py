@@ -68,8 +68,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Weights of the emotion network, with their sidecar beside them. Default: the weights that fervid ships. "
-        "Example: --model my.keras",
+        help="Weights of the emotion network (.onnx or .keras), with their sidecar beside them. Default: the weights "
+        "that fervid ships. Example: --model my.keras",
         rich_help_panel=ANALYSIS,
     ),
 ]

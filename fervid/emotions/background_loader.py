@@ -1,4 +1,4 @@
-"""The batcher, loaded while the first videos are being scanned: for a GPU, importing TensorFlow takes seconds."""
+"""Loads the batcher in a thread while the first videos are scanned, because importing TensorFlow takes seconds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 LOADER = "model-loader"
-"""Name of the thread that loads."""
+"""Name of the loading thread."""
 
 
 class BatcherLoader:
-    """Loads a batcher in a thread of its own from ``start`` on; ``get`` waits for it.
+    """Loads a batcher in a background thread, which does not keep an interrupted process alive.
 
-    The thread does not keep an interrupted process from ending.
+    Args:
+        weights: The weights of the emotion network.
+        settings: Device and batch size.
+        notify: Called with sentences for the user.
     """
 
     def __init__(self, weights: Path, settings: RunSettings, notify: Callable[[str], None]) -> None:
@@ -31,12 +34,20 @@ class BatcherLoader:
         self._error: Exception | None = None
 
     def start(self) -> None:
-        """Begin, unless that was done before."""
+        """Start loading, unless it was started before."""
         if self._thread.ident is None:
             self._thread.start()
 
     def get(self) -> Batcher[int]:
-        """The batcher; raises BadWeights, MissingLibrary and UsageError as loading it does."""
+        """Wait for the batcher.
+
+        Returns:
+            The batcher.
+
+        Raises:
+            BadWeights: The weights cannot be used.
+            UsageError: The device cannot be used.
+        """
         self.start()
         self._thread.join()
         if self._loaded is None:
@@ -44,7 +55,7 @@ class BatcherLoader:
         return self._loaded
 
     def wait(self) -> None:
-        """Return when nothing is being loaded any more; the process may then end."""
+        """Wait until nothing is being loaded; the process can then end."""
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -55,6 +66,6 @@ class BatcherLoader:
 
             model = load_classifier(self._weights, self._settings.device)
             self._loaded = Batcher(model, self._settings.batch_size, self._notify)
-            import pandas  # noqa: F401  which the tables need next
-        except Exception as error:  # it is the main thread's to tell
+            import pandas  # noqa: F401  the tables need it next
+        except Exception as error:  # the main thread raises it
             self._error = error

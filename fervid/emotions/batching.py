@@ -1,4 +1,4 @@
-"""The batcher: crops of all videos in flight → calibrated probabilities, in big batches."""
+"""The batcher: classifies the crops of several videos in full batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(eq=False)
 class _Waiting(Generic[Key]):
-    """The crops of one video, of which the first ``taken`` are classified."""
+    """The crops of one video; the first ``taken`` of them are classified."""
 
     key: Key
     crops: Crops
@@ -34,7 +34,13 @@ class _Waiting(Generic[Key]):
 
 @dataclass(frozen=True, eq=False)
 class ClassifiedVideo(Generic[Key]):
-    """``probabilities`` (n, 7) float32 of the crops handed in under ``key``; ``seconds``: their share of the time."""
+    """The result for the crops of one video.
+
+    Attributes:
+        key: The key under which the crops were added.
+        probabilities: Calibrated probabilities (n, 7) float32.
+        seconds: Computing time of these crops.
+    """
 
     key: Key
     probabilities: FloatArray
@@ -42,12 +48,15 @@ class ClassifiedVideo(Generic[Key]):
 
 
 class Batcher(Generic[Key]):
-    """Gathers crops until a batch is full, whichever video they come from, and classifies them.
+    """Collects crops until a batch is full and then classifies them.
 
-    ``add`` and ``flush`` yield the result for each key whose crops are all done, in the order in which they
-    were added. What else is in a batch does not change a result. Crops may lie on disk: no more of them than one
-    batch is read at a time. Where the device's memory does not hold a batch, batches are halved, and
-    ``notify`` hears of it.
+    The results of a video do not depend on what else is in its batches. Crops may be on disk, because only one batch of
+    them is read at a time. Where the device's memory does not hold a batch, the batch size is halved.
+
+    Args:
+        model: The classifier.
+        batch_size: Number of crops in a batch.
+        notify: Called with a sentence when the batch size is halved.
     """
 
     def __init__(
@@ -58,7 +67,18 @@ class Batcher(Generic[Key]):
         self._count = 0
 
     def add(self, key: Key, crops: Crops) -> Iterator[ClassifiedVideo[Key]]:
-        """Hand in the crops (n, 48, 48) uint8 of one video."""
+        """Add the crops of one video, and classify as many batches as are full.
+
+        Args:
+            key: Identifies the video in the results.
+            crops: Gray face crops (n, 48, 48) uint8.
+
+        Yields:
+            The videos whose crops are all classified, in the order in which they were added.
+
+        Raises:
+            DeviceMemoryError: The device's memory does not hold even one crop.
+        """
         self._waiting.append(_Waiting(key, crops))
         self._count += len(crops)
         while self._count >= self._batch_size:
@@ -66,7 +86,14 @@ class Batcher(Generic[Key]):
         yield from self._completed()
 
     def flush(self) -> Iterator[ClassifiedVideo[Key]]:
-        """Classify what is left, though it fill no batch."""
+        """Classify the remaining crops, even if they do not fill a batch.
+
+        Yields:
+            The remaining videos, in the order in which they were added.
+
+        Raises:
+            DeviceMemoryError: The device's memory does not hold even one crop.
+        """
         while self._count:
             self._classify_batch()
         yield from self._completed()
@@ -81,7 +108,9 @@ class Batcher(Generic[Key]):
             if self._batch_size == 1:
                 raise
             self._batch_size = max(1, min(self._batch_size, len(crops)) // 2)
-            self._notify(f"the device's memory does not hold so many faces at once; going on with {self._batch_size}")
+            self._notify(
+                f"the device's memory does not hold so many faces at once; the batch size is now {self._batch_size}"
+            )
             return
         each = (time.monotonic() - started) / len(crops)
         for video, count in chosen:
@@ -92,7 +121,7 @@ class Batcher(Generic[Key]):
         self._count -= len(crops)
 
     def _next(self) -> Iterator[tuple[_Waiting[Key], int]]:
-        """The videos that share the next batch, each with the number of its crops."""
+        """The videos of the next batch, each with the number of its crops in the batch."""
         free = self._batch_size
         for video in self._waiting:
             count = min(free, len(video.crops) - video.taken)

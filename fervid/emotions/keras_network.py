@@ -19,7 +19,11 @@ from fervid.types import EMOTIONS, FloatArray
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Hide what C++ libraries print to stderr while they load."""
+    """Hide what C++ libraries print to stderr while they load.
+
+    Yields:
+        Nothing.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
@@ -43,7 +47,11 @@ VOTES = (*EMOTIONS, "contempt")
 
 
 def backend() -> str:
-    """The name of Keras' backend: tensorflow, torch or jax."""
+    """Name the library that Keras computes with.
+
+    Returns:
+        ``tensorflow``, ``torch`` or ``jax``.
+    """
     return str(keras.backend.backend())
 
 
@@ -54,7 +62,7 @@ class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
     """
 
     def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise with the batch's statistics in training, and as Keras does otherwise. See keras.layers.Layer."""
+        """See keras.layers.Layer.call."""
         if not training:
             return super().call(x, training=training, mask=mask)
         import torch
@@ -90,12 +98,12 @@ class ChannelPReLU(layers.Layer):  # type: ignore[misc]
         self._channels_first = channels_first
 
     def build(self, shape: Any) -> None:
-        """Create the slopes (channels,), initially 0. See keras.layers.Layer."""
+        """See keras.layers.Layer.build."""
         channels = shape[1 if self._channels_first else -1]
         self.slopes = self.add_weight((channels,), "zeros", constraint=_AtMostOne(), name="slopes")
 
     def call(self, inputs: Any) -> Any:
-        """Apply the activation. See keras.layers.Layer."""
+        """See keras.layers.Layer.call."""
         slopes = ops.cast(self.slopes, inputs.dtype)
         if self._channels_first:  # PyTorch computes the gradient of a maximum slowly
             return ops.relu(inputs) - ops.relu(-inputs) * slopes[:, None, None]

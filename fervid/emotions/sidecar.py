@@ -60,17 +60,38 @@ class Sidecar:
 
 
 def sidecar_path(weights: Path) -> Path:
-    """The sidecar of weights that are named by any of their files."""
+    """Name the sidecar of weights.
+
+    Args:
+        weights: Any file of the weights.
+
+    Returns:
+        The path of the sidecar, whether it exists or not.
+    """
     return weights.with_suffix(".json")
 
 
 def keras_path(weights: Path) -> Path:
-    """The `.keras` file of weights that are named by any of their files."""
+    """Name the `.keras` file of weights.
+
+    Args:
+        weights: Any file of the weights.
+
+    Returns:
+        The path of the `.keras` file, whether it exists or not.
+    """
     return weights.with_suffix(".keras")
 
 
 def onnx_path(weights: Path) -> Path:
-    """The `.onnx` file of weights that are named by any of their files."""
+    """Name the `.onnx` file of weights.
+
+    Args:
+        weights: Any file of the weights.
+
+    Returns:
+        The path of the `.onnx` file, whether it exists or not.
+    """
     return weights.with_suffix(".onnx")
 
 
@@ -153,12 +174,27 @@ def read_checked(path: Path, sha256: str, architecture: Architecture) -> bytes:
 
 
 def size_limit(architecture: Architecture) -> int:
-    """The largest size in bytes that a file of the network's weights can reasonably have."""
+    """Compute the largest size that a file of a network's weights can reasonably have.
+
+    Args:
+        architecture: The network's settings.
+
+    Returns:
+        The size in bytes.
+    """
     numbers = sum(math.prod(shape) for shapes in array_shapes(architecture).values() for shape in shapes)
     return 4 * numbers + 2**24
 
 
 def mismatch(path: Path, error: Exception) -> BadWeights:
-    """The error that says that a weights file holds another network than its sidecar describes, and why."""
+    """Make the error for a weights file that holds another network than its sidecar describes.
+
+    Args:
+        path: The weights file.
+        error: What was wrong with its content.
+
+    Returns:
+        The error to raise.
+    """
     reason = (str(error).splitlines() or [""])[0]
     return BadWeights(f"{path} does not hold the network that its sidecar describes: {reason}")

@@ -1,8 +1,8 @@
-"""Labelled face images from the layouts in which FER2013 goes round.
+"""Labelled face images, read from the formats in which FER2013 is distributed.
 
-``read`` takes the official Kaggle ``fer2013.csv``, a folder with one folder of images per class (directly
-or under ``train/`` and ``test/``), Parquet with ``image`` bytes and ``label``, or a folder of such Parquet
-files.
+The formats are the official Kaggle file ``fer2013.csv``, a folder with one folder of images per class (directly or
+under ``train/`` and ``test/``), a Parquet file with the columns ``image`` (bytes) and ``label``, and a folder of such
+Parquet files.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ SPELLINGS = {
     **{name: index for index, name in enumerate(EMOTIONS)},
     "anger": 0, "disgusted": 1, "fearful": 2, "happiness": 3, "happy": 3, "sadness": 4, "surprised": 5,
 }  # fmt: skip
-"""Class names as other data sets spell them."""
+"""Class names in the spellings of several data sets, with their index in EMOTIONS."""
 
 VOTE_COLUMNS = tuple(
     f"ferplus_{name}"
     for name in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
 )
-"""FER+ vote counts in the order of fervid's votes head: the seven emotions, then contempt."""
+"""Columns of FER+ vote counts: the seven emotions in the order of EMOTIONS, then contempt."""
 
 USAGES = {
     "train": "Training",
@@ -46,7 +46,7 @@ USAGES = {
     "publictest": "PublicTest",
     "privatetest": "PrivateTest",
 }
-"""Names of splits, in small letters, and what the challenge calls them."""
+"""Lower-case names of splits, and the challenge's names for them."""
 
 USAGE_COLUMNS = ("usage", "Usage", "split")
 """Columns of Parquet files that may name the split."""
@@ -54,9 +54,15 @@ USAGE_COLUMNS = ("usage", "Usage", "split")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """``images`` (n, 48, 48) uint8, ``labels`` (n,) int64 into EMOTIONS, ``usages`` (n,) str, empty where the
-    layout has none, ``votes`` (n, 8) float32 shares of the annotators' votes that sum to 1 or, where
-    nobody voted for one of the eight, 0."""
+    """Labelled face images.
+
+    Attributes:
+        images: Gray crops (n, 48, 48) uint8.
+        labels: Indices into EMOTIONS (n,) int64.
+        usages: Names of the splits (n,) str; empty where the data name none.
+        votes: Shares of the annotators' votes (n, 8) float32 in the order of VOTE_COLUMNS; a row sums to 1, or to 0
+            where there are no votes.
+    """
 
     images: ByteArray
     labels: npt.NDArray[np.int64]
@@ -67,20 +73,40 @@ class Dataset:
         return len(self.labels)
 
     def take(self, rows: npt.NDArray[Any]) -> Dataset:
-        """The rows given by an index or a mask."""
+        """Select images.
+
+        Args:
+            rows: Indices or a boolean mask.
+
+        Returns:
+            The data set of these images.
+        """
         return replace(
             self, images=self.images[rows], labels=self.labels[rows], usages=self.usages[rows], votes=self.votes[rows]
         )
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """(7,) images of each class."""
+        """Count the images of each class.
+
+        Returns:
+            Counts (7,) int64 in the order of EMOTIONS.
+        """
         return np.bincount(self.labels, minlength=len(EMOTIONS)).astype(np.int64)
 
 
 def read(paths: Sequence[Path], usage: str | None = None) -> Dataset:
-    """Read and join data sets; with ``usage`` keep only the rows of that split, where a layout names splits.
+    """Read data sets and join them.
 
-    Raises InputNotFound, or BadDataset with the file, the row and the reason.
+    Args:
+        paths: Files or folders, each in one of the formats of this module.
+        usage: Split to keep, as the challenge names it; images without a named split are kept too. None keeps all.
+
+    Returns:
+        The joined data set.
+
+    Raises:
+        InputNotFound: A path does not exist.
+        BadDataset: A file cannot be used, or no image is left. The message names the file, the row and the reason.
     """
     if not paths:
         raise BadDataset("no data given")
@@ -137,7 +163,7 @@ def _read_kaggle(path: Path) -> Dataset:
             header = [name.strip().lower() for name in next(rows, [])]
             missing = {"emotion", "pixels"} - set(header)
             if missing:
-                raise BadDataset(f"{path}: not the layout of fer2013.csv; no column {', '.join(sorted(missing))}")
+                raise BadDataset(f"{path}: not the format of fer2013.csv; no column {', '.join(sorted(missing))}")
             for number, values in enumerate(rows, 1):
                 if not values:
                     continue
@@ -172,13 +198,13 @@ def _parse_label(value: Any, where: str) -> int:
 
 
 def _usage(value: Any) -> str:
-    """The name of a split as the challenge writes it."""
+    """The challenge's name for a split."""
     name = str(value or "").strip()
     return USAGES.get(name.lower(), name)
 
 
 def _read_parquet(path: Path, usage: str = "") -> Dataset:
-    """``usage``: the split of all rows, where no column names one."""
+    """Read a Parquet file; ``usage`` is the split of all rows where no column names one."""
     columns = read_columns(path, ("image", "label"), (*USAGE_COLUMNS, *VOTE_COLUMNS))
     images, labels = [], []
     for number, (image, label) in enumerate(zip(columns["image"], columns["label"], strict=True)):
@@ -195,13 +221,13 @@ def _read_parquet(path: Path, usage: str = "") -> Dataset:
         try:
             counts = np.asarray([columns[name] for name in VOTE_COLUMNS], np.float32).T
         except (TypeError, ValueError) as error:
-            raise BadDataset(f"{path}: a column of votes holds something else than numbers: {error}") from error
+            raise BadDataset(f"{path}: a column of votes holds values that are not numbers: {error}") from error
         votes = np.nan_to_num(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).astype(np.float32)
     return _dataset(images, labels, usages, votes)
 
 
 def _decode(data: bytes, where: str) -> ByteArray:
-    """Any image file as a (48, 48) gray crop."""
+    """Decode the bytes of an image file to a gray crop (48, 48)."""
     image = decode_image(data, cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise BadDataset(f"{where}: not an image that OpenCV can read")
@@ -209,7 +235,7 @@ def _decode(data: bytes, where: str) -> ByteArray:
 
 
 def _read_folders(path: Path) -> Dataset:
-    """One folder per class, directly in ``path`` or in folders named after a split."""
+    """Read one folder per class, directly in ``path`` or in folders named after a split."""
     images: list[ByteArray] = []
     labels: list[int] = []
     usages: list[str] = []
@@ -217,7 +243,7 @@ def _read_folders(path: Path) -> Dataset:
     for root, usage in splits or [(path, "")]:
         for folder in _folders(root):
             if folder.name.lower() not in SPELLINGS:
-                raise BadDataset(f"{folder}: the folder is named after none of {', '.join(EMOTIONS)}")
+                raise BadDataset(f"{folder}: the folder's name is not one of {', '.join(EMOTIONS)}")
             for file in sorted(folder.iterdir()):
                 if file.name.startswith(".") or file.suffix.lower() not in IMAGE_SUFFIXES or not file.is_file():
                     continue
@@ -234,7 +260,16 @@ def _folders(path: Path) -> list[Path]:
 
 
 def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Split off a share of every class at random: (the rest, the share). ``fraction`` in [0, 1)."""
+    """Split off a random share of every class.
+
+    Args:
+        data: The data set.
+        fraction: The share, in [0, 1).
+        seed: Seed of the choice.
+
+    Returns:
+        The remaining images and the share.
+    """
     rng = np.random.default_rng((seed, 0x5EED))
     held = np.zeros(len(data), bool)
     for label in range(len(EMOTIONS)):
@@ -244,7 +279,16 @@ def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
 
 
 def sample(data: Dataset, count: int, seed: int) -> Dataset:
-    """At most ``count`` rows, chosen at random, the classes in their proportions and each at least twice."""
+    """Choose random images, with the proportions of the classes kept.
+
+    Args:
+        data: The data set.
+        count: Approximate number of images; each class keeps at least two.
+        seed: Seed of the choice.
+
+    Returns:
+        The chosen images.
+    """
     keep = min(1.0, count / max(len(data), 1))
     rng = np.random.default_rng((seed, 0xFEED))
     rows = [rng.permutation(np.flatnonzero(data.labels == label)) for label in range(len(EMOTIONS))]

@@ -1,4 +1,4 @@
-"""How good a classifier is, and how far its probabilities can be believed."""
+"""Measures of a classifier on labelled images: accuracy, F1 and calibration."""
 
 from __future__ import annotations
 
@@ -22,36 +22,71 @@ BINS = 15
 
 
 def held_out(sidecar: Sidecar, data: Dataset) -> Dataset:
-    """Of the images that weights were trained with, those that their training held out, and by which it fitted the
-    temperature (and, with ``select = "best"``, chose the epoch): no test, but what recipes may be compared on.
+    """Select the images that the training of weights held out.
 
-    Raises BadWeights where the sidecar does not say which, BadDataset where they were trained with other images.
+    They fitted the temperature and, with ``select = "best"``, chose the epoch. They are no test set, but recipes can be
+    compared on them.
+
+    Args:
+        sidecar: The sidecar of the weights.
+        data: The images that the weights were trained with.
+
+    Returns:
+        The held-out images.
+
+    Raises:
+        BadWeights: The sidecar does not say which images were held out.
+        BadDataset: The weights were trained with other images.
     """
     settings = sidecar.training.get("settings")
     kinds = {"holdout": float, "seed": int}
     if not isinstance(settings, dict) or any(type(settings.get(name)) is not kind for name, kind in kinds.items()):
-        raise BadWeights("the sidecar does not say what was held out of the weights' training")
+        raise BadWeights("the sidecar does not say which images were held out of the weights' training")
     counts = dict(zip(EMOTIONS, map(int, data.counts()), strict=True))
     if sidecar.training.get("class_counts") != counts:
         trained = sidecar.training.get("images", "an unknown number of")
-        raise BadDataset(f"the weights were trained with other images: {trained}, here are {len(data)} to train with")
+        raise BadDataset(f"the weights were trained with other images: {trained}, here are {len(data)}")
     return split(data, settings["holdout"], settings["seed"])[1]
 
 
 def predict(network: Network, images: ByteArray, batch_size: int = 256) -> FloatArray:
-    """Images (n, 48, 48) uint8 → what ``network`` says of each, (n, its outputs) float32: logits, for a whole one."""
+    """Compute a network's output for images, batch by batch.
+
+    Args:
+        network: The network.
+        images: Gray face crops (n, 48, 48) uint8.
+        batch_size: Number of images in a batch.
+
+    Returns:
+        The output (n, channels) float32; logits (n, 7) for a whole network.
+    """
     parts = [network.logits(normalize(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
     return np.concatenate(parts) if parts else np.zeros((0, len(EMOTIONS)), np.float32)
 
 
 def confusion_matrix(labels: Labels, predicted: Labels) -> npt.NDArray[np.int64]:
-    """(7, 7) counts; row: true class, column: predicted class."""
+    """Count predictions by true class and predicted class.
+
+    Args:
+        labels: True classes (n,) int64.
+        predicted: Predicted classes (n,) int64.
+
+    Returns:
+        Counts (7, 7) int64; rows are true classes, columns predicted ones.
+    """
     size = len(EMOTIONS)
     return np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size).astype(np.int64)
 
 
 def class_scores(confusion: npt.NDArray[np.int64]) -> dict[str, DoubleArray]:
-    """``precision``, ``recall``, ``f1`` and ``support``, each (7,); 0 where a class has no such images."""
+    """Compute precision, recall, F1 and support of each class.
+
+    Args:
+        confusion: Counts (7, 7) as from ``confusion_matrix``.
+
+    Returns:
+        ``precision``, ``recall``, ``f1`` and ``support``, each (7,) float64; 0 where a class has no such images.
+    """
     hits, support, called = np.diag(confusion).astype(float), confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = hits / np.maximum(called, 1), hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + called, 1)
@@ -59,30 +94,59 @@ def class_scores(confusion: npt.NDArray[np.int64]) -> dict[str, DoubleArray]:
 
 
 def summary_scores(confusion: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy, and precision, recall and F1 as macro mean (over the classes that have images) and weighted mean."""
+    """Compute accuracy, and the macro and weighted means of precision, recall and F1.
+
+    Args:
+        confusion: Counts (7, 7) as from ``confusion_matrix``.
+
+    Returns:
+        The measures by name. A macro mean is over the classes that have images.
+    """
     scores = class_scores(confusion)
     support = scores["support"]
-    there = support > 0
+    present = support > 0
     values = {"accuracy": float(np.diag(confusion).sum() / max(support.sum(), 1))}
     for name in ("precision", "recall", "f1"):
-        values[f"macro_{name}"] = float(scores[name][there].mean()) if there.any() else 0.0
+        values[f"macro_{name}"] = float(scores[name][present].mean()) if present.any() else 0.0
         values[f"weighted_{name}"] = float((scores[name] * support).sum() / max(support.sum(), 1))
     return values
 
 
 def negative_log_likelihood(probabilities: DoubleArray, labels: Labels) -> float:
-    """Mean of -log p(label), in nats. ``probabilities`` (n, 7), ``labels`` (n,)."""
+    """Compute the mean of -log p(label).
+
+    Args:
+        probabilities: Probabilities (n, 7).
+        labels: True classes (n,) int64.
+
+    Returns:
+        The mean in nats.
+    """
     return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
 
 
 def brier_score(probabilities: DoubleArray, labels: Labels) -> float:
-    """Mean over images of the squared distance to the one-hot label, 0 to 2 (Brier, 1950)."""
+    """Compute the mean squared distance of the probabilities to the one-hot label (Brier, 1950).
+
+    Args:
+        probabilities: Probabilities (n, 7).
+        labels: True classes (n,) int64.
+
+    Returns:
+        The score, between 0 and 2.
+    """
     return float(((probabilities - np.eye(len(EMOTIONS))[labels]) ** 2).sum(axis=1).mean())
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Per confidence bin: number of images, mean confidence, accuracy; each (15,), 0 where a bin is empty."""
+    """Confidence and accuracy of predictions, by bin of confidence.
+
+    Attributes:
+        count: Number of images in each bin (15,).
+        confidence: Mean probability of the predicted class (15,); 0 where a bin is empty.
+        accuracy: Share of correct predictions (15,); 0 where a bin is empty.
+    """
 
     count: npt.NDArray[np.int64]
     confidence: DoubleArray
@@ -90,13 +154,21 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error (Naeini et al., 2015): mean gap of confidence and accuracy by bin share."""
+        """Expected calibration error: the mean gap between confidence and accuracy (Naeini et al., 2015)."""
         gaps = np.abs(self.confidence - self.accuracy)
         return float((self.count * gaps).sum() / max(int(self.count.sum()), 1))
 
 
 def reliability(probabilities: DoubleArray, labels: Labels) -> Reliability:
-    """Sort predictions into bins of equal width by the probability of the predicted class."""
+    """Sort predictions into bins of equal width by the probability of the predicted class.
+
+    Args:
+        probabilities: Probabilities (n, 7).
+        labels: True classes (n,) int64.
+
+    Returns:
+        The bins.
+    """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
@@ -110,7 +182,15 @@ def reliability(probabilities: DoubleArray, labels: Labels) -> Reliability:
 
 
 def fit_temperature(logits: FloatArray, labels: Labels) -> float:
-    """The temperature that minimises the negative log likelihood (Guo et al., 2017), by golden section."""
+    """Find the temperature that minimises the negative log likelihood (Guo et al., 2017).
+
+    Args:
+        logits: Logits (n, 7) float32.
+        labels: True classes (n,) int64.
+
+    Returns:
+        The temperature, between 0.1 and 10, found by golden-section search.
+    """
     low, high, ratio = np.log(0.1), np.log(10.0), (np.sqrt(5) - 1) / 2
     for _ in range(60):
         left, right = high - ratio * (high - low), low + ratio * (high - low)
@@ -126,7 +206,17 @@ def _nll_at(logits: FloatArray, labels: Labels, log_temperature: float) -> float
 
 
 def bootstrap(labels: Labels, predicted: Labels, rounds: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % intervals of accuracy, macro-F1 and weighted F1: percentiles over resampled sets of images."""
+    """Compute 95 % intervals of accuracy, macro-F1 and weighted F1 by resampling the images.
+
+    Args:
+        labels: True classes (n,) int64.
+        predicted: Predicted classes (n,) int64.
+        rounds: Number of resampled sets.
+        seed: Seed of the resampling.
+
+    Returns:
+        The lower and upper limit of each measure, by its name.
+    """
     rng = np.random.default_rng(seed)
     names = ("accuracy", "macro_f1", "weighted_f1")
     drawn = []
@@ -140,7 +230,7 @@ def bootstrap(labels: Labels, predicted: Labels, rounds: int = 1000, seed: int =
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The figures of one way to look at the images: single, or averaged with the mirror image."""
+    """The measures of one kind of prediction: from the image alone, or averaged with its mirror image."""
 
     confusion: npt.NDArray[np.int64]
     scores: dict[str, float]
@@ -150,7 +240,11 @@ class View:
     reliability: Reliability
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as plain numbers."""
+        """Convert the measures to plain numbers.
+
+        Returns:
+            A dict ready for JSON.
+        """
         classes = class_scores(self.confusion)
         per_class = {
             name: {key: float(values[index]) for key, values in classes.items()} for index, name in enumerate(EMOTIONS)
@@ -162,7 +256,14 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """``single`` and ``flipped`` are calibrated; ``uncalibrated`` is the single view at temperature 1."""
+    """The measures of a classifier on a data set.
+
+    Attributes:
+        count: Number of images.
+        single: Calibrated predictions from the image alone.
+        uncalibrated: The same at temperature 1.
+        flipped: Calibrated predictions, averaged with those from the mirror image.
+    """
 
     count: int
     single: View
@@ -170,13 +271,25 @@ class Evaluation:
     flipped: View
 
     def to_json(self) -> dict[str, Any]:
-        """One object: the single view's figures, the flip-averaged ones under ``flip_averaged``."""
+        """Convert the measures to plain numbers.
+
+        Returns:
+            A dict ready for JSON; the measures with the mirror image are under ``flip_averaged``.
+        """
         plain = {f"{key}_uncalibrated": self.uncalibrated.to_json()[key] for key in ("nll", "brier", "ece")}
         return {"n": self.count, **self.single.to_json(), **plain, "flip_averaged": self.flipped.to_json()}
 
 
 def evaluate(model: EmotionClassifier, data: Dataset) -> Evaluation:
-    """Measure a model on labelled images, by single view and averaged with the mirror image."""
+    """Measure a classifier on labelled images.
+
+    Args:
+        model: The classifier.
+        data: The labelled images.
+
+    Returns:
+        The measures.
+    """
     logits = predict(model.network, data.images)
     mirrored = predict(model.network, np.ascontiguousarray(data.images[:, :, ::-1]))
     temperature = model.sidecar.temperature

@@ -1,7 +1,7 @@
-"""The last layer of a trained network fitted anew, on frozen features and with the classes as frequent as they are.
+"""A new fit of a trained network's last layer, on fixed features and with the natural frequencies of the classes.
 
-A sampler or a mixup that helps a network to learn its features also shifts what its last layer says of each class.
-Kang et al. (2020), "Decoupling representation and classifier for long-tailed recognition", train that layer anew.
+A sampler or mixup helps a network to learn features, but biases its last layer towards some classes. Kang et al. (2020,
+"Decoupling representation and classifier for long-tailed recognition") therefore train that layer again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,19 @@ LAYER = "emotion"
 """The layer that is fitted."""
 
 ITERATIONS = 200
+"""Largest number of steps of the fit."""
 
 
 def refit(network: Any, data: Dataset, strength: float) -> None:
-    """Replace the weights of ``network``'s last layer by a multinomial logistic regression on ``data``.
+    """Replace the weights of a network's last layer by a multinomial logistic regression.
 
-    The features are those of each image and of its mirror image, undisturbed; the targets are the labels alone.
-    ``strength`` times the squared distance to the trained weights is added to the mean cross-entropy, in nats.
+    The features are those of each unvaried image and of its mirror image. The targets are the labels.
+
+    Args:
+        network: The Keras model, changed in place.
+        data: The training images.
+        strength: Weight of the squared distance to the trained kernel, which is added to the mean cross-entropy in
+            nats.
     """
     images = np.concatenate([data.images, data.images[:, :, ::-1]])
     kernel, bias = (np.asarray(w, np.float64) for w in network.get_layer(LAYER).get_weights())
@@ -41,8 +47,18 @@ def refit(network: Any, data: Dataset, strength: float) -> None:
 def regression(
     features: DoubleArray, labels: Any, kernel: DoubleArray, bias: DoubleArray, strength: float
 ) -> tuple[DoubleArray, DoubleArray]:
-    """The ``kernel`` (channels, 7) and ``bias`` (7,) that minimise the mean cross-entropy of ``labels`` (n,), plus
-    ``strength`` times the squared distance of the kernel to the one given; by L-BFGS (Liu and Nocedal, 1989)."""
+    """Fit a multinomial logistic regression by L-BFGS (Liu and Nocedal, 1989).
+
+    Args:
+        features: Features (n, channels) float64.
+        labels: True classes (n,) int64.
+        kernel: Kernel (channels, 7) to start from, from which the fit is held not to depart.
+        bias: Bias (7,) to start from.
+        strength: Weight of the squared distance to ``kernel``, added to the mean cross-entropy in nats.
+
+    Returns:
+        The fitted kernel (channels, 7) and bias (7,).
+    """
     rows = np.arange(len(labels))
     truth = np.eye(len(EMOTIONS))[labels]
 
@@ -50,10 +66,10 @@ def regression(
         weights, shift = values[: kernel.size].reshape(kernel.shape), values[kernel.size :]
         chance = softmax(features @ weights + shift)
         error = (chance - truth) / len(labels)
-        away = weights - kernel
-        cost = -np.log(np.maximum(chance[rows, labels], 1e-300)).mean() + strength * (away**2).sum()
-        slope = [(features.T @ error + 2 * strength * away).ravel(), error.sum(axis=0)]
-        return float(cost), np.concatenate(slope)
+        change = weights - kernel
+        cost = -np.log(np.maximum(chance[rows, labels], 1e-300)).mean() + strength * (change**2).sum()
+        gradient = [(features.T @ error + 2 * strength * change).ravel(), error.sum(axis=0)]
+        return float(cost), np.concatenate(gradient)
 
     begin = np.concatenate([kernel.ravel(), bias])
     found = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x

@@ -1,4 +1,4 @@
-"""Pictures of a training run and of an evaluation, as PNG."""
+"""Figures of a training run and of an evaluation, as PNG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def plot_curves(history: list[dict[str, float]], path: Path) -> None:
-    """Training loss, and accuracy on the images held out, over epochs."""
+    """Plot the training loss and the accuracy on held-out images over the epochs.
+
+    Args:
+        history: The metrics of each epoch.
+        path: The PNG to write.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     figure = Figure(figsize=(7, 4), layout="constrained")
     left: Any = figure.subplots()
     epochs = [row["epoch"] for row in history]
@@ -34,7 +42,15 @@ def plot_curves(history: list[dict[str, float]], path: Path) -> None:
 
 
 def plot_confusion(confusion: npt.NDArray[np.int64], path: Path) -> None:
-    """The confusion matrix, each row as shares of its true class."""
+    """Plot a confusion matrix, each row as shares of its true class.
+
+    Args:
+        confusion: Counts (7, 7); rows are true classes.
+        path: The PNG to write.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes: Any = figure.subplots()
@@ -51,7 +67,15 @@ def plot_confusion(confusion: npt.NDArray[np.int64], path: Path) -> None:
 
 
 def plot_reliability(evaluation: Evaluation, path: Path) -> None:
-    """Accuracy against confidence before and after the temperature, with the number of images in each bin."""
+    """Plot accuracy against confidence before and after calibration, with the number of images in each bin.
+
+    Args:
+        evaluation: The evaluation.
+        path: The PNG to write.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     figure = Figure(figsize=(6, 6), layout="constrained")
     axes: Any
     lower: Any

@@ -6,14 +6,22 @@ import csv
 import json
 from pathlib import Path
 
-from fervid.files.atomic import atomic_path, writing
+from fervid.files.atomic import atomic_path, write_text_atomically, writing
 from fervid.training.evaluate import Evaluation, View, class_scores
 from fervid.training.plots import plot_confusion, plot_reliability
 from fervid.types import EMOTIONS
 
 
 def format_evaluation(evaluation: Evaluation, as_json: bool = False) -> str:
-    """The figures as one JSON object, or as a table for people."""
+    """Format the measures of an evaluation.
+
+    Args:
+        evaluation: The evaluation.
+        as_json: Whether to give one JSON object instead of a table.
+
+    Returns:
+        The text, without a newline at its end.
+    """
     if as_json:
         return json.dumps(evaluation.to_json(), indent=2)
     single, flipped = evaluation.single, evaluation.flipped
@@ -39,12 +47,19 @@ def _interval(view: View, name: str) -> str:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """``evaluation.json``, ``confusion.csv``, ``confusion.png`` and ``reliability.png``; raises OutputError."""
+    """Write ``evaluation.json``, ``confusion.csv``, ``confusion.png`` and ``reliability.png``.
+
+    Args:
+        evaluation: The evaluation.
+        folder: The folder to write to; created where it is missing.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "evaluation.json") as beside:
-        beside.write_text(json.dumps(evaluation.to_json(), indent=2) + "\n", encoding="utf-8")
-    with atomic_path(folder / "confusion.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    write_text_atomically(folder / "evaluation.json", json.dumps(evaluation.to_json(), indent=2) + "\n")
+    with atomic_path(folder / "confusion.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["labelled", *EMOTIONS])
         writer.writerows([name, *counts] for name, counts in zip(EMOTIONS, evaluation.single.confusion, strict=True))

