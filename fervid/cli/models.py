@@ -11,7 +11,6 @@ import typer
 from fervid.cli.options import BatchSize, Command, Data, Device, Json, MinFace, Model
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import from_mapping, override, read_toml
-from fervid.types import Progress
 
 TRAINING = "Training (overrides the recipe)"
 
@@ -135,8 +134,7 @@ def train(
     ] = None,
 ) -> None:
     """Train the emotion network. The same command again continues an interrupted training."""
-    from tqdm import tqdm
-
+    from fervid.cli.progress import ProgressDisplay
     from fervid.errors import UsageError
     from fervid.faces.crop import FER2013_GEOMETRY
     from fervid.training.dataset import read, sample
@@ -155,12 +153,8 @@ def train(
     images = read(data, "Training")
     if limit:
         images = sample(images, limit, settings.seed)
-
-    def show(progress: Progress) -> None:
-        if progress.message:
-            tqdm.write(progress.message, file=sys.stderr)
-
-    result = fit(images, out, FER2013_GEOMETRY, settings, run, show)
+    with ProgressDisplay() as show:
+        result = fit(images, out, FER2013_GEOMETRY, settings, run, show)
     print(f"{out}: epoch {result.epoch}, temperature {result.temperature:.3f}", file=sys.stderr)
 
 
