@@ -37,7 +37,7 @@ OWNERS = {
     "cv2": {"runtime/opencv"},
     "onnxruntime": {"runtime/onnx_session"},
     "onnx": {"training"},
-    "h5py": {"emotions"},
+    "h5py": {"emotions/keras_arrays"},
     "PIL": {"annotate"},
     "pympi": {"export"},
     "jinja2": {"report"},
@@ -179,6 +179,12 @@ def test_scanning_a_video_loads_no_tensorflow() -> None:
     names, _ = loaded(SCAN)
     assert {"av", "cv2", "onnxruntime"} <= names
     assert not names & {"tensorflow", "keras", "pyarrow"}
+
+
+def test_classifying_on_a_cpu_loads_neither_keras_nor_h5py() -> None:
+    names, _ = loaded("from fervid.emotions.classifier import load_classifier; load_classifier(None, 'cpu')")
+    assert "onnxruntime" in names
+    assert not names & {"tensorflow", "keras", "h5py", "onnx"}
 
 
 def test_nothing_is_left_in_the_home_folder(tmp_path: Path) -> None:

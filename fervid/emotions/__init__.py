@@ -1,1 +1,1 @@
-"""The emotion network: crops to probabilities."""
+"""The emotion network, from face crops to probabilities of seven emotions."""

@@ -24,11 +24,11 @@ class BatcherLoader:
     Args:
         weights: The weights of the emotion network.
         settings: Device and batch size.
-        notify: Called with sentences for the user.
+        on_message: Called with sentences for the user.
     """
 
-    def __init__(self, weights: Path, settings: RunSettings, notify: Callable[[str], None]) -> None:
-        self._weights, self._settings, self._notify = weights, settings, notify
+    def __init__(self, weights: Path, settings: RunSettings, on_message: Callable[[str], None]) -> None:
+        self._weights, self._settings, self._on_message = weights, settings, on_message
         self._thread = threading.Thread(target=self._load, name=LOADER, daemon=True)
         self._loaded: Batcher[int] | None = None
         self._error: Exception | None = None
@@ -65,7 +65,7 @@ class BatcherLoader:
             from fervid.emotions.classifier import load_classifier
 
             model = load_classifier(self._weights, self._settings.device)
-            self._loaded = Batcher(model, self._settings.batch_size, self._notify)
+            self._loaded = Batcher(model, self._settings.batch_size, self._on_message)
             import pandas  # noqa: F401  the tables need it next
         except Exception as error:  # the main thread raises it
             self._error = error

@@ -56,13 +56,13 @@ class Batcher(Generic[Key]):
     Args:
         model: The classifier.
         batch_size: Number of crops in a batch.
-        notify: Called with a sentence when the batch size is halved.
+        on_message: Called with a sentence when the batch size is halved.
     """
 
     def __init__(
-        self, model: EmotionClassifier, batch_size: int = 256, notify: Callable[[str], None] = lambda message: None
+        self, model: EmotionClassifier, batch_size: int = 256, on_message: Callable[[str], None] = lambda message: None
     ) -> None:
-        self._model, self._batch_size, self._notify = model, batch_size, notify
+        self._model, self._batch_size, self._on_message = model, batch_size, on_message
         self._waiting: deque[_Waiting[Key]] = deque()
         self._count = 0
 
@@ -108,7 +108,7 @@ class Batcher(Generic[Key]):
             if self._batch_size == 1:
                 raise
             self._batch_size = max(1, min(self._batch_size, len(crops)) // 2)
-            self._notify(
+            self._on_message(
                 f"the device's memory does not hold so many faces at once; the batch size is now {self._batch_size}"
             )
             return

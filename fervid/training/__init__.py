@@ -1,3 +1,3 @@
-"""Training and evaluation of the emotion CNN on FER2013-like data."""
+"""Training and evaluation of the emotion network on data like FER2013."""
 
-import fervid.emotions.keras_io  # noqa: F401  (loads TensorFlow quietly, before a module here does it aloud)
+import fervid.emotions.keras_io  # noqa: F401  it loads TensorFlow without its messages, before another module loads it
