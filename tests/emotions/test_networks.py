@@ -239,7 +239,7 @@ def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
         read_arrays(tmp_path / "old.keras", Sidecar(sha256(tmp_path / "old.keras"), RESIDUAL, FER2013_GEOMETRY, 1.0))
 
 
-def test_an_enlarged_crop_is_seen_by_the_same_weights(tmp_path: Path) -> None:
+def test_the_same_weights_fit_an_enlarged_crop(tmp_path: Path) -> None:
     network, larger = randomized(build(SEPARABLE)), replace(SEPARABLE, enlarge=64)
     save(network, tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
     twin = build(larger)
@@ -297,7 +297,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_layers_give_what_they_gave_there(begun: Path) -> None:
-    """Down to the last block that is taken over, on a picture of SFace's own size."""
+    """Compare the outputs of the last block that is taken over, for an image of SFace's own size."""
     import onnxruntime
 
     graph = with_outputs(with_inputs(SFACE.read(), ["data"]), ["conv_12_relu"])
