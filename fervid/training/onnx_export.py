@@ -20,7 +20,7 @@ from fervid.emotions.keras_arrays import Arrays
 from fervid.emotions.keras_io import load_network, write_sidecar
 from fervid.emotions.keras_network import KerasNetwork
 from fervid.emotions.onnx_network import OnnxNetwork
-from fervid.emotions.sidecar import EXPORT_COMMAND, Sidecar, onnx_path
+from fervid.emotions.sidecar import EXPORT_COMMAND, Sidecar, mismatch, onnx_path
 from fervid.errors import BadWeights, FervidError, MissingLibrary
 from fervid.faces.crop import SIZE, normalize
 from fervid.files.atomic import atomic_path
@@ -107,7 +107,10 @@ def export(path: Path) -> Sidecar:
 
 def _compare(graph: bytes, sidecar: Sidecar, model: Any, path: Path) -> None:
     """Raise BadWeights where onnxruntime and Keras do not give the same logits for some random crops."""
-    onnx_format.check_file(graph, sidecar.architecture)
+    try:
+        onnx_format.check_file(graph, sidecar.architecture)
+    except ValueError as error:
+        raise mismatch(path, error) from error
     crops = np.random.default_rng(0).integers(0, 256, (CHECKED_CROPS, SIZE, SIZE)).astype(np.uint8)
     inputs = normalize(crops)
     expected, found = KerasNetwork(model).logits(inputs), OnnxNetwork(graph, 1).logits(inputs)
