@@ -1,7 +1,7 @@
-"""What annotating a video costs, beside decoding and encoding it again with the same settings of x264.
+"""Cost of annotating a video, relative to decoding and encoding it again with the same x264 settings.
 
-They run in turns in one process, and the median round counts. Annotating includes the check of the fingerprint and
-the copying of the sound. Ratios are of wall-clock time, in brackets of processor time over all threads.
+All variants run in turns in one process. The table shows the median round. Annotating includes the fingerprint check
+and the copying of the audio. Ratios are of wall-clock time; those in brackets are of processor time over all threads.
 
     fervid analyze VIDEOS --out r.parquet
     python -m tests.benchmarks.annotate r.parquet VIDEOS [NAME...]
@@ -32,7 +32,7 @@ ROUNDS = 3
 
 
 def encode_again(source: Path, target: Path) -> int:
-    """Decode and encode a video with nothing drawn; returns the number of frames."""
+    """Decode and encode a video without drawing; return the number of frames."""
     count = 0
     with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as audio:
         width, height = reader.info.width, reader.info.height
@@ -44,7 +44,7 @@ def encode_again(source: Path, target: Path) -> int:
 
 
 def encode_plainly(source: Path, target: Path) -> int:
-    """The same with PyAV alone, the frames as they come out of the decoder, without sound."""
+    """The same with only PyAV, without conversion of the frames and without audio."""
     count = 0
     with av.open(str(source)) as reading, av.open(str(target), "w") as writing:
         stream = reading.streams.video[0]
@@ -62,14 +62,14 @@ def encode_plainly(source: Path, target: Path) -> int:
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """How long it takes, and how much processor time."""
+    """Wall-clock and processor time of a call, in seconds."""
     started, used = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started, time.process_time() - used
 
 
 def measure(results: Results, name: str, source: Path) -> tuple[int, list[tuple[float, float]]]:
-    """Frames, and both times of: PyAV alone, fervid without drawing, minimal, full, full with blur."""
+    """Number of frames, and both times of PyAV alone, fervid without drawing, minimal, full, and full with blur."""
     only = dataclasses.replace(results, videos=results.videos[results.videos["video"] == name])
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "plain.mp4"
@@ -86,7 +86,7 @@ def measure(results: Results, name: str, source: Path) -> tuple[int, list[tuple[
 
 
 def main() -> None:
-    """Print the table: frames a second of plain decoding and encoding, and the others' cost as a ratio to it."""
+    """Print frames per second of PyAV alone, and the cost of the others as a ratio to it."""
     results, root = read_results(sys.argv[1]), Path(sys.argv[2])
     names = sys.argv[3:] or results.videos.loc[results.videos["status"] == "ok", "video"].tolist()
     print(

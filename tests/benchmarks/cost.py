@@ -1,8 +1,8 @@
-"""What an hour of video costs: processor seconds by stage, and bytes of what is written.
+"""Cost of an hour of video: processor seconds by stage, and bytes on disk.
 
-A clip is brought to the height asked for, repeated, and analysed by the real functions, one video at a time: the scan,
-which decodes, detects, tracks and crops, and the score of its crops. Printed per hour of video, with what many hours
-would take. Loading models is left out: it is paid once a worker.
+A clip is scaled to a height, repeated, and analysed one video at a time: scanned (decoding, detection, tracking,
+cropping), classified and written. The table shows costs per hour of video, and for many hours. Loading the models is
+left out, because each worker does it only once.
 
     python -m tests.benchmarks.cost CLIP [--height 720] [--minutes 3] [--fps 5] [--hours 1000000] [--days 30]
 """
@@ -33,12 +33,12 @@ from tests.benchmarks.memory import repeat
 BATCH = 256
 
 COPIES = 100
-"""So many videos make the table whose composition is measured."""
+"""Number of videos in the table that is composed."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one video: its length in hours, processor seconds by stage, samples, faces, bytes by file."""
+    """One video: length in hours, processor seconds by stage, samples, faces, and bytes by file."""
 
     hours: float
     seconds: dict[str, float]
@@ -48,7 +48,7 @@ class Cost:
 
 
 def enlarge(clip: Path, height: int, out: Path) -> Path:
-    """The clip as H.264 with pictures of that height."""
+    """Encode the clip as H.264 at another height."""
     with VideoReader(clip, fps=0.0) as reader:
         width = round(reader.info.width * height / reader.info.height / 2) * 2
         with VideoWriter(out, width, height) as writer:
@@ -58,7 +58,7 @@ def enlarge(clip: Path, height: int, out: Path) -> Path:
 
 
 def measure(video: Path, fps: float, folder: Path) -> Cost:
-    """Scan, score, finish and write one video; the models are loaded and warm before the clock starts."""
+    """Scan, classify and write one video. The models are loaded before the clock starts."""
     from fervid.emotions.classifier import load_classifier
 
     settings = ScanSettings(fps=fps)
@@ -77,9 +77,11 @@ def measure(video: Path, fps: float, folder: Path) -> Cost:
     spent("scan", clock)
     model.probabilities(found.crops[:BATCH])
     clock = time.process_time()
-    judged = [model.probabilities(found.crops[at : at + BATCH]) for at in range(0, len(found.crops), BATCH)]
+    probabilities = [
+        model.probabilities(found.crops[start : start + BATCH]) for start in range(0, len(found.crops), BATCH)
+    ]
     clock = spent("score", clock)
-    timeline, rows = result_rows(found, np.concatenate(judged), TimelineSettings())
+    timeline, rows = result_rows(found, np.concatenate(probabilities), TimelineSettings())
     part = folder / "part.parquet"
     write_part(part, timeline, rows)
     spent("finish", clock)
@@ -94,7 +96,7 @@ def measure(video: Path, fps: float, folder: Path) -> Cost:
 
 
 def table(cost: Cost, hours: float, days: float) -> str:
-    """The figures per hour of video, and for so many ``hours`` in so many ``days``, as Markdown."""
+    """The costs per hour of video, and of processing ``hours`` within ``days``, as a Markdown table."""
     lines = [f"| per hour of video | here | for {hours:,.0f} hours in {days:g} days |", "|---|---|---|"]
     for stage, spent in cost.seconds.items():
         each = spent / cost.hours

@@ -1,9 +1,9 @@
-"""What the ways of looking for faces find, and what they cost: whole pictures, and ``--adaptive``, with and without
-the gate before the detector's part for small faces.
+"""Faces found, and cost, of four detection methods: full images and ``--adaptive``, each with and without the gate of
+RetinaFace's branch for small faces.
 
-In made scenes at 5 a second the truth is known: a face is found where a box overlaps it by at least half (intersection
-over union), and a box that lies on no face is false. In clips the boxes are counted. Times are processor time for a
-sample, the least and the most of the rounds, in which the ways take turns.
+In synthetic scenes at 5 frames per second the ground truth is known. A face is found if a box has an intersection over
+union of at least 0.5 with it. A box on no face is false. In clips the boxes are only counted. Times are processor
+milliseconds per sample, smallest and largest of the rounds; the methods take turns.
 
     python -m tests.benchmarks.detection [CLIP ...] [--heads N ...] [--rounds 3]
 """
@@ -27,14 +27,14 @@ from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
 from fervid.types import Box, ByteArray, Face
 from fervid.video.reader import VideoReader
-from tests.benchmarks.composites import VISIBLE, Film, sampled_frames
+from tests.benchmarks.composites import VISIBLE, DrawnScene, sampled_frames
 from tests.benchmarks.scenes import SCENES, with_other_heads
 
 FPS = 5.0
 OVERLAP = 0.5
 
 Find = Callable[[float, ByteArray], list[Face]]
-"""Time and shrunk picture of one sample after another → its faces, in pixels of that picture."""
+"""Takes time and shrunk image of consecutive samples; returns the faces in pixels of the image."""
 
 
 class Ungated(RetinaFace):
@@ -47,21 +47,21 @@ class Ungated(RetinaFace):
         return super().detect_unscaled(image, threshold, factor, "all" if small_faces == "gated" else small_faces)
 
 
-def whole(detector: RetinaFace, small_faces: SmallFaces) -> Find:
-    """Looks at each whole picture."""
-    return lambda _, picture: detector.detect_unscaled(picture, detector.score_threshold, small_faces=small_faces)
+def full_image(detector: RetinaFace, small_faces: SmallFaces) -> Find:
+    """Detection on each full image."""
+    return lambda _, image: detector.detect_unscaled(image, detector.score_threshold, small_faces=small_faces)
 
 
-def ways() -> dict[str, Callable[[], Find]]:
-    """What begins each way of looking anew, for one film."""
+def methods() -> dict[str, Callable[[], Find]]:
+    """The methods by name. Each entry starts its method for a new video."""
     gated, ungated = RetinaFace(), Ungated()
     for detector, small_faces in product(
         (gated, ungated), get_args(SmallFaces)
-    ):  # so that none of them begins by loading
+    ):  # load everything before the measurement
         detector.detect_unscaled(np.zeros((360, 640, 3), np.uint8), 0.5, small_faces=small_faces)
     return {
-        "whole": lambda: whole(gated, "all"),
-        "whole, gated": lambda: whole(gated, "gated"),
+        "full image": lambda: full_image(gated, "all"),
+        "full image, gated": lambda: full_image(gated, "gated"),
         "adaptive": lambda: RegionDetector(ungated).detect,
         "adaptive, gated (`--adaptive`)": lambda: RegionDetector(gated).detect,
     }
@@ -69,91 +69,91 @@ def ways() -> dict[str, Callable[[], Find]]:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Time and shrunk picture; the boxes of the faces ``asked`` for, and of all that are there, None if not known."""
+    """A sample. ``required``: boxes of the required faces. ``present``: boxes of all faces, None if unknown."""
 
     time: float
-    picture: ByteArray
-    asked: Sequence[Box] = ()
-    there: Sequence[Box] | None = None
+    image: ByteArray
+    required: Sequence[Box] = ()
+    present: Sequence[Box] | None = None
 
 
 @dataclass
 class Count:
-    """Samples, processor seconds; faces that were asked for, and of these found; boxes, and of these false ones."""
+    """Counts of samples, processor seconds, required faces, found ones, boxes, and false boxes."""
 
     samples: int = 0
     seconds: float = 0.0
-    asked: int = 0
+    required: int = 0
     found: int = 0
     boxes: int = 0
     false: int = 0
 
     def add(self, sample: Sample, faces: Sequence[Face], seconds: float) -> None:
-        """Count what was found in a sample."""
+        """Add the faces found in a sample."""
         boxes = [face.box for face in faces]
         self.samples += 1
         self.seconds += seconds
         self.boxes += len(boxes)
-        self.asked += len(sample.asked)
-        self.found += int((iou(sample.asked, boxes) >= OVERLAP).any(axis=1).sum())
-        if sample.there is not None:
-            self.false += int((iou(boxes, sample.there) < OVERLAP).all(axis=1).sum())
+        self.required += len(sample.required)
+        self.found += int((iou(sample.required, boxes) >= OVERLAP).any(axis=1).sum())
+        if sample.present is not None:
+            self.false += int((iou(boxes, sample.present) < OVERLAP).all(axis=1).sum())
 
 
-def made(heads: int) -> Iterator[list[Sample]]:
-    """The samples of each made scene."""
+def scene_samples(heads: int) -> Iterator[list[Sample]]:
+    """The samples of each synthetic scene."""
     for make in SCENES:
-        film = Film(with_other_heads(make(), heads))
-        indices = sampled_frames(film.scene.times, FPS)
-        frames = (frame for frame in film.frames(FPS) if frame.sampled)
+        drawn = DrawnScene(with_other_heads(make(), heads))
+        indices = sampled_frames(drawn.scene.times, FPS)
+        frames = (frame for frame in drawn.frames(FPS) if frame.sampled)
         samples = []
         for index, frame in zip(indices, frames, strict=True):
-            picture, factor = shrink(frame.image, ScanSettings().long_side)
-            assert factor == 1, "truth is in pixels of the scene"
-            faces = film.faces[index]
-            there = [face.box for face in faces]
-            asked = [face.box for face in faces if face.counts and face.visible >= VISIBLE]
-            samples.append(Sample(frame.time, picture, asked, there))
+            image, factor = shrink(frame.image, ScanSettings().long_side)
+            assert factor == 1, "the ground truth is in pixels of the scene"
+            faces = drawn.faces[index]
+            present = [face.box for face in faces]
+            required = [face.box for face in faces if face.counts and face.visible >= VISIBLE]
+            samples.append(Sample(frame.time, image, required, present))
         yield samples
 
 
-def filmed(path: Path) -> Iterator[list[Sample]]:
+def clip_samples(path: Path) -> Iterator[list[Sample]]:
     """The samples of a clip."""
     with VideoReader(path, fps=FPS) as reader:
         frames = (frame for frame in reader.frames() if frame.sampled)
         yield [Sample(frame.time, shrink(frame.image, ScanSettings().long_side)[0]) for frame in frames]
 
 
-def measure(films: Iterator[list[Sample]], rounds: int) -> dict[str, list[Count]]:
-    """Of each way, the counts of each round."""
-    begin = ways()
+def measure(videos: Iterator[list[Sample]], rounds: int) -> dict[str, list[Count]]:
+    """The counts of each method and round."""
+    begin = methods()
     counts = {name: [Count() for _ in range(rounds)] for name in begin}
-    for samples in films:
+    for samples in videos:
         for number in range(rounds):
             for name, count in counts.items():
                 find = begin[name]()
                 for sample in samples:
                     started = time.process_time()
-                    faces = find(sample.time, sample.picture)
+                    faces = find(sample.time, sample.image)
                     count[number].add(sample, faces, time.process_time() - started)
     return counts
 
 
 def pooled(counts: Sequence[dict[str, list[Count]]]) -> dict[str, list[Count]]:
-    """The rounds of several sets of pictures as one; what was found is that of their first rounds together."""
+    """Pool several sets. Faces and boxes are sums over their first rounds; times are those of all rounds."""
     sums: dict[str, list[Count]] = {}
     for name in counts[0]:
         firsts = [vars(one[name][0]) for one in counts]
-        whole = Count(**{field: sum(first[field] for first in firsts) for field in firsts[0]})
-        sums[name] = [whole, *(count for one in counts for count in one[name])]
+        total = Count(**{field: sum(first[field] for first in firsts) for field in firsts[0]})
+        sums[name] = [total, *(count for one in counts for count in one[name])]
     return sums
 
 
 def rows(title: str, counts: dict[str, list[Count]]) -> Iterator[str]:
-    """Lines of the table."""
+    """Rows of the table."""
     for name, rounds in counts.items():
         first, times = rounds[0], [1000 * count.seconds / count.samples for count in rounds]
-        truth = f"{first.asked} | {first.asked - first.found} | {first.false}" if first.asked else "| |"
+        truth = f"{first.required} | {first.required - first.found} | {first.false}" if first.required else "| |"
         spread = f"{np.min(times):.1f} to {np.max(times):.1f}"
         yield f"| {title} | {name} | {first.samples} | {first.boxes} | {truth} | {spread} |"
 
@@ -162,19 +162,19 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="*", type=Path)
-    parser.add_argument("--heads", type=int, nargs="*", default=[], help="sets of made scenes, 0 to 4")
+    parser.add_argument("--heads", type=int, nargs="*", default=[], help="sets of synthetic scenes, 0 to 4")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    print("| | looks | samples | boxes | faces | missed | false | ms a sample |\n|---|---|---|---|---|---|---|---|")
+    print("| | method | samples | boxes | faces | missed | false | ms a sample |\n|---|---|---|---|---|---|---|---|")
     sets = []
     for heads in arguments.heads:
-        sets.append(measure(made(heads), arguments.rounds))
+        sets.append(measure(scene_samples(heads), arguments.rounds))
         print(*rows(f"scenes, heads {heads}", sets[-1]), sep="\n", flush=True)
     if len(sets) > 1:
         print(*rows("all scenes", pooled(sets)), sep="\n", flush=True)
     for clip in arguments.clips:
-        print(*rows(clip.name, measure(filmed(clip), arguments.rounds)), sep="\n", flush=True)
+        print(*rows(clip.name, measure(clip_samples(clip), arguments.rounds)), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Fits the gate of ``fervid.gate`` to made scenes, and says on others and on real clips what it misses.
+"""Fit the gate of ``fervid/faces/retinaface_gate.py`` to synthetic scenes, and report the faces that it misses.
 
-A cell of RetinaFace's map at stride 8 is positive where an anchor of it scores above .3; cells of both kinds weigh
-alike in the logistic regression. A small face is a connected group of cells that score above .65; it is missed where
-the gate is below its limit in all of them and their neighbours. The last column is of the shipped gate.
+A cell of RetinaFace's map at stride 8 is positive if one of its anchors scores above 0.3. Both classes have equal
+weight in the logistic regression. A small face is a connected group of cells with scores above 0.65. It is missed if
+the gate does not fire in any of these cells and their neighbours. The last column is of the shipped gate.
 
     python -m tests.benchmarks.gate [CLIP ...] [--out GATE.json]
 """
@@ -31,17 +31,19 @@ from tests.benchmarks.composites import draw, sampled_frames
 from tests.benchmarks.scenes import SCENES, with_other_heads
 
 FITTED, TESTED = (1, 2), (0, 3, 4)
-"""Heads, as ``tests.benchmarks.tracking --heads`` numbers them."""
-PICTURES = 250
-"""Of each set of scenes."""
+"""Sets of heads, numbered as in ``tests.benchmarks.tracking --heads``."""
+IMAGES = 250
+"""Images from each set of scenes."""
 NEGATIVES = 150
-"""Cells without a face that are drawn from each picture."""
+"""Negative cells training_cells from each image."""
 POSITIVE, FACE = 0.3, 0.65
+"""Score of a positive cell, and of a cell of a face."""
 RIDGE = 1e-4
+"""Weight of the L2 penalty."""
 
 
-class Judge:
-    """The map at stride 8 of a picture (64, h, w), and the better score of each cell's anchors (h, w)."""
+class CellScorer:
+    """Gives the map at stride 8 of an image (64, h, w), and the best anchor score of each cell (h, w)."""
 
     def __init__(self) -> None:
         self._detector = RetinaFace()
@@ -56,21 +58,21 @@ class Judge:
 
 
 def scenes(heads: int, rng: np.random.Generator) -> Iterator[ByteArray]:
-    """Some of the pictures of all made scenes at 5 a second."""
+    """A random selection of images from all synthetic scenes at 5 per second."""
     made = [with_other_heads(make(), heads) for make in SCENES]
     places = [(scene, scene.times[index]) for scene in made for index in sampled_frames(scene.times, 5.0)]
-    for place in rng.choice(len(places), PICTURES, replace=False):
+    for place in rng.choice(len(places), IMAGES, replace=False):
         yield draw(*places[place])[0]
 
 
-def film(path: Path) -> Iterator[ByteArray]:
-    """One picture a second."""
+def clip_images(path: Path) -> Iterator[ByteArray]:
+    """One frame per second of a clip."""
     with VideoReader(path, fps=1.0) as reader:
         yield from (frame.image for frame in reader.frames() if frame.sampled)
 
 
 def fit(cells: DoubleArray, positive: npt.NDArray[np.bool_]) -> tuple[DoubleArray, float]:
-    """Weights (64,) and bias of the logistic regression on ``cells`` (n, 64)."""
+    """Fit a logistic regression to ``cells`` (n, 64); return weights (64,) and bias."""
     middle, spread = cells.mean(axis=0), cells.std(axis=0) + 1e-6
     inputs = np.column_stack([(cells - middle) / spread, np.ones(len(cells))])
     share = np.where(positive, 5 / positive.sum(), 5 / (~positive).sum())
@@ -85,12 +87,12 @@ def fit(cells: DoubleArray, positive: npt.NDArray[np.bool_]) -> tuple[DoubleArra
     return weights, float(found[-1] - weights @ middle)
 
 
-def drawn(judge: Judge, rng: np.random.Generator) -> tuple[DoubleArray, npt.NDArray[np.bool_]]:
-    """Cells (n, 64) of the scenes to fit to, and which are positive."""
+def training_cells(scorer: CellScorer, rng: np.random.Generator) -> tuple[DoubleArray, npt.NDArray[np.bool_]]:
+    """Training cells (n, 64), and whether each is positive."""
     cells, labels = [], []
     for heads in FITTED:
         for image in scenes(heads, rng):
-            merged, scores = judge(image)
+            merged, scores = scorer(image)
             positive = scores.ravel() > POSITIVE
             chosen = np.concatenate([np.flatnonzero(positive), rng.choice(positive.size, NEGATIVES, replace=False)])
             cells.append(merged.reshape(len(merged), -1).T[chosen])
@@ -98,11 +100,11 @@ def drawn(judge: Judge, rng: np.random.Generator) -> tuple[DoubleArray, npt.NDAr
     return np.concatenate(cells).astype(np.float64), np.concatenate(labels)
 
 
-def report(name: str, pictures: Iterator[ByteArray], judge: Judge, weights: DoubleArray, bias: float) -> str:
+def report(name: str, images: Iterator[ByteArray], scorer: CellScorer, weights: DoubleArray, bias: float) -> str:
     """A row of the table."""
     best, computed = [], []
-    for image in pictures:
-        merged, scores = judge(image)
+    for image in images:
+        merged, scores = scorer(image)
         odds = np.tensordot(weights, merged, 1) + bias
         count, labels = cv2.connectedComponents((scores > FACE).astype(np.uint8))
         for face in range(1, count):
@@ -111,26 +113,28 @@ def report(name: str, pictures: Iterator[ByteArray], judge: Judge, weights: Doub
         parts = gate.windows(merged)
         cells = sum((bottom - top) * (right - left) for (top, bottom), (left, right), _, _ in parts)
         computed.append(cells / scores.size)
-    missed, least = sum(odds <= gate.LIMIT for odds in best), f"{min(best):.1f}" if best else ""
-    return f"| {name} | {len(computed)} | {len(best)} | {missed} | {least} | {100 * np.mean(computed):.0f} % |"
+    missed, lowest = sum(odds <= gate.LIMIT for odds in best), f"{min(best):.1f}" if best else ""
+    return f"| {name} | {len(computed)} | {len(best)} | {missed} | {lowest} | {100 * np.mean(computed):.0f} % |"
 
 
 def main() -> None:
     """Fit, write and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="*", type=Path)
-    parser.add_argument("--out", type=Path, help=f"where to write what was fitted; shipped: {gate.GATE_FILE.name}")
+    parser.add_argument(
+        "--out", type=Path, help=f"output file for the fitted gate; the shipped one is {gate.GATE_FILE.name}"
+    )
     arguments = parser.parse_args()
-    judge, rng = Judge(), np.random.default_rng(0)
-    weights, bias = fit(*drawn(judge, rng))
+    scorer, rng = CellScorer(), np.random.default_rng(0)
+    weights, bias = fit(*training_cells(scorer, rng))
     content = {"weights": [round(float(value), 6) for value in weights], "bias": round(bias, 6)}
     if arguments.out:
         arguments.out.write_text(json.dumps(content) + "\n")
-    print("| | pictures | small faces | missed | least log-odds | computed |\n|---|---|---|---|---|---|")
+    print("| | images | small faces | missed | lowest log-odds | computed |\n|---|---|---|---|---|---|")
     for heads in TESTED:
-        print(report(f"scenes, heads {heads}", scenes(heads, rng), judge, weights, bias), flush=True)
+        print(report(f"scenes, heads {heads}", scenes(heads, rng), scorer, weights, bias), flush=True)
     for clip in arguments.clips:
-        print(report(clip.name, film(clip), judge, weights, bias), flush=True)
+        print(report(clip.name, clip_images(clip), scorer, weights, bias), flush=True)
 
 
 if __name__ == "__main__":

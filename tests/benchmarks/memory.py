@@ -1,7 +1,7 @@
-"""Peak memory of the main process and of a worker against the length of a video.
+"""Peak memory of the main process and of a worker, by length of the video.
 
-A clip is repeated, without encoding it again, to the lengths asked for, and each is analysed by the real
-command line; the peaks are those that the system states (VmHWM).
+A clip is repeated to each length without encoding it again, and analysed by the command line. The peaks are those that
+Linux reports (VmHWM).
 
     python -m tests.benchmarks.memory CLIP [--minutes 5 --minutes 60] [--fps 5]
 """
@@ -20,7 +20,7 @@ from tests.benchmarks.throughput_runs import peaks as all_peaks
 
 
 def repeat(clip: Path, seconds: float, out: Path) -> Path:
-    """``clip``'s video stream, one time after another, until ``seconds`` are full."""
+    """Repeat the video stream of ``clip`` until it is at least ``seconds`` long."""
     with av.open(str(clip)) as source, av.open(str(out), "w") as target:
         stream = source.streams.video[0]
         copy: Any = target.add_stream_from_template(stream)
@@ -39,7 +39,7 @@ def repeat(clip: Path, seconds: float, out: Path) -> Path:
 
 
 def peaks(line: list[str]) -> tuple[float, float]:
-    """Run a command; the peak memory of its main process and of its largest other one, in MB."""
+    """Run a command; return the peak memory of its main process and of its largest other process, in MB."""
     _, found = all_peaks(line)
     return (
         max(peak.megabytes for peak in found if peak.role == "main"),

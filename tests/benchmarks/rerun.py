@@ -1,6 +1,6 @@
-"""What a rerun over unchanged files costs, as a share of the first run.
+"""Duration of a rerun over unchanged files, as a share of the first run.
 
-Tiny clips, every one of other content, are analysed by the real command line, twice.
+Small clips with different content are analysed twice by the command line.
 
     python -m tests.benchmarks.rerun [--count 2000]
 """
@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 
 
 def make(folder: Path, count: int) -> None:
-    """``count`` clips of half a second; they differ in their lengths and first frames' times."""
+    """Make ``count`` clips of half a second that differ in their frame times."""
     folder.mkdir()
     for number in range(count):
         begin = number * 1e-3
@@ -27,7 +27,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def timed(videos: Path, out: Path) -> float:
-    """Seconds that one run takes."""
+    """Duration of one run in seconds."""
     line = [sys.executable, "-m", "fervid", "analyze", str(videos), "--out", str(out), "--quiet"]
     begun = time.monotonic()
     done = subprocess.run(line, cwd=ROOT, check=False)
@@ -43,7 +43,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         videos, out = Path(folder) / "videos", Path(folder) / "r.parquet"
         make(videos, arguments.count)
-        time.sleep(3)  # files that have just been written are read again, since their time stamps may lie
+        time.sleep(
+            3
+        )  # files written within the last seconds are read again, because their modification times are not yet reliable
         first, again = timed(videos, out), timed(videos, out)
         (videos / "00000.mp4").unlink()
         changed = timed(videos, out)

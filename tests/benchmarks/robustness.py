@@ -1,12 +1,12 @@
-"""Accuracy of emotion weights under what video does to a face crop.
+"""Accuracy of emotion weights on degraded face crops, as they occur in video.
 
-The images of a split are blurred, shrunk and enlarged, packed as JPEG, covered with noise, tilted, and cut
-as a wandering detector box would cut them; each loss is drawn by a seed of its own, so all weights meet the
-same pictures. Rows are the losses, columns the weights.
+The images of a split are blurred, shrunk and enlarged, compressed as JPEG, covered with noise, tilted, or cropped with
+an inaccurate box. Each image has its own random seed, so that all weights see the same degraded images. Rows are
+degradations, columns are weights.
 
     python -m tests.benchmarks.robustness --data FER2013 [--model plain.keras --model robust.keras]
 
-With ``--holdout`` the images are those that training with that share and ``--seed`` holds out: PublicTest stays unseen.
+With ``--holdout`` the images are those that training with that share and ``--seed`` holds out; PublicTest is not used.
 """
 
 from __future__ import annotations
@@ -24,98 +24,98 @@ from fervid.training.dataset import read, split
 from fervid.training.evaluate import predict
 from fervid.types import ByteArray, Face
 
-Loss = Callable[[ByteArray, np.random.Generator], ByteArray]
+Degradation = Callable[[ByteArray, np.random.Generator], ByteArray]
 
 MARGIN = 24
-"""Pixels of repeated edge around an image, from which a strayed box cuts."""
+"""Pixels of repeated edge added around an image, for inaccurate boxes."""
 
-WHOLE = CropGeometry(1.0, 0.0, 0.0)
+FULL_IMAGE = CropGeometry(1.0, 0.0, 0.0)
 
 
-def blurred(sigma: float) -> Loss:
-    """A Gaussian blur of ``sigma`` pixels of 48."""
+def blurred(sigma: float) -> Degradation:
+    """Gaussian blur with a standard deviation of ``sigma`` pixels, in an image of 48 pixels."""
     return lambda image, rng: np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
 
 
-def shrunk(side: int) -> Loss:
-    """A face of ``side`` pixels, enlarged to 48."""
+def shrunk(side: int) -> Degradation:
+    """Shrink to ``side`` pixels and enlarge to 48."""
 
-    def loss(image: ByteArray, rng: np.random.Generator) -> ByteArray:
+    def degrade(image: ByteArray, rng: np.random.Generator) -> ByteArray:
         small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.resize(small, (48, 48), interpolation=cv2.INTER_LINEAR), np.uint8)
 
-    return loss
+    return degrade
 
 
-def packed(quality: int) -> Loss:
-    """Block coding, as a JPEG of that quality."""
+def compressed(quality: int) -> Degradation:
+    """JPEG compression of the given quality."""
 
-    def loss(image: ByteArray, rng: np.random.Generator) -> ByteArray:
+    def degrade(image: ByteArray, rng: np.random.Generator) -> ByteArray:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
 
-    return loss
+    return degrade
 
 
-def noisy(deviation: float) -> Loss:
-    """Sensor noise of that standard deviation, in gray levels."""
+def noisy(deviation: float) -> Degradation:
+    """Gaussian noise with a standard deviation in gray levels."""
     return lambda image, rng: np.clip(np.rint(image + rng.normal(0, deviation, image.shape)), 0, 255).astype(np.uint8)
 
 
-def tilted(degrees: float) -> Loss:
-    """A head turned by up to so many degrees, either way."""
+def tilted(degrees: float) -> Degradation:
+    """Rotation by a random angle of up to ``degrees`` in both directions."""
 
-    def loss(image: ByteArray, rng: np.random.Generator) -> ByteArray:
+    def degrade(image: ByteArray, rng: np.random.Generator) -> ByteArray:
         matrix = cv2.getRotationMatrix2D((23.5, 23.5), rng.uniform(-degrees, degrees), 1.0)
         return np.asarray(cv2.warpAffine(image, matrix, (48, 48), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
-    return loss
+    return degrade
 
 
-def strayed(share: float) -> Loss:
-    """A box whose centre and size are off by a normal deviate of ``share`` of its side."""
+def misplaced(share: float) -> Degradation:
+    """Crop with a box whose centre and size have a normally distributed error of ``share`` of its side."""
 
-    def loss(image: ByteArray, rng: np.random.Generator) -> ByteArray:
+    def degrade(image: ByteArray, rng: np.random.Generator) -> ByteArray:
         framed = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
         x, y, change = np.clip(rng.normal(0, share, 3), -2.5 * share, 2.5 * share)
         side = 48 * np.exp(change)
         corner = MARGIN + 24 - side / 2
         face = Face(corner + 48 * x, corner + 48 * y, side, side, 1.0)
-        return crop_face(np.asarray(framed, np.uint8), face, WHOLE)
+        return crop_face(np.asarray(framed, np.uint8), face, FULL_IMAGE)
 
-    return loss
+    return degrade
 
 
-def chained(*losses: Loss) -> Loss:
-    """One after the other."""
+def chained(*degradations: Degradation) -> Degradation:
+    """Several degradations in sequence."""
 
-    def loss(image: ByteArray, rng: np.random.Generator) -> ByteArray:
-        for step in losses:
+    def degrade(image: ByteArray, rng: np.random.Generator) -> ByteArray:
+        for step in degradations:
             image = step(image, rng)
         return image
 
-    return loss
+    return degrade
 
 
-LOSSES: dict[str, Loss] = {
+DEGRADATIONS: dict[str, Degradation] = {
     "none": lambda image, rng: image,
     "blur, sigma 1": blurred(1.0),
     "blur, sigma 1.5": blurred(1.5),
     "face of 24 pixels": shrunk(24),
     "face of 16 pixels": shrunk(16),
-    "JPEG, quality 30": packed(30),
-    "JPEG, quality 15": packed(15),
+    "JPEG, quality 30": compressed(30),
+    "JPEG, quality 15": compressed(15),
     "noise, 8 gray levels": noisy(8),
     "tilt, up to 15 degrees": tilted(15),
-    "box off by 5 %": strayed(0.05),
-    "box off by 10 %": strayed(0.10),
-    "24 pixels, JPEG 30, tilt 10, box 5 %": chained(shrunk(24), packed(30), tilted(10), strayed(0.05)),
+    "box off by 5 %": misplaced(0.05),
+    "box off by 10 %": misplaced(0.10),
+    "24 pixels, JPEG 30, tilt 10, box 5 %": chained(shrunk(24), compressed(30), tilted(10), misplaced(0.05)),
 }
 
 
-def apply(images: ByteArray, loss: Loss) -> ByteArray:
-    """Images (n, 48, 48) uint8 → the same under ``loss``, image by image with a seed of its own."""
-    return np.stack([loss(image, np.random.default_rng(number)) for number, image in enumerate(images)])
+def apply(images: ByteArray, degrade: Degradation) -> ByteArray:
+    """Degrade images (n, 48, 48) uint8, each with its own seed."""
+    return np.stack([degrade(image, np.random.default_rng(number)) for number, image in enumerate(images)])
 
 
 def main() -> None:
@@ -124,8 +124,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--model", type=Path, action="append", help="weights; default: the shipped ones")
     parser.add_argument("--split", default="PublicTest")
-    parser.add_argument("--holdout", type=float, help="what training with this share held out of Training, instead")
-    parser.add_argument("--seed", type=int, default=1, help="that training's")
+    parser.add_argument("--holdout", type=float, help="use the images that training with this share holds out")
+    parser.add_argument("--seed", type=int, default=1, help="seed of that training")
     arguments = parser.parse_args()
     if arguments.holdout:
         _, data = split(read(arguments.data, "Training"), arguments.holdout, arguments.seed)
@@ -134,9 +134,9 @@ def main() -> None:
         data, title = read(arguments.data, arguments.split), arguments.split
     networks = {path.stem if path else "shipped": load_classifier(path).network for path in arguments.model or [None]}
     print(f"{title}, n = {len(data)}; accuracy in %\n")
-    print(f"| loss | {' | '.join(networks)} |\n|---|{'---|' * len(networks)}")
-    for name, loss in LOSSES.items():
-        images = apply(data.images, loss)
+    print(f"| degradation | {' | '.join(networks)} |\n|---|{'---|' * len(networks)}")
+    for name, degrade in DEGRADATIONS.items():
+        images = apply(data.images, degrade)
         hits = [predict(network, images).argmax(axis=1) == data.labels for network in networks.values()]
         print(f"| {name} | {' | '.join(f'{100 * hit.mean():.1f}' for hit in hits)} |", flush=True)
 

@@ -1,4 +1,4 @@
-"""The scenes of the tracking benchmark. Pictures are 640x360; heads are those of ``composites.SOURCES``."""
+"""The scenes of the tracking benchmark, 640x360 pixels. Heads are those of ``composites.SOURCES``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WOMAN, GLASSES, PALE, GRAY, ANGRY, HAPPY, SURPRISED, AFRAID, NEUTRAL, PHONE = ra
 
 
 def crossings() -> Scene:
-    """Two people change places four times: in front, behind, fast, and at different sizes."""
+    """Two people change places four times: one in front, one behind, fast, and at different sizes."""
     one = walk(
         "0 110 180 100, 1 110 180 100, 3 530 180 100, 3.6 530 180 100, 5.6 110 185 100, 6.2 110 185 100, "
         "7.2 530 190 95, 7.8 530 190 95, 9.8 110 180 80, 11 110 180 80"
@@ -29,7 +29,7 @@ def crossings() -> Scene:
 
 
 def turning_back() -> Scene:
-    """Two people who look alike meet until one covers most of the other, and turn back; then they do pass."""
+    """Two similar people approach until one covers most of the other, and turn back. Then they pass each other."""
     one = Actor(
         HAPPY,
         walk(
@@ -49,7 +49,7 @@ def turning_back() -> Scene:
 
 
 def three() -> Scene:
-    """Three people pass one another at different speeds, sizes and heights."""
+    """Three people pass each other at different speeds, sizes and heights."""
     layers = (
         Actor(
             PALE,
@@ -67,7 +67,7 @@ def three() -> Scene:
 
 
 def fast() -> Scene:
-    """Two people run past each other, a face's width or more in a fifth of a second, and back."""
+    """Two people run past each other and back, at a face width or more per fifth of a second."""
     one = Actor(
         ANGRY,
         walk(
@@ -87,7 +87,7 @@ def fast() -> Scene:
 
 
 def pillars() -> Scene:
-    """Two people walk behind pillars that hide each for half a second; a board passes a third who stands."""
+    """Two people walk behind pillars that hide each for half a second. A board passes in front of a third person."""
     layers = (
         Actor(GLASSES, walk("0 50 110 70, 6.5 600 110 70, 8 600 110 70")),
         Actor(GRAY, walk("0 600 130 75, 6 70 130 75, 8 70 130 75"), depth=((0, 0.3),)),
@@ -100,7 +100,7 @@ def pillars() -> Scene:
 
 
 def exits() -> Scene:
-    """People who leave by the edge and come back: after half a second, after two seconds, on the other side."""
+    """People leave the frame and return after half a second, after two seconds, or on the other side."""
     layers = (
         Actor(
             PALE,
@@ -119,7 +119,7 @@ def exits() -> Scene:
 
 
 def scales() -> Scene:
-    """Faces that come from afar and go again, one past the other."""
+    """Faces approach and recede while passing each other."""
     layers = (
         Actor(NEUTRAL, walk("0 200 140 28, 4 330 180 150, 5 330 180 150, 9 480 140 30"), depth=((0, 1),)),
         Actor(PHONE, walk("0 420 160 120, 3 560 130 36, 6 100 130 36, 9 200 190 130"), depth=((0, 0.5),)),
@@ -128,7 +128,7 @@ def scales() -> Scene:
 
 
 def cuts() -> Scene:
-    """Eight shots: another person at the same place and size, the same person from nearer, back and forth."""
+    """Eight shots: another person at the same place and size, the same person closer, and back."""
     spot = (0.0, 320.0, 180.0, 110.0)
 
     def still(head: int, end: float, x: float = 320, height: float = 110) -> Actor:
@@ -148,7 +148,7 @@ def cuts() -> Scene:
 
 
 def fades() -> Scene:
-    """Five shots joined by dissolves and by fades through black, each within 0.6 s; the faces stay in place."""
+    """Five shots joined by dissolves and fades through black of 0.6 s. The faces stay in place."""
     heads = (GLASSES, WOMAN, NEUTRAL, PALE, ANGRY)
     shots = tuple(
         Shot(2.2 * (i + 1), (Actor(head, walk("0 310 180 110, 20 340 180 110")),), i + 1)
@@ -158,7 +158,7 @@ def fades() -> Scene:
 
 
 def variable() -> Scene:
-    """Two people who cross and a third, in a film whose frames are jittered, a third of them missing, with stalls."""
+    """Two crossing people and a third one, with jittered frame times, a third of the frames missing, and stalls."""
     layers = (
         Actor(PHONE, walk("0 100 150 90, 3 540 150 90, 6 100 150 90, 9 540 160 90"), depth=((0, 1), (4, -1))),
         Actor(GRAY, walk("0 540 180 90, 3 100 180 90, 6 540 180 90, 9 100 170 90")),
@@ -169,7 +169,7 @@ def variable() -> Scene:
 
 
 def flicker() -> Scene:
-    """Two people in front; small faces behind, three that stay and miss now and then, four that flash up briefly."""
+    """Two people in front. Behind them small faces: three with short absences, and four that appear only briefly."""
     random = np.random.default_rng(3)
     steady = tuple(
         Actor(head, ((0, x, 60, 37), (9, x + 25, 62, 37)), spans=spans)
@@ -197,7 +197,7 @@ def flicker() -> Scene:
 
 
 def tilts() -> Scene:
-    """Heads that lean to either side, one past the other."""
+    """Heads tilt to both sides while passing each other."""
     layers = (
         Actor(WOMAN, walk("0 160 180 110, 8 220 180 110"), tilt=35, period=4),
         Actor(
@@ -212,7 +212,7 @@ def tilts() -> Scene:
 
 
 def camera() -> Scene:
-    """Four people in a row, a face's width apart, before a camera that shakes, whips aside and pans."""
+    """Four people in a row, one face width apart. The camera shakes, jumps aside and pans."""
     heads = (GLASSES, HAPPY, PALE, NEUTRAL)
     layers = tuple(
         Actor(head, ((0, 130 + 115 * i, 180, 75), (9, 140 + 115 * i, 182, 75)), tilt=4, period=3 + i)
@@ -223,7 +223,7 @@ def camera() -> Scene:
 
 
 def crowd() -> Scene:
-    """Six people of several sizes walk about, pass in front of one another and leave."""
+    """Six people of different sizes walk around, pass in front of each other and leave."""
     layers = (
         Actor(WOMAN, walk("0 60 200 105, 7 560 210 125, 10 560 210 125"), depth=((0, 6),)),
         Actor(GLASSES, walk("0 600 170 85, 6 90 170 80, 10 90 170 80"), depth=((0, 4),)),
@@ -236,7 +236,7 @@ def crowd() -> Scene:
 
 
 def light() -> Scene:
-    """Flashes of two frames, and two people who move to and fro."""
+    """Two people move back and forth during flashes of two frames."""
     layers = (
         Actor(PALE, walk("0 180 180 100, 2 230 180 100, 5 150 180 100, 7 200 180 100")),
         Actor(AFRAID, walk("0 450 180 100, 3 400 180 100, 7 470 180 100")),
@@ -265,7 +265,7 @@ SCENES = (
 
 
 def with_other_heads(scene: Scene, number: int) -> Scene:
-    """The same paths with other heads before other backgrounds; 0 changes nothing."""
+    """The same paths with other heads and backgrounds; 0 changes nothing."""
     if number == 0:
         return scene
 

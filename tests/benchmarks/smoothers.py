@@ -1,6 +1,6 @@
-"""Ways of smoothing a face's timeline that ``tests.benchmarks.timelines`` compares; fervid ships two of them.
+"""Smoothing methods that ``tests.benchmarks.timelines`` compares. fervid ships two of them.
 
-Every smoother takes times (n,) in seconds and raw probabilities (n, 7) and gives smoothed ones (n, 7) float64.
+A smoother takes times (n,) in seconds and raw probabilities (n, 7), and returns smoothed probabilities (n, 7) float64.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _FLOOR = 1e-3
 
 
 def raw(times: DoubleArray, rows: FloatArray) -> DoubleArray:
-    """Nothing is done."""
+    """No smoothing."""
     return np.asarray(rows, np.float64)
 
 
 def shipped(kind: Shipped, width: float) -> Smoother:
-    """fervid's own, every row of full quality."""
+    """A smoother of fervid, with quality 1 for all rows."""
 
     def apply(times: DoubleArray, rows: FloatArray) -> DoubleArray:
         ones = np.ones(len(times), np.float32)
@@ -37,8 +37,10 @@ def shipped(kind: Shipped, width: float) -> Smoother:
 
 
 def kernel(shape: str, width: float, logits: bool = False) -> Smoother:
-    """Centred mean with a ``gaussian`` of standard deviation width / 2 or a ``box`` of that full width, of
-    probabilities or of their logarithms."""
+    """Centred mean of probabilities or of their logarithms.
+
+    The window is a ``gaussian`` with standard deviation width / 2, or a ``box`` of full width ``width``.
+    """
 
     def apply(times: DoubleArray, rows: FloatArray) -> DoubleArray:
         values = np.log(np.maximum(rows, _FLOOR)) if logits else np.asarray(rows, np.float64)
@@ -55,8 +57,11 @@ def kernel(shape: str, width: float, logits: bool = False) -> Smoother:
 
 
 def exponential(constant: float, margin: float) -> Smoother:
-    """Causal exponential mean whose leader gives way only to one ahead by ``margin``: until then the two swap
-    their probabilities, so that the leader of the rows is the label."""
+    """Causal exponential mean with hysteresis.
+
+    The label changes only when another class leads by ``margin``. Until then the two classes swap their probabilities,
+    so that the largest probability is that of the label.
+    """
 
     def apply(times: DoubleArray, rows: FloatArray) -> DoubleArray:
         result = np.array(rows, np.float64)
@@ -77,9 +82,11 @@ def exponential(constant: float, margin: float) -> Smoother:
 def markov(
     dwell: float, evidence: float, stages: int = 1, prior: DoubleArray | None = None, exponent: float = 0.0
 ) -> Smoother:
-    """Posterior of a hidden Markov chain in continuous time (forward-backward); ``stages`` > 1 gives each state
-    an Erlang dwell time, a semi-Markov chain. Looks within ``evidence`` seconds count as one; the probabilities
-    are divided by ``prior`` to the power of ``exponent``."""
+    """Posterior of a hidden Markov chain in continuous time (forward-backward algorithm).
+
+    ``dwell``: mean dwell time in seconds. ``stages`` > 1 gives each state an Erlang dwell time, a semi-Markov chain.
+    Samples within ``evidence`` seconds count as one. Probabilities are divided by ``prior`` to the power ``exponent``.
+    """
 
     def apply(times: DoubleArray, rows: FloatArray) -> DoubleArray:
         states = rows.shape[1]
@@ -106,7 +113,7 @@ def markov(
 
 
 def _rates(states: int, stages: int, dwell: float) -> DoubleArray:
-    """Generator of the chain: each state runs through its stages, then to the first stage of any other state."""
+    """Generator matrix of the chain: each state passes its stages, then moves to the first stage of another state."""
     rates = np.zeros((states * stages, states * stages))
     for state in range(states):
         for stage in range(stages - 1):
@@ -123,7 +130,7 @@ def _softmax(logs: DoubleArray) -> DoubleArray:
 
 
 def candidates(prior: DoubleArray) -> dict[str, Smoother]:
-    """All that are compared, by name; ``prior`` (7,): the shares of the classes in the training data."""
+    """The compared smoothers by name. ``prior`` (7,): class shares in the training data."""
     return {
         "raw": raw,
         **{f"Gaussian, {width:g} s": shipped("gaussian", width) for width in (0.5, 1.0, 2.0)},
@@ -139,10 +146,10 @@ def candidates(prior: DoubleArray) -> dict[str, Smoother]:
 
 
 def default() -> str:
-    """What ``fervid analyze`` does, in words."""
+    """Name of the default smoother of ``fervid analyze``."""
     return f"{TimelineSettings().smoother}, {TimelineSettings().smooth:g} s"
 
 
 def scaled_markov(width: float, stages: int = 1, prior: DoubleArray | None = None) -> Smoother:
-    """The hidden Markov posterior with time scales in proportion to ``width``, the best proportions of a grid."""
+    """The hidden Markov posterior with time constants proportional to ``width``; the factors are the best of a grid."""
     return markov(1.5 * width, 0.2 * width, stages, prior, 0.0 if prior is None else 1.0)

@@ -1,4 +1,4 @@
-"""The benchmark of the ways of looking for faces counts what it says it counts."""
+"""The benchmark of detection methods counts correctly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from fervid.faces.boxes import iou
 from fervid.types import Face
-from tests.benchmarks.detection import Count, Sample, filmed, measure, pooled, ways
+from tests.benchmarks.detection import Count, Sample, clip_samples, measure, methods, pooled
 from tests.support.paths import ROOT
 
-PICTURE = np.zeros((90, 160, 3), np.uint8)
+IMAGE = np.zeros((90, 160, 3), np.uint8)
 FIRST, SECOND = (10.0, 10.0, 20.0, 20.0), (60.0, 10.0, 20.0, 20.0)
 
 
@@ -25,14 +25,16 @@ def test_overlap_is_intersection_over_union() -> None:
     assert iou([FIRST], [FIRST, SECOND, (20.0, 10.0, 20.0, 20.0)])[0] == pytest.approx([1, 0, 1 / 3])
 
 
-def test_what_is_missed_and_what_is_false() -> None:
+def test_missed_and_false_boxes_are_counted() -> None:
     count = Count()
-    count.add(Sample(0.0, PICTURE, [FIRST, SECOND], [FIRST, SECOND]), [face(11.0), face(120.0)], 0.5)
-    assert (count.samples, count.seconds, count.asked, count.found, count.boxes, count.false) == (1, 0.5, 2, 1, 2, 1)
-    count.add(Sample(0.2, PICTURE, [], [SECOND]), [face(60.0)], 0.25)
-    assert (count.asked, count.found, count.boxes, count.false) == (2, 1, 3, 1), "a face not asked for is not false"
-    count.add(Sample(0.4, PICTURE), [face(60.0)], 0.25)
-    assert (count.boxes, count.false, count.seconds) == (4, 1, 1.0), "where nothing is known nothing is false"
+    count.add(Sample(0.0, IMAGE, [FIRST, SECOND], [FIRST, SECOND]), [face(11.0), face(120.0)], 0.5)
+    assert (count.samples, count.seconds, count.required, count.found, count.boxes, count.false) == (1, 0.5, 2, 1, 2, 1)
+    count.add(Sample(0.2, IMAGE, [], [SECOND]), [face(60.0)], 0.25)
+    assert (count.required, count.found, count.boxes, count.false) == (2, 1, 3, 1), (
+        "a face that is not required is not false"
+    )
+    count.add(Sample(0.4, IMAGE), [face(60.0)], 0.25)
+    assert (count.boxes, count.false, count.seconds) == (4, 1, 1.0), "without ground truth no box is false"
 
 
 def test_sets_are_pooled() -> None:
@@ -41,9 +43,9 @@ def test_sets_are_pooled() -> None:
     assert found == [Count(30, 2.5, 11, 10, 13, 1), one, other]
 
 
-def test_all_ways_find_the_faces_of_a_clip() -> None:
-    counts = measure(filmed(ROOT / "sample_videos" / "crossing.mp4"), 2)
-    assert list(counts) == list(ways())
+def test_all_methods_find_the_faces_of_a_clip() -> None:
+    counts = measure(clip_samples(ROOT / "sample_videos" / "crossing.mp4"), 2)
+    assert list(counts) == list(methods())
     for rounds in counts.values():
         assert len(rounds) == 2
         assert rounds[0].samples == rounds[1].samples > 10
@@ -52,9 +54,9 @@ def test_all_ways_find_the_faces_of_a_clip() -> None:
     assert len({rounds[0].boxes for rounds in counts.values()}) == 1
 
 
-def test_the_table_has_a_row_for_each_way() -> None:
+def test_the_table_has_a_row_for_each_method() -> None:
     line = [sys.executable, "-m", "tests.benchmarks.detection", "sample_videos/cut.mp4", "--rounds", "1"]
     done = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in done.stdout.splitlines()]
     assert {len(row) for row in rows} == {8}
-    assert [row[:2] for row in rows[2:]] == [["cut.mp4", name] for name in ways()]
+    assert [row[:2] for row in rows[2:]] == [["cut.mp4", name] for name in methods()]

@@ -1,4 +1,4 @@
-"""The parts of the throughput benchmark on tiny clips; no figure of time is judged here."""
+"""Parts of the throughput benchmark on small clips. No timings are checked."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_clips_are_made_once_and_repeat_without_a_gap(shared_media: Path, tmp_pa
     assert np.diff(times) == pytest.approx(1 / RATE, abs=0.0011)
 
 
-def test_twins_show_the_same_and_are_no_copies(tmp_path: Path) -> None:
+def test_copies_have_the_same_frames_and_different_contents(tmp_path: Path) -> None:
     clip = counting(tmp_path)
     first, second = twins(clip, tmp_path, 2)
     assert fingerprint(first.path) != fingerprint(second.path)
@@ -65,7 +65,7 @@ def test_twins_show_the_same_and_are_no_copies(tmp_path: Path) -> None:
     assert twins(clip, tmp_path, 2) == [first, second]
 
 
-def test_turns_follow_each_other_and_a_head_is_the_first_group(tmp_path: Path) -> None:
+def test_repeated_clips_are_continuous_and_short_clips_are_the_first_group(tmp_path: Path) -> None:
     clip = counting(tmp_path)
     (longer,), (head,) = twins(clip, tmp_path, 1, turns=2), heads(clip, tmp_path, 1)
     times, numbers = read(longer.path)
@@ -83,7 +83,7 @@ def test_every_scene_has_its_turn(shared_media: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (64, 48), (480, 480), (10, 300)])
-def test_cover_keeps_the_middle(shape: tuple[int, int]) -> None:
+def test_cover_keeps_the_centre(shape: tuple[int, int]) -> None:
     image = np.zeros((*shape, 3), np.uint8)
     top, left = shape[0] // 2 - shape[0] // 8 - 1, shape[1] // 2 - shape[1] // 8 - 1
     image[top : shape[0] - top, left : shape[1] - left] = 255
@@ -106,7 +106,7 @@ def test_net_is_the_slope_between_a_long_and_a_short_call() -> None:
     assert times.net == pytest.approx(240 / speed)
 
 
-def test_peaks_tell_the_processes_apart() -> None:
+def test_peaks_distinguish_the_processes() -> None:
     code = """
 import subprocess, sys
 held = bytearray(b"x") * (100 << 20)
@@ -124,7 +124,7 @@ subprocess.run([sys.executable, "-c", "held = bytearray(b'x') * (50 << 20); impo
 
 
 def function_of(file: str, name: str, body: str) -> Callable[..., object]:
-    """A function that seems to stand in a file of fervid's."""
+    """A function that appears to be in a file of fervid."""
     space: dict[str, Callable[..., object]] = {}
     exec(compile(f"def {name}(*given):\n    {body}\n", str(ROOT / "fervid" / file), "exec"), space)
     return space[name]
@@ -142,7 +142,7 @@ def function_of(file: str, name: str, body: str) -> Callable[..., object]:
         ("elsewhere.py", "anything", "other"),
     ],
 )
-def test_a_frame_belongs_to_the_innermost_file_of_fervids(file: str, name: str, stage: str) -> None:
+def test_a_stack_belongs_to_the_innermost_file_of_fervid(file: str, name: str, stage: str) -> None:
     frame = function_of(file, name, "return given[0]()")(lambda: sys._getframe())
     assert isinstance(frame, FrameType)
     assert stage_of(frame) == stage
@@ -161,7 +161,7 @@ def test_everything_that_a_scan_uses_has_a_stage() -> None:
 
 
 def test_the_sampler_divides_all_the_time() -> None:
-    # processor time, which a busy machine does not change
+    # processor time does not depend on other processes
     body = "import time; until = time.process_time() + given[0]\n    while time.process_time() < until: pass"
     detect, track = function_of("faces/detectors.py", "detect", body), function_of("faces/tracking.py", "update", body)
     started, used = time.perf_counter(), time.process_time()
@@ -200,7 +200,7 @@ def test_the_peer_reads_the_frames_that_fervid_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_the_peer_counts_what_it_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+def test_the_peer_counts_frames_and_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     stand_in(tmp_path, monkeypatch, "return [{}, {}]")
     clips = twins(counting(tmp_path), tmp_path, 2)
     indices = [[0, 10, 20], [5]]
@@ -217,7 +217,7 @@ def test_a_peer_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """A package of the peer's name whose analyser does ``body``: the real one needs an environment of its own."""
+    """A stand-in for the package ``fer`` whose detector runs ``body``. The real one needs its own environment."""
     package = folder / "peer" / "fer"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -229,7 +229,7 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
 # the command
 
 
-def test_the_command_prints_and_keeps_a_table(
+def test_the_command_prints_and_saves_a_table(
     shared_media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = tmp_path / "raw.json"
@@ -246,7 +246,7 @@ def test_the_command_prints_and_keeps_a_table(
     assert "| 720p h264 |" in printed
 
 
-def test_a_command_can_be_held_to_some_cores() -> None:
+def test_a_command_can_be_limited_to_some_cores() -> None:
     core = min(os.sched_getaffinity(0))
     line = [sys.executable, "-c", f"import os; assert os.sched_getaffinity(0) == {{{core}}}"]
     assert fresh(line, [core]) > 0
@@ -255,7 +255,7 @@ def test_a_command_can_be_held_to_some_cores() -> None:
             fresh(line)
 
 
-def test_every_table_can_be_asked_for() -> None:
+def test_every_table_can_be_selected() -> None:
     asked = throughput.parse(["--media", "m", *(f"--only={name}" for name in throughput.SECTIONS), "--minutes", "1"])
     assert asked.only == list(throughput.SECTIONS)
     assert asked.minutes == [1.0]

@@ -1,4 +1,4 @@
-"""The timeline benchmark measures what it says, and the default smoother does what is asked of it."""
+"""The timeline benchmark computes correct scores, and the default smoother reaches its targets."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def default() -> Smoother:
 
 
 def made_bank() -> Bank:
-    """Rows of a made classifier: calibrated, and right about as often as fervid's. Copies tremble not at all."""
+    """Rows of a simulated classifier: calibrated, and about as accurate as fervid's. Copies have no jitter."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(len(EMOTIONS)), 400)
     evidence = rng.normal(0, 1, (len(labels), len(EMOTIONS)))
     evidence[np.arange(len(labels)), labels] += 1.7
-    exponentials = np.exp(1.7 * evidence)  # the ratio of the two densities, that is, calibrated
+    exponentials = np.exp(1.7 * evidence)  # the ratio of the two densities, so that it is calibrated
     rows = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
     return Bank(labels, rows, np.repeat(rows[:, None], 3, axis=1))
 
 
-def test_the_made_classifier_is_as_good_as_it_should_be() -> None:
+def test_the_simulated_classifier_has_the_expected_accuracy() -> None:
     bank = made_bank()
     assert (bank.probabilities.argmax(axis=1) == bank.labels).mean() == pytest.approx(0.65, abs=0.03)
 
@@ -54,7 +54,7 @@ def perfect(sequence: Timeline) -> FloatArray:
 
 
 @pytest.mark.parametrize("dwell", ["uniform", "log-uniform"])
-def test_states_follow_one_another_and_last_as_long_as_said(dwell: str) -> None:
+def test_states_are_contiguous_and_have_the_given_lengths(dwell: str) -> None:
     states = make_states(np.random.default_rng(0), 600, dwell)
     assert states[0].start == 0
     assert states[-1].stop == 600
@@ -68,7 +68,7 @@ def test_states_follow_one_another_and_last_as_long_as_said(dwell: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "held"])
-def test_frames_are_images_of_the_state_whatever_the_rate(kind: str) -> None:
+def test_frames_are_images_of_the_state_at_any_rate(kind: str) -> None:
     bank = made_bank()
     tagged = Bank(
         bank.labels, np.eye(7, dtype=np.float32)[bank.labels], np.eye(7, dtype=np.float32)[bank.labels][:, None]
@@ -86,7 +86,7 @@ def test_a_held_sequence_changes_its_image_rarely() -> None:
     assert changes[1] < 60 < changes[0]
 
 
-def test_the_truth_scores_full_marks() -> None:
+def test_the_ground_truth_has_perfect_scores() -> None:
     sequences = make(made_bank(), "plain", 25, 2)
     ideal = [Timeline(s.name, s.times, perfect(s), s.truths, s.states) for s in sequences]
     best = score(ideal, raw)
@@ -107,7 +107,7 @@ def test_onset_errors_are_of_the_longest_run() -> None:
     assert onset_errors(sequence, np.zeros(10, np.intp)) == [None]
 
 
-def test_an_episode_matches_by_half_of_what_both_cover() -> None:
+def test_an_episode_matches_at_half_the_union() -> None:
     times = np.arange(50) / 10
     rows = np.full((50, 7), 0.02)
     rows[:, 6] = 0.88
@@ -127,7 +127,7 @@ def test_an_episode_matches_by_half_of_what_both_cover() -> None:
     assert share_right(states[:1], smile) == 0
 
 
-def test_descriptions_name_what_is_seen() -> None:
+def test_descriptions_are_parsed() -> None:
     assert named("sad or angry: a frown") == {EMOTIONS.index("sad"), EMOTIONS.index("angry")}
     assert named("sad, a hand over part of the face") == {EMOTIONS.index("sad")}
     assert named("puffed cheeks, no basic emotion") == set()
@@ -142,7 +142,7 @@ def test_every_candidate_gives_probabilities(name: str) -> None:
     assert rows.min() >= -1e-9
 
 
-def test_candidates_are_what_they_are_called() -> None:
+def test_candidates_match_their_names() -> None:
     (sequence,) = make(made_bank(), "plain", 5, 1, seconds=10)
     times, rows = sequence.times, sequence.raw
     assert np.abs(kernel("gaussian", 1.0)(times, rows) - shipped("gaussian", 1.0)(times, rows)).max() < 1e-5
@@ -154,14 +154,14 @@ def test_candidates_are_what_they_are_called() -> None:
 
 
 @pytest.mark.parametrize("fps", [5, 25])
-def test_the_default_smoother_is_worth_it_with_a_made_classifier(fps: int) -> None:
+def test_the_default_smoother_helps_with_a_simulated_classifier(fps: int) -> None:
     assert_worth_it(made_bank(), "uniform", fps)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dwell", ["uniform", "log-uniform"])
 @pytest.mark.parametrize("fps", [5, 25])
-def test_the_default_smoother_is_worth_it_on_publictest(shared_data: Path, dwell: str, fps: int) -> None:
+def test_the_default_smoother_helps_on_publictest(shared_data: Path, dwell: str, fps: int) -> None:
     from fervid.emotions.sidecar import SHIPPED
 
     assert_worth_it(classify(shared_data, SHIPPED), dwell, fps)
@@ -179,12 +179,12 @@ def assert_worth_it(bank: Bank, dwell: str, fps: int) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "held"])
 @pytest.mark.parametrize("fps", [5, 25])
-def test_half_of_the_samples_tell_about_the_same(kind: str, fps: int) -> None:
+def test_half_of_the_samples_give_similar_results(kind: str, fps: int) -> None:
     mean, _ = change_when_halved(make(made_bank(), kind, fps, 3), default())
     assert mean < 0.05
 
 
-def test_sampling_rates_agree_on_one_course() -> None:
+def test_sampling_rates_agree() -> None:
     fast = make(made_bank(), "held", 25, 3)
     slow = [Timeline(s.name, s.times[::5], s.raw[::5], s.truths[::5], s.states) for s in fast]
     difference, same = agreement(slow, fast, default())

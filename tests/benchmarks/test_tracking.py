@@ -1,4 +1,4 @@
-"""A slice of the tracking benchmark, the rules its scenes keep, and real films whose people were counted by eye."""
+"""A part of the tracking benchmark, checks of its scenes, and real videos whose people were counted by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.types import Face, Track
 from fervid.video.reader import VideoReader
-from tests.benchmarks.composites import Actor, Film, Scene, Shot, at_rate, detector, draw, sampled_frames, walk
+from tests.benchmarks.composites import Actor, DrawnScene, Scene, Shot, at_rate, detector, draw, sampled_frames, walk
 
 pytest.importorskip("trackers", reason="needs the extra benchmark")
 
@@ -32,7 +32,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def small(join: str) -> Scene:
-    """Two people pass each other, one in front; then another view, in which each is in the other's place."""
+    """Two people pass each other. After a cut each is in the other's place."""
     first = (
         Actor(0, walk("0 130 180 100, 0.3 130 180 100, 1.7 510 180 100, 2.4 510 180 100"), depth=((0, 1),)),
         Actor(1, walk("0 510 175 95, 0.3 510 175 95, 1.7 130 175 95, 2.4 130 175 95")),
@@ -48,7 +48,7 @@ def measured(join: str) -> list[dict[str, tracking.Score]]:
 
 @pytest.mark.parametrize("rate", [0, 1], ids=["native", "5 a second"])
 @pytest.mark.parametrize("join", ["cut", "dissolve"])
-def test_two_people_who_pass_keep_their_ids_and_none_goes_over_a_cut(join: str, rate: int) -> None:
+def test_two_people_who_pass_keep_their_ids_and_no_track_crosses_a_cut(join: str, rate: int) -> None:
     score = measured(join)[rate]["fervid"]
     assert score.crossings == 1
     assert score.bridged == 0
@@ -56,21 +56,21 @@ def test_two_people_who_pass_keep_their_ids_and_none_goes_over_a_cut(join: str, 
     assert score.identity["IDF1"] >= 0.95
 
 
-def test_the_score_falls_with_a_swap_and_sees_a_bridge() -> None:
-    film = Film(small("cut"))
-    rows = tracking.play(film, 0.0, tracking.Watched(detector()))
-    whole = sampled_frames(film.scene.times, 0.0)
+def test_the_score_drops_after_a_swap_and_counts_tracks_over_a_cut() -> None:
+    drawn = DrawnScene(small("cut"))
+    rows = tracking.play(drawn, 0.0, tracking.CachingDetector(detector()))
+    whole = sampled_frames(drawn.scene.times, 0.0)
     found: list[list[Face]] = [[] for _ in whole]
-    times = film.scene.times
-    good = tracking.score(film, rows, whole, found)
+    times = drawn.scene.times
+    good = tracking.score(drawn, rows, whole, found)
     swapped: tracking.Rows = [
         [((1 - number if times[index] > 1.2 and number < 2 else number), box) for number, box in row]
         for index, row in enumerate(rows)
     ]
-    assert tracking.score(film, swapped, whole, found).identity["IDF1"] < good.identity["IDF1"] - 0.1
+    assert tracking.score(drawn, swapped, whole, found).identity["IDF1"] < good.identity["IDF1"] - 0.1
     bridging: tracking.Rows = [[(number % 2, box) for number, box in row] for row in rows]
     assert good.bridged == 0
-    assert tracking.score(film, bridging, whole, found).bridged == 2
+    assert tracking.score(drawn, bridging, whole, found).bridged == 2
 
 
 def test_library_trackers_are_measured_on_the_same_detections() -> None:
@@ -81,7 +81,7 @@ def test_library_trackers_are_measured_on_the_same_detections() -> None:
     assert all(one.identity["IDF1"] > 0.3 for one in measured("cut")[0].values())
 
 
-def test_the_truth_is_what_the_detector_draws_around_the_head_alone() -> None:
+def test_the_ground_truth_is_the_box_of_the_isolated_head() -> None:
     scene = small("cut")
     picture, faces = draw(scene, 0.1)
     found = detector().detect(picture)
@@ -93,7 +93,7 @@ def test_the_truth_is_what_the_detector_draws_around_the_head_alone() -> None:
     assert [face.visible for face in faces] == pytest.approx([1, 1], abs=0.02)
 
 
-def test_who_is_behind_is_seen_less() -> None:
+def test_a_covered_face_is_less_visible() -> None:
     scene = small("cut")
     shares: dict[int, list[float]] = {face.actor[1]: [] for face in draw(scene, 0.1)[1]}
     for time in (0.5, 0.8, 0.95, 1.0):
@@ -117,7 +117,7 @@ def test_scenes_are_well_formed(make: object) -> None:
             assert np.all(np.diff([key[0] for key in layer.keys]) > 0)
 
 
-# real films
+# real videos
 
 
 def tracks_of(path: Path, fps: float) -> list[Track]:
@@ -132,7 +132,7 @@ FRONT = {
     "the woman with white hair": (290, 0.25, 3.55),
     "the man in the leather jacket": (1122, 1.85, 4.0),
 }
-"""Left edge of the face in pixels when first fully seen, and from when to when it is, in seconds."""
+"""Left edge of the face in pixels when it is first fully visible, and start and end of that time in seconds."""
 
 
 def test_the_front_walkers_keep_one_id_while_they_are_fully_visible(shared_media: Path) -> None:
@@ -151,7 +151,7 @@ def test_the_front_walkers_keep_one_id_while_they_are_fully_visible(shared_media
 
 
 @pytest.mark.parametrize("fps", [5.0])
-def test_two_people_cross_without_a_swap_in_a_made_film(shared_media: Path, fps: float) -> None:
+def test_two_people_cross_without_a_swap_in_a_sample_clip(shared_media: Path, fps: float) -> None:
     with (shared_media / "composite_cross_gt.csv").open(newline="") as file:
         tiles = [row for row in csv.DictReader(file) if float(row["visible_frac"]) > 0.75]
     where: dict[int, dict[str, tuple[float, float, float, float]]] = {}
@@ -165,4 +165,4 @@ def test_two_people_cross_without_a_swap_in_a_made_film(shared_media: Path, fps:
             names = [n for n, (a, b, c, d) in where[int(frame)].items() if a < middle[0] < c and b < middle[1] < d]
             if len(names) == 1:
                 owners.setdefault(track.face_id, set()).update(names)
-    assert owners == {0: {"A"}, 1: {"B"}, 2: {"B"}}  # B is away for 1.2 s, more than max_gap
+    assert owners == {0: {"A"}, 1: {"B"}, 2: {"B"}}  # B is absent for 1.2 s, more than max_gap

@@ -1,22 +1,23 @@
-"""How near fervid comes to the limit of its job, decoding the video, and how it compares with its peer ``fer``.
+"""Speed of fervid relative to its limit, decoding the video, and relative to the package ``fer``.
 
-Tables, as Markdown; every figure is set against another one from the same run:
+Prints Markdown tables. Each figure is compared with another one of the same run:
 
-- decode: ``analyze`` against decoding the same files with PyAV and nothing else, the same files on as many
-  processes of one thread each as there are workers.
-- profile: the share of each stage in one process, also of processor time, which other users of the machine hardly
-  change. memory: the peak of every process.
-- workers, length, videos: how wall time grows or shrinks with each. cores: what is gained where the command, and
-  all that it starts, may run on more than one core.
-- cold: the command line on a clip of five seconds, in a fresh process, against ``import tensorflow`` in another.
-- peer (with ``--peer``): ``fer`` with MTCNN and with Haar on the very frames that fervid samples.
+- decode: ``analyze`` compared with only decoding the same files with PyAV, in as many single-threaded processes as
+  there are workers.
+- profile: share of each stage in one process, in wall time and processor time. Other users of the machine hardly change
+  processor time.
+- memory: peak memory of each process.
+- workers, length, videos: wall time by number of workers, length of the video, and number of videos.
+- cores: gain when the command and its processes may use more than one core.
+- cold: the command line on a clip of five seconds in a fresh process, compared with ``import tensorflow`` in another.
+- peer (with ``--peer``): ``fer`` with MTCNN and with Haar cascades on the frames that fervid samples.
 
-Start-up is left out of decode, workers, length, videos and peer in two steps. All calls (but those of cores) come from
-one process that has analysed something before, so TensorFlow and the workers' fork server are there. What each call
-still spends on starting workers, loading detectors and building the network is measured by the same call on the first
-two seconds of one file for each worker. "net" is the slope between the two, times the length; "whole" is the call as it
-is. "net" may flatter where start-up runs beside a scan, "whole" counts start-up in full; the truth lies between. Every
-figure is the median of the rounds, in which what is compared takes turns.
+The tables decode, workers, length, videos and peer exclude start-up in two steps. First, all calls (except in cores)
+come from one process that has analysed something before, so TensorFlow and the fork server of the workers are loaded.
+Second, the remaining start-up (starting workers, loading detectors, building the network) is measured by the same call
+on the first two seconds of one file for each worker. "net" is the slope between the two calls, times the length.
+"whole" is the full call. "net" may be too low if start-up overlaps with scanning; "whole" includes all start-up. The
+true value is in between. Each figure is the median over rounds, in which the compared variants take turns.
 
     python -m tests.benchmarks.throughput --media ../shared/media [--work FOLDER] [--only decode --only cold] [--peer]
 """
@@ -46,24 +47,24 @@ from tests.benchmarks.throughput_runs import Times, command, decoding, fresh, pe
 from tests.support.paths import ROOT
 
 ROLES = ("main", "worker")
-"""Processes whose memory is set against the length of a file."""
+"""Processes whose memory is listed by length of the file."""
 
 LOOP = 30.0
-"""Seconds that are encoded; longer files repeat them."""
+"""Seconds of video that are encoded. Longer files repeat them."""
 
 
 @dataclass
 class Benchmark:
-    """What is asked for, and the raw figures so far."""
+    """Options of a run, and the raw figures so far."""
 
     media: Path
     work: Path
     workers: int
     rounds: int
     seconds: float
-    """Length of a file."""
+    """Length of a file in seconds."""
     files: int
-    """Files for each worker."""
+    """Files per worker."""
     cases: Sequence[tuple[str, str]]
     """Sizes and codecs."""
     rates: Sequence[float]
@@ -73,49 +74,49 @@ class Benchmark:
     raw: dict[str, Any] = field(default_factory=dict)
 
     def clip(self, size: str = "720p", codec: str = "h264", seconds: float = LOOP) -> Clip:
-        """A clip, made when it is first asked for."""
+        """A clip, encoded on first use."""
         return make(self.media, self.work / "clips", size, codec, min(seconds, self.seconds))
 
     def turns(self, seconds: float) -> int:
-        """So often a clip plays in a file of about that length."""
+        """Number of repetitions of a clip in a file of about this length."""
         return max(1, round(seconds / min(LOOP, self.seconds)))
 
     def files_of(self, clip: Clip, count: int) -> list[Clip]:
-        """Files of the usual length that repeat a clip."""
+        """Files of the default length that repeat a clip."""
         return twins(clip, self.work / "twins", count, self.turns(self.seconds))
 
     def scan(self, fps: float) -> ScanSettings:
-        """How files are scanned."""
+        """Scan settings."""
         return ScanSettings(fps=fps, adaptive=self.adaptive)
 
     def timed(self, clip: Clip, fps: float, workers: int, count: int, rounds: int, seconds: float = 0) -> Times:
-        """Decoding alone and ``analyze`` on ``count`` files of ``seconds`` (0: the usual length)."""
+        """Measure decoding alone and ``analyze`` on ``count`` files of ``seconds`` (0: the default length)."""
         folder, turns = self.work / "twins", self.turns(seconds or self.seconds)
         return timed(twins(clip, folder, count, turns), heads(clip, folder, workers), folder, self.scan(fps), rounds)
 
     def keep(self, section: str, **row: Any) -> None:
-        """Remember a row of raw figures."""
+        """Add a row of raw figures."""
         self.raw.setdefault(section, []).append(row)
 
 
 def table(title: str, head: Iterable[str]) -> None:
-    """The beginning of a table."""
+    """Print the head of a table."""
     names = list(head)
     print(f"\n### {title}\n\n{line(names)}\n{line(['---'] * len(names))}", flush=True)
 
 
 def line(cells: Iterable[object]) -> str:
-    """A row of a table."""
+    """Format a row of a table."""
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def every(fps: float) -> str:
-    """How a sampling rate is called."""
+    """Name of a sampling rate."""
     return f"{fps:g} fps" if fps else "every frame"
 
 
 def decode(run: Benchmark) -> None:
-    """fervid against decoding alone."""
+    """fervid compared with decoding alone."""
     count = run.workers * run.files
     table(
         f"{count} files of {run.seconds:g} s, {run.workers} workers: seconds, and times decode-only",
@@ -132,7 +133,7 @@ def decode(run: Benchmark) -> None:
 
 
 def profile(run: Benchmark) -> None:
-    """Where the time goes in a single process."""
+    """Time by stage in a single process."""
     clip = run.files_of(run.clip(), 1)[0]
     plain = min(decoding(str(clip.path)) for _ in range(run.rounds))
     head = ["stage", "wall, s", "share", "processor, s", "share", "times decode-only"]
@@ -156,7 +157,7 @@ def profile(run: Benchmark) -> None:
 
 
 def memory(run: Benchmark) -> None:
-    """The peak of every process."""
+    """Peak memory of each process."""
     table(f"Peak memory with {run.workers} workers, 5 fps, MB", ["clip", "process", "MB"])
     for size, codec in run.cases:
         clips = run.files_of(run.clip(size, codec), run.workers)
@@ -168,7 +169,7 @@ def memory(run: Benchmark) -> None:
 
 
 def workers(run: Benchmark) -> None:
-    """The same folder with one worker, and with all."""
+    """The same folder with one worker and with all workers."""
     files = 2 * run.workers
     head = ["workers", "decode-only", "whole", "net", "decode-only, times faster", "**net, times faster**"]
     table(f"A folder of {files} files of {run.seconds:g} s, 720p h264, 5 fps: seconds", head)
@@ -183,7 +184,7 @@ def workers(run: Benchmark) -> None:
 
 
 def length(run: Benchmark) -> None:
-    """One file of growing length, with one worker and with all; peak memory from the command line."""
+    """One file of increasing length, with one worker and with all. Peak memory is that of the command line."""
     head = ["minutes", "workers", "decode-only, s", "whole, s", "net, s", "net, s a minute", "net, times faster"]
     head += [f"{role}, MB" for role in ROLES]
     table("One file, 720p h264, 5 fps", head)
@@ -205,7 +206,7 @@ def length(run: Benchmark) -> None:
 
 
 def cores(run: Benchmark) -> None:
-    """A folder, and one long file, on one core and on as many as there are workers."""
+    """A folder and one long file, on one core and on as many cores as workers."""
     minutes = max(run.minutes)
     files = 2 * run.workers
     table("On so many cores, a worker on each; 720p h264, 5 fps", ["files", "cores", "net, s", "**times faster**"])
@@ -223,7 +224,7 @@ def cores(run: Benchmark) -> None:
 
 
 def videos(run: Benchmark) -> None:
-    """A folder of more and more files."""
+    """A folder with an increasing number of files."""
     table(
         f"Files of {run.seconds:g} s, 720p h264, 5 fps, {run.workers} workers: seconds",
         ["files", "decode-only", "whole", "net", "net a file"],
@@ -236,8 +237,10 @@ def videos(run: Benchmark) -> None:
 
 
 def cold(run: Benchmark) -> None:
-    """A fresh command on a short clip, against the import of TensorFlow; the best of the rounds, as both can only
-    be held up."""
+    """A fresh command on a short clip, compared with importing TensorFlow.
+
+    The best round counts, because other processes can only slow both down.
+    """
     clip = run.clip(seconds=5)
     rounds = []
     for _ in range(max(3, run.rounds)):
@@ -269,7 +272,7 @@ def beside_peer(run: Benchmark) -> None:
         for detector in peer.DETECTORS:
             tried = [peer.run(python, clips, indices, detector, count) for count in ways[detector]]
             best = min(tried, key=lambda one: one.seconds)
-            ways[detector] = [best.processes]  # the better way at the first rate will do for the others
+            ways[detector] = [best.processes]  # use the better variant of the first rate for the others too
             run.keep("peer", fps=fps, detector=detector, tried=[asdict(one) for one in tried], **asdict(times),
                      net=times.net)  # fmt: skip
             theirs = [f"{detector}, processes: {best.processes}", f"{best.seconds:.1f}", best.faces]
@@ -292,7 +295,7 @@ SECTIONS: dict[str, Callable[[Benchmark], None]] = {
 
 
 def machine() -> dict[str, str]:
-    """What is measured on, and with what."""
+    """Machine and versions."""
     model = platform.processor() or platform.machine()
     described = Path("/proc/cpuinfo")
     if described.exists():
@@ -309,23 +312,29 @@ def machine() -> dict[str, str]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--media", type=Path, required=True, help="folder of the real clips")
+    parser.add_argument("--media", type=Path, required=True, help="folder with the real clips")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "fervid-throughput",
-                        help="folder for clips and the peer's environment, kept for the next run")  # fmt: skip
-    parser.add_argument("--only", action="append", choices=list(SECTIONS), help="a table; may be repeated")
-    parser.add_argument("--peer", action="store_true", help="also measure fer (installs it in an environment)")
+                        help="folder for clips and for the environment of fer, kept for the next run")  # fmt: skip
+    parser.add_argument("--only", action="append", choices=list(SECTIONS), help="print only this table (repeatable)")
+    parser.add_argument("--peer", action="store_true", help="also measure fer (installs it in its own environment)")
     parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of a file")
-    parser.add_argument("--files", type=int, default=2, help="files for each worker in the table decode")
-    parser.add_argument("--case", action="append", metavar="SIZE-CODEC", choices=CASES, help="such as 720p-h264")
-    parser.add_argument("--fps", action="append", type=float, help="sampling rates; 0: every frame")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of a file in seconds")
+    parser.add_argument("--files", type=int, default=2, help="files per worker in the table decode")
+    parser.add_argument(
+        "--case",
+        action="append",
+        metavar="SIZE-CODEC",
+        choices=CASES,
+        help="size and codec, such as 720p-h264 (repeatable)",
+    )
+    parser.add_argument("--fps", action="append", type=float, help="sampling rate (repeatable); 0 samples every frame")
     parser.add_argument("--adaptive", action="store_true", help="measure fervid's --adaptive")
-    parser.add_argument("--minutes", action="append", type=float, help="lengths in the table length")
-    parser.add_argument("--peer-frames", type=int, default=100, help="sampled frames of a file for the peer")
-    parser.add_argument("--json", type=Path, help="also write the raw figures there")
+    parser.add_argument("--minutes", action="append", type=float, help="length in the table length (repeatable)")
+    parser.add_argument("--peer-frames", type=int, default=100, help="sampled frames per file for fer")
+    parser.add_argument("--json", type=Path, help="also write the raw figures to this file")
     return parser.parse_args(arguments)
 
 

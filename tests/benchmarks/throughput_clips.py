@@ -1,10 +1,10 @@
-"""Clips for the throughput benchmark, made of real ones: a day's mixture of shots in the usual sizes and codecs.
+"""Clips for the throughput benchmark, made from real clips: mixed shots in common sizes and codecs.
 
-Six scenes take turns, each for an equal share of the length: a talking head, a crowd of about ten, two people side
-by side as in a video call, a stage with hard cuts, a face that leaves, and a landscape without anybody. They are
-scaled to the size, played at 25 pictures a second and encoded once, with a keyframe every two seconds or at a cut:
-H.264 by x264 (medium, crf 23), HEVC by x265 (fast, crf 26), VP9 by libvpx (good, cpu-used 5, crf 33).
-Longer files repeat the packets.
+Six scenes take turns, with equal shares of the length: a talking head, a crowd of about ten people, two people side by
+side as in a video call, a stage with hard cuts, a face that leaves, and a landscape without people. They are scaled to
+the size, played at 25 frames per second and encoded once, with a keyframe every two seconds or at a cut: H.264 by x264
+(medium, crf 23), HEVC by x265 (fast, crf 26), or VP9 by libvpx (good, cpu-used 5, crf 33). Longer files repeat the
+packets.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from fervid.types import ByteArray
 
 RATE = 25
 KEYFRAMES = 50
-"""Pictures from one keyframe to the next, at most."""
+"""Largest number of frames from one keyframe to the next."""
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 
 
 @dataclass(frozen=True)
 class Codec:
-    """An encoder with its options, and the ending of the file that it fills."""
+    """An encoder with its options, and the suffix of its files."""
 
     encoder: str
     ending: str
@@ -59,29 +59,29 @@ SCENES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("face_noface_hevc_vfr.mov",),),
     (("no_face.mp4",),),
 )
-"""Each scene: what is shown side by side, and for each place the clips that play there one after another."""
+"""For each scene the views side by side, and for each view the clips that play one after another."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A file with a known number of pictures, ``RATE`` a second."""
+    """A file with a known number of frames, at ``RATE`` per second."""
 
     path: Path
     frames: int
 
     @property
     def seconds(self) -> float:
-        """Length."""
+        """Length in seconds."""
         return self.frames / RATE
 
     @property
     def kilobits(self) -> float:
-        """Bit rate, kilobits a second."""
+        """Bit rate in kilobits per second."""
         return self.path.stat().st_size * 8 / 1000 / self.seconds
 
 
 def make(media: Path, folder: Path, size: str, codec: str, seconds: float) -> Clip:
-    """The clip of that size, codec and length; encoded where ``folder`` does not hold it yet."""
+    """The clip of a size, codec and length. It is encoded if ``folder`` does not contain it."""
     frames, chosen = round(seconds * RATE), CODECS[codec]
     path = folder / f"{size}_{codec}_{frames}{chosen.ending}"
     if not path.exists():
@@ -93,7 +93,7 @@ def make(media: Path, folder: Path, size: str, codec: str, seconds: float) -> Cl
 
 
 def encode(images: Iterator[ByteArray], path: Path, width: int, height: int, codec: Codec) -> None:
-    """Write pictures (height, width, 3) uint8 blue-green-red."""
+    """Encode frames (height, width, 3) uint8 blue-green-red."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec.encoder, rate=RATE)
         stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", codec.options
@@ -106,7 +106,8 @@ def encode(images: Iterator[ByteArray], path: Path, width: int, height: int, cod
 
 
 def pictures(media: Path, width: int, height: int, frames: int) -> Iterator[ByteArray]:
-    """The scenes in turns, for ever; each turn lasts for an equal share of ``frames``, or as long as the scene."""
+    """The scenes in turns, endlessly. Each turn is an equal share of ``frames``, or the whole scene if that is
+    shorter."""
     share = max(1, -(-frames // len(SCENES)))
     while True:
         for places in SCENES:
@@ -117,7 +118,7 @@ def pictures(media: Path, width: int, height: int, frames: int) -> Iterator[Byte
 
 
 def _play(media: Path, names: Sequence[str]) -> Iterator[ByteArray]:
-    """Every picture of some clips, one after another."""
+    """All frames of several clips, one clip after another."""
     for name in names:
         with av.open(str(media / name)) as container:
             for frame in container.decode(video=0):
@@ -125,7 +126,7 @@ def _play(media: Path, names: Sequence[str]) -> Iterator[ByteArray]:
 
 
 def cover(image: ByteArray, width: int, height: int) -> ByteArray:
-    """The middle of a picture, scaled to fill ``width`` x ``height``."""
+    """The centre of a frame, scaled to fill ``width`` x ``height``."""
     factor = max(width / image.shape[1], height / image.shape[0])
     size = max(width, round(image.shape[1] * factor)), max(height, round(image.shape[0] * factor))
     scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
@@ -134,18 +135,20 @@ def cover(image: ByteArray, width: int, height: int) -> ByteArray:
 
 
 def twins(clip: Clip, folder: Path, count: int, turns: int = 1) -> list[Clip]:
-    """``count`` files of the same packets under titles of their own, so that none is passed over as a copy of
-    another; each plays the clip ``turns`` times."""
+    """``count`` files that repeat the clip ``turns`` times.
+
+    They have different titles, so that none is skipped as a duplicate of another.
+    """
     return [_copy(clip, folder, f"twin{number}", turns, None) for number in range(count)]
 
 
 def heads(clip: Clip, folder: Path, count: int) -> list[Clip]:
-    """The same of the clip's first group of pictures only, about two seconds."""
+    """The same with only the first group of pictures, about two seconds."""
     return [_copy(clip, folder, f"head{number}", 1, 1) for number in range(count)]
 
 
 def _copy(clip: Clip, folder: Path, title: str, turns: int, groups: int | None) -> Clip:
-    """Copy packets without encoding: the whole clip ``turns`` times, or its first ``groups`` groups of pictures."""
+    """Copy packets: the clip ``turns`` times, or its first ``groups`` groups of pictures."""
     length = "" if turns == 1 else f"_x{turns}"
     path = folder / f"{clip.path.stem}_{title}{length}{clip.path.suffix}"
     partial = path.with_name(f"partial_{path.name}")

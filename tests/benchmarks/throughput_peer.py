@@ -1,10 +1,10 @@
-"""The peer's side of the throughput benchmark; runs in the peer's environment and imports nothing of fervid's.
+"""Runs the package ``fer`` for the throughput benchmark, in its own environment. It imports nothing of fervid.
 
-Reads a JSON object from standard input: ``files``, ``indices`` (of the frames to analyse, for each file),
-``detector`` (``mtcnn`` or ``haar``) and ``processes``. Each file is read as the package reads it, with OpenCV's
-VideoCapture; frames that are not wanted are skipped without being converted. Everything is loaded and has seen a
-frame before the clock runs. One process may use all cores through its libraries' own threads; of several, each keeps
-to one thread and takes every n-th file. Prints ``seconds``, ``frames`` and ``faces``.
+Reads a JSON object from standard input: ``files``, ``indices`` (the frames to analyse, per file), ``detector``
+(``mtcnn`` or ``haar``) and ``processes``. Files are read with OpenCV's VideoCapture, as in the package; frames that are
+not needed are skipped without conversion. Everything is loaded and has processed a frame before the clock starts. A
+single process may use all cores through its libraries. Of several processes, each uses one thread and takes every n-th
+file. Prints ``seconds``, ``frames`` and ``faces``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 def frames(path: str, indices: list[int]) -> Any:
-    """The pictures at ``indices``, blue-green-red."""
+    """The frames at ``indices``, blue-green-red."""
     cv2: Any = importlib.import_module("cv2")
     capture, wanted = cv2.VideoCapture(path), iter(indices)
     following, index = next(wanted, None), 0
@@ -33,8 +33,8 @@ def frames(path: str, indices: list[int]) -> Any:
 
 
 def prepare(detector: str, alone: bool) -> Any:
-    """The peer's analyser; not ``alone``, it keeps to one thread."""
-    if detector == "mtcnn":  # before TensorFlow: after it, this part of PyTorch crashes while it loads
+    """The detector of ``fer``. Unless it runs ``alone``, it uses one thread."""
+    if detector == "mtcnn":  # import before TensorFlow; PyTorch crashes if it is loaded later
         importlib.import_module("torch._dynamo")
         importlib.import_module("facenet_pytorch")
     if not alone:
@@ -45,7 +45,7 @@ def prepare(detector: str, alone: bool) -> Any:
 
 
 def analyse(job: dict[str, Any], number: int, line: Any) -> None:
-    """Every n-th file, when told to begin; says when it is ready, then (begin, end, frames, faces)."""
+    """Process every n-th file after a start signal. Sends a ready signal, then (start, end, frames, faces)."""
     analyser = prepare(job["detector"], job["processes"] == 1)
     files = list(zip(job["files"], job["indices"], strict=True))[number :: job["processes"]]
     for path, indices in files[:1]:
@@ -62,14 +62,14 @@ def analyse(job: dict[str, Any], number: int, line: Any) -> None:
 
 
 def main() -> None:
-    """Answer on standard output; a process that dies ends all with an exit code."""
+    """Print the result on standard output. If a process dies, exit with an error code."""
     job = json.load(sys.stdin)
     context = multiprocessing.get_context("spawn")
     lines = []
     for number in range(job["processes"]):
         ours, theirs = context.Pipe()
         context.Process(target=analyse, args=(job, number, theirs), daemon=True).start()
-        theirs.close()  # so that the end of the process is the end of the line
+        theirs.close()  # so that the pipe closes when the process ends
         lines.append(ours)
     try:
         for line in lines:

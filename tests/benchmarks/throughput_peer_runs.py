@@ -1,4 +1,4 @@
-"""The peer ``fer`` in an environment of its own, run on the frames that fervid samples."""
+"""Runs the package ``fer`` in its own environment on the frames that fervid samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.benchmarks.throughput_clips import Clip
 VERSION = "25.10.3"
 
 PACKAGES = (f"fer=={VERSION}", "opencv-contrib-python<5", "setuptools<81", "moviepy==1.0.3")
-"""With newer ones of the latter three it does not run: it uses a module that they have dropped."""
+"""It needs old versions of the other three packages, because it uses a module that newer ones have removed."""
 
 DETECTORS = ("mtcnn", "haar")
 
@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("throughput_peer.py")
 
 @dataclass(frozen=True)
 class PeerRun:
-    """What the peer took with so many processes, and how many frames and faces it saw."""
+    """Seconds that ``fer`` took with a number of processes, and the frames and faces that it counted."""
 
     processes: int
     seconds: float
@@ -34,7 +34,7 @@ class PeerRun:
 
 
 def environment(folder: Path) -> Path:
-    """The interpreter of an environment in ``folder`` that holds the peer; made and filled where it is missing."""
+    """The Python interpreter of the environment of ``fer`` in ``folder``. It is created if it is missing."""
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     ready = folder / "ready"
     if not ready.exists():
@@ -45,7 +45,7 @@ def environment(folder: Path) -> Path:
 
 
 def versions(python: Path) -> str:
-    """What the peer runs on."""
+    """Versions of the packages that ``fer`` uses."""
     code = "from importlib.metadata import version as v; print(*(f'{n} {v(n)}' for n in {names}), sep=', ')"
     names = ("fer", "facenet-pytorch", "torch", "opencv-contrib-python", "tensorflow")
     return subprocess.run(
@@ -60,7 +60,7 @@ def sampled(path: Path, fps: float) -> list[int]:
 
 
 def run(python: Path, clips: Sequence[Clip], indices: Sequence[list[int]], detector: str, processes: int) -> PeerRun:
-    """Let the peer analyse those frames of the clips; ``detector``: ``mtcnn`` or ``haar``."""
+    """Run ``fer`` on these frames of the clips. ``detector``: ``mtcnn`` or ``haar``."""
     job = {
         "files": [str(clip.path) for clip in clips],
         "indices": list(indices),

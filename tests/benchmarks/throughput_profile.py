@@ -1,10 +1,10 @@
-"""Where the time of one analysis goes: a fresh process that scans and scores one video by itself.
+"""Time by stage of one analysis. A fresh process scans and classifies one video by itself.
 
-A timer interrupts the process a thousand times a second; the time since the last interruption goes to the stage
-whose function is running, which the innermost frame of fervid's on the stack tells by its file. The interpreter
-handles the interruption when the library that is computing returns, so that a long computation is counted in full,
-and nothing is slowed by being traced. What comes before the first of these functions, all importing and all loading
-of weights is start-up; the classifier is imported first, lest it load beside the scan, as it otherwise would.
+A timer interrupts the process a thousand times per second. The time since the last interrupt is attributed to the stage
+of the innermost function of fervid on the stack, found by its file. Python handles the interrupt when a running library
+call returns, so long computations are counted in full, and nothing is slowed down by tracing. Time before the first
+such function, all imports and all loading of weights count as start-up. The classifier is imported first, because it
+would otherwise load in parallel with the scan.
 
     python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive]
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fervid.batch.tasks import ScanJob, ScanTask
 
 INTERVAL = 0.001
+"""Seconds between two interrupts."""
 
 STAGES = (
     *("decode", "convert", "detect", "track", "crop", "cuts", "persons", "scan loop", "classify", "finish"),
@@ -47,6 +48,7 @@ FILES = {
     "faces/embedding": "persons",
     "faces/identity": "persons",
     "faces/crop": "crop",
+    "faces/find": "crop",
     "faces/quality": "crop",
     "files/scratch": "crop",
     "video/shots": "cuts",
@@ -60,17 +62,25 @@ FILES = {
     "batch": "batch",
     "video": "decode",
 }
-"""Stage of a module of fervid's, or of a package. ``video/reader`` does three things; its functions tell them apart."""
+"""Stage of each module or package of fervid. ``video/reader`` has three stages, distinguished by function name."""
 
-LOADING = {"create_detector", "describe_detector", "load_embedder", "describe_embedder", "select_device", "load"}
+LOADING = {
+    "create_detector",
+    "describe_detector",
+    "load_embedder",
+    "describe_embedder",
+    "select_device",
+    "load_classifier",
+}
 LOADING |= {"_create_batcher", "read_sidecar", "read_layers", "fold", "to_onnx"}
-"""Functions that read weights or make a library ready."""
+"""Functions that read weights or initialise a library."""
 
 CONVERTING = ("convert", "upright", "image", "gray", "luma", "colour")
+"""Parts of the names of functions in ``video/reader`` that convert frames."""
 
 
 def stage_of(frame: FrameType | None) -> str:
-    """The stage that a stack is in."""
+    """The stage of a stack."""
     found = ""
     while frame is not None:
         code = frame.f_code
@@ -87,7 +97,7 @@ def stage_of(frame: FrameType | None) -> str:
 
 
 def stage_of_module(module: str, function: str = "") -> str:
-    """The stage of a module, such as ``faces/crop``, and of one of its functions."""
+    """The stage of a function in a module such as ``faces/crop``."""
     if module == "video/reader":
         if "thumbnail" in function:
             return "cuts"
@@ -96,8 +106,11 @@ def stage_of_module(module: str, function: str = "") -> str:
 
 
 class Sampler:
-    """Time by stage of the main thread, from its beginning to its end: ``seconds`` of wall time, and ``processor``
-    time of all threads, which holds where others use the machine too."""
+    """Measures the time by stage of the main thread, in a ``with`` block.
+
+    ``seconds``: wall time. ``processor``: processor time of all threads, which other users of the machine hardly
+    change.
+    """
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -117,7 +130,7 @@ class Sampler:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if self._taking:  # the next interruption has come during this function, and would count the same time again
+        if self._taking:  # an interrupt during this function would count the same time twice
             return
         self._taking = True
         wall, used = self._last
@@ -129,7 +142,7 @@ class Sampler:
 
 
 class Inline:
-    """An engine without workers: this process does each task itself."""
+    """An engine without workers: tasks run in this process."""
 
     def run(self, tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, None]:
         """See Engine.run."""
@@ -140,15 +153,15 @@ class Inline:
 
 
 def age() -> float:
-    """Seconds since the system started this process."""
+    """Seconds since this process was started."""
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def profile(clip: Path, fps: float, adaptive: bool = False) -> dict[str, dict[str, float]]:
-    """Wall and processor seconds by stage of analysing ``clip``, from here on."""
+    """Analyse ``clip``; return wall and processor seconds by stage."""
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
-        import fervid.emotions.classifier  # noqa: F401  at once, as nothing may go on beside what is timed
+        import fervid.emotions.classifier  # noqa: F401  loaded now, so that nothing runs in parallel
         from fervid.batch.run import analyze
         from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 

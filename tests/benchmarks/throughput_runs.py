@@ -1,4 +1,4 @@
-"""What the throughput benchmark times: decoding alone, whole analyses, fresh processes; and their peak memory."""
+"""Measurements of the throughput benchmark: decoding alone, analyses, fresh processes, and their peak memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.paths import ROOT
 
 
 def count_frames(path: str) -> int:
-    """Decode the first video stream, every picture and nothing else, on one thread."""
+    """Decode all frames of the first video stream on one thread."""
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -32,14 +32,14 @@ def count_frames(path: str) -> int:
 
 
 def decoding(path: str) -> float:
-    """Processor seconds that decoding alone takes."""
+    """Processor seconds of decoding alone."""
     started = time.process_time()
     count_frames(path)
     return time.process_time() - started
 
 
 class Decoders:
-    """Processes that decode files, as many at a time as a scan has workers; they are there before the clock runs."""
+    """A pool of processes that decode files, as many as a scan has workers. They run before the clock starts."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
@@ -47,14 +47,14 @@ class Decoders:
     @classmethod
     @contextmanager
     def of(cls, count: int, warm: Path) -> Iterator[Decoders]:
-        """``count`` processes that have decoded the file ``warm``."""
+        """Start ``count`` processes and let them decode the file ``warm``."""
         with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
             decoders = cls(pool)
             decoders.seconds([Clip(warm, count_frames(str(warm)))] * 4 * count)
             yield decoders
 
     def seconds(self, clips: Sequence[Clip]) -> float:
-        """Wall time of decoding them all."""
+        """Wall time of decoding all files."""
         started = time.perf_counter()
         counts = list(self._pool.map(count_frames, [str(clip.path) for clip in clips]))
         elapsed = time.perf_counter() - started
@@ -64,7 +64,7 @@ class Decoders:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One call of ``analyze``: its wall time, the frames it sampled and the tracks it found."""
+    """One call of ``analyze``: wall time, sampled frames and tracks."""
 
     seconds: float
     sampled: int
@@ -72,7 +72,7 @@ class Analysis:
 
 
 def analysis(clips: Sequence[Clip], folder: Path, scan: ScanSettings, workers: int) -> Analysis:
-    """Analyse the clips into a new table, in this process and its workers, on the CPU."""
+    """Analyse the clips into a new table on the CPU, with this process and its workers."""
     settings = AnalyzeSettings(scan, run=RunSettings(workers=workers, device="cpu"))
     with tempfile.TemporaryDirectory(dir=folder) as out:
         started = time.perf_counter()
@@ -86,29 +86,32 @@ def analysis(clips: Sequence[Clip], folder: Path, scan: ScanSettings, workers: i
 
 @dataclass(frozen=True)
 class Times:
-    """Medians over rounds. ``decode``: decoding the files alone; ``whole``: the call of ``analyze`` on them;
-    ``fixed``: the same call on the first two seconds of one file for each worker. All in seconds."""
+    """Medians over rounds in seconds.
+
+    ``decode``: decoding alone. ``whole``: the call of ``analyze``. ``fixed``: the same call on the first two seconds of
+    one file for each worker.
+    """
 
     decode: float
     whole: float
     fixed: float
     video: float
-    """Seconds of video in the files."""
+    """Total length of the files in seconds."""
     fixed_video: float
     sampled: int
     tracks: int
 
     @property
     def net(self) -> float:
-        """What the files take once everything is started: the slope between the two lengths, times the length."""
+        """Time without start-up: the slope between the two lengths, times the length."""
         return (self.whole - self.fixed) * self.video / (self.video - self.fixed_video)
 
 
 def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, scan: ScanSettings, rounds: int) -> Times:
-    """Decode-only and ``analyze`` in turns over ``clips``; there are as many ``short`` ones as workers."""
+    """Measure decoding and ``analyze`` in turns on ``clips``. ``short``: one short file per worker."""
     workers = len(short)
     with Decoders.of(workers, short[0].path) as decoders:
-        analysis(short, folder, scan, workers)  # TensorFlow, the fork server and the disk's cache are warm from here on
+        analysis(short, folder, scan, workers)  # loads TensorFlow, the fork server and the disk cache
         done = [
             (decoders.seconds(clips), analysis(clips, folder, scan, workers), analysis(short, folder, scan, workers))
             for _ in range(rounds)
@@ -125,7 +128,7 @@ def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, scan: Scan
 
 
 def command(clips: Sequence[Clip], out: Path, scan: ScanSettings, workers: int) -> list[str]:
-    """The command line that analyses them into ``out``."""
+    """The command that analyses clips into ``out``."""
     paths = [str(clip.path) for clip in clips]
     options = ["--adaptive"] if scan.adaptive else []
     options += ["--fps", f"{scan.fps:g}", "--workers", str(workers), "--device", "cpu", "--quiet"]
@@ -133,7 +136,7 @@ def command(clips: Sequence[Clip], out: Path, scan: ScanSettings, workers: int) 
 
 
 def fresh(line: Sequence[str], cores: Collection[int] = ()) -> float:
-    """Wall time of a command in a process of its own, which may run on these cores alone (none: on all)."""
+    """Wall time of a command in a new process, limited to these cores (none: all)."""
 
     def pin() -> None:
         os.sched_setaffinity(0, cores)
@@ -147,8 +150,10 @@ def fresh(line: Sequence[str], cores: Collection[int] = ()) -> float:
 def pinned(
     clips: Sequence[Clip], short: Sequence[Clip], folder: Path, scan: ScanSettings, cores: Sequence[int]
 ) -> float:
-    """Seconds that the command line takes for ``clips`` where it may run on these cores alone, with a worker for each;
-    start-up is left out by the slope from the ``short`` ones, one for each core."""
+    """Wall time of the command line for ``clips`` on a set of cores, with one worker per core.
+
+    Start-up is excluded by the slope from the ``short`` clips, one per core.
+    """
     seconds = []
     for files in (short, clips):
         with tempfile.TemporaryDirectory(dir=folder) as out:
@@ -159,14 +164,14 @@ def pinned(
 
 @dataclass(frozen=True)
 class Peak:
-    """The most memory that a process held (VmHWM), in MB; what it shares with others counts in each."""
+    """Peak memory of a process (VmHWM) in MB. Shared memory counts in each process."""
 
     role: str
     megabytes: float
 
 
 def peaks(line: Sequence[str]) -> tuple[float, list[Peak]]:
-    """Run a command; its wall time, and the peak of it and of each process that it started."""
+    """Run a command; return its wall time, and the peak memory of it and of each process that it started."""
     seen: dict[int, tuple[str, float]] = {}
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -189,7 +194,7 @@ _ORDER = ("main", "fork server", "worker", "resource tracker", "other")
 
 
 def _look(entry: Path, main: int) -> tuple[str, float] | None:
-    """Role and peak of a process in the session of ``main``; None of any other."""
+    """Role and peak memory of a process in the session of ``main``; None for other processes."""
     try:
         parent, _, session = map(int, (entry / "stat").read_text().rpartition(")")[2].split()[1:4])
         if session != main:
@@ -198,7 +203,7 @@ def _look(entry: Path, main: int) -> tuple[str, float] | None:
         for row in (entry / "status").read_text().splitlines():
             if row.startswith("VmHWM:"):
                 return _role(int(entry.name), parent, main, arguments), int(row.split()[1]) / 1024
-    except OSError:  # it has just ended
+    except OSError:  # the process has ended
         pass
     return None
 

@@ -1,4 +1,4 @@
-"""What a smoother makes of timelines whose truth is known, in figures."""
+"""Scores of a smoother on timelines with known ground truth."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.benchmarks.smoothers import MAX_GAP, Smoother
 from tests.benchmarks.timeline_sequences import State, Timeline
 
 MATCH = 0.5
-"""Intersection over union in time from which an episode is that of a state; the rule of the MEGC spotting challenges
-for micro-expressions (See et al., 2019)."""
+"""Smallest temporal intersection over union at which an episode matches a state, as in the MEGC spotting challenges for
+micro-expressions (See et al., 2019)."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ HEADER = (
 
 
 def line(name: str, score: Score) -> str:
-    """One row of a table with ``HEADER``."""
+    """A row of a table with ``HEADER``."""
     return (
         f"| {name} | {100 * score.accuracy:.1f} | {100 * score.macro_f1:.1f} | {score.surprise:.2f} "
         f"| {score.flips:.1f} | {score.onset_error:.2f} | {100 * score.missed:.0f} | {100 * score.brief:.0f} "
@@ -60,7 +60,7 @@ def line(name: str, score: Score) -> str:
 
 
 def score(sequences: Sequence[Timeline], smoother: Smoother) -> Score:
-    """All sequences pooled; what needs states is of those sequences that have them."""
+    """Pool all sequences. Scores that need states use only the sequences that have them."""
     confusion = np.zeros((len(EMOTIONS), len(EMOTIONS)))
     surprise, flips, wrong, brief = 0.0, 0, 0, 0
     errors: list[float | None] = []
@@ -98,12 +98,12 @@ def score(sequences: Sequence[Timeline], smoother: Smoother) -> Score:
 
 
 def minutes(sequences: Sequence[Timeline]) -> float:
-    """How long the sequences are together."""
+    """Total length of the sequences."""
     return float(sum(sequence.times[-1] - sequence.times[0] for sequence in sequences)) / 60
 
 
 def find_episodes(sequence: Timeline, rows: DoubleArray, settings: TimelineSettings | None = None) -> list[Episode]:
-    """The episodes that ``fervid analyze`` would list, by its default settings."""
+    """The episodes of ``fervid analyze`` with default settings."""
     settings = settings or TimelineSettings()
     ones, least = np.ones(len(sequence.times), np.float32), settings.min_episode
     values = evidence(sequence.times, sequence.raw, rows.astype(np.float32), ones, least, MAX_GAP)
@@ -111,30 +111,30 @@ def find_episodes(sequence: Timeline, rows: DoubleArray, settings: TimelineSetti
 
 
 def overlap(state: State, start: float, stop: float) -> float:
-    """Seconds that a state and a span share."""
+    """Temporal intersection of a state and an interval in seconds."""
     return max(0.0, min(state.stop, stop) - max(state.start, start))
 
 
 def matches(state: State, episode: Episode) -> bool:
-    """Same emotion, and intersection over union of at least ``MATCH``."""
+    """Whether an episode has the emotion of a state and matches it in time."""
     union = max(state.stop, episode.offset) - min(state.start, episode.onset)
     return episode.emotion == state.emotion and overlap(state, episode.onset, episode.offset) >= MATCH * union
 
 
 def contains(sequence: Timeline, state: State) -> bool:
-    """Whether the raw rows speak for the state: its emotion leads their mean over its span."""
+    """Whether the emotion of the state leads the mean of the raw rows during it."""
     rows = sequence.raw[(sequence.times >= state.start) & (sequence.times < state.stop)]
     return len(rows) > 0 and int(rows.mean(axis=0).argmax()) == state.emotion
 
 
 def share_right(states: Sequence[State], episode: Episode) -> float:
-    """Share of an episode's time in states of its emotion."""
+    """Share of an episode that lies in states of its emotion."""
     inside = sum(overlap(s, episode.onset, episode.offset) for s in states if s.emotion == episode.emotion)
     return inside / max(episode.offset - episode.onset, 1e-9)
 
 
 def onset_errors(sequence: Timeline, leading: npt.NDArray[np.intp]) -> list[float | None]:
-    """For each state but the first: how far from its start its run begins, None where there is none."""
+    """Onset error of each state but the first; None where no run matches."""
     starts = np.append(0, np.flatnonzero(np.diff(leading)) + 1)
     begins = sequence.times[starts]
     ends = np.append(begins[1:], sequence.times[-1] + np.median(np.diff(sequence.times)))
@@ -148,8 +148,10 @@ def onset_errors(sequence: Timeline, leading: npt.NDArray[np.intp]) -> list[floa
 
 
 def change_when_halved(sequences: Sequence[Timeline], smoother: Smoother, seeds: int = 3) -> tuple[float, float]:
-    """Mean absolute change of the smoothed probabilities at the kept times when a random half of the samples is
-    dropped, and the same of each row's most changed one."""
+    """Change of the smoothed probabilities when a random half of the samples is dropped.
+
+    Returns the mean absolute change, and the mean of the largest change in each row.
+    """
     changes = []
     for sequence in sequences:
         whole = smoother(sequence.times, sequence.raw)
@@ -161,8 +163,10 @@ def change_when_halved(sequences: Sequence[Timeline], smoother: Smoother, seeds:
 
 
 def agreement(slow: Sequence[Timeline], fast: Sequence[Timeline], smoother: Smoother) -> tuple[float, float]:
-    """Mean absolute difference, and share of equal leaders, at the times that two samplings of the same videos
-    have in common."""
+    """Agreement of two samplings of the same videos at their common times.
+
+    Returns the mean absolute difference, and the share of rows with the same leading emotion.
+    """
     differences, same = [], []
     for one, other in zip(slow, fast, strict=True):
         rows = np.clip(np.searchsorted(other.times, one.times - 1e-6), 0, len(other.times) - 1)

@@ -1,4 +1,4 @@
-"""Timelines of one face with known truth, for ``tests.benchmarks.timelines``."""
+"""Timelines of one face with known ground truth, for ``tests.benchmarks.timelines``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from fervid.types import EMOTIONS, DoubleArray, FloatArray
 
 SHORTEST, LONGEST = 0.4, 6.0
 HOLD = (0.5, 2.0)
-"""Seconds for which a ``held`` sequence shows one image."""
+"""Shortest and longest time in seconds for which a ``held`` sequence shows one image."""
 NAMED = ("angry", "disgust", "fear", "happy", "neutral", "sadness", "surprise")
 CLIPS = ("wolfgang.mp4", "talking_d3.mp4", *(f"emo7_{name}.mp4" for name in NAMED), "d9_vfr.mp4", "d13_rot90.mov")
 SMILES = "d19_h264_longgop.mkv"
-"""Neutral but for five smiles of 0.2 to 0.6 s: the one real clip whose states are known throughout."""
+"""A neutral face with five smiles of 0.2 to 0.6 s. It is the only real clip whose states are fully known."""
 
 
 @dataclass(frozen=True)
 class State:
-    """One emotion from ``start`` to ``stop``, seconds. ``whole``: it was not cut by the sequence's end."""
+    """One emotion from ``start`` to ``stop`` in seconds. ``whole``: the state does not reach the end of the
+    sequence."""
 
     emotion: int
     start: float
@@ -35,14 +36,17 @@ class State:
 
     @property
     def brief(self) -> bool:
-        """A whole state of less than a second."""
+        """Whether this is a complete state of less than a second."""
         return self.whole and self.stop - self.start < 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """``times`` (n,) seconds, ``raw`` (n, 7) probabilities, ``truths``: the emotions that are right at each sample,
-    none where nothing is known; ``states`` in order, none where only the truths are known."""
+    """A timeline of one face.
+
+    ``times`` (n,) in seconds; ``raw`` (n, 7) probabilities. ``truths``: correct emotions of each sample, empty where
+    unknown. ``states``: states in order, empty where only ``truths`` are known.
+    """
 
     name: str
     times: DoubleArray
@@ -53,8 +57,7 @@ class Timeline:
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """What the classifier says of labelled images: ``labels`` (n,), ``probabilities`` (n, 7), ``copies``
-    (n, c, 7): of c trembling copies of each."""
+    """Classified images: ``labels`` (n,), ``probabilities`` (n, 7), and ``copies`` (n, c, 7) of c jittered copies."""
 
     labels: npt.NDArray[np.int64]
     probabilities: FloatArray
@@ -62,7 +65,7 @@ class Bank:
 
 
 def make_states(rng: np.random.Generator, seconds: float, dwell: str) -> tuple[State, ...]:
-    """States of ``SHORTEST`` to ``LONGEST`` seconds, no two neighbours alike; ``dwell``: uniform or log-uniform."""
+    """Random states of ``SHORTEST`` to ``LONGEST`` seconds. Neighbours differ. ``dwell``: uniform or log-uniform."""
     states: list[State] = []
     time, emotion = 0.0, -1
     while time < seconds:
@@ -79,7 +82,8 @@ def make_states(rng: np.random.Generator, seconds: float, dwell: str) -> tuple[S
 def make(
     bank: Bank, kind: str, fps: float, count: int, dwell: str = "uniform", seconds: float = 60.0, seed: int = 0
 ) -> list[Timeline]:
-    """``count`` sequences; the states depend on ``seed`` and ``dwell`` only, so that rates and kinds compare."""
+    """Make ``count`` sequences. States depend only on ``seed`` and ``dwell``, so that rates and kinds can be
+    compared."""
     return [_make(bank, kind, fps, dwell, seconds, (seed, number)) for number in range(count)]
 
 
@@ -101,7 +105,7 @@ def _make(bank: Bank, kind: str, fps: float, dwell: str, seconds: float, seeds: 
 
 
 def _held(bank: Bank, images: npt.NDArray[np.int64], times: DoubleArray, rng: np.random.Generator) -> FloatArray:
-    """Rows of one image after the other, each for a while, in copies drawn at random."""
+    """Rows of consecutive images, each held for a while, in randomly chosen jittered copies."""
     chosen = np.empty(len(times), np.int64)
     until = -np.inf
     for row, time in enumerate(times):
@@ -112,7 +116,7 @@ def _held(bank: Bank, images: npt.NDArray[np.int64], times: DoubleArray, rng: np
 
 
 def real(media: Path, work: Path, fps: float) -> list[Timeline]:
-    """The first face of each clip whose expressions are known, sampled at ``fps`` (0: every frame)."""
+    """The first face of each clip with known expressions, sampled at ``fps`` (0: every frame)."""
     truths = json.loads((media / "ground_truth.json").read_text(encoding="utf-8"))
     paths = [media / name for name in (*CLIPS, SMILES) if (media / name).exists()]
     out = work / f"real-{fps:g}.parquet"
@@ -130,7 +134,7 @@ def real(media: Path, work: Path, fps: float) -> list[Timeline]:
 
 
 def spans_of(truths: Mapping[str, Any], name: str) -> list[tuple[float, float, frozenset[int]]]:
-    """(start, stop, the emotions that are right) as ``ground_truth.json`` tells them, in order."""
+    """(start, stop, correct emotions) from ``ground_truth.json``, in order."""
     if name == SMILES:
         borders = [0.0, *(time for start, stop, _ in truths["d19"]["timeline"] for time in (start, stop)), np.inf]
         labels = [named("happy" if number % 2 else "neutral") for number in range(len(borders) - 1)]
@@ -142,10 +146,10 @@ def spans_of(truths: Mapping[str, Any], name: str) -> list[tuple[float, float, f
 
 
 def named(text: str) -> frozenset[int]:
-    """The emotions that a description names as what is seen; what follows a comma or colon explains."""
+    """The emotions that a description names before its first comma or colon."""
     words = text.replace(":", ",").split(",")[0].split()
     return frozenset(EMOTIONS.index(word) for word in words if word in EMOTIONS)
 
 
 NOTHING = frozenset[int]()
-"""Truth where none is known."""
+"""Ground truth of a sample where none is known."""

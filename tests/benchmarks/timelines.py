@@ -1,15 +1,15 @@
-"""Smoothing and episodes against timelines whose truth is known: what each smoother gains and what it costs.
+"""Smoothing and episodes on timelines with known ground truth: benefit and cost of each smoother.
 
-Made sequences: states of 0.4 to 6 s, each of the seven emotions alike likely, whose frames are images of
-FER2013's PublicTest with that label, as the shipped weights see them.
+Synthetic sequences consist of states of 0.4 to 6 s. The seven emotions are equally frequent. Frames are images of
+FER2013's PublicTest with the label of the state, classified by the shipped weights.
 
-* ``plain``: every frame is another image, drawn at random. Errors of successive frames are independent,
-  which flatters every smoother, above all at high frame rates.
-* ``held``: one image stays for 0.5 to 2 s and only trembles (small shifts, blur, noise), as successive frames
-  of one person do. What the classifier gets wrong about an image no smoother can mend.
+* ``plain``: each frame is a new random image. Errors of consecutive frames are independent, which favours all
+  smoothers, most of all at high frame rates.
+* ``held``: an image stays for 0.5 to 2 s with small shifts, blur and noise, like consecutive frames of one person. No
+  smoother can correct a wrong classification of the image.
 
-Dwell times are ``uniform`` or ``log-uniform`` (more of the brief ones). Real sequences: clips whose
-expressions ``ground_truth.json`` tells.
+Dwell times are ``uniform`` or ``log-uniform`` (more short ones). Real sequences are clips with expressions in
+``ground_truth.json``.
 
     python -m tests.benchmarks.timelines --out timelines/
 """
@@ -34,7 +34,7 @@ from tests.benchmarks.smoothers import Smoother, candidates, default, raw, scale
 from tests.benchmarks.timeline_scoring import HEADER, Score, agreement, change_when_halved, line, minutes, score
 from tests.benchmarks.timeline_sequences import Bank, Timeline, make, real
 
-TREMBLE = AugmentSettings(
+JITTER = AugmentSettings(
     flip=0, rotation=2, scale=0.03, stretch=0.01, shift=1.5, gamma=0.1, erase=0, degrade=0.3, mixup=0
 )
 COPIES = 6
@@ -42,14 +42,14 @@ WIDTHS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 def classify(data: Path, model: Path) -> Bank:
-    """PublicTest and its trembling copies through the weights, kept in the system's temporary folder."""
+    """Classify PublicTest and its jittered copies. The result is cached in the temporary folder of the system."""
     key = read_sidecar(model).weights_sha256[:16]
     kept = Path(tempfile.gettempdir()) / f"fervid-timelines-{key}.npz"
     if not kept.exists():
         images, network = read([data], "PublicTest"), load_classifier(model)
         rng = np.random.default_rng(0)
         size = images.images.shape[1]
-        copies = [network.probabilities(augment(images.images, TREMBLE, rng, size)) for _ in range(COPIES)]
+        copies = [network.probabilities(augment(images.images, JITTER, rng, size)) for _ in range(COPIES)]
         np.savez(
             kept,
             labels=images.labels,
@@ -61,7 +61,7 @@ def classify(data: Path, model: Path) -> Bank:
 
 
 def table(title: str, sequences: Sequence[Timeline], smoothers: Mapping[str, Smoother]) -> str:
-    """One Markdown table: every smoother on these sequences."""
+    """A Markdown table of all smoothers on these sequences."""
     scores = {name: score(sequences, smoother) for name, smoother in smoothers.items()}
     first = scores["raw"]
     brief = f"; {first.brief_count} brief states in the raw evidence, {100 * first.contained:.0f} % of all brief ones"
@@ -75,7 +75,7 @@ def truth_flips(sequences: Sequence[Timeline]) -> float:
 
 
 def stability(sets: Mapping[str, Sequence[Timeline]], smoothers: Mapping[str, Smoother]) -> str:
-    """What dropping a random half of the samples changes, mean of all probabilities / of each row's most changed."""
+    """Changes when a random half of the samples is dropped: mean / mean of the largest change per row."""
     lines = ["| half of the samples dropped | " + " | ".join(smoothers) + " |", "|---" * (len(smoothers) + 1) + "|"]
     for name, sequences in sets.items():
         changes = [change_when_halved(sequences, smoother) for smoother in smoothers.values()]
@@ -84,7 +84,7 @@ def stability(sets: Mapping[str, Sequence[Timeline]], smoothers: Mapping[str, Sm
 
 
 def rates(slow: Sequence[Timeline], fast: Sequence[Timeline], smoothers: Mapping[str, Smoother]) -> str:
-    """How far two sampling rates of the same clips agree."""
+    """Agreement of two sampling rates of the same clips."""
     lines = ["| smoother | 5 fps against every frame: difference | same leader, % |", "|---|---|---|"]
     for name, smoother in smoothers.items():
         difference, same = agreement(slow, fast, smoother)
@@ -96,7 +96,7 @@ Curves = dict[str, dict[str, list[Score]]]
 
 
 def trade_off(sets: Mapping[str, Sequence[Timeline]]) -> Curves:
-    """By set and smoother, the scores at each of ``WIDTHS``."""
+    """Scores at each of ``WIDTHS``, by set and smoother."""
     kinds: dict[str, Callable[[float], Smoother]] = {
         "adaptive": lambda width: shipped("adaptive", width),
         "Gaussian": lambda width: shipped("gaussian", width),
@@ -109,7 +109,7 @@ def trade_off(sets: Mapping[str, Sequence[Timeline]]) -> Curves:
 
 
 def curve_table(curves: Curves) -> str:
-    """The trade-off as Markdown: macro-F1 / brief found / onset error."""
+    """The trade-off as a Markdown table: macro-F1 / brief found / onset error."""
     lines = ["| sequences | smoother | " + " | ".join(f"{w:g} s" for w in WIDTHS) + " |"]
     lines.append("|---" * (len(WIDTHS) + 2) + "|")
     for name, kinds in curves.items():
@@ -120,7 +120,7 @@ def curve_table(curves: Curves) -> str:
 
 
 def draw(curves: Curves, path: Path) -> None:
-    """The trade-off as a picture: a row for each kind of sequence."""
+    """The trade-off as a figure with a row for each kind of sequence."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.2 * len(curves)), layout="constrained")
@@ -149,7 +149,7 @@ def draw(curves: Curves, path: Path) -> None:
 
 
 def report(bank: Bank | None, media: Path | None, prior: DoubleArray, count: int, out: Path | None) -> str:
-    """The whole comparison as Markdown."""
+    """The complete comparison as Markdown."""
     smoothers = candidates(prior)
     both = {"raw": raw, "Gaussian, 1 s": smoothers["Gaussian, 1 s"], default(): smoothers[f"**{default()}** (default)"]}
     parts, steady = [], dict[str, list[Timeline]]()
@@ -181,11 +181,11 @@ def report(bank: Bank | None, media: Path | None, prior: DoubleArray, count: int
 
 
 def main() -> None:
-    """Print the tables; with ``--out`` also write them and the curves there."""
+    """Print the tables, and write them and the curves to ``--out``."""
     shared = Path(__file__).resolve().parents[3] / "shared"
     parser = argparse.ArgumentParser(description="Smoothing and episodes against known timelines.")
-    parser.add_argument("--data", type=Path, default=shared / "data", help="FER2013 in any layout with PublicTest")
-    parser.add_argument("--media", type=Path, default=shared / "media", help="clips beside ground_truth.json")
+    parser.add_argument("--data", type=Path, default=shared / "data", help="FER2013 in any layout, with PublicTest")
+    parser.add_argument("--media", type=Path, default=shared / "media", help="folder with clips and ground_truth.json")
     parser.add_argument("--model", type=Path, default=SHIPPED)
     parser.add_argument("--sequences", type=int, default=20, help="minutes of each kind")
     parser.add_argument("--out", type=Path, help="folder for timelines.md and trade-off.png")

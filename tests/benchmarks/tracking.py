@@ -1,14 +1,13 @@
-"""Tracking on composites with exact truth, at the native rate and at 5 frames a second.
+"""Tracking in synthetic scenes with exact ground truth, at the native rate and at 5 frames per second.
 
     pip install 'fervid[benchmark]'
     python -m tests.benchmarks.tracking [SCENE ...] [--heads N]
 
-IDF1, HOTA, identity switches and fragmentations are those of the package ``trackers`` (its evaluation is a
-port of TrackEval), at an IoU of 0.5 where one is needed. *Detected* is the share of the faces that the detector
-finds, *recall* that which the tracks hold, *ceiling* the IDF1 that the same detections would have with every identity
-right; a fragmentation is counted for those too wherever a face is hidden for a while, so theirs stand in brackets.
-Faces that can be seen only in part are left out of the count on both sides. The last table has the same figures of
-library trackers for the same detections, told where the cuts are.
+IDF1, HOTA, identity switches and fragmentations are computed by the package ``trackers`` (a port of TrackEval), with an
+IoU threshold of 0.5 where one is needed. *Detected* is the share of faces that the detector finds, *recall* the share
+that the tracks contain, and *ceiling* the IDF1 of the same detections with correct identities. Fragmentations in
+brackets are those of the correct identities, because a hidden face also counts as one. Partly visible faces are not
+counted. The last table shows library trackers on the same detections; they are given the times of the cuts.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from fervid.faces.roi_detector import RegionDetector
 from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, DoubleArray, Face
-from tests.benchmarks.composites import Film, Scene, crossings, detector, sampled_frames, truth_ids
+from tests.benchmarks.composites import DrawnScene, Scene, crossings, detector, sampled_frames, truth_ids
 from tests.benchmarks.scenes import SCENES, with_other_heads
 
 IOU = 0.5
@@ -53,18 +52,18 @@ PEERS: dict[str, Callable[..., Any]] = {
     "OC-SORT": OCSORTTracker,
     "BoT-SORT": partial(BoTSORTTracker, enable_cmc=False),
 }
-"""Of the package ``trackers``, at their own settings, given the times of the frames."""
+"""Trackers of the package ``trackers`` with default settings. They receive the frame times."""
 BUFFER = 30
-"""Their time without a face that ends a track, in thirtieths of a second."""
+"""Time without a face after which they end a track, in thirtieths of a second."""
 
 Rows = list[list[tuple[int, DoubleArray]]]
-"""For each sampled frame, (track, box x, y, width, height) of each face."""
+"""(track, box as x, y, width, height) of each face, for each sampled frame."""
 
 
-class Watched:
-    """A detector that looks at each picture once and remembers; ``found`` has the faces of each call, in order.
+class CachingDetector:
+    """A detector that caches the faces of each image. ``found`` holds the faces of each call, in order.
 
-    The pictures must outlive it.
+    The images must stay in memory as long as this object.
     """
 
     def __init__(self, inner: FaceDetector) -> None:
@@ -83,7 +82,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Score:
-    """What one scene gave at one rate; the sums from which totals are made lie in the three dicts."""
+    """Result of one scene at one rate. The dicts hold the sums from which totals are computed."""
 
     scene: str
     identity: dict[str, Any]
@@ -91,15 +90,15 @@ class Score:
     clear: dict[str, Any]
     ceiling: dict[str, Any]
     best: dict[str, Any]
-    """As ``clear``, of the same detections with every identity right: what is detected at all."""
+    """Like ``clear``, for the same detections with correct identities."""
     bridged: int
     crossings: int
 
 
-def play(film: Film, fps: float, finder: FaceDetector, adaptive: bool = False) -> Rows:
-    """Follow the faces of a film as ``scan`` does; one row for each sampled frame."""
+def play(drawn: DrawnScene, fps: float, finder: FaceDetector, adaptive: bool = False) -> Rows:
+    """Track the faces of a scene as in a scan; one row per sampled frame."""
     settings = ScanSettings(fps=fps, adaptive=adaptive)
-    frames, times, tracks = track_faces(film.frames(fps), settings, FER2013_GEOMETRY, finder)
+    frames, times, tracks = track_faces(drawn.frames(fps), settings, FER2013_GEOMETRY, finder)
     rows: Rows = [[] for _ in times]
     position = {int(frame): sample for sample, frame in enumerate(frames)}
     for track in tracks:
@@ -108,25 +107,25 @@ def play(film: Film, fps: float, finder: FaceDetector, adaptive: bool = False) -
     return rows
 
 
-def found_adaptively(film: Film, fps: float, finder: RetinaFace) -> list[list[Face]]:
-    """The faces that ``--adaptive`` finds in each sampled frame, as ``scan`` finds them."""
+def found_adaptively(drawn: DrawnScene, fps: float, finder: RetinaFace) -> list[list[Face]]:
+    """The faces that ``--adaptive`` finds in each sampled frame."""
     adaptive, found = RegionDetector(finder), []
-    for frame in film.frames(fps):
+    for frame in drawn.frames(fps):
         if frame.sampled:
             small, factor = shrink(frame.image, ScanSettings().long_side)
             found.append([scale_face(face, factor) for face in adaptive.detect(frame.time, small)])
     return found
 
 
-def score(film: Film, rows: Rows, sampled: Sequence[int], found: list[list[Face]]) -> Score:
-    """Compare tracks with the truth; ``sampled`` are the indices of the sampled frames."""
-    numbers = truth_ids(film, ScanSettings().max_gap)
-    truths = [[(numbers[f][i], np.array(face.box)) for i, face in enumerate(film.faces[f])] for f in sampled]
+def score(drawn: DrawnScene, rows: Rows, sampled: Sequence[int], found: list[list[Face]]) -> Score:
+    """Compare tracks with the ground truth. ``sampled``: indices of the sampled frames."""
+    numbers = truth_ids(drawn, ScanSettings().max_gap)
+    truths = [[(numbers[f][i], np.array(face.box)) for i, face in enumerate(drawn.faces[f])] for f in sampled]
     identity, hota, clear = _metrics(truths, rows)
     oracle = [_oracle(truth, faces) for truth, faces in zip(truths, found, strict=True)]
     ceiling, _, best = _metrics(truths, oracle)
-    bridged = _bridged(film.scene, rows, [film.scene.times[f] for f in sampled])
-    return Score(film.scene.name, identity, hota, clear, ceiling, best, bridged, crossings(film))
+    bridged = _bridged(drawn.scene, rows, [drawn.scene.times[f] for f in sampled])
+    return Score(drawn.scene.name, identity, hota, clear, ceiling, best, bridged, crossings(drawn))
 
 
 def _metrics(truths: Rows, rows: Rows) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -153,7 +152,7 @@ def _overlap(first: list[tuple[int, DoubleArray]], second: list[tuple[int, Doubl
 
 
 def _matched(truth: list[tuple[int, DoubleArray]], row: list[tuple[int, DoubleArray]]) -> list[tuple[int, int]]:
-    """Pairs (true face, face of ``row``) at the same place; a face that is asked for takes its box before others."""
+    """Matches (index of the true face, index in ``row``). Required faces are matched first."""
     similar = _overlap(truth, row)
     if not similar.size:
         return []
@@ -163,19 +162,19 @@ def _matched(truth: list[tuple[int, DoubleArray]], row: list[tuple[int, DoubleAr
 
 
 def _counted(truth: list[tuple[int, DoubleArray]], row: list[tuple[int, DoubleArray]]) -> list[tuple[int, DoubleArray]]:
-    """The faces of ``row`` without those that lie on a face of which nothing is asked (as MOT17 does with its own)."""
+    """The faces of ``row`` without those on faces that are not required, as in MOT17."""
     dropped = {column for line, column in _matched(truth, row) if truth[line][0] < 0}
     return [face for column, face in enumerate(row) if column not in dropped]
 
 
 def _oracle(truth: list[tuple[int, DoubleArray]], faces: list[Face]) -> list[tuple[int, DoubleArray]]:
-    """The detections with the identities of the truth; the others are left out."""
+    """The detections that match a required face, with the true identities."""
     boxes = [(0, np.array(face.box)) for face in faces]
     return [(truth[line][0], boxes[column][1]) for line, column in _matched(truth, boxes) if truth[line][0] >= 0]
 
 
 def _bridged(scene: Scene, rows: Rows, times: list[float]) -> int:
-    """Tracks that were seen both before and after a cut or a fade."""
+    """Number of tracks with faces both before and after a transition."""
     seen: dict[int, list[float]] = {}
     for time, row in zip(times, rows, strict=True):
         for number, _ in row:
@@ -185,28 +184,29 @@ def _bridged(scene: Scene, rows: Rows, times: list[float]) -> int:
 
 
 def measure(scene: Scene) -> list[dict[str, Score]]:
-    """Draw, follow and score one scene at each of ``RATES``: fervid's scores, and those of the library trackers."""
-    film, result = Film(scene), []
+    """Draw, track and score one scene at each of ``RATES``; return the scores of fervid and of the library trackers."""
+    drawn, result = DrawnScene(scene), []
     finder = detector()
-    inner = Watched(finder)
+    inner = CachingDetector(finder)
     for fps in RATES:
-        watched = Watched(inner)
-        rows = play(film, fps, watched)
+        caching = CachingDetector(inner)
+        rows = play(drawn, fps, caching)
         sampled = sampled_frames(scene.times, fps)
-        scores = {"fervid": score(film, rows, sampled, watched.found)}
+        scores = {"fervid": score(drawn, rows, sampled, caching.found)}
         if isinstance(finder, RetinaFace):
-            found = found_adaptively(film, fps, finder)
-            scores["fervid --adaptive"] = score(film, play(film, fps, finder, True), sampled, found)
+            found = found_adaptively(drawn, fps, finder)
+            scores["fervid --adaptive"] = score(drawn, play(drawn, fps, finder, True), sampled, found)
         times = [scene.times[index] for index in sampled]
         for name, make in PEERS.items():
-            theirs = follow_with(make, watched.found, times, [end for _, end in scene.cuts()])
-            scores[name] = score(film, theirs, sampled, watched.found)
+            theirs = track_with(make, caching.found, times, [end for _, end in scene.cuts()])
+            scores[name] = score(drawn, theirs, sampled, caching.found)
         result.append(scores)
     return result
 
 
-def follow_with(make: Callable[..., Any], found: list[list[Face]], times: list[float], cuts: list[float]) -> Rows:
-    """Tracks of a library tracker, a fresh one in each shot; one second unseen ends a track, as in fervid."""
+def track_with(make: Callable[..., Any], found: list[list[Face]], times: list[float], cuts: list[float]) -> Rows:
+    """Track with a library tracker, restarted for each shot. A track ends after one second without a face, as in
+    fervid."""
     rate = float(1 / np.median(np.diff(times)))
     rows: Rows = []
     offset = highest = 0
@@ -230,7 +230,7 @@ def follow_with(make: Callable[..., Any], found: list[list[Face]], times: list[f
 
 
 def total(scores: Sequence[Score]) -> Score:
-    """All scenes as one."""
+    """Pool all scenes."""
     return Score(
         "all",
         aggregate_identity_metrics([one.identity for one in scores]),
@@ -244,7 +244,7 @@ def total(scores: Sequence[Score]) -> Score:
 
 
 def table(scores: Sequence[Score], names: Sequence[str]) -> str:
-    """Markdown rows under the given names."""
+    """A Markdown table with the given row names."""
     lines = [
         "| | detected | recall | IDF1 | ceiling | HOTA | switches | fragmentations | crossings | ids over a cut |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -262,8 +262,10 @@ def table(scores: Sequence[Score], names: Sequence[str]) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", nargs="*", help="names, or parts of names; default: all")
-    parser.add_argument("--heads", type=int, default=0, help="other heads and backgrounds, numbered from 1")
+    parser.add_argument("scenes", nargs="*", help="names or parts of names (default: all)")
+    parser.add_argument(
+        "--heads", type=int, default=0, help="set of other heads and backgrounds, from 1; 0 is the default set"
+    )
     arguments = parser.parse_args()
     chosen = [with_other_heads(make(), arguments.heads) for make in SCENES]
     if arguments.scenes:
@@ -272,11 +274,11 @@ def main() -> None:
     print(f"trackers {importlib.metadata.version('trackers')}; {len(chosen)} scenes")
     measured = [measure(scene) for scene in chosen]
     for fps, scores in zip(RATES, zip(*measured, strict=True), strict=True):
-        title = "Native rate, 25 or 30 frames a second" if fps == 0 else f"{fps:g} frames a second"
+        title = "Native rate, 25 or 30 frames per second" if fps == 0 else f"{fps:g} frames per second"
         ours = [one["fervid"] for one in scores]
         print(f"\n{title}\n\n{table([*ours, total(ours)], [*(one.scene for one in ours), '**all**'])}")
-        whole = {name: total([one[name] for one in scores]) for name in scores[0]}
-        print(f"\n{title}, all scenes\n\n{table(list(whole.values()), list(whole))}")
+        totals = {name: total([one[name] for one in scores]) for name in scores[0]}
+        print(f"\n{title}, all scenes\n\n{table(list(totals.values()), list(totals))}")
 
 
 if __name__ == "__main__":
