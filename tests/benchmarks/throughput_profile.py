@@ -65,14 +65,9 @@ FILES = {
 """Stage of each module or package of fervid. ``video/reader`` has three stages, distinguished by function name."""
 
 LOADING = {
-    "create_detector",
-    "describe_detector",
-    "load_embedder",
-    "describe_embedder",
-    "select_device",
-    "load_classifier",
+    *("create_detector", "describe_detector", "load_embedder", "describe_embedder"),
+    *("load_classifier", "load_onnx", "network_on_gpu", "read_sidecar"),
 }
-LOADING |= {"_create_batcher", "read_sidecar", "read_layers", "fold", "to_onnx"}
 """Functions that read weights or initialise a library."""
 
 CONVERTING = ("convert", "upright", "image", "gray", "luma", "colour")
