@@ -34,8 +34,9 @@ APPEARANCE_SCALE = 0.8
 UNKNOWN_DIFFERENCE = 0.4
 """Difference in appearance that is assumed where a descriptor is missing."""
 MAX_COST, MAX_COST_AFTER_GAP = 1.5, 0.8
-"""Largest cost of a match without a gap, and after a gap of ``FULL_GAP`` seconds or more."""
+"""Largest cost of a match without a gap, and after a long gap. Between them the limit is linear."""
 FULL_GAP = 1.0
+"""Gap in seconds from which ``MAX_COST_AFTER_GAP`` applies."""
 MAX_APPEARANCE_COST = 1.3
 """Limit of the appearance cost in the first pass. A face that hardly moved is the same one, even during a flash."""
 MARGIN = 0.25
@@ -43,13 +44,13 @@ MARGIN = 0.25
 SHORT_GAP = 0.2
 """Gap in seconds (or 1.5 median steps, if longer) above which linking is left to the second pass."""
 MAX_PREDICTION = 0.5
-"""Seconds over which a velocity is extrapolated at most."""
+"""Longest time in seconds over which a velocity is extrapolated."""
 VELOCITY_SMOOTHING = 0.15
 """Time constant of the velocity smoothing in seconds."""
 DESCRIPTORS_PER_END = 6
 """Descriptors that represent one end of a tracklet."""
 END_SECONDS = 1.0
-"""Seconds over which these are spread. The last ones before an occlusion already show the occluder."""
+"""Seconds over which the descriptors of one end are spread. The last ones before an occlusion show the occluder."""
 WINDOW = 512
 """Samples of a tracklet whose descriptors are in memory at once."""
 MAX_CLEAR_OVERLAP = 0.15
