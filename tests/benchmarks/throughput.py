@@ -209,7 +209,10 @@ def cores(run: Benchmark) -> None:
     """A folder and one long file, on one core and on as many cores as workers."""
     minutes = max(run.minutes)
     files = 2 * run.workers
-    table("On so many cores, a worker on each; 720p h264, 5 fps", ["files", "cores", "net, s", "**times faster**"])
+    table(
+        "By number of cores, with one worker per core; 720p h264, 5 fps",
+        ["files", "cores", "net, s", "**times faster**"],
+    )
     folder = run.work / "twins"
     for count, seconds in ((files, run.seconds), (1, 60 * minutes)):
         clips = twins(run.clip(), folder, count, run.turns(seconds))

@@ -21,15 +21,21 @@ micro-expressions (See et al., 2019)."""
 
 @dataclass(frozen=True)
 class Score:
-    """Shares in [0, 1], times in seconds.
+    """Scores of a smoother. Shares are in [0, 1], times in seconds.
 
-    ``accuracy``, ``macro_f1``: of the leading emotion over all samples with a truth. ``surprise``: mean negative
-    log of the probability of the truth. ``flips``: changes of the leader per minute. ``onset_error``: median
-    distance between the start of a state and that of the longest overlapping run of its emotion; ``missed``:
-    share of states without such a run. ``brief``: share of the states of less than a second that an episode
-    of that emotion matches, among those ``contained``: whose emotion leads the mean of the raw rows over the
-    true span, so that somebody who knew its borders would name it. ``wrong``: episodes per minute of which less
-    than half of the time is in states of their emotion.
+    Attributes:
+        accuracy: Accuracy of the leading emotion over all samples with known ground truth.
+        macro_f1: Macro-averaged F1 score of the same.
+        surprise: Mean negative logarithm of the probability of the true emotion.
+        flips: Changes of the leading emotion per minute.
+        onset_error: Median distance between the start of a state and the start of the longest overlapping run of its
+            emotion.
+        missed: Share of states without such a run.
+        brief: Share of findable brief states that an episode of their emotion matches. A state is brief below one
+            second, and findable if its emotion leads the mean of the raw rows during it.
+        brief_count: Number of findable brief states.
+        contained: Their share of all brief states.
+        wrong: Episodes per minute that lie less than half in states of their emotion.
     """
 
     accuracy: float

@@ -158,14 +158,12 @@ def report(bank: Bank | None, media: Path | None, prior: DoubleArray, count: int
             for fps in (5, 25):
                 sequences = make(bank, kind, fps, count, dwell)
                 steady[f"{kind}, {dwell}, {fps} fps"] = sequences
-                title = (
-                    f"{kind}, dwell {dwell}, {fps} fps; the truth changes {truth_flips(sequences):.1f} times a minute"
-                )
+                title = f"{kind}, dwell {dwell}, {fps} fps; {truth_flips(sequences):.1f} true changes per minute"
                 parts.append(table(title, sequences, smoothers))
     if media is not None:
         with tempfile.TemporaryDirectory() as work:
             slow, fast = real(media, Path(work), 5), real(media, Path(work), 0)
-        note = "states known of one clip of 8 s"
+        note = "states are known for one clip of 8 s"
         parts.append(table(f"real clips, 5 fps; {note}", slow, smoothers))
         parts.append(table(f"real clips, every frame; {note}", fast, smoothers))
         parts.append(rates(slow, fast, both))
@@ -183,11 +181,11 @@ def report(bank: Bank | None, media: Path | None, prior: DoubleArray, count: int
 def main() -> None:
     """Print the tables, and write them and the curves to ``--out``."""
     shared = Path(__file__).resolve().parents[3] / "shared"
-    parser = argparse.ArgumentParser(description="Smoothing and episodes against known timelines.")
+    parser = argparse.ArgumentParser(description="Smoothing and episodes on timelines with known ground truth.")
     parser.add_argument("--data", type=Path, default=shared / "data", help="FER2013 in any layout, with PublicTest")
     parser.add_argument("--media", type=Path, default=shared / "media", help="folder with clips and ground_truth.json")
     parser.add_argument("--model", type=Path, default=SHIPPED)
-    parser.add_argument("--sequences", type=int, default=20, help="minutes of each kind")
+    parser.add_argument("--sequences", type=int, default=20, help="minutes of each kind of sequence")
     parser.add_argument("--out", type=Path, help="folder for timelines.md and trade-off.png")
     given = parser.parse_args()
     counts = read_sidecar(given.model).training.get("class_counts", dict.fromkeys(EMOTIONS, 1))
