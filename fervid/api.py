@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fervid.batch.report import BatchReport
 from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName
 from fervid.settings_io import override
-from fervid.types import Progress, ProgressCallback, ignore_progress
+from fervid.types import ProgressCallback, ignore_progress
 
 if TYPE_CHECKING:
     from fervid.annotate.annotate import AnnotateReport
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fervid.emotions.classifier import EmotionClassifier
     from fervid.export.files import Exported
     from fervid.pipeline import VideoResults
-    from fervid.report.report import Written
+    from fervid.report.report import WrittenReport
     from fervid.results.reader import Results
 
 
@@ -140,9 +140,7 @@ class _AnnotatedVideos:
     def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
         from fervid.annotate.annotate import annotate
 
-        self.done = annotate(
-            results, sources, self._folder, listener=lambda video: self._on_progress(_annotated(video))
-        )
+        self.done = annotate(results, sources, self._folder, on_progress=self._on_progress, fingerprint=fingerprint)
 
 
 class _ReportPage:
@@ -150,7 +148,7 @@ class _ReportPage:
 
     def __init__(self, target: Path, on_progress: ProgressCallback) -> None:
         self._target, self._on_progress = target, on_progress
-        self.done: Written | None = None
+        self.done: WrittenReport | None = None
 
     def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
         from fervid.files.discover import Source, refuse_overwriting
@@ -163,7 +161,7 @@ class _ReportPage:
     def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
         from fervid.report.report import write_report
 
-        self.done = write_report(results, self._target, sources=sources)
+        self.done = write_report(results, self._target, sources, on_progress=self._on_progress, fingerprint=fingerprint)
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class AnalyzeReport(BatchReport):
     """
 
     annotated: AnnotateReport | None = None
-    page: Written | None = None
+    page: WrittenReport | None = None
 
     @property
     def exit_code(self) -> int:
@@ -286,16 +284,8 @@ def annotate_videos(
         OutputError: An output cannot be written.
     """
     from fervid.annotate.annotate import annotate as run
-    from fervid.files.locate import locate
-    from fervid.results.reader import read_results
 
-    tables = read_results(results) if isinstance(results, (str, os.PathLike)) else results
-    sources = locate(tables.videos["video"], None if videos is None else Path(videos))
-    return run(tables, sources, out, style, blur, lambda video: on_progress(_annotated(video)))
-
-
-def _annotated(video: Any) -> Progress:
-    return Progress("annotate", 1, None, "videos", f"{video.status}: {video.path or video.video}", video)
+    return run(results, videos, out, style, blur, on_progress)
 
 
 def write_report(
@@ -305,7 +295,7 @@ def write_report(
     videos: str | os.PathLike[str] | None = None,
     thumbnails: bool = True,
     on_progress: ProgressCallback = ignore_progress,
-) -> Written:
+) -> WrittenReport:
     """Write results as one HTML page, as ``fervid report`` does.
 
     Example:
@@ -330,7 +320,7 @@ def write_report(
     """
     from fervid.report.report import write_report as run
 
-    return run(results, out, None if videos is None else Path(videos), thumbnails)
+    return run(results, out, videos, thumbnails, on_progress)
 
 
 def export_results(
@@ -367,4 +357,4 @@ def export_results(
     """
     from fervid.export.formats import export as run
 
-    return run(results, to, out, values, None if videos is None else Path(videos), overwrite)
+    return run(results, to, out, values, videos, overwrite)

@@ -1,17 +1,17 @@
-"""Table → annotated videos: each source again, with what is known of its faces drawn over every frame."""
+"""Annotated videos: each analysed video again, with its results drawn on every frame."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fervid.annotate.face_timelines import KnownFaces
+from fervid.annotate.face_timelines import FaceTimelines
 from fervid.annotate.overlay import STYLES, Overlay, Style
 from fervid.annotate.yuv_canvas import Canvas, matrix_code
 from fervid.errors import EncodingFailed, UnreadableVideo, UsageError, batch_exit_code
@@ -21,144 +21,203 @@ from fervid.files.fingerprint import fingerprint
 from fervid.files.names import files_for
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
+from fervid.results.sources import Videos, find_videos
 from fervid.timeline.interpolation import FaceTimeline
+from fervid.types import Progress, ProgressCallback, ignore_progress
 from fervid.version import __version__
 from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
 from fervid.video.writer import EncoderSettings, VideoWriter, read_comment
 
 PRESET, CRF, THREADS = "fast", 20, 2
-"""How x264 encodes: a good picture, without being what takes the time."""
+"""Settings of the x264 encoder: good quality at a speed that keeps up with decoding."""
 
-BLUR_REACH = 0.1
-"""Faces stay blurred for a sampling step and this long, in seconds, before their first and after their last sample."""
+BLUR_MARGIN = 0.1
+"""A face is blurred for one sampling step and this many seconds before its first sample and after its last."""
 
 
 @dataclass(frozen=True)
 class AnnotatedVideo:
-    """What became of one video. ``status``: written, unchanged, skipped or failed; ``path`` where it lies then."""
+    """The outcome for one video.
+
+    Attributes:
+        video: Name of the video in the tables.
+        status: ``written``, ``unchanged`` (an earlier call wrote the same file), ``skipped`` or ``failed``.
+        path: The annotated file, where there is one.
+        message: Why the video was skipped or failed, or what went wrong without stopping the work.
+    """
 
     video: str
     status: str
     path: Path | None = None
     message: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.status}: {self.path or self.video}{f': {self.message}' if self.message else ''}"
+
 
 @dataclass(frozen=True)
 class AnnotateReport:
-    """What became of every video of the results, in their order."""
+    """The outcome for every video, in the order of the results."""
 
     videos: tuple[AnnotatedVideo, ...]
 
     def count(self, status: str) -> int:
-        """How many videos ended with that status."""
+        """Count the videos with one status.
+
+        Args:
+            status: See AnnotatedVideo.status.
+
+        Returns:
+            The number of videos that ended with ``status``.
+        """
         return sum(video.status == status for video in self.videos)
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing failed, 3 when some videos failed, 4 when all did; what is skipped does not count."""
+        """0 if nothing failed, 3 if some videos failed, 4 if all did. Skipped videos do not count."""
         return batch_exit_code(self.count("failed"), len(self.videos) - self.count("skipped"))
 
 
 def annotate(
     results: str | os.PathLike[str] | Results,
-    sources: Mapping[str, Path],
+    videos: Videos,
     out: str | os.PathLike[str],
     style: str = "full",
     blur: bool = False,
-    listener: Callable[[AnnotatedVideo], object] = lambda video: None,
-    progress: Callable[[float], object] = lambda seconds: None,
+    on_progress: ProgressCallback = ignore_progress,
+    fingerprint: Callable[[Path], str] = fingerprint,
 ) -> AnnotateReport:
-    """Write ``<name>.annotated.mp4`` into the folder ``out`` for every analysed video of ``results``.
+    """Write ``<name>.annotated.mp4`` into a folder for every analysed video of some results.
 
-    ``sources``: where each video of the tables lies; the file must still be the one that was analysed. With
-    ``blur`` the faces that the table knows are made unrecognisable. A file that an earlier call made of the
-    same rows is left as it is. ``listener`` is called with each video that is done, ``progress`` with the
-    seconds of video written since the last call. A video that cannot be read costs nothing but itself.
-    Raises UsageError, BadResults and OutputError.
+    A file that an earlier call made from the same rows is left alone. A video that cannot be read or encoded
+    fails alone; the others are still written.
+
+    Args:
+        results: What ``analyze`` wrote, or its tables.
+        videos: The folder that holds the videos, or the file of each video name. None: the folders that were
+            analysed. A file must still have the content that was analysed.
+        out: Folder for the annotated videos.
+        style: ``full`` draws boxes, labels, bars and timelines; ``minimal`` draws boxes and labels only.
+        blur: Make the faces of the results unrecognisable.
+        on_progress: Called after each frame and after each video. The unit is seconds of video; ``outcome`` is
+            an AnnotatedVideo where a video ends.
+        fingerprint: Computes the fingerprint of a file. Replace it to reuse fingerprints that you have.
+
+    Returns:
+        The outcome for every video.
+
+    Raises:
+        UsageError: The arguments cannot be used together, or the output would overwrite a video.
+        BadResults: ``results`` was not written by fervid.
+        OutputError: The output cannot be written.
     """
-    found = results if isinstance(results, Results) else read_results(results)
+    tables = results if isinstance(results, Results) else read_results(results)
     if style not in STYLES:
-        raise UsageError(f"--style must be {' or '.join(STYLES)}, not {style!r}")
+        raise UsageError(f"`style` must be {' or '.join(STYLES)}, not {style!r}")
     if blur:
-        _refuse_part(found)
-    analysed = found.videos[found.videos["status"].isin(ANALYSED)]
-    targets = prepare(analysed["video"].tolist(), sources, Path(out))
-    faces = KnownFaces(found)
-    done = []
-    for row in found.videos.to_dict("records"):
-        done.append(_one(row, faces, sources.get(row["video"]), targets.get(row["video"]), style, blur, progress))
-        listener(done[-1])
-    return AnnotateReport(tuple(done))
+        _require_whole_videos(tables)
+    analysed = tables.videos[tables.videos["status"].isin(ANALYSED)]
+    found = find_videos(tables, tables.videos["video"], videos)
+    targets = prepare(analysed["video"].tolist(), found.paths, Path(out))
+    job = _Job(FaceTimelines(tables), style, blur, fingerprint, found.missing_message)
+    total, done = float(analysed["duration"].sum()), 0.0
+    outcomes = []
+    for row in tables.videos.to_dict("records"):
+        name, before = row["video"], done
+
+        def on_frame(progress: Progress, before: float = before) -> None:
+            on_progress(replace(progress, done=before + progress.done, total=total))
+
+        outcome = job.run(row, found.paths.get(name), targets.get(name), on_frame)
+        done += float(np.nan_to_num(row["duration"])) if name in targets else 0.0
+        outcomes.append(outcome)
+        on_progress(Progress("annotate", done, total, "seconds", str(outcome), outcome))
+    return AnnotateReport(tuple(outcomes))
 
 
 def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Make the folder and choose the file to write for each video name.
+    """Make the output folder and choose the file to write for each video.
 
-    Raises UsageError where that would overwrite a source that is not itself such a file, and OutputError.
+    Args:
+        names: Names of the videos in the tables.
+        sources: The file of each video, by name.
+        folder: Folder for the annotated videos.
+
+    Returns:
+        Video name → file to write.
+
+    Raises:
+        UsageError: A file to write is one of ``sources``, and ``annotate`` did not write it.
+        OutputError: The folder cannot be made.
     """
     targets = files_for(names, folder, ANNOTATED)
-    inputs = [Source(path, name, name) for name, path in sources.items() if not _made_here(path)]
+    inputs = [Source(path, name, name) for name, path in sources.items() if not _is_annotated(path)]
     refuse_overwriting(inputs, targets.values())
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return targets
 
 
-def _refuse_part(results: Results) -> None:
-    """Faces outside the span that was analysed are unknown, and would be seen."""
+def _require_whole_videos(results: Results) -> None:
+    """Refuse `blur` where parts of the videos were not analysed, since faces there would stay visible."""
     scan = results.metadata.get("settings", {}).get("scan")
     if scan is None:
         raise UsageError(
-            "--blur needs results that say how videos were sampled: Parquet, or CSV as analyze left it, "
-            "and what was merged of such"
+            "`blur` needs results with sampling metadata: "
+            "Parquet, unmodified CSV output of analyze, or a merge of these"
         )
     if scan.get("start") or scan.get("end") is not None:
-        raise UsageError("--blur needs results of whole videos; these were analysed with --start or --end")
+        raise UsageError("`blur` needs results of whole videos; these were analysed with `start` or `end`")
 
 
-def _one(
-    row: Mapping[str, Any],
-    faces: KnownFaces,
-    source: Path | None,
-    target: Path | None,
-    style: str,
-    blur: bool,
-    progress: Callable[[float], object],
-) -> AnnotatedVideo:
-    """Annotate the video of one row of the manifest, or say why not or why not again."""
-    name, message = row["video"], row["message"]
-    if target is None:
-        why = f"it could not be analysed: {message}" if row["status"] == "failed" else message
-        return AnnotatedVideo(name, "skipped", message=why)
-    if source is None:
-        return AnnotatedVideo(name, "failed", message="no such file under --videos")
-    try:
-        if fingerprint(source) != row["video_id"]:
-            return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
-        courses = faces.of(row["video_id"])
-        comment = _comment(row["video_id"], courses, faces.step, style, blur)
-        if target.exists() and read_comment(target) == comment:
-            return AnnotatedVideo(name, "unchanged", target)
-        with writing(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        notes = annotate_video(source, target, courses, STYLES[style], blur, faces.step, progress, comment)
-    except (UnreadableVideo, EncodingFailed) as error:
-        return AnnotatedVideo(name, "failed", message=str(error))
-    return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all videos of one call."""
+
+    faces: FaceTimelines
+    style: str
+    blur: bool
+    fingerprint: Callable[[Path], str]
+    missing_message: str
+
+    def run(
+        self, row: Mapping[str, Any], source: Path | None, target: Path | None, on_progress: ProgressCallback
+    ) -> AnnotatedVideo:
+        """Annotate the video of one manifest row. ``target`` is None where the video was not analysed."""
+        name, message = row["video"], row["message"]
+        if target is None:
+            reason = f"it could not be analysed: {message}" if row["status"] == "failed" else message
+            return AnnotatedVideo(name, "skipped", message=reason)
+        if source is None:
+            return AnnotatedVideo(name, "failed", message=self.missing_message)
+        try:
+            if self.fingerprint(source) != row["video_id"]:
+                return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
+            faces = self.faces.of(row["video_id"])
+            margin = self.faces.step + BLUR_MARGIN if self.blur else None
+            comment = _comment(row["video_id"], faces, self.style, margin)
+            if target.exists() and read_comment(target) == comment:
+                return AnnotatedVideo(name, "unchanged", target)
+            with writing(target.parent):
+                target.parent.mkdir(parents=True, exist_ok=True)
+            notes = annotate_video(source, target, faces, STYLES[self.style], margin, on_progress, comment)
+        except (UnreadableVideo, EncodingFailed) as error:
+            return AnnotatedVideo(name, "failed", message=str(error))
+        return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
 
 
-def _made_here(path: Path) -> bool:
-    """Whether a file was written by an earlier call, and may be replaced."""
+def _is_annotated(path: Path) -> bool:
+    """Whether ``annotate`` wrote this file, so that it may be replaced."""
     return path.name.endswith(ANNOTATED) and (read_comment(path) or "").startswith("fervid ")
 
 
-def _comment(video_id: str, courses: Iterable[FaceTimeline], step: float, style: str, blur: bool) -> str:
-    """What an annotated file says of itself: the same for two files only where they were made of the same."""
-    digest = hashlib.sha256(f"{video_id} {step} {style} {blur}".encode())
-    for course in courses:
-        digest.update(f"{course.face_id} {course.trust} {course.max_gap} {course.held} {len(course.times)}".encode())
-        for values in (course.times, course.boxes, course.smoothed):
+def _comment(video_id: str, faces: Iterable[FaceTimeline], style: str, blur_margin: float | None) -> str:
+    """The comment stored in an annotated file. Two files have the same comment only if the same was drawn."""
+    digest = hashlib.sha256(f"{video_id} {style} {blur_margin}".encode())
+    for face in faces:
+        digest.update(f"{face.face_id} {face.trust} {face.held_until} {len(face.times)}".encode())
+        for values in (face.times, face.boxes, face.smoothed, face.gap_follows):
             digest.update(np.ascontiguousarray(values).tobytes())
     return f"fervid {__version__}; video {video_id}; drawing {digest.hexdigest()[:32]}"
 
@@ -166,40 +225,56 @@ def _comment(video_id: str, courses: Iterable[FaceTimeline], step: float, style:
 def annotate_video(
     source: Path,
     target: Path,
-    courses: list[FaceTimeline],
+    faces: list[FaceTimeline],
     style: Style = "full",
-    blur: bool = False,
-    step: float = 0.2,
-    progress: Callable[[float], object] = lambda seconds: None,
+    blur_margin: float | None = None,
+    on_progress: ProgressCallback = ignore_progress,
     comment: str | None = None,
 ) -> list[str]:
-    """Draw ``courses`` over every frame of one video; ``step``: seconds between its samples; ``comment``: what
-    the file says of itself.
+    """Draw faces on every frame of one video.
 
-    Returns what went wrong without ending the work, in words. Raises UnreadableVideo and OutputError.
+    Args:
+        source: The video.
+        target: The MP4 file to write; it appears when it is complete.
+        faces: The faces to draw.
+        style: See ``annotate``.
+        blur_margin: Blur each face, and begin and end this many seconds before its first and after its last
+            sample. None: no blur.
+        on_progress: Called after each frame with the seconds of video written.
+        comment: Stored in the file as its comment.
+
+    Returns:
+        Problems that did not stop the work, as sentences.
+
+    Raises:
+        UnreadableVideo: No frame can be decoded.
+        OutputError: The file cannot be written or encoded.
     """
     with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as audio:
-        pictures = reader.planes()
-        time, planes = next(pictures, (0.0, None))
+        frames = reader.planes()
+        time, planes = next(frames, (0.0, None))
         if planes is None:
             raise UnreadableVideo("no frame can be decoded")
         height, width = planes.shape[0] * 2 // 3, planes.shape[1]
         code = matrix_code(reader.colour[0], height)
-        end = max([reader.info.duration or 0.0, *(float(course.times[-1]) for course in courses)])
-        overlay = Overlay(courses, width, height, end, code, style)
-        with VideoWriter(
-            target, width, height, EncoderSettings(CRF, PRESET, THREADS, colour=reader.colour), audio, comment
-        ) as writer:
+        first, duration = time, reader.info.duration
+        end = max([duration or 0.0, *(float(face.times[-1]) for face in faces)])
+        overlay = Overlay(faces, width, height, end, code, style)
+        encoder = EncoderSettings(CRF, PRESET, THREADS, colour=reader.colour)
+        with VideoWriter(target, width, height, encoder, audio, comment) as writer:
             while planes is not None:
                 canvas = Canvas(planes, code)
-                if blur:
-                    for box in (course.cover(time, step + BLUR_REACH) for course in courses):
-                        if box is not None:
-                            canvas.hide(*box)
+                if blur_margin is not None:
+                    _blur(canvas, faces, time, blur_margin)
                 overlay.draw(canvas, time)
                 writer.write_planes(planes, time)
-                before = time
-                time, planes = next(pictures, (time, None))
-                progress(time - before)
-            writer.hold(min(reader.end_time, max(reader.info.duration or reader.end_time, time)))
+                time, planes = next(frames, (time, None))
+                on_progress(Progress("annotate", time - first, duration, "seconds"))
+            writer.hold(min(reader.end_time, max(duration or reader.end_time, time)))
         return audio.notes
+
+
+def _blur(canvas: Canvas, faces: Iterable[FaceTimeline], time: float, margin: float) -> None:
+    for box in (face.blur_box(time, margin) for face in faces):
+        if box is not None:
+            canvas.hide(*box)

@@ -1,4 +1,4 @@
-"""Small plates of text and bars, drawn once and kept: what an overlay is put together from. Needs Pillow."""
+"""Small images of text on a dark background, from which an overlay is composed. Uses Pillow."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from fervid.annotate.yuv_canvas import Color
 from fervid.types import ByteArray
 
 INK: Color = (245, 245, 245)
+"""Main text."""
 FAINT: Color = (200, 200, 206)
+"""Secondary text."""
 WARNING: Color = (255, 200, 87)
-GROUND = (16, 17, 22, 208)
-"""Every text stands on this dark plate, so that it can be read over any picture."""
+"""Text about low trust."""
+BACKGROUND = (16, 17, 22, 208)
+"""Background behind all text (RGBA), so that it is readable on any frame."""
 
-_FINER = 4
-"""Shapes are drawn so many times larger and shrunk, for smooth edges."""
+_OVERSAMPLING = 4
+"""Shapes are drawn this many times larger and shrunk, for smooth edges."""
 
 Font = ImageFont.FreeTypeFont
 Word = tuple[str, Color, bool]
@@ -28,7 +31,15 @@ Word = tuple[str, Color, bool]
 
 @lru_cache(maxsize=64)
 def font(size: int, bold: bool = False) -> Font:
-    """DejaVu Sans, which matplotlib brings along, ``size`` pixels high."""
+    """Load DejaVu Sans, which matplotlib includes.
+
+    Args:
+        size: Font size in pixels.
+        bold: Whether to load the bold font.
+
+    Returns:
+        The font.
+    """
     name = f"mpl-data/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf"
     with resources.as_file(resources.files("matplotlib") / name) as path:
         return ImageFont.truetype(str(path), size)
@@ -36,42 +47,89 @@ def font(size: int, bold: bool = False) -> Font:
 
 @lru_cache(maxsize=1024)
 def text_width(text: str, size: int, bold: bool = False) -> int:
-    """Pixels that a text takes."""
+    """Measure a text.
+
+    Args:
+        text: The text.
+        size: Font size in pixels.
+        bold: Whether it is bold.
+
+    Returns:
+        Its width in pixels.
+    """
     return int(np.ceil(font(size, bold).getlength(text)))
 
 
-def plate(width: int, height: int, radius: float, color: tuple[int, int, int, int] = GROUND) -> Image.Image:
-    """An RGBA picture of a rectangle with round corners."""
-    large = Image.new("L", (width * _FINER, height * _FINER), 0)
-    corner = (width * _FINER - 1, height * _FINER - 1)
-    ImageDraw.Draw(large).rounded_rectangle(((0, 0), corner), radius * _FINER, fill=color[3])
+def plate(width: int, height: int, radius: float, color: tuple[int, int, int, int] = BACKGROUND) -> Image.Image:
+    """Draw a rectangle with rounded corners.
+
+    Args:
+        width: Width in pixels.
+        height: Height in pixels.
+        radius: Radius of the corners in pixels.
+        color: RGBA.
+
+    Returns:
+        An RGBA image.
+    """
+    large = Image.new("L", (width * _OVERSAMPLING, height * _OVERSAMPLING), 0)
+    corner = (width * _OVERSAMPLING - 1, height * _OVERSAMPLING - 1)
+    ImageDraw.Draw(large).rounded_rectangle(((0, 0), corner), radius * _OVERSAMPLING, fill=color[3])
     image = Image.new("RGBA", (width, height), (*color[:3], 0))
     image.putalpha(large.resize((width, height), Image.Resampling.BOX))
     return image
 
 
 def write(image: Image.Image, x: float, middle: float, word: Word, size: int) -> None:
-    """Write on a picture, from ``x`` on, capitals centred on ``middle``."""
+    """Write a word on an image.
+
+    Args:
+        image: RGBA image; changed in place.
+        x: Left edge of the text in pixels.
+        middle: Vertical centre of capital letters in pixels.
+        word: Text, colour, and whether it is bold.
+        size: Font size in pixels.
+    """
     text, color, bold = word
     ImageDraw.Draw(image).text((x, middle + 0.36 * size), text, (*color, 255), font(size, bold), anchor="ls")
 
 
 def chip(text: str, color: Color, size: int, hollow: bool) -> Image.Image:
-    """A small coloured plate with a number; ``hollow`` shows its rim only."""
+    """Draw a small coloured rectangle with a number in it.
+
+    Args:
+        text: The number.
+        color: Colour of the rectangle.
+        size: Font size in pixels.
+        hollow: Draw only the outline in ``color``.
+
+    Returns:
+        An RGBA image.
+    """
     height = round(1.35 * size)
     width = max(height, text_width(text, size, bold=True) + round(0.7 * size))
     image = plate(width, height, 0.3 * size, (*color, 255))
     if hollow:
         rim = max(1, round(0.12 * size))
-        inner = plate(width - 2 * rim, height - 2 * rim, 0.3 * size - rim, (*GROUND[:3], 255))
+        inner = plate(width - 2 * rim, height - 2 * rim, 0.3 * size - rim, (*BACKGROUND[:3], 255))
         image.alpha_composite(inner, (rim, rim))
     x = (width - text_width(text, size, bold=True)) / 2
     write(image, x, height / 2, (text, color if hollow else (0, 0, 0), True), size)
     return image
 
 
-def tag(number: Image.Image, words: Sequence[Word], size: int, extra: int) -> Image.Image:
-    """A plate with a chip, words after it, and ``extra`` free pixels at its end."""
+def label(number: Image.Image, words: Sequence[Word], size: int, extra: int) -> Image.Image:
+    """Draw a label: a number and words.
+
+    Args:
+        number: Image of the number, as ``chip`` draws it.
+        words: The words after it.
+        size: Font size in pixels.
+        extra: Pixels left free at the end.
+
+    Returns:
+        An RGBA image.
+    """
     pad = round(0.22 * size)
     height = number.height + 2 * pad
     gap = round(0.45 * size)
@@ -87,5 +145,12 @@ def tag(number: Image.Image, words: Sequence[Word], size: int, extra: int) -> Im
 
 
 def pixels(image: Image.Image) -> ByteArray:
-    """(h, w, 4) uint8."""
+    """Convert an RGBA image to an array.
+
+    Args:
+        image: The image.
+
+    Returns:
+        (h, w, 4) uint8.
+    """
     return np.asarray(image, np.uint8)

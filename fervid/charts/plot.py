@@ -82,7 +82,7 @@ def _with_gaps(results: Results, timeline: pd.DataFrame, face_id: int) -> pd.Dat
     """The face's rows, and a row of NaN in each gap."""
     rows = timeline[timeline["face_id"] == face_id].sort_values("time")
     sampled, times = np.unique(timeline["time"].to_numpy(np.float64)), rows["time"].to_numpy(np.float64)
-    broken = gaps(times, sampled, gap_threshold(results.metadata, sampled))
+    broken = gaps(times, sampled, gap_threshold(sampled, results.max_gap))
     between = pd.DataFrame({"time": (times[:-1][broken] + times[1:][broken]) / 2})
     columns = ["time", *EMOTIONS, *(f"{emotion}_smooth" for emotion in EMOTIONS)]
     return pd.concat([rows[columns], between]).sort_values("time")

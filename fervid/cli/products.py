@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from fervid.cli.messages import as_options
 from fervid.cli.progress import ProgressDisplay
 from fervid.errors import printable
+from fervid.files.fingerprint import fingerprint
 from fervid.types import Progress
 
 if TYPE_CHECKING:
-    from fervid.annotate.annotate import AnnotatedVideo
+    from fervid.results.sources import Videos
 
 
 class AnnotatedVideos:
@@ -40,7 +40,7 @@ class AnnotatedVideos:
 
     def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
         """See Product.make."""
-        self.exit_code = write_videos(results, self._folder, sources, "full", False, self._quiet)
+        self.exit_code = write_videos(results, self._folder, sources, "full", False, self._quiet, fingerprint)
 
 
 class ReportPage:
@@ -65,43 +65,46 @@ class ReportPage:
 
     def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
         """See Product.make."""
-        write_report(results, self._target, None, True, self._quiet, sources)
+        write_report(results, self._target, sources, True, self._quiet, fingerprint)
 
 
-def write_videos(results: Path, out: Path, sources: Mapping[str, Path], style: str, blur: bool, quiet: bool) -> int:
+def write_videos(
+    results: Path,
+    out: Path,
+    videos: Videos,
+    style: str,
+    blur: bool,
+    quiet: bool,
+    fingerprint: Callable[[Path], str] = fingerprint,
+) -> int:
     """Write annotated videos. Shows a bar on a terminal, and prints one line per video and the counts.
 
     Args:
         results: The tables.
         out: Folder for the annotated videos.
-        sources: Name in the tables → file.
+        videos: See ``annotate``.
         style: ``full`` or ``minimal``.
         blur: Whether to blur the faces.
         quiet: Print failures only.
+        fingerprint: See ``annotate``.
 
     Returns:
         The exit code.
     """
+    from fervid.annotate.annotate import AnnotatedVideo
     from fervid.annotate.annotate import annotate as run
-    from fervid.results.reader import read_results
-    from fervid.results.schema import ANALYSED
 
-    table = read_results(results)
-    total = float(table.videos.loc[table.videos["status"].isin(ANALYSED), "duration"].sum())
-    done = 0.0
     with ProgressDisplay(quiet) as display:
 
-        def written(seconds: float) -> None:
-            nonlocal done
-            done += seconds
-            display.update(Progress("annotate", done, total, "seconds"))
+        def show(progress: Progress) -> None:
+            display.update(Progress(progress.step, progress.done, progress.total, progress.unit))
+            video = progress.outcome
+            if isinstance(video, AnnotatedVideo) and (
+                video.status == "failed" or (video.status != "unchanged" and not quiet)
+            ):
+                display.write(str(video))
 
-        def finished(video: AnnotatedVideo) -> None:
-            name, note = video.path or video.video, f": {video.message}" if video.message else ""
-            if video.status == "failed" or (video.status != "unchanged" and not quiet):
-                display.write(f"{video.status}: {name}{note}")
-
-        report = run(table, sources, out, style, blur, finished, written)
+        report = run(results, videos, out, style, blur, show, fingerprint)
     if not quiet:
         counts = [f"{report.count(status)} {status}" for status in ("written", "skipped", "failed")]
         counts += [f"{report.count('unchanged')} unchanged"] if report.count("unchanged") else []
@@ -112,36 +115,28 @@ def write_videos(results: Path, out: Path, sources: Mapping[str, Path], style: s
 def write_report(
     results: Path,
     out: Path,
-    videos: Path | None,
-    pictures: bool,
+    videos: Videos,
+    thumbnails: bool,
     quiet: bool,
-    sources: Mapping[str, Path] | None = None,
+    fingerprint: Callable[[Path], str] = fingerprint,
 ) -> None:
     """Write the report. Shows a bar on a terminal, and prints what is missing from the page.
 
     Args:
         results: The tables.
         out: The page to write.
-        videos: The folder that was analysed; None: as the results say.
-        pictures: Whether to show an image of each face.
+        videos: See ``fervid.report.report.write_report``.
+        thumbnails: Whether to show a thumbnail of each face.
         quiet: Print only what is missing.
-        sources: Name in the tables → file; None: search for the videos.
+        fingerprint: See ``fervid.report.report.write_report``.
     """
     from fervid.report.report import write_report
 
-    hidden = quiet or not sys.stderr.isatty()
-
-    def progress(names: Collection[str]) -> Iterator[str]:
-        with tqdm(names, unit="video", desc="faces", disable=hidden, dynamic_ncols=True) as bar:
-            yield from bar
-
-    written = write_report(results, out, videos, pictures, sources, progress)
-    reasons = {reason for _, reason in written.missing}
-    for reason in sorted(reasons):
+    with ProgressDisplay(quiet) as display:
+        written = write_report(results, out, videos, thumbnails, display.update, fingerprint)
+    for reason in sorted({reason for _, reason in written.missing}):
         names = [name for name, why in written.missing if why == reason]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        print(printable(f"no pictures of the faces: {reason}: {', '.join(names[:3])}{more}"), file=sys.stderr)
-    if "not found" in reasons and videos is None:
-        print("--videos names the folder that was analysed; --no-thumbnails leaves the pictures out", file=sys.stderr)
+        print(printable(as_options(f"no thumbnails: {reason}: {', '.join(names[:3])}{more}")), file=sys.stderr)
     if not quiet:
         print(f"{out}: {written.size / 1e6:.1f} MB", file=sys.stderr)

@@ -49,11 +49,8 @@ def annotate(
 ) -> None:
     """Draw boxes, labels and timelines over the videos."""
     from fervid.cli.products import write_videos
-    from fervid.files.locate import locate
-    from fervid.results.reader import read_results
 
-    sources = locate(read_results(results).videos["video"], videos)
-    raise typer.Exit(write_videos(results, out, sources, style, blur, quiet))
+    raise typer.Exit(write_videos(results, out, videos, style, blur, quiet))
 
 
 @commands.command(cls=Command, rich_help_panel="Use results")

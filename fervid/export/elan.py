@@ -1,10 +1,10 @@
-"""Results as ELAN documents."""
+"""Exporting episodes as ELAN documents (EAF)."""
 
 from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,23 +18,40 @@ from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 from fervid.version import __version__
 
-# ELAN
 
+def write_elan(tables: Results, targets: Mapping[str, Path], sources: Mapping[str, Path]) -> None:
+    """Write one ELAN document for each video.
 
-def write_elan(tables: Results, targets: dict[str, Path], sources: dict[str, Path]) -> None:
-    """Write one ELAN document for each video."""
+    Args:
+        tables: The results.
+        targets: Video name → file to write.
+        sources: Video name → video file, for the videos that were found.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
     for name, path in targets.items():
         faces = tables.summary.loc[tables.summary["video"] == name, "face_id"]
         episodes = tables.episodes[tables.episodes["video"] == name]
         eaf = elan_document([int(face) for face in faces], episodes)
         eaf.add_linked_file(**_media(name, path, sources.get(name)))
-        with writing_file(path) as beside:
-            eaf.to_file(beside)
+        with writing_file(path) as partial:
+            eaf.to_file(partial)
 
 
 def elan_document(faces: list[int], episodes: pd.DataFrame) -> Eaf:
-    """An ELAN document (EAF 3.0) of one video: a tier for each of ``faces``, ``face 0`` and so on, with its
-    ``episodes`` (rows of that table) as annotations, whose value is the emotion from a controlled vocabulary."""
+    """Build the ELAN document (EAF 3.0) of one video.
+
+    Each face has a tier (``face 0`` and so on) with its episodes as annotations. Their values are emotions from a
+    controlled vocabulary.
+
+    Args:
+        faces: Numbers of the faces.
+        episodes: Rows of the episodes table.
+
+    Returns:
+        The document.
+    """
     eaf = Eaf(author="fervid")
     eaf.adocument |= {
         "FORMAT": "3.0",
@@ -54,15 +71,18 @@ def elan_document(faces: list[int], episodes: pd.DataFrame) -> Eaf:
     for face in faces:
         tier = f"face {face}"
         eaf.add_tier(tier, "emotion", part=tier, ann=f"fervid {__version__}")
-        for start, end, emotion in _spans(episodes[episodes["face_id"] == face]):
+        for start, end, emotion in _annotations(episodes[episodes["face_id"] == face]):
             eaf.add_annotation(tier, start, end, emotion)
     _sort_slots(eaf)
-    eaf.properties = [("lastUsedAnnotationId", eaf.maxaid), ("fervid", __version__)]  # ELAN numbers on from there
+    eaf.properties = [
+        ("lastUsedAnnotationId", eaf.maxaid),
+        ("fervid", __version__),
+    ]  # ELAN continues to count from there
     return eaf
 
 
-def _spans(episodes: pd.DataFrame) -> Iterator[tuple[int, int, str]]:
-    """(start, end, emotion) in milliseconds, none shorter than one and none overlapping, as a tier needs it."""
+def _annotations(episodes: pd.DataFrame) -> Iterator[tuple[int, int, str]]:
+    """(start, end, emotion), in milliseconds. A tier needs annotations of at least 1 ms that do not overlap."""
     free = 0
     for row in episodes.sort_values("onset").itertuples():
         start = max(round(row.onset * 1000), free)
@@ -71,7 +91,7 @@ def _spans(episodes: pd.DataFrame) -> Iterator[tuple[int, int, str]]:
 
 
 def _sort_slots(eaf: Eaf) -> None:
-    """Number the time slots in the order of time, which EAF asks for and pympi does not see to."""
+    """Number the time slots in order of time. EAF requires this order, and pympi does not ensure it."""
     numbers = count(1)
     order = sorted(eaf.timeslots.items(), key=lambda slot: slot[1])
     names = {old: f"ts{next(numbers)}" for old, _ in order}
@@ -82,11 +102,11 @@ def _sort_slots(eaf: Eaf) -> None:
 
 
 def _media(name: str, path: Path, source: Path | None) -> dict[str, Any]:
-    """The media descriptor. ELAN tries the URL, then the relative one, then the folder of the .eaf itself."""
+    """The link to the video. ELAN tries the absolute URL, then the relative one, then the folder of the .eaf file."""
     kind = mimetypes.guess_type(name)[0] or "unknown"
     if source is None:
-        near = f"./{quote(PurePosixPath(name).name)}"
-        return {"file_path": near, "relpath": near, "mimetype": kind}
+        relative_url = f"./{quote(PurePosixPath(name).name)}"
+        return {"file_path": relative_url, "relpath": relative_url, "mimetype": kind}
     relative = Path(os.path.relpath(source, path.parent)).as_posix()
-    near = quote(os.fsencode(relative if relative.startswith(".") else f"./{relative}"))
-    return {"file_path": Path(os.path.abspath(source)).as_uri(), "relpath": near, "mimetype": kind}
+    relative_url = quote(os.fsencode(relative if relative.startswith(".") else f"./{relative}"))
+    return {"file_path": Path(os.path.abspath(source)).as_uri(), "relpath": relative_url, "mimetype": kind}

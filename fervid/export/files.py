@@ -1,4 +1,4 @@
-"""Which files an export writes, and what it refuses to overwrite."""
+"""Choosing and writing the files of an export."""
 
 from __future__ import annotations
 
@@ -18,40 +18,76 @@ from fervid.results.csv import write_frame_csv
 from fervid.results.schema import output_paths
 
 Format = Literal["elan", "pyfeat", "openface", "csv"]
+"""Formats that results can be exported to."""
+
 Values = Literal["raw", "smooth"]
+"""Which probabilities an export writes."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """``files``: what was written. ``notes``: what the format could not hold."""
+    """What an export wrote.
+
+    Attributes:
+        files: The files.
+        notes: What the format could not hold, as sentences.
+    """
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
 
 
-# where files go
+def single_file(out: Path, suffix: str) -> Path:
+    """Check that a path names a file with a suffix.
 
+    Args:
+        out: The path.
+        suffix: The suffix, such as ``.csv``.
 
-def single_video(out: Path, suffix: str) -> Path:
-    """``out`` where it names one file of that ending; raises UsageError."""
+    Returns:
+        ``out``.
+
+    Raises:
+        UsageError: It has another suffix, or is a folder.
+    """
     if out.suffix.lower() != suffix or out.is_dir():
-        raise UsageError(f"--out must name a {suffix} file: {out}")
+        raise UsageError(f"`out` must name a {suffix} file: {out}")
     return out
 
 
 def target_files(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
-    """Video name → the file for it: the one that ``out`` names, or in the folder ``out``."""
+    """Choose the file to write for each video.
+
+    Args:
+        names: Names of the videos.
+        out: A folder, or the file to write where there is only one video.
+        suffix: Suffix of the files, such as ``.eaf``.
+
+    Returns:
+        Video name → file.
+
+    Raises:
+        UsageError: There are no videos, or several videos for one file.
+    """
     if not names:
         raise UsageError("the results hold no video that was analysed")
     if out.suffix.lower() == suffix and not out.is_dir():
         if len(names) > 1:
-            raise UsageError(f"the results hold {len(names)} videos; --out must name a folder, not {out}")
+            raise UsageError(f"the results hold {len(names)} videos; `out` must name a folder, not {out}")
         return {names[0]: out}
     return files_for(names, out, suffix)
 
 
 def refuse_overwriting_inputs(targets: Iterable[Path], results: Path) -> None:
-    """Raise UsageError where a target is one of the tables of the results."""
+    """Refuse to overwrite the results that are exported.
+
+    Args:
+        targets: The files to write.
+        results: The results.
+
+    Raises:
+        UsageError: A target is one of the tables of the results.
+    """
     own = {os.path.realpath(path) for path in output_paths(results)}
     for target in targets:
         if os.path.realpath(target) in own:
@@ -59,23 +95,49 @@ def refuse_overwriting_inputs(targets: Iterable[Path], results: Path) -> None:
 
 
 def refuse_existing(targets: Iterable[Path], overwrite: bool) -> None:
-    """Raise UsageError where a target exists, unless ``overwrite``."""
+    """Refuse to replace existing files.
+
+    Args:
+        targets: The files to write.
+        overwrite: Allow it.
+
+    Raises:
+        UsageError: A target exists, and ``overwrite`` is false.
+    """
     for target in targets:
         if target.exists() and not overwrite:
-            raise UsageError(f"{target} is already there and may hold work done by hand; --overwrite replaces it")
+            raise UsageError(f"{target} exists and may hold manual work; `overwrite` replaces it")
 
 
 @contextlib.contextmanager
 def writing_file(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes ``path`` when complete; its folder is made."""
+    """Open a file for writing that appears when it is complete. Its folder is made.
+
+    Args:
+        path: The file.
+
+    Yields:
+        A temporary path to write to.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as beside:
-        yield beside
+    with atomic_path(path) as partial:
+        yield partial
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame as CSV; raises OutputError."""
+    """Write a pandas frame as CSV. Its folder is made.
+
+    Args:
+        path: The file.
+        frame: The frame.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_frame_csv(path, frame)

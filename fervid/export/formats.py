@@ -1,9 +1,9 @@
-"""Tables → the files of other tools: ELAN, and CSV in the shapes of py-feat and OpenFace."""
+"""Exporting results to the formats of other tools: ELAN, and CSV as py-feat and OpenFace write it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -17,32 +17,32 @@ from fervid.export.files import (
     Values,
     refuse_existing,
     refuse_overwriting_inputs,
-    single_video,
+    single_file,
     target_files,
     write_csv,
 )
-from fervid.export.tables import pyfeat_frame, tidy_frame, write_openface
-from fervid.files.locate import locate
+from fervid.export.tables import pyfeat_frame, timeline_frame, write_openface
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
+from fervid.results.sources import Videos, find_videos
 
 NOTES: dict[Format, tuple[str, ...]] = {
     "elan": (
-        "ELAN holds the episodes, rounded to milliseconds; probabilities, boxes, quality and trust stay in the results",
+        "ELAN documents hold the episodes, rounded to milliseconds; they do not hold probabilities, boxes, quality"
+        " and trust",
     ),
     "pyfeat": (
-        "py-feat's columns have no place for face_id, person, face_quality and the episodes;"
-        " approx_time has whole seconds only",
+        "py-feat has no columns for face_id, person, face_quality and episodes; its approx_time has whole seconds only",
         "fervid measures no action units, landmarks or head pose: those columns of py-feat are absent",
     ),
     "openface": (
-        "OpenFace counts frames from 1; only sampled frames have a row, so the numbers are not consecutive",
+        "OpenFace counts frames from 1; only sampled frames have a row, so frame numbers are not consecutive",
         "fervid measures no gaze, head pose, landmarks or action units: those columns of OpenFace are absent;"
         " box and emotions follow its first five columns",
     ),
     "csv": (),
 }
-"""What each format cannot hold, in words for people."""
+"""What each format cannot hold, as sentences for the user."""
 
 
 def export(
@@ -50,43 +50,62 @@ def export(
     to: str,
     out: str | os.PathLike[str],
     values: str | None = None,
-    videos: Path | None = None,
+    videos: Videos = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the results at ``results`` as files that other tools read. ``to`` is a Format, ``values`` one of Values.
+    """Write results in the format of another tool.
 
-    ``elan`` and ``openface`` know one video a file: ``out`` is a folder, or a file (.eaf, .csv) where the results
-    hold one video. ``pyfeat`` and ``csv`` write one CSV. ``values`` are the probabilities to write, by default
-    ``raw`` for ``pyfeat`` and ``openface``, as these tools write them, and both for ``csv``. ``videos`` is the
-    folder that was analysed: ELAN files then point to the videos there. An ELAN file that is already there may
-    hold work done by hand; it is only replaced with ``overwrite``. Raises UsageError, BadResults, OutputError.
+    Args:
+        results: What ``analyze`` wrote.
+        to: ``elan`` or ``openface`` (one file per video), ``pyfeat`` or ``csv`` (one CSV file).
+        out: The file to write. For ``elan`` (.eaf) and ``openface`` (.csv) a folder, or a file where the results hold
+            only one video.
+        values: Probabilities to write, ``raw`` or ``smooth``. None: ``raw`` for ``pyfeat`` and ``openface``, which is
+            what these tools write, and both for ``csv``. Not for ``elan``.
+        videos: The folder that holds the videos, or the file of each video name. None: the folders that were analysed.
+            ELAN documents link to the videos that are found.
+        overwrite: Replace ELAN documents that exist. Without it they are kept, because they may hold manual work.
+
+    Returns:
+        The files, and what the format could not hold.
+
+    Raises:
+        UsageError: The arguments do not fit together, or a file exists that must not be replaced.
+        InputNotFound: The results or the folder ``videos`` do not exist.
+        BadResults: fervid did not write ``results``.
+        OutputError: A file cannot be written.
     """
     target = Path(out)
     if to not in NOTES:
-        raise UsageError(f"--to must be one of {', '.join(NOTES)}, not {to!r}")
+        raise UsageError(f"`to` must be one of {', '.join(NOTES)}, not {to!r}")
     if values not in (None, "raw", "smooth"):
-        raise UsageError(f"--values must be raw or smooth, not {values!r}")
+        raise UsageError(f"`values` must be raw or smooth, not {values!r}")
     if to == "elan" and values is not None:
-        raise UsageError("--values does not apply to ELAN, whose tiers hold episodes")
+        raise UsageError("`values` does not apply to ELAN, whose tiers hold episodes")
     chosen = cast(Values | None, values)
     tables = read_results(results)
     if to in ("pyfeat", "csv"):
-        targets = {"": single_video(target, ".csv")}
+        targets = {"": single_file(target, ".csv")}
     else:
         targets = target_files(list(_analysed(tables)["video"]), target, ".eaf" if to == "elan" else ".csv")
     refuse_overwriting_inputs(targets.values(), Path(results))
     if to == "elan":
         refuse_existing(targets.values(), overwrite)
-    shapes: dict[Format, Callable[[], None]] = {
-        "elan": lambda: write_elan(tables, targets, locate(targets, videos) if videos else {}),
+    writers: dict[Format, Callable[[], None]] = {
+        "elan": lambda: write_elan(tables, targets, _sources(tables, targets, videos)),
         "openface": lambda: write_openface(tables, targets, chosen or "raw"),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
-        "csv": lambda: write_csv(targets[""], tidy_frame(tables.timeline, chosen)),
+        "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),
     }
-    shapes[to]()
+    writers[to]()
     return Exported(tuple(targets.values()), NOTES[to])
 
 
+def _sources(tables: Results, names: Iterable[str], videos: Videos) -> Mapping[str, Path]:
+    """The videos that ELAN documents link to; none where nothing says where they are."""
+    return {} if videos is None and not tables.roots else find_videos(tables, names, videos).paths
+
+
 def _analysed(tables: Results) -> pd.DataFrame:
-    """The rows of ``videos`` that have a timeline."""
+    """The manifest rows of videos that have a timeline."""
     return tables.videos[tables.videos["status"].isin(ANALYSED)]

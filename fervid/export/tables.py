@@ -1,4 +1,4 @@
-"""Results as tables of other tools."""
+"""The timeline in the columns of other tools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EMOTION_ALIASES = {
     "surprise": "surprise",
     "neutral": "neutral",
 }
-"""fervid's labels, which are FER2013's → the nouns of py-feat."""
+"""fervid's emotion names (those of FER2013) → py-feat's."""
 
 BOX_ALIASES = {
     "face_x": "FaceRectX",
@@ -32,17 +32,22 @@ BOX_ALIASES = {
 """fervid's box columns → py-feat's."""
 
 
-# CSV
-
-
-def _probabilities(timeline: pd.DataFrame, values: Values) -> list[str]:
+def _probability_columns(values: Values) -> list[str]:
     return [emotion if values == "raw" else f"{emotion}_smooth" for emotion in EMOTIONS]
 
 
 def pyfeat_frame(timeline: pd.DataFrame, values: Values = "raw") -> pd.DataFrame:
-    """The timeline in the columns of py-feat's ``Fex``: one row a face, and one with empty face columns for a
-    frame without one. ``frame`` counts from 0, ``approx_time`` is mm:ss, rounded down."""
-    frame = timeline[[*BOX_ALIASES, *_probabilities(timeline, values)]]
+    """Convert a timeline to the columns of py-feat's ``Fex``.
+
+    Args:
+        timeline: Rows of the timeline.
+        values: Which probabilities to write.
+
+    Returns:
+        One row per face; a frame without a face keeps one row with empty face columns. ``frame`` counts from 0,
+        ``approx_time`` is mm:ss, rounded down.
+    """
+    frame = timeline[[*BOX_ALIASES, *_probability_columns(values)]]
     frame = frame.set_axis([*BOX_ALIASES.values(), *EMOTION_ALIASES.values()], axis=1)
     seconds = np.floor(timeline["time"].to_numpy() + 1e-9).astype(np.int64)
     clock = [f"{total // 60:02d}:{total % 60:02d}" for total in np.maximum(seconds, 0).tolist()]
@@ -50,9 +55,17 @@ def pyfeat_frame(timeline: pd.DataFrame, values: Values = "raw") -> pd.DataFrame
 
 
 def openface_frame(timeline: pd.DataFrame, values: Values = "raw") -> pd.DataFrame:
-    """The timeline of one video in the first columns of OpenFace 2.2 (names without its older leading blanks),
-    then fervid's box and the emotions under py-feat's names. ``frame`` counts from 1; ``confidence`` is that of
-    the detector; a sampled frame without a face has ``success`` 0, confidence 0 and face_id 0, as there."""
+    """Convert a timeline to the first five columns of OpenFace 2.2, then the box and the emotions.
+
+    Args:
+        timeline: Rows of one video.
+        values: Which probabilities to write.
+
+    Returns:
+        One row per face. ``frame`` counts from 1; ``confidence`` is the score of the detector. A sampled frame
+        without a face has ``success`` 0, confidence 0 and face_id 0, as OpenFace writes it. Column names have no
+        leading blanks, which older versions of OpenFace wrote. Emotions have py-feat's names.
+    """
     found = timeline["face_id"].notna()
     first = {
         "frame": timeline["frame"] + 1,
@@ -62,22 +75,39 @@ def openface_frame(timeline: pd.DataFrame, values: Values = "raw") -> pd.DataFra
         "success": found.astype(int),
     }
     box = timeline[["face_x", "face_y", "face_width", "face_height"]]
-    chances = timeline[_probabilities(timeline, values)].set_axis(list(EMOTION_ALIASES.values()), axis=1)
-    return pd.concat([pd.DataFrame(first), box, chances], axis=1)
+    probabilities = timeline[_probability_columns(values)].set_axis(list(EMOTION_ALIASES.values()), axis=1)
+    return pd.concat([pd.DataFrame(first), box, probabilities], axis=1)
 
 
-def tidy_frame(timeline: pd.DataFrame, values: Values | None = None) -> pd.DataFrame:
-    """The timeline itself, all columns; with ``values`` only these probabilities, under the plain names."""
+def timeline_frame(timeline: pd.DataFrame, values: Values | None = None) -> pd.DataFrame:
+    """Prepare the timeline for a CSV file.
+
+    Args:
+        timeline: Rows of the timeline.
+        values: Keep only these probabilities, under the names of the emotions; None keeps all columns.
+
+    Returns:
+        One row per row of the timeline.
+    """
     if values is None:
         return timeline.assign(emotion=timeline["emotion"].astype(object))
-    chances = timeline[_probabilities(timeline, values)].set_axis(list(EMOTIONS), axis=1)
+    probabilities = timeline[_probability_columns(values)].set_axis(list(EMOTIONS), axis=1)
     rest = [name for name in timeline.columns if name.removesuffix("_smooth") not in EMOTIONS]
     labels = timeline["emotion"].astype(object)
-    return pd.concat([timeline[rest[:-2]], chances, labels, timeline["confidence"]], axis=1)
+    return pd.concat([timeline[rest[:-2]], probabilities, labels, timeline["confidence"]], axis=1)
 
 
 def write_openface(tables: Results, targets: dict[str, Path], values: Values) -> None:
-    """Write one OpenFace table for each video."""
+    """Write one OpenFace table for each video.
+
+    Args:
+        tables: The results.
+        targets: Video name → file to write.
+        values: Which probabilities to write.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
     parts = dict(iter(tables.timeline.groupby("video", sort=False)))
     for name, path in targets.items():
         write_csv(path, openface_frame(parts.get(name, tables.timeline.iloc[:0]), values))

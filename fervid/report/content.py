@@ -90,7 +90,7 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
     found = []
     for row in read.itertuples():
         sampled = rows.sampled(row.video_id)
-        longest = gap_threshold(results.metadata, sampled)
+        longest = gap_threshold(sampled, results.max_gap)
         pictures = thumbnails.get(row.video, {})
         faces = []
         for face in summaries.get(row.video_id, []):

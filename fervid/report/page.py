@@ -1,4 +1,4 @@
-"""The HTML page."""
+"""The HTML page of the report, from its template and assets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import jinja2
 from fervid.colors import EMOTION_COLORS
 from fervid.report import content
 from fervid.results.reader import Results
+from fervid.timeline.time_format import duration_text
 from fervid.types import EMOTIONS
 from fervid.version import __version__
 
@@ -21,7 +22,16 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]) -> str:
-    """The page. ``name`` is that of the results, ``pictures`` is video → face_id → data URI."""
+    """Render the page.
+
+    Args:
+        tables: The results.
+        name: Name of the results, shown as the title.
+        pictures: Video → face_id → thumbnail as a data URI.
+
+    Returns:
+        The page as HTML.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
         autoescape=True,
@@ -30,8 +40,7 @@ def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "clock": clock,
-        "span": span,
+        "duration": duration_text,
         "percent": percent,
         "counted": counted,
         "length_of": length_of,
@@ -39,14 +48,14 @@ def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]
     script = "\n".join(_asset(part) for part in ("uPlot.iife.min.js", "page.js"))
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
     style = "\n".join([_asset("uPlot.min.css"), _asset("page.css"), colors])
-    found = content.videos(tables, pictures)
-    data = {"emotions": EMOTIONS, "colors": [EMOTION_COLORS[emotion] for emotion in EMOTIONS], "videos": found}
+    videos = content.videos(tables, pictures)
+    data = {"emotions": EMOTIONS, "colors": [EMOTION_COLORS[emotion] for emotion in EMOTIONS], "videos": videos}
     return environment.get_template("page.html").render(
         name=name,
         data=data,
-        videos=found,
-        thinned=any(face["thinned"] > 1 for video in found for face in video["faces"]),
-        overview=content.overview(tables, found),
+        videos=videos,
+        thinned=any(face["thinned"] > 1 for video in videos for face in video["faces"]),
+        overview=content.overview(tables, videos),
         provenance=content.provenance(tables),
         emotions=EMOTIONS,
         colors=EMOTION_COLORS,
@@ -64,7 +73,7 @@ def _asset(name: str) -> str:
 
 
 def _policy(script: str, style: str) -> str:
-    """A content security policy: this script and this style, pictures inside the page, and nothing else."""
+    """A content security policy that allows this script, this style and images inside the page, and nothing else."""
 
     def digest(text: str) -> str:
         return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
@@ -75,39 +84,45 @@ def _policy(script: str, style: str) -> str:
     )
 
 
-def clock(seconds: float) -> str:
-    """75.25 → 1:15.2."""
-    tenths = int(seconds * 10 + 1e-6)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{head}:{rest // 10:02d}.{rest % 10}"
-
-
-def span(seconds: float) -> str:
-    """A length of time in words: 4.2 s, 2 min 47 s, 3 h 5 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def length_of(video: Mapping[str, Any]) -> str:
-    """How long a film is, and how much of it was analysed where that is clearly less."""
+    """Write the length of a video, and how much of it was analysed where that is clearly less.
+
+    Args:
+        video: A video as ``content.videos`` describes it.
+
+    Returns:
+        Such as ``2 min 47 s`` or ``4.2 s of 2 min 47 s``.
+    """
     analysed, duration = video["analysed"], video["duration"]
     if duration is None:
-        return f"{span(analysed)} analysed"
-    return span(duration) if analysed > 0.9 * duration - 1 else f"{span(analysed)} of {span(duration)}"
+        return f"{duration_text(analysed)} analysed"
+    if analysed > 0.9 * duration - 1:
+        return duration_text(duration)
+    return f"{duration_text(analysed)} of {duration_text(duration)}"
 
 
 def counted(count: int, noun: str) -> str:
-    """1 face, 2 faces."""
+    """Write a count with its noun.
+
+    Args:
+        count: The count.
+        noun: The noun in the singular.
+
+    Returns:
+        Such as ``1 face`` or ``2 faces``.
+    """
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(share: float) -> str:
-    """A share as a percentage that says 0 and 100 only where they are true."""
+    """Write a share as a percentage. It reads 0 % and 100 % only where that is exact.
+
+    Args:
+        share: From 0 to 1.
+
+    Returns:
+        Such as ``50 %``, ``< 1 %`` or ``> 99 %``.
+    """
     value = 100 * share
     if 0 < value < 0.5:
         return "< 1 %"

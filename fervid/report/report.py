@@ -1,27 +1,35 @@
-"""Tables → one HTML page that shows them. It needs no network, and nothing beside it.
+"""The report: results as one HTML page that needs no network and no other file.
 
-The charts are drawn by uPlot, which lies in ``assets`` with its licence.
+The charts are drawn by uPlot, which is included in ``assets`` with its licence.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import UnreadableVideo, UsageError
 from fervid.files.atomic import atomic_path, writing
-from fervid.files.locate import locate
+from fervid.files.fingerprint import fingerprint
 from fervid.report import content
 from fervid.report.page import render
-from fervid.report.thumbnails import MAX_THUMBNAILS, thumbnails
-from fervid.results.reader import read_results
+from fervid.report.thumbnails import MAX_THUMBNAILS, make_thumbnails
+from fervid.results.reader import Results, read_results
+from fervid.results.sources import Videos, find_videos
+from fervid.types import Progress, ProgressCallback, ignore_progress
 
 
 @dataclass(frozen=True)
-class Written:
-    """``size`` in bytes. ``missing``: (video, reason) of each whose faces have no picture."""
+class WrittenReport:
+    """A report that was written.
+
+    Attributes:
+        path: The file.
+        size: Its size in bytes.
+        missing: (video, reason) for each video whose faces have no thumbnails.
+    """
 
     path: Path
     size: int
@@ -31,42 +39,76 @@ class Written:
 def write_report(
     results: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    videos: Path | None = None,
-    pictures: bool = True,
-    sources: Mapping[str, Path] | None = None,
-    progress: Callable[[Collection[str]], Iterable[str]] = lambda names: names,
-) -> Written:
-    """Write the report of the results at ``results`` to ``out``, which ends in .html.
+    videos: Videos = None,
+    thumbnails: bool = True,
+    on_progress: ProgressCallback = ignore_progress,
+    fingerprint: Callable[[Path], str] = fingerprint,
+) -> WrittenReport:
+    """Write results as one HTML page.
 
-    With ``pictures``, faces are cut out of the videos, which are looked for in ``sources`` (name in the tables →
-    file) or else under ``videos``, the folder that was analysed. ``progress`` wraps the names of the videos that
-    are opened. Raises UsageError, BadResults, OutputError.
+    Args:
+        results: What ``analyze`` wrote.
+        out: The file to write; it ends in .html.
+        videos: The folder that holds the videos, or the file of each video name. None: the folders that were
+            analysed. Thumbnails are made only of files that still have the content that was analysed.
+        thumbnails: Show a thumbnail of each face, cut out of its video.
+        on_progress: Called after each video that is opened for thumbnails.
+        fingerprint: Computes the fingerprint of a file. Replace it to reuse fingerprints that you have.
+
+    Returns:
+        The file, and which thumbnails are missing.
+
+    Raises:
+        UsageError: ``out`` does not end in .html.
+        InputNotFound: The results or the folder ``videos`` do not exist.
+        BadResults: fervid did not write ``results``.
+        OutputError: The page cannot be written.
     """
     target = Path(out)
     check_target(target)
     tables = read_results(results)
-    found: dict[str, dict[int, str]] = {}
+    pictures: dict[str, dict[int, str]] = {}
     missing: list[tuple[str, str]] = []
-    if pictures:
-        wanted = content.wanted_thumbnails(tables, MAX_THUMBNAILS)
-        files = locate(wanted, videos) if sources is None else sources
-        ids = dict(zip(tables.videos["video"], tables.videos["video_id"], strict=True))
-        for name in progress(wanted):
-            try:
-                if name not in files:
-                    raise UnreadableVideo("not found")
-                found[name] = thumbnails(files[name], ids[name], wanted[name])
-            except UnreadableVideo as error:
-                missing.append((name, str(error)))
-    page = render(tables, Path(results).name, found)
+    if thumbnails:
+        pictures, missing = _find_thumbnails(tables, videos, on_progress, fingerprint)
+    page = render(tables, Path(results).name, pictures)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as beside:
-        beside.write_text(page, encoding="utf-8")
-    return Written(target, len(page.encode()), tuple(missing))
+    with atomic_path(target) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return WrittenReport(target, len(page.encode()), tuple(missing))
+
+
+def _find_thumbnails(
+    tables: Results, videos: Videos, on_progress: ProgressCallback, fingerprint: Callable[[Path], str]
+) -> tuple[dict[str, dict[int, str]], list[tuple[str, str]]]:
+    """Video → face_id → data URI, and (video, reason) where there are none."""
+    wanted = content.wanted_thumbnails(tables, MAX_THUMBNAILS)
+    found = find_videos(tables, wanted, videos)
+    ids = dict(zip(tables.videos["video"], tables.videos["video_id"], strict=True))
+    pictures: dict[str, dict[int, str]] = {}
+    missing: list[tuple[str, str]] = []
+    for done, (name, faces) in enumerate(wanted.items(), start=1):
+        try:
+            if name not in found.paths:
+                raise UnreadableVideo(found.missing_message)
+            if fingerprint(found.paths[name]) != ids[name]:
+                raise UnreadableVideo("changed since it was analysed")
+            pictures[name] = make_thumbnails(found.paths[name], faces)
+        except UnreadableVideo as error:
+            missing.append((name, str(error)))
+        on_progress(Progress("report", done, len(wanted), "videos"))
+    return pictures, missing
 
 
 def check_target(out: Path) -> None:
-    """Raise UsageError where a report cannot be called ``out``."""
+    """Check that a report can be written to a path.
+
+    Args:
+        out: The path.
+
+    Raises:
+        UsageError: It does not end in .html.
+    """
     if out.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"a report ends in .html: {out}")
+        raise UsageError(f"a report must end in .html: {out}")

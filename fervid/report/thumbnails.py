@@ -1,4 +1,4 @@
-"""Source video → a small picture of each of its faces."""
+"""Thumbnails of faces, cut out of their videos."""
 
 from __future__ import annotations
 
@@ -10,50 +10,61 @@ from pathlib import Path
 import numpy as np
 
 from fervid.errors import UnreadableVideo
-from fervid.files.fingerprint import fingerprint
 from fervid.runtime.opencv import cv2
-from fervid.types import ByteArray
+from fervid.types import Box, ByteArray
 from fervid.video.index import VideoIndex, read_index
 from fervid.video.reader import VideoReader
 from fervid.video.sampling import TIME_TOLERANCE, SeekPoint
 
 SIDE = 112
-"""Pixels of a thumbnail's side: sharp at 56 on a dense screen."""
+"""Width and height of a thumbnail in pixels: twice the 56 at which it is shown, for dense screens."""
 
 MARGIN = 0.3
-"""Of the box's longer side, around it."""
+"""Margin around the box on each side, as a fraction of its longer side."""
 
-FAR = 20.0
-"""Seconds of film that are rather decoded than gone past."""
+SEEK_SECONDS = 20.0
+"""Two faces further apart than this are reached by seeking; closer ones by decoding all frames in between."""
 
 MAX_THUMBNAILS = 400
-"""A page holds at most so many, those of the faces with the most samples."""
+"""Largest number of thumbnails in a page. Beyond it, the faces with the most samples have one."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A face to show: as it is in frame ``frame``, at ``time`` seconds, in the box x, y, width, height in shown
-    pixels."""
+    """A thumbnail to make.
+
+    Attributes:
+        face_id: Number of the face.
+        frame: Index of the frame that shows it.
+        time: Time of that frame in seconds.
+        box: The face, in pixels of the frame as shown.
+    """
 
     face_id: int
     frame: int
     time: float
-    box: tuple[float, float, float, float]
+    box: Box
 
 
-def thumbnails(path: Path, video_id: str, wanted: Iterable[Wanted]) -> dict[int, str]:
-    """face_id → JPEG as a data URI, as far as the frames can be decoded.
+def make_thumbnails(path: Path, wanted: Iterable[Wanted]) -> dict[int, str]:
+    """Make thumbnails of the faces of one video.
 
-    Raises UnreadableVideo, also where the content is no longer that of ``video_id``.
+    Args:
+        path: The video.
+        wanted: The faces.
+
+    Returns:
+        face_id → JPEG as a data URI, without the faces whose frames cannot be decoded.
+
+    Raises:
+        UnreadableVideo: The video cannot be decoded.
     """
-    if fingerprint(path) != video_id:
-        raise UnreadableVideo("changed since it was analysed")
     found: dict[int, str] = {}
-    for begin, faces in visits(path, wanted):
+    for seek_point, faces in read_ranges(path, wanted):
         by_frame: dict[int, list[Wanted]] = {}
         for face in faces:
             by_frame.setdefault(face.frame, []).append(face)
-        with VideoReader(path, seek_point=begin) as reader:
+        with VideoReader(path, seek_point=seek_point) as reader:
             for frame in reader.frames():
                 for face in by_frame.pop(frame.index, []):
                     found[face.face_id] = _encode(cut_out(frame.image, face.box))
@@ -62,45 +73,59 @@ def thumbnails(path: Path, video_id: str, wanted: Iterable[Wanted]) -> dict[int,
     return found
 
 
-def visits(path: Path, wanted: Iterable[Wanted]) -> list[tuple[SeekPoint | None, list[Wanted]]]:
-    """Where to begin reading, and what to cut out from there on; None: at the beginning of the film.
+def read_ranges(path: Path, wanted: Iterable[Wanted]) -> list[tuple[SeekPoint | None, list[Wanted]]]:
+    """Decide where to start reading a video, so that few frames are decoded in vain.
 
-    What is more than ``FAR`` seconds from what is wanted before it is gone to, in films that can be entered there.
+    Args:
+        path: The video.
+        wanted: The faces to cut out.
+
+    Returns:
+        One entry per range of frames to read: where it starts (None: at the beginning of the video), and the faces
+        in it. A video without safe seek points is read from its beginning.
     """
     groups: list[list[Wanted]] = []
     last = 0.0
     for face in sorted(wanted, key=lambda face: face.frame):
-        if not groups or face.time - last > FAR:
+        if not groups or face.time - last > SEEK_SECONDS:
             groups.append([])
         groups[-1].append(face)
         last = face.time
-    if all(group[0].time <= FAR for group in groups):
+    if all(group[0].time <= SEEK_SECONDS for group in groups):
         return [(None, group) for group in groups]
-    known = read_index(path, 0.0)
-    found: list[tuple[SeekPoint | None, list[Wanted]]] = []
+    index = read_index(path, 0.0)
+    ranges: list[tuple[SeekPoint | None, list[Wanted]]] = []
     for group in groups:
-        begin = _entry(known, group[0]) if known and group[0].time > FAR else None
-        if begin is None and found:
-            found[-1][1].extend(group)
+        seek_point = _seek_point(index, group[0]) if index and group[0].time > SEEK_SECONDS else None
+        if seek_point is None and ranges:
+            ranges[-1][1].extend(group)
         else:
-            found.append((begin, group))
-    return found
+            ranges.append((seek_point, group))
+    return ranges
 
 
-def _entry(known: VideoIndex, face: Wanted) -> SeekPoint | None:
-    """Where to enter the film for a face, if it has that very frame there."""
-    key = int(np.searchsorted(known.key_times, face.time, "right")) - 1
-    if key < 0 or face.frame >= len(known.times) or abs(known.times[face.frame] - face.time) > TIME_TOLERANCE:
+def _seek_point(index: VideoIndex, face: Wanted) -> SeekPoint | None:
+    """The last seek point before a face; None where the index has another frame at the time of the face."""
+    key = int(np.searchsorted(index.key_times, face.time, "right")) - 1
+    if key < 0 or face.frame >= len(index.times) or abs(index.times[face.frame] - face.time) > TIME_TOLERANCE:
         return None
-    return SeekPoint(int(known.keys[key]), face.frame, float(known.times[face.frame]), 0.0)
+    return SeekPoint(int(index.keys[key]), face.frame, float(index.times[face.frame]), 0.0)
 
 
-def cut_out(image: ByteArray, box: tuple[float, float, float, float]) -> ByteArray:
-    """The square around a face, with a margin: (SIDE, SIDE, 3) uint8. Beyond the picture its border goes on."""
+def cut_out(image: ByteArray, box: Box) -> ByteArray:
+    """Cut out the square around a face, with a margin.
+
+    Args:
+        image: (h, w, 3) uint8 frame, in any colour order.
+        box: The face.
+
+    Returns:
+        (SIDE, SIDE, 3) uint8 in the same colour order. Beyond the frame, its border pixels are repeated.
+    """
     x, y, width, height = box
     side = max(2.0, (1 + 2 * MARGIN) * max(width, height))
     left, top = x + width / 2 - side / 2, y + height / 2 - side / 2
-    if side > SIDE:  # shrinking needs the mean over an area, which an affine warp does not take
+    if side > SIDE:  # shrinking needs the mean over an area, which an affine warp does not compute
         rows, columns = image.shape[:2]
         square = cv2.copyMakeBorder(
             image[max(0, int(top)) : int(top + side) + 1, max(0, int(left)) : int(left + side) + 1],

@@ -1,4 +1,4 @@
-"""Tables as CSV."""
+"""Reading and writing tables as CSV."""
 
 from __future__ import annotations
 
@@ -12,43 +12,76 @@ from fervid.files.atomic import atomic_path
 from fervid.results.schema import STILLS
 
 if TYPE_CHECKING:
-    import pandas as pd  # a run that finds nothing new to do does without it
+    import pandas as pd  # slow to import; a run with nothing to do avoids it
 
 
 def write_image_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows of ``fervid classify`` as CSV; raises OutputError."""
+    """Write the table of ``fervid classify``.
+
+    Args:
+        path: The CSV file to write.
+        rows: Column → value for each row, in the columns of the schema STILLS.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     write_table_csv(path, pa.Table.from_pylist(rows, STILLS))
 
 
 def write_table_csv(path: Path, table: pa.Table) -> None:
-    """Write a table as CSV, cells that a spreadsheet would run as a formula made safe; raises OutputError."""
-    with atomic_path(path) as beside:
-        pa_csv.write_csv(csv_safe(table), beside)
+    """Write an Arrow table as CSV, without cells that a spreadsheet would run as formulas.
+
+    Args:
+        path: The file to write.
+        table: The table.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with atomic_path(path) as partial:
+        pa_csv.write_csv(csv_safe(table), partial)
 
 
 def write_frame_csv(path: Path, frame: pd.DataFrame) -> None:
-    """The same of a pandas frame, without its index; its header without quotes, which other tools may not expect."""
+    """Write a pandas frame as CSV, without its index and without cells that a spreadsheet would run as formulas.
+
+    The header has no quotes, because some tools do not expect them.
+
+    Args:
+        path: The file to write.
+        frame: The frame.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     table = csv_safe(pa.Table.from_pandas(frame, preserve_index=False))
-    with atomic_path(path) as beside, beside.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         file.write((",".join(table.column_names) + "\n").encode())
         pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=False))
 
 
 def csv_safe(table: pa.Table) -> pa.Table:
-    """The table as CSV can hold it: labels as strings, none of which begins like a formula."""
+    """Convert a table to what CSV can hold.
+
+    Args:
+        table: Any Arrow table.
+
+    Returns:
+        The table with labels as strings. A string that a spreadsheet would run as a formula begins with an apostrophe.
+    """
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type) or pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            values = [_harmless(value) for value in table.column(index).to_pylist()]
+            values = [_escape(value) for value in table.column(index).to_pylist()]
             table = table.set_column(index, field.name, pa.array(values, pa.string()))
     return table
 
 
-def _harmless(text: str | None) -> str | None:
+def _escape(text: str | None) -> str | None:
     return f"'{text}" if text and text[0] in "=+-@\t\r'" else text
 
 
-def _restored(table: pa.Table) -> pa.Table:
-    """The table with the strings that ``_plain`` made safe as they were."""
+def _unescape(table: pa.Table) -> pa.Table:
+    """Undo the escaping of ``csv_safe``."""
     for index, field in enumerate(table.schema):
         if field.type == pa.string():
             values = [value.removeprefix("'") if value else value for value in table.column(index).to_pylist()]
@@ -57,8 +90,20 @@ def _restored(table: pa.Table) -> pa.Table:
 
 
 def read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:
-    """What ``_plain`` made of a table of that schema, with its strings as they were; with ``fill``, columns that
-    an earlier version did not write are null."""
+    """Read a CSV file that fervid wrote.
+
+    Args:
+        path: The file.
+        schema: Its columns and their types.
+        fill: Accept a file that lacks columns of the schema, and fill these with nulls.
+
+    Returns:
+        The table, with its strings as they were before escaping.
+
+    Raises:
+        ArrowException: The file does not match the schema.
+        OSError: The file cannot be read.
+    """
     parse = pa_csv.ParseOptions(newlines_in_values=True)
     options = pa_csv.ConvertOptions(
         column_types=schema,
@@ -67,4 +112,4 @@ def read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:
         include_columns=schema.names if fill else [],
         include_missing_columns=fill,
     )
-    return _restored(pa_csv.read_csv(path, parse_options=parse, convert_options=options))
+    return _unescape(pa_csv.read_csv(path, parse_options=parse, convert_options=options))

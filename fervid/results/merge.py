@@ -1,4 +1,4 @@
-"""Several results → one: what the shards of a cluster or the months of a job have written."""
+"""Merging several results into one, such as those of the shards of a cluster or the months of a job."""
 
 from __future__ import annotations
 
@@ -29,13 +29,18 @@ MADE_WITH = (
     "detector_sha256",
     "embedder_sha256",
 )
-"""What must agree before rows may stand in one table; of the settings, ``scan`` and ``timeline``."""
+"""Metadata that must agree before results are merged, beside the settings ``scan`` and ``timeline``."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """How many ``videos`` the merged manifest lists, how many of them are ``skipped``, as copies are, and those of the
-    results that do not say how they were made."""
+    """What a merge did.
+
+    Attributes:
+        videos: Rows of the merged manifest.
+        skipped: How many of them have the status ``skipped``, such as copies.
+        unknown: Results without metadata; where there are any, the merged results have no metadata either.
+    """
 
     videos: int
     skipped: int
@@ -43,12 +48,24 @@ class Merged:
 
 
 def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Merged:
-    """Write the tables of ``results``, in their order, as one at ``out``; a video met twice is kept once.
+    """Write the tables of several results as one.
 
-    Of two videos of one name the second gets the name of its results before its own. Raises UsageError where
-    they were made with different settings, weights or versions, as far as they say (CSV does only where it lies
-    as ``analyze`` left it), or where ``out`` is one of them or another batch's output; BadResults, InputNotFound
-    and OutputError.
+    A video that occurs twice is kept once. Where two different videos have the same name, the second gets the name of
+    its results before its own.
+
+    Args:
+        results: The results to merge, in the order of the merged rows.
+        out: The results to write: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: The results were made with different settings, weights or versions, as far as their metadata say;
+            or ``out`` is one of them, or the output of ``analyze``.
+        InputNotFound: Some results do not exist.
+        BadResults: fervid did not write some of the results.
+        OutputError: ``out`` cannot be written.
     """
     paths, target = list({os.path.realpath(path): Path(path) for path in results}.values()), Path(out)
     inputs = {os.path.realpath(path) for given in paths for path in output_paths(given)}
@@ -56,19 +73,25 @@ def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
         raise UsageError(f"the output would overwrite one of the results: {target}")
     refuse_foreign(target)
     if read_identity(store_folder(target, is_folder(target))) is not None:
-        raise UsageError(f"{target} is kept up to date by fervid analyze; choose another --out")
+        raise UsageError(f"{target} is an output of analyze, which would overwrite it; choose another `out`")
     metadata = {path: read_metadata(path) for path in paths}
     known = [path for path in paths if metadata[path]]
     for path in known[1:]:
         for name, (first, second) in _made_with(metadata[known[0]], metadata[path]).items():
             if first != second:
-                raise UsageError(f"{known[0]} and {path} were made otherwise: {name} {first} and {second}")
+                raise UsageError(f"{known[0]} and {path} were made differently: {name} {first} and {second}")
     unknown = tuple(path for path in metadata if not metadata[path])
-    common = {} if unknown else _as_text(metadata[known[0]])
+    common = {} if unknown else _as_text(_common_metadata(list(metadata.values())))
     with writing(target):
         (target if is_folder(target) else target.parent).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
             return Merged(*_join(paths, target, common, Path(scratch)), unknown)
+
+
+def _common_metadata(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The metadata of the first results, with the roots of all."""
+    roots = list(dict.fromkeys(root for metadata in each for root in metadata.get("roots", [])))
+    return each[0] | ({"roots": roots} if roots else {})
 
 
 def _as_text(metadata: dict[str, Any]) -> dict[str, str]:
@@ -76,93 +99,93 @@ def _as_text(metadata: dict[str, Any]) -> dict[str, str]:
 
 
 def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Name → both values, of everything that must agree."""
     pairs = {name: (first.get(name), second.get(name)) for name in MADE_WITH}
     for part in ("scan", "timeline"):
         sides = [found.get("settings", {}).get(part, {}) for found in (first, second)]
         for key in dict.fromkeys([*sides[0], *sides[1]]):
             pairs[f"{part}.{key}"] = (sides[0].get(key), sides[1].get(key))
-    pairs.pop("scan.detector_weights", None)  # its hash counts, not where it lies
+    pairs.pop("scan.detector_weights", None)  # the hash of that file counts, not its path
     return pairs
 
 
 def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], scratch: Path) -> tuple[int, int]:
-    """Write the tables; the number of rows of the manifest, and how many of them are passed over. Raises BadResults."""
-    joined = _Manifest([(path, read_small(path, "videos").to_pylist()) for path in paths])
-    rows = skipped = 0
+    """Write the tables. Returns the number of manifest rows, and how many of them have the status ``skipped``."""
+    manifests = {path: read_small(path, "videos") for path in paths}
+    merged = _Manifest({path: table.to_pylist() for path, table in manifests.items()})
+    count = skipped = 0
     with writers(out, metadata, scratch) as (timeline, small):
         for path in paths:
-            tables, new = read_tables(path), joined.new(path)
-            manifest = list(joined.rows(path))
-            rows, skipped = rows + len(manifest), skipped + sum(row["status"] == "skipped" for row in manifest)
-            small["videos"].add(manifest)
+            tables, names = read_tables(path, manifests[path]), merged.names(path)
+            rows = list(merged.rows(path))
+            count, skipped = count + len(rows), skipped + sum(row["status"] == "skipped" for row in rows)
+            small["videos"].add(rows)
             for name in SMALL.keys() - {"videos"}:
                 small[name].add(
-                    [
-                        {**row, "video": new[row["video_id"]]}
-                        for row in tables[name].to_pylist()
-                        if row["video_id"] in new
-                    ]
+                    {**row, "video": names[row["video_id"]]}
+                    for row in tables[name].to_pylist()
+                    if row["video_id"] in names
                 )
             for video_id, video in by_video(tables["timeline"]):
-                if video_id in new:
-                    timeline.add(named(video, new[video_id]))
-    return rows, skipped
+                if video_id in names:
+                    timeline.add(named(video, names[video_id]))
+    return count, skipped
 
 
 class _Manifest:
-    """Which row of which results stands for a video, and under what name."""
+    """The merged manifest: which results each video is taken from, and its name."""
 
-    def __init__(self, results: Sequence[tuple[Path, list[Row]]]) -> None:
-        self._results = dict(results)
+    def __init__(self, results: Mapping[Path, list[Row]]) -> None:
+        self._results = results
         self._first: dict[str, Path] = {}
-        """Fingerprint of each video that was analysed → the results that it is taken from."""
+        """Fingerprint of each analysed video → the results that it is taken from."""
         self._names: dict[str, str] = {}
-        """Fingerprint of such a video → its name in the merged tables."""
+        """Fingerprint of each analysed video → its name in the merged tables."""
         self._taken: set[str] = set()
+        """All names in the merged tables."""
         self._listed: set[tuple[str | None, str, str, str | None]] = set()
         """Fingerprint, name, status and message of each other input in the merged manifest."""
-        for path, rows in results:
+        for path, rows in results.items():
             for row in rows:
                 if row["status"] in ANALYSED and row["video_id"] not in self._first:
                     self._first[row["video_id"]] = path
                     self._names[row["video_id"]] = self._free(path, row["video"])
 
     def _free(self, path: Path, name: str) -> str:
-        """The name, or one with that of its results before it, that no other video has."""
+        """A name that no other video has: ``name``, or with the name of its results before it."""
         stems = itertools.chain([path.stem], (f"{path.stem}-{number}" for number in itertools.count(2)))
         names = itertools.chain([name], (f"{stem}/{name}" for stem in stems))
         chosen = next(choice for choice in names if choice not in self._taken)
         self._taken.add(chosen)
         return chosen
 
-    def new(self, path: Path) -> dict[str, str]:
-        """Fingerprint → name of the videos whose rows are taken from the results at ``path``."""
+    def names(self, path: Path) -> dict[str, str]:
+        """Fingerprint → name of the videos that are taken from the results at ``path``."""
         return {video_id: self._names[video_id] for video_id, first in self._first.items() if first == path}
 
     def rows(self, path: Path) -> Iterator[Row]:
-        """The manifest rows of the results at ``path`` that the merged manifest has, each with its name there."""
+        """The merged manifest's rows from the results at ``path``, with their merged names."""
         for row in self._results[path]:
             kept = self._names.get(row["video_id"])
             if row["status"] in ANALYSED and self._first[row["video_id"]] == path:
                 yield {**row, "video": kept}
-            elif not self._is_met(path, row):
-                given = copy_of(kept, row["video_id"]) if kept else row
+            elif not self._is_listed(path, row):
+                listed = copy_of(kept, row["video_id"]) if kept else row
                 name = self._free(path, row["video"])
-                self._listed.add((row["video_id"], name, given["status"], given["message"]))
-                yield {**given, "video": name}
+                self._listed.add((row["video_id"], name, listed["status"], listed["message"]))
+                yield {**listed, "video": name}
 
-    def _is_met(self, path: Path, row: Row) -> bool:
-        """Whether the merged manifest has this input already: its video, or what it says of it, under the name that it
-        has here or got from these results, or from those that the video is taken from, when they were merged."""
+    def _is_listed(self, path: Path, row: Row) -> bool:
+        """Whether the merged manifest already has this input, under its name here or under a name from a merge."""
         video_id, name = row["video_id"], row["video"]
-        known = [name, f"{path.stem}/{name}"]
+        candidates = [name, f"{path.stem}/{name}"]
         if video_id in self._names:
             kept, stem = self._names[video_id], self._first[video_id].stem
-            if kept in known or name == f"{stem}/{kept}":
+            if kept in candidates or name == f"{stem}/{kept}":
                 return True
             status, message = "skipped", f"same content as {kept}"
         else:
             status, message = row["status"], row["message"]
-            # what failed and was not read may be another file of that name
-            known = known if video_id or status == "skipped" else known[1:]
-        return any((video_id, one, status, message) in self._listed for one in known)
+            # a failed input without a fingerprint may be another file of the same name
+            candidates = candidates if video_id or status == "skipped" else candidates[1:]
+        return any((video_id, candidate, status, message) in self._listed for candidate in candidates)

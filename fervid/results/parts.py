@@ -1,4 +1,9 @@
-"""One file for each analysed video, of which the tables are composed."""
+"""Parts: one file per analysed video, from which the tables are composed.
+
+A part is a Parquet file. It holds the video's timeline, and in its metadata the video's rows of the small tables. It
+does not hold the video's name, so that a renamed or moved video need not be analysed again. The name is added when the
+tables are composed.
+"""
 
 from __future__ import annotations
 
@@ -16,52 +21,58 @@ import pyarrow.parquet as pq
 
 from fervid.errors import BadResults
 from fervid.files.atomic import atomic_path
-from fervid.results.schema import TIMELINE
+from fervid.results.schema import PART, TIMELINE
 
 _ROWS = b"fervid.rows"
+"""Key of the metadata that hold the rows of the small tables, as JSON."""
 
 Row = dict[str, Any]
-
-
-def write_part(path: Path, timeline: pa.Table, rows: Mapping[str, list[Row]]) -> None:
-    """Write a video's timeline and its ``rows`` of the small tables, by table name; raises OutputError."""
-    nameless = timeline.drop_columns(["video"]).replace_schema_metadata({_ROWS: json.dumps(rows)})
-    with atomic_path(path) as beside:
-        pq.write_table(nameless, beside, compression="zstd")
-
-
-def read_rows(path: Path) -> dict[str, list[Row]]:
-    """A part's rows of the small tables; raises BadResults where it is damaged, and removes it."""
-    try:
-        with pa.OSFile(str(path)) as file:  # a path, or a schema, takes longer
-            return dict(json.loads(pq.ParquetFile(file).metadata.metadata[_ROWS]))
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path) from error
-
-
-def _damaged(part: Path) -> BadResults:
-    """Removes a part that cannot be read, so that its video counts as new."""
-    with contextlib.suppress(OSError):
-        part.unlink(missing_ok=True)
-    return BadResults(f"{part} was damaged and is removed; its video is to be analysed again")
+"""One row of a small table: column → value."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One input in the tables: its ``name``, and its part or, where it has none, its manifest row."""
+    """One input in the tables.
+
+    Attributes:
+        name: Its name in the tables.
+        part: Its part; None where it has none.
+        row: Its manifest row, used where it has no part.
+    """
 
     name: str
     part: Path | None
     row: Row
 
 
-def copy_of(name: str, video_id: str) -> Row:
-    """The manifest row of an input with the same content as ``name``; the figures stand in that one's alone."""
-    return {"video_id": video_id, "status": "skipped", "message": f"same content as {name}"}
+def write_part(path: Path, timeline: pa.Table, rows: Mapping[str, list[Row]]) -> None:
+    """Write the part of one video.
+
+    Args:
+        path: The file to write.
+        timeline: Arrow table of the schema PART.
+        rows: The video's rows of the small tables, by table name.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    table = timeline.cast(PART).replace_schema_metadata({_ROWS: json.dumps(rows)})
+    with atomic_path(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
-    """A part's timeline, which no video's name is in yet, and its rows; raises as ``read_rows``."""
+    """Read a part.
+
+    Args:
+        path: The file; it is removed if it is damaged.
+
+    Returns:
+        The timeline (schema PART), and the rows of the small tables by table name.
+
+    Raises:
+        BadResults: The part is damaged.
+    """
     try:
         with pq.ParquetFile(path) as file:
             return file.read(use_threads=False), dict(json.loads(file.schema_arrow.metadata[_ROWS]))
@@ -69,8 +80,54 @@ def read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
         raise _damaged(path) from error
 
 
+def read_rows(path: Path) -> dict[str, list[Row]]:
+    """Read only the rows of the small tables from a part, which is fast.
+
+    Args:
+        path: The file; it is removed if it is damaged.
+
+    Returns:
+        The rows by table name.
+
+    Raises:
+        BadResults: The part is damaged.
+    """
+    try:
+        with pa.OSFile(str(path)) as file:  # opening by path, or reading the schema, takes longer
+            return dict(json.loads(pq.ParquetFile(file).metadata.metadata[_ROWS]))
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(part: Path) -> BadResults:
+    """Remove a damaged part, so that its video counts as new, and return the error to raise."""
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)
+    return BadResults(f"{part} was damaged and has been removed; the next run analyses its video again")
+
+
+def copy_of(name: str, video_id: str) -> Row:
+    """Build the manifest row of an input with the same content as another one.
+
+    Args:
+        name: Name of the other input; only its row has the statistics.
+        video_id: Fingerprint of both.
+
+    Returns:
+        The row, without a name.
+    """
+    return {"video_id": video_id, "status": "skipped", "message": f"same content as {name}"}
+
+
 def by_video(timeline: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Fingerprint and rows of each run of rows of one video."""
+    """Split a timeline into videos.
+
+    Args:
+        timeline: Rows of several videos; the rows of one video are adjacent.
+
+    Yields:
+        The fingerprint and the rows of each video.
+    """
     ids = timeline["video_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     edges = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
     for start, end in itertools.pairwise(edges):
@@ -80,7 +137,14 @@ def by_video(timeline: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 def named(table: pa.Table, name: str) -> pa.Table:
-    """The rows of a timeline as those of the video ``name``."""
-    others = [column for column in table.column_names if column != "video"]
-    column = pa.array([name] * len(table), pa.string())
-    return table.select(others).append_column("video", column).select(TIMELINE.names)
+    """Add the name of the video to the rows of a part, or replace it.
+
+    Args:
+        table: Timeline rows of one video, with or without the column ``video``.
+        name: The name.
+
+    Returns:
+        The rows in the columns of the schema TIMELINE.
+    """
+    columns = {column: table[column] for column in PART.names}
+    return pa.table({"video": pa.array([name] * len(table), pa.string()), **columns}).select(TIMELINE.names)

@@ -1,8 +1,4 @@
-"""Tables on disk: Arrow schemas, metadata, atomic writes, readers. The only file that imports pyarrow.
-
-Schema version 1. Everything is written beside its final name, flushed to disk and renamed, so a file under
-its final name is complete.
-"""
+"""Reading results: the four tables as pandas frames or Arrow tables, and their metadata."""
 
 from __future__ import annotations
 
@@ -22,19 +18,28 @@ from fervid.errors import BadDataset, BadResults, InputNotFound
 from fervid.results.csv import csv_safe, read_csv
 from fervid.results.provenance import composed_metadata, store_folder
 from fervid.results.schema import COMMON, SMALL, TIMELINE, output_paths, small_path
+from fervid.settings import TimelineSettings
 from fervid.types import EMOTIONS
 
 if TYPE_CHECKING:
-    import pandas as pd  # a run that finds nothing new to do does without it
+    import pandas as pd  # slow to import; a run with nothing to do avoids it
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The four tables as pandas frames, and what is known of how they came about.
+    """The four tables as pandas frames, and how they were made.
 
-    Rows come in the order of the inputs, whatever form the results have on disk. ``emotion`` and ``dominant``
-    are categories in the order of EMOTIONS; ``face_id``, ``person`` and the counts and sizes in ``videos`` are
-    nullable integers.
+    Rows come in the order of the inputs, whether the results are one file or a folder. ``emotion`` and ``dominant``
+    are categories in the order of EMOTIONS. ``face_id``, ``person`` and the counts and sizes in ``videos`` are nullable
+    integers.
+
+    Attributes:
+        timeline: One row per sampled frame and face.
+        episodes: One row per episode.
+        summary: One row per face.
+        videos: One row per input file.
+        metadata: Versions, hashes, ``settings`` (group → name → value) and ``roots``; empty where the results do not
+            record them.
     """
 
     timeline: pd.DataFrame
@@ -43,6 +48,17 @@ class Results:
     videos: pd.DataFrame
     metadata: dict[str, Any]
 
+    @property
+    def max_gap(self) -> float:
+        """The setting ``max_gap`` of the results, in seconds; the default where they do not record it."""
+        timeline = self.metadata.get("settings", {}).get("timeline", {})
+        return float(timeline.get("max_gap", TimelineSettings.max_gap))
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders that were analysed, in input order; empty where the results do not record them."""
+        return [Path(root) for root in self.metadata.get("roots", [])]
+
     def __repr__(self) -> str:
         faces, failed = len(self.summary), int((self.videos["status"] == "failed").sum())
         return (
@@ -50,16 +66,24 @@ class Results:
         )
 
     def _repr_html_(self) -> str:
-        """For notebooks: the same line, and the first faces. pandas escapes the names."""
+        """The same line and the first faces, for notebooks. pandas escapes the names."""
         columns = ["video", "face_id", "first_seen", "last_seen", "coverage", "dominant", "trust"]
         faces = self.summary[columns].head(10).to_html(index=False, float_format="{:.2f}".format, border=0)
         return f"<p>{repr(self)[1:-1]}</p>{faces if len(self.summary) else ''}"
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
-    """Read what ``fervid analyze --out`` wrote: a Parquet file, a CSV file or a folder.
+    """Read results from disk.
 
-    Raises InputNotFound, or BadResults where fervid did not write it.
+    Args:
+        path: What ``analyze`` or ``merge`` wrote: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The tables and their metadata.
+
+    Raises:
+        InputNotFound: There is nothing at ``path``.
+        BadResults: fervid did not write what is there.
     """
     out = Path(path)
     tables = read_tables(out)
@@ -67,10 +91,19 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     return Results(**frames, metadata=_metadata(tables["timeline"].schema.metadata))
 
 
-def read_tables(out: Path) -> dict[str, pa.Table]:
-    """The four tables, rows in the order of the inputs, ``timeline`` with the metadata.
+def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table]:
+    """Read the four tables as Arrow tables.
 
-    Raises InputNotFound and BadResults.
+    Args:
+        out: The results.
+        videos: The manifest, where it has been read already.
+
+    Returns:
+        The tables by name. Rows come in the order of the inputs; ``timeline`` has the metadata.
+
+    Raises:
+        InputNotFound: There is nothing at ``out``.
+        BadResults: fervid did not write what is there.
     """
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
@@ -79,18 +112,30 @@ def read_tables(out: Path) -> dict[str, pa.Table]:
         tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
-    tables |= {name: read_small(out, name) for name in SMALL}
+    for name in SMALL:
+        tables[name] = videos if name == "videos" and videos is not None else read_small(out, name)
     known = set(tables["videos"]["video_id"].to_pylist())
     if not set(tables["timeline"]["video_id"].unique().to_pylist()) <= known:
-        raise BadResults(f"{out}: the tables beside it belong to another run; analyse again")
-    if out.is_dir():  # its partitions come in the order of their names
+        raise BadResults(f"{out}: the small tables beside it belong to another run; analyse again")
+    if out.is_dir():  # partitions are read in the order of their names
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
         tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
     return tables
 
 
 def read_small(out: Path, name: str) -> pa.Table:
-    """The small table ``name`` of the results at ``out``; raises BadResults."""
+    """Read one small table.
+
+    Args:
+        out: The results.
+        name: ``episodes``, ``summary`` or ``videos``.
+
+    Returns:
+        The table. Columns that an earlier version did not write are null.
+
+    Raises:
+        BadResults: fervid did not write what is there.
+    """
     try:
         return read_csv(small_path(out, name), SMALL[name], True)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -100,9 +145,9 @@ def read_small(out: Path, name: str) -> pa.Table:
 def _read_timeline(out: Path) -> pa.Table:
     if out.is_dir():
         filled = any((out / "timeline").glob("*/*.parquet"))
-        from pyarrow.dataset import partitioning  # which loads pandas
+        from pyarrow.dataset import partitioning  # slow to import
 
-        # as text, though every digit of a fingerprint be a decimal one
+        # without this schema, a fingerprint of decimal digits alone would be read as a number
         names = partitioning(pa.schema([("video_id", pa.string())]), flavor="hive")
         if filled:
             return pq.read_table(out / "timeline", partitioning=names)
@@ -113,12 +158,22 @@ def _read_timeline(out: Path) -> pa.Table:
     return pq.read_table(out)
 
 
+JSON_KEYS = {"settings", "roots"}
+"""Keys of the metadata whose values are JSON; the others are plain text."""
+
 _NULLABLE = {"face_id", "person", "width", "height", "rotation", "frames_sampled", "faces"}
 """Integer columns that may hold nulls, which plain numpy integers cannot."""
 
 
 def tidy_frame(table: pa.Table) -> pd.DataFrame:
-    """The table with the types that ``Results`` tells of."""
+    """Convert a table to pandas.
+
+    Args:
+        table: One of the four tables.
+
+    Returns:
+        A frame with the types that ``Results`` documents.
+    """
     import pandas as pd
 
     frame = table.to_pandas()
@@ -131,10 +186,21 @@ def tidy_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def read_metadata(out: Path) -> dict[str, Any]:
-    """How the results at ``out`` came about: versions, hashes, ``settings``.
+    """Read how results were made.
 
-    CSV holds none; where it lies as ``analyze`` left it, what that remembers of it, else nothing. Raises
-    InputNotFound and BadResults.
+    A CSV file holds no metadata. They are taken from the folder of the run beside it, if that is still there and the
+    tables were not modified.
+
+    Args:
+        out: The results.
+
+    Returns:
+        Versions, hashes, ``settings`` (group → name → value) and ``roots`` (list of folders); empty where the results
+        do not record them.
+
+    Raises:
+        InputNotFound: There is nothing at ``out``.
+        BadResults: fervid did not write what is there.
     """
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
@@ -149,22 +215,34 @@ def read_metadata(out: Path) -> dict[str, Any]:
 
 
 def _recorded(out: Path) -> dict[bytes, bytes]:
-    """What the store beside a CSV file knows of how it was made, as the metadata of a Parquet file would say it."""
-    known = composed_metadata(store_folder(out, False), output_paths(out))
-    return {f"fervid.{key}".encode(): value.encode() for key, value in known.items()}
+    """The metadata of a CSV file from the store beside it, in the form of Parquet metadata."""
+    recorded = composed_metadata(store_folder(out, False), output_paths(out))
+    return {f"fervid.{key}".encode(): value.encode() for key, value in recorded.items()}
 
 
-def _metadata(given: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """What a schema's metadata say of how results came about."""
-    found = {key.decode(): value.decode() for key, value in (given or {}).items() if key.startswith(b"fervid.")}
-    values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in found.items()}
-    if "settings" in values:
-        values["settings"] = json.loads(values["settings"])
+def _metadata(raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """The entries of a schema's metadata that fervid wrote, decoded."""
+    texts = {key.decode(): value.decode() for key, value in (raw or {}).items() if key.startswith(b"fervid.")}
+    values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in texts.items()}
+    for key in JSON_KEYS & values.keys():
+        values[key] = json.loads(values[key])
     return values
 
 
 def read_columns(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[Any]]:
-    """Columns of any Parquet file as Python lists; absent optional ones are left out. Raises BadDataset."""
+    """Read columns of any Parquet file.
+
+    Args:
+        path: The file.
+        required: Columns that must be there.
+        optional: Columns that are left out of the result where they are not there.
+
+    Returns:
+        Column name → values as a Python list.
+
+    Raises:
+        BadDataset: The file cannot be read, or a required column is missing.
+    """
     try:
         names = pq.read_schema(path).names
         missing = [name for name in required if name not in names]

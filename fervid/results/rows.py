@@ -1,4 +1,4 @@
-"""One scanned and judged video → its timeline and its rows of the small tables."""
+"""The result rows of one video: its timeline, and its rows of the small tables."""
 
 from __future__ import annotations
 
@@ -9,52 +9,56 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fervid.results.schema import TIMELINE
+from fervid.results.parts import Row
+from fervid.results.schema import PART
 from fervid.scan.types import Scan
 from fervid.settings import TimelineSettings
 from fervid.settings_io import to_mapping
 from fervid.timeline.episodes import Episode, episodes, evidence
+from fervid.timeline.gaps import gap_threshold
 from fervid.timeline.smoothing import smooth
 from fervid.timeline.summary import FaceSummary, summarize_face, summarize_video
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
-Row = dict[str, Any]
-
 
 def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) -> tuple[Any, dict[str, list[Row]]]:
-    """Smooth, find episodes, summarise.
+    """Smooth a video's probabilities, find its episodes and summarise its faces.
 
-    ``probabilities`` (n, 7): those of the crops of all tracks, one after another. Returns the timeline (an
-    Arrow table) and the rows of ``episodes``, ``summary`` and ``videos``. The video's name is left open.
+    Args:
+        scan: What the scan found in the video.
+        probabilities: (n, 7) float32, for the crops of all tracks, one track after another.
+        settings: How to smooth and to find episodes.
+
+    Returns:
+        The timeline (Arrow table of the schema PART), and the rows of ``episodes``, ``summary`` and ``videos``. None
+        of them names the video.
     """
     edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
     raw = np.split(probabilities, edges) if scan.tracks else []
-    # the step of a slow sampling grid is no gap
-    gap = max(settings.max_gap, 1.5 * _step(scan))
+    max_gap, min_episode = gap_threshold(scan.times, settings.max_gap), settings.min_episode
     end = max(scan.info.duration or np.inf, float(scan.times[-1]))
     smoothed, found, faces = [], [], []
     for track, values in zip(scan.tracks, raw, strict=True):
-        times, trust, least = track.times, track.qualities, settings.min_episode
-        calm = smooth(times, values, trust, settings.smooth, gap, settings.smoother)
-        seen = evidence(times, values, calm, trust, least, gap)
-        spans = episodes(times, seen, settings.onset, settings.offset, least, gap, end)
-        found += [{"face_id": track.face_id, **_episode_row(episode)} for episode in spans]
-        faces.append(summarize_face(track, calm, scan.times, gap))
-        smoothed.append(calm)
-    timeline = timeline_table("", scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
-    lacks = to_mapping(summarize_video(scan.tracks, faces, scan.times, scan.info.duration))
-    rows = {"episodes": found, "summary": list(map(_summary_row, faces)), "videos": [_manifest_row(scan) | lacks]}
-    return timeline, {name: [{"video_id": scan.video_id, **row} for row in some] for name, some in rows.items()}
+        times, weights = track.times, track.qualities
+        smooth_values = smooth(times, values, weights, settings.smooth, max_gap, settings.smoother)
+        seen = evidence(times, values, smooth_values, weights, min_episode, max_gap)
+        of_face = episodes(times, seen, settings.onset, settings.offset, min_episode, max_gap, end)
+        found += [{"face_id": track.face_id, **_episode_row(episode)} for episode in of_face]
+        faces.append(summarize_face(track, smooth_values, scan.times, max_gap))
+        smoothed.append(smooth_values)
+    timeline = timeline_table(scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
+    summary = to_mapping(summarize_video(scan.tracks, faces, scan.times, scan.info.duration))
+    tables = {"episodes": found, "summary": list(map(_summary_row, faces)), "videos": [_manifest_row(scan) | summary]}
+    return timeline, {name: [{"video_id": scan.video_id, **row} for row in rows] for name, rows in tables.items()}
 
 
 def now() -> str:
-    """The time of day, for the manifest."""
+    """Get the current time.
+
+    Returns:
+        ISO 8601 in UTC with seconds, as in the column ``finished_at``.
+    """
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _step(scan: Scan) -> float:
-    """The usual time between two samples, seconds; 0 where there is only one."""
-    return float(np.median(np.diff(scan.times))) if len(scan.times) > 1 else 0.0
 
 
 def _episode_row(episode: Episode) -> Row:
@@ -96,7 +100,6 @@ def _manifest_row(scan: Scan) -> Row:
 
 
 def timeline_table(
-    video: str,
     video_id: str,
     frames: np.ndarray[Any, Any],
     times: DoubleArray,
@@ -104,16 +107,25 @@ def timeline_table(
     raw: Sequence[FloatArray],
     smoothed: Sequence[FloatArray],
 ) -> pa.Table:
-    """The timeline of one video, ordered by frame, then face.
+    """Build the timeline of one video.
 
-    ``frames`` and ``times`` (n,): all sampled frames. ``raw`` and ``smoothed``: (samples, 7) for each track.
+    Args:
+        video_id: Fingerprint of the video.
+        frames: (n,) int64 indices of all sampled frames.
+        times: (n,) float64 their times in seconds.
+        tracks: The faces of the video.
+        raw: Per track, (samples, 7) float32 probabilities of each frame alone.
+        smoothed: Per track, (samples, 7) float32 smoothed probabilities.
+
+    Returns:
+        An Arrow table of the schema PART, ordered by frame, then by face.
     """
     seen = np.concatenate([*(track.frames for track in tracks), np.zeros(0, np.int64)])
     empty = ~np.isin(frames, seen)
     count = int(empty.sum())
 
     def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-        """Values of the tracks one after the other, then nulls for the frames without a face."""
+        """The values of all tracks in turn, then nulls for the frames without a face."""
         parts = [np.asarray(value) for value in values]
         filled = pa.array(np.concatenate(parts) if parts else np.zeros(0), kind)
         return pa.concat_arrays([filled, pa.nulls(count, kind)])
@@ -134,7 +146,6 @@ def timeline_table(
     for index, name in enumerate(EMOTIONS):
         columns[name] = column([values[:, index] for values in raw], pa.float32())
         columns[f"{name}_smooth"] = column([values[:, index] for values in smoothed], pa.float32())
-    columns["video"] = pa.array([video] * (len(seen) + count), pa.string())
     columns["video_id"] = pa.array([video_id] * (len(seen) + count), pa.string())
-    table = pa.table({name: columns[name] for name in TIMELINE.names}, schema=TIMELINE)
+    table = pa.table({name: columns[name] for name in PART.names}, schema=PART)
     return table.sort_by([("frame", "ascending"), ("face_id", "ascending")])

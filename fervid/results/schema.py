@@ -1,4 +1,4 @@
-"""The columns of every table, and where the files of a result lie."""
+"""The columns of every table, and the paths of the files that results consist of."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from fervid.results.provenance import store_folder
 from fervid.types import EMOTIONS
 
 SCHEMA_VERSION = 1
+"""Version of the tables, stored in their metadata."""
 
 _LABEL = pa.dictionary(pa.int8(), pa.string())
+"""Type of a column of emotion names."""
 
 
 def _fields(kind: pa.DataType, *names: str) -> list[pa.Field]:
@@ -38,6 +40,9 @@ TIMELINE = pa.schema(
 )
 """One row per sampled frame and face; a sampled frame without a face keeps one row with null face columns."""
 
+PART = TIMELINE.remove(TIMELINE.get_field_index("video"))
+"""The timeline of one video, before its name is added."""
+
 EPISODES = pa.schema(
     [
         *_fields(pa.string(), "video", "video_id"),
@@ -46,6 +51,7 @@ EPISODES = pa.schema(
         *_fields(pa.float64(), "onset", "apex", "offset", "duration", "peak", "mean"),
     ]
 )
+"""One row per episode; see fervid.timeline.episodes."""
 
 SUMMARY = pa.schema(
     [
@@ -62,6 +68,7 @@ SUMMARY = pa.schema(
         *_fields(pa.float64(), "low_quality_share"),
     ]
 )
+"""One row per face; see fervid.timeline.summary."""
 
 VIDEOS = pa.schema(
     [
@@ -76,15 +83,16 @@ VIDEOS = pa.schema(
         *_fields(pa.string(), "trust"),
     ]
 )
+"""The manifest: one row per input file."""
 
 ANALYSED = ("ok", "no_face")
-"""Statuses of videos that have a timeline."""
+"""The values of ``status`` for videos that have a timeline."""
 
 SMALL = {"episodes": EPISODES, "summary": SUMMARY, "videos": VIDEOS}
-"""The small tables, written as CSV beside the timeline."""
+"""The small tables, which are written as CSV beside the timeline."""
 
 COMMON = "_common_metadata"
-"""The file beside the partitions of a timeline that holds its schema and metadata, as Parquet data sets have it."""
+"""Name of the file that holds the schema and metadata of a partitioned timeline, as in other Parquet data sets."""
 
 STILLS = pa.schema(
     [
@@ -95,39 +103,71 @@ STILLS = pa.schema(
         *_fields(pa.float32(), "confidence"),
     ]
 )
-"""``fervid classify``: one row a face, or one with nulls for an image without a face."""
+"""The table of ``fervid classify``: one row per face; an image without a face keeps one row with nulls."""
 
 
 def small_path(out: Path, name: str) -> Path:
-    """Where the small table ``name`` of the results at ``out`` lies."""
+    """Get the path of a small table.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+        name: ``episodes``, ``summary`` or ``videos``.
+
+    Returns:
+        The CSV file of that table.
+    """
     return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
 
 
 def output_paths(out: Path) -> list[Path]:
-    """Every file that results at ``out`` consist of, but for the partitions of a folder."""
+    """List the files that results consist of.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        ``out`` and its small tables, without the partitions of a folder.
+    """
     return [out, *(small_path(out, name) for name in SMALL)]
 
 
 def is_folder(out: Path) -> bool:
-    """Whether results at ``out`` are a partitioned folder; UsageError for an ending that means nothing."""
+    """Whether results at a path are a partitioned folder.
+
+    Args:
+        out: The path; it need not exist.
+
+    Returns:
+        True for a folder, False for a Parquet or CSV file.
+
+    Raises:
+        UsageError: The path is neither of these.
+    """
     if out.name in ("", ".."):
-        raise UsageError("--out must name a file or a folder of its own")
+        raise UsageError("`out` must name a file or a folder of its own")
     if out.suffix not in (".parquet", ".csv", ""):
-        raise UsageError(f"--out must end in .parquet or .csv, or be a folder: {out}")
+        raise UsageError(f"`out` must end in .parquet or .csv, or be a folder: {out}")
     return out.suffix == ""
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise OutputError where something lies at ``out`` that fervid did not write and would have to replace, and
-    UsageError where the small tables there belong to results of the other ending."""
+    """Refuse to write results where that would replace other files.
+
+    Args:
+        out: The path at which results are to be written.
+
+    Raises:
+        OutputError: fervid did not write what is there.
+        UsageError: The small tables there belong to results with the other suffix.
+    """
     if is_folder(out):
-        ours = ("video_id=*", COMMON)
-        if any(not any(map(entry.match, ours)) for entry in (out / "timeline").glob("*")):
-            raise OutputError(f"cannot write {out / 'timeline'}: it holds files that are not fervid's")
+        expected = ("video_id=*", COMMON)
+        if any(not any(map(entry.match, expected)) for entry in (out / "timeline").glob("*")):
+            raise OutputError(f"cannot write {out / 'timeline'}: it holds files that fervid did not write")
     elif out.is_dir():
         raise OutputError(f"cannot write {out}: it is a folder")
     else:
         twin = out.with_suffix({".parquet": ".csv", ".csv": ".parquet"}[out.suffix])
         merged = twin.exists() and not out.exists() and all(small_path(out, name).exists() for name in SMALL)
         if merged or store_folder(twin, False).exists():
-            raise UsageError(f"{twin.name} has small tables of the same names; choose another --out")
+            raise UsageError(f"{twin.name} has small tables of the same names; choose another `out`")

@@ -1,9 +1,4 @@
-"""Parts: what is known of one video, in one file; and the tables, composed of the parts of a batch.
-
-A part is a Parquet file: the video's timeline, and in its metadata the video's rows of the small tables. It
-does not name the video, so that a file may be moved without being analysed again; the names come in when
-the tables are composed.
-"""
+"""Writing the four tables: they are composed from the parts of a batch, and replace earlier tables when complete."""
 
 from __future__ import annotations
 
@@ -24,17 +19,26 @@ from fervid.results.parts import Entry, Row, named, read_part
 from fervid.results.schema import COMMON, SMALL, TIMELINE, is_folder, small_path
 
 ROW_GROUP = 1 << 16
-"""Rows that are gathered from small videos before they are written as one row group."""
+"""Rows of short videos are collected up to this number before they are written as one row group."""
 
 SMALL_ROWS = 1 << 12
-"""Rows of a small table that are written at once."""
+"""Rows of a small table are collected up to this number before they are written."""
 
 
 def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path) -> None:
-    """Write the four tables at ``out`` from ``entries``, in their order.
+    """Write the four tables from the parts of a batch.
 
-    Each table replaces its forerunner when it is complete; after an error all are as they were. ``scratch``
-    is a folder on the disk of ``out`` for what is not yet complete. Raises OutputError and BadResults.
+    Each table replaces the earlier one when it is complete. After an error all tables are as they were before.
+
+    Args:
+        out: The results to write: a Parquet file, a CSV file or a folder.
+        entries: The inputs, in the order of the rows.
+        metadata: Key → value, stored in the timeline.
+        scratch: Folder on the same disk as ``out``, for incomplete files.
+
+    Raises:
+        OutputError: The tables cannot be written.
+        BadResults: A part is damaged.
     """
     with writers(out, metadata, scratch) as (timeline, small):
         for entry in entries:
@@ -46,14 +50,37 @@ def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], sc
                 small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
 
 
-class _Timeline(Protocol):
+class TimelineWriter(Protocol):
+    """Writes the timeline in one of the formats."""
+
     def add(self, table: pa.Table) -> None:
-        """The rows of one more video."""
+        """Write the rows of one more video.
+
+        Args:
+            table: Arrow table of the schema TIMELINE.
+
+        Raises:
+            BadResults: The fingerprint of the video is not one.
+        """
 
 
 @contextlib.contextmanager
-def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[tuple[_Timeline, dict[str, _Small]]]:
-    """Writers of the four tables; what they wrote takes its place when all of it is complete, the timeline last."""
+def writers(
+    out: Path, metadata: Mapping[str, str], scratch: Path
+) -> Iterator[tuple[TimelineWriter, dict[str, SmallTableWriter]]]:
+    """Open writers of the four tables. The tables replace earlier ones when all are complete, the timeline last.
+
+    Args:
+        out: See ``compose``.
+        metadata: See ``compose``.
+        scratch: See ``compose``.
+
+    Yields:
+        The writer of the timeline, and the writers of the small tables by name.
+
+    Raises:
+        OutputError: The tables cannot be written.
+    """
     places = {name: small_path(out, name) for name in SMALL} | {"timeline": out / "timeline" if is_folder(out) else out}
     fresh = {name: scratch / f"new-{name}" for name in places}
     with writing(out):
@@ -70,7 +97,7 @@ def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[t
 
 
 def _move(fresh: Path, place: Path, before: Path) -> None:
-    """Put a file or folder in its place; a folder is swapped for the one that is there."""
+    """Rename a file or folder to its final name. An existing folder is moved away first, and back after an error."""
     if fresh.is_dir() and place.exists():
         place.rename(before)
     try:
@@ -88,50 +115,56 @@ def _csv(path: Path, schema: pa.Schema) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _small(path: Path, schema: pa.Schema) -> Iterator[_Small]:
+def _small(path: Path, schema: pa.Schema) -> Iterator[SmallTableWriter]:
     with _csv(path, schema) as writer:
-        small = _Small(writer, schema)
+        small = SmallTableWriter(writer, schema)
         yield small
         small.flush()
 
 
-class _Small:
-    """Gathers rows of a small table: each video has only a few."""
+class SmallTableWriter:
+    """Writes a small table as CSV. Rows are collected first, since each video has only a few."""
 
     def __init__(self, writer: Any, schema: pa.Schema) -> None:
         self._writer, self._schema = writer, schema
-        self._gathered: list[Row] = []
+        self._collected: list[Row] = []
 
     def add(self, rows: Iterable[Row]) -> None:
-        self._gathered.extend(rows)
-        if len(self._gathered) >= SMALL_ROWS:
+        """Write more rows.
+
+        Args:
+            rows: Column → value for each row; missing columns are null.
+        """
+        self._collected.extend(rows)
+        if len(self._collected) >= SMALL_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        if self._gathered:
-            self._writer.write_table(csv_safe(pa.Table.from_pylist(self._gathered, self._schema)))
-        self._gathered = []
+        """Write the collected rows."""
+        if self._collected:
+            self._writer.write_table(csv_safe(pa.Table.from_pylist(self._collected, self._schema)))
+        self._collected = []
 
 
 @contextlib.contextmanager
-def _timeline(out: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[_Timeline]:
-    """What writes the timeline of ``out`` to ``path``, a file or folder that is not there yet."""
-    named = {f"fervid.{key}": value for key, value in metadata.items()}
+def _timeline(out: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[TimelineWriter]:
+    """Open a writer of the timeline to ``path``, in the format of ``out``."""
+    prefixed = {f"fervid.{key}": value for key, value in metadata.items()}
     if is_folder(out):
         path.mkdir()
-        yield _Partitions(path, named)
+        yield _PartitionedTimeline(path, prefixed)
     elif out.suffix == ".csv":
         with _csv(path, TIMELINE) as writer:
-            yield _Csv(writer)
+            yield _CsvTimeline(writer)
     else:
-        schema = TIMELINE.with_metadata(named)
+        schema = TIMELINE.with_metadata(prefixed)
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            groups = _RowGroups(writer, schema)
+            groups = _ParquetTimeline(writer, schema)
             yield groups
             groups.flush()
 
 
-class _Csv:
+class _CsvTimeline:
     def __init__(self, writer: Any) -> None:
         self._writer = writer
 
@@ -139,27 +172,29 @@ class _Csv:
         self._writer.write_table(csv_safe(table))
 
 
-class _RowGroups:
-    """Gathers small videos, so that a file of many has row groups of a useful size."""
+class _ParquetTimeline:
+    """Collects short videos, so that row groups have a useful size."""
 
     def __init__(self, writer: Any, schema: pa.Schema) -> None:
         self._writer, self._schema = writer, schema
-        self._gathered: list[pa.Table] = []
+        self._collected: list[pa.Table] = []
         self._count = 0
 
     def add(self, table: pa.Table) -> None:
-        self._gathered.append(table.cast(self._schema))
+        self._collected.append(table.cast(self._schema))
         self._count += len(table)
         if self._count >= ROW_GROUP:
             self.flush()
 
     def flush(self) -> None:
-        if self._gathered:
-            self._writer.write_table(pa.concat_tables(self._gathered).combine_chunks())
-        self._gathered, self._count = [], 0
+        if self._collected:
+            self._writer.write_table(pa.concat_tables(self._collected).combine_chunks())
+        self._collected, self._count = [], 0
 
 
-class _Partitions:
+class _PartitionedTimeline:
+    """Writes one Parquet file per video."""
+
     def __init__(self, folder: Path, metadata: Mapping[str, str]) -> None:
         self._folder, self._metadata = folder, metadata
         pq.write_metadata(TIMELINE.with_metadata(metadata), folder / COMMON)
@@ -168,9 +203,9 @@ class _Partitions:
         if not len(table):
             return
         video_id = table["video_id"][0].as_py()
-        if not re.fullmatch(r"[0-9a-f]{32}", video_id):  # it becomes the name of a folder
-            raise BadResults(f"not a fingerprint of a video: {video_id!r}")
+        if not re.fullmatch(r"[0-9a-f]{32}", video_id):  # it becomes part of a path
+            raise BadResults(f"the fingerprint of a video must be 32 hex digits, not {video_id!r}")
         target = self._folder / f"video_id={video_id}"
         target.mkdir()
-        nameless = table.drop_columns(["video_id"]).replace_schema_metadata(self._metadata)
-        pq.write_table(nameless, target / "part-0.parquet", compression="zstd")
+        columns = table.drop_columns(["video_id"]).replace_schema_metadata(self._metadata)
+        pq.write_table(columns, target / "part-0.parquet", compression="zstd")

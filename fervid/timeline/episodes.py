@@ -1,4 +1,4 @@
-"""Stretches of one emotion in a face's timeline. Pure numpy; all times in seconds."""
+"""Episodes: periods in which one emotion leads in a face's timeline. Pure numpy; all times in seconds."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fervid.timeline.gaps import segments
+from fervid.timeline.gaps import median_step, segments
 from fervid.timeline.smoothing import smooth
 from fervid.types import DoubleArray, FloatArray
 
-NEAR_SHARE = 2 / 3
-"""What the raw probabilities nearby count in the evidence of an episode: the least at which a clear expression
-of 0.4 s, 5 or 25 samples a second, is one."""
+NEARBY_WEIGHT = 2 / 3
+"""Weight of the narrowly smoothed probabilities in the evidence. This is the smallest weight at which a clear
+expression of 0.4 s becomes an episode, at 5 or at 25 samples a second."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """A stretch of one emotion. ``emotion`` is its index; times in seconds; ``peak`` and ``mean`` of its
-    evidence, a probability. onset <= apex <= offset; an offset is when the last sample of the episode gives
-    way to the next one."""
+    """A period in which one emotion leads; onset <= apex <= offset.
+
+    Attributes:
+        emotion: Index of the emotion.
+        onset: Time of the first sample, in seconds.
+        apex: Time of the sample with the largest evidence, in seconds.
+        offset: Time of the first sample after the episode, in seconds.
+        peak: Largest evidence, a probability.
+        mean: Mean evidence over the samples, a probability.
+    """
 
     emotion: int
     onset: float
@@ -31,8 +38,8 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class _Span:
-    """Rows ``start`` to ``stop`` (without it) of one emotion."""
+class _Run:
+    """Rows ``start`` to ``stop`` (exclusive) of one emotion."""
 
     emotion: int
     start: int
@@ -47,13 +54,25 @@ def evidence(
     min_duration: float,
     max_gap: float,
 ) -> FloatArray:
-    """(n, 7) what episodes are found in: the smoothed probabilities and, twice as heavy, the raw ones nearby.
+    """Compute the evidence in which episodes are found.
 
-    "Nearby" is a Gaussian window as wide as the shortest episode, weighted like ``smooth``: a wide window alone
-    would swallow an expression of half a second, and single frames alone would make episodes of noise.
+    It is the weighted mean of the smoothed probabilities and, twice as heavy, the raw ones smoothed by a Gaussian
+    window as wide as the shortest episode. The smoothed probabilities alone would miss an expression of half a
+    second; single frames alone would turn noise into episodes.
+
+    Args:
+        times: (n,) increasing times in seconds.
+        raw: (n, 7) probabilities of each frame alone.
+        smoothed: (n, 7) smoothed probabilities.
+        weights: (n,) reliability of each sample, in [0, 1].
+        min_duration: Length of the shortest episode in seconds.
+        max_gap: Longest step in seconds that is not a gap.
+
+    Returns:
+        (n, 7) float32; each row sums to 1.
     """
-    near = smooth(times, raw, weights, min_duration, max_gap, "gaussian")
-    return np.asarray((1 - NEAR_SHARE) * smoothed + NEAR_SHARE * near, np.float32)
+    nearby = smooth(times, raw, weights, min_duration, max_gap, "gaussian")
+    return np.asarray((1 - NEARBY_WEIGHT) * smoothed + NEARBY_WEIGHT * nearby, np.float32)
 
 
 def episodes(
@@ -65,76 +84,83 @@ def episodes(
     max_gap: float,
     end: float = np.inf,
 ) -> list[Episode]:
-    """Episodes by hysteresis, in order of time: where the leading emotion reaches ``onset``, as far to both
-    sides as it stays at ``offset`` or above and no other emotion begins. Rows that two neighbours claim are
-    parted where both together lose least. They never overlap and never reach over a gap.
+    """Find episodes by hysteresis.
 
-    ``times`` (n,), ``values`` (n, 7) as ``evidence`` gives them; none lasts beyond ``end``, that of the video.
-    Those shorter than ``min_duration`` are left out.
+    An episode begins where the leading emotion reaches ``onset``. It extends to both sides while that emotion
+    stays at ``offset`` or above and no other episode begins. Where two neighbours claim the same rows, these are
+    divided so that both together lose least. Episodes never overlap and never extend over a gap.
+
+    Args:
+        times: (n,) increasing times in seconds.
+        values: (n, 7) evidence.
+        onset: Probability that starts an episode.
+        offset: Probability below which an episode ends.
+        min_duration: Shorter episodes are left out, in seconds.
+        max_gap: Longest step in seconds that is not a gap.
+        end: End of the video in seconds; no episode lasts longer.
+
+    Returns:
+        The episodes, in order of time.
     """
     found = []
     for part in segments(times, max_gap):
-        for span in _spans(values[part], onset, offset):
-            found.append(_episode(times[part], values[part], span, end))
+        for run in _runs(values[part], onset, offset):
+            found.append(_episode(times[part], values[part], run, end))
     return [episode for episode in found if episode.offset - episode.onset >= min_duration - 1e-9]
 
 
-def _spans(values: FloatArray, onset: float, offset: float) -> list[_Span]:
-    """The episodes of one segment, in order."""
+def _runs(values: FloatArray, onset: float, offset: float) -> list[_Run]:
+    """The episodes of one segment as runs of rows, in order."""
     cores = _cores(values, onset)
     if not cores:
         return []
-    start = cores[0].start - _held(values[: cores[0].start][::-1, cores[0].emotion], offset)
-    spans = []
+    start = cores[0].start - _rows_above(values[: cores[0].start][::-1, cores[0].emotion], offset)
+    runs = []
     for core, following in itertools.pairwise(cores):
         between = values[core.stop : following.start]
-        ahead = _held(between[:, core.emotion], offset)
+        ahead = _rows_above(between[:, core.emotion], offset)
         if core.emotion == following.emotion and ahead == len(between):
             continue
-        back = _held(between[::-1, following.emotion], offset)
+        back = _rows_above(between[::-1, following.emotion], offset)
         if ahead + back > len(between):
-            ahead = _parting(between[:, core.emotion], between[:, following.emotion], len(between) - back, ahead)
+            ahead = _split(between[:, core.emotion], between[:, following.emotion], len(between) - back, ahead)
             back = len(between) - ahead
-        spans.append(_Span(core.emotion, start, core.stop + ahead))
+        runs.append(_Run(core.emotion, start, core.stop + ahead))
         start = following.start - back
     last = cores[-1]
-    spans.append(_Span(last.emotion, start, last.stop + _held(values[last.stop :, last.emotion], offset)))
-    return spans
+    runs.append(_Run(last.emotion, start, last.stop + _rows_above(values[last.stop :, last.emotion], offset)))
+    return runs
 
 
-def _cores(values: FloatArray, onset: float) -> list[_Span]:
-    """The longest runs of rows in which one emotion leads with ``onset`` or more."""
+def _cores(values: FloatArray, onset: float) -> list[_Run]:
+    """The longest runs of rows in which one emotion leads with at least ``onset``."""
     leading = np.where(values.max(axis=1) >= onset, values.argmax(axis=1), -1)
     edges = [0, *(np.flatnonzero(np.diff(leading)) + 1).tolist(), len(leading)]
-    runs = (_Span(int(leading[start]), start, stop) for start, stop in itertools.pairwise(edges))
+    runs = (_Run(int(leading[start]), start, stop) for start, stop in itertools.pairwise(edges))
     return [run for run in runs if run.emotion >= 0]
 
 
-def _held(course: FloatArray, offset: float) -> int:
+def _rows_above(column: FloatArray, offset: float) -> int:
     """How many rows from the first on stay at ``offset`` or above."""
-    below = np.flatnonzero(course < offset)
-    return int(below[0]) if len(below) else len(course)
+    below = np.flatnonzero(column < offset)
+    return int(below[0]) if len(below) else len(column)
 
 
-def _parting(before: FloatArray, after: FloatArray, least: int, most: int) -> int:
-    """The number of rows, from ``least`` to ``most``, that the earlier episode keeps: as the sum of what each
-    has in its own rows is greatest."""
-    gain = np.append(0.0, np.cumsum(before - after, dtype=np.float64))
-    return least + int(gain[least : most + 1].argmax())
+def _split(earlier: FloatArray, later: FloatArray, minimum: int, maximum: int) -> int:
+    """How many of the rows between two episodes the earlier one keeps, so that their evidence sums to the most."""
+    gain = np.append(0.0, np.cumsum(earlier - later, dtype=np.float64))
+    return minimum + int(gain[minimum : maximum + 1].argmax())
 
 
-def _episode(times: DoubleArray, values: FloatArray, span: _Span, latest: float) -> Episode:
-    course = values[span.start : span.stop, span.emotion]
-    apex = span.start + int(course.argmax())
-    if span.stop < len(times):
-        stop = float(times[span.stop])
-    else:
-        stop = float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))
+def _episode(times: DoubleArray, values: FloatArray, run: _Run, end: float) -> Episode:
+    column = values[run.start : run.stop, run.emotion]
+    apex = run.start + int(column.argmax())
+    stop = float(times[run.stop]) if run.stop < len(times) else float(times[-1] + median_step(times))
     return Episode(
-        emotion=span.emotion,
-        onset=float(times[span.start]),
+        emotion=run.emotion,
+        onset=float(times[run.start]),
         apex=float(times[apex]),
-        offset=min(stop, latest),
-        peak=float(course.max()),
-        mean=float(course.mean(dtype=np.float64)),
+        offset=min(stop, end),
+        peak=float(column.max()),
+        mean=float(column.mean(dtype=np.float64)),
     )

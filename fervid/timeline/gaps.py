@@ -1,63 +1,123 @@
-"""Where a face's timeline has a gap, for everything that draws one."""
+"""Steps and gaps between the samples of a timeline: the only place that defines what a gap is."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fervid.settings import TimelineSettings
 from fervid.types import DoubleArray
 
-
-def median_step(sampled: DoubleArray) -> float:
-    """The usual time between two of the ``sampled`` times (m,), in seconds; 0 where there is only one."""
-    return float(np.median(np.diff(sampled))) if len(sampled) > 1 else 0.0
+_TOLERANCE = 1e-9
+"""Seconds by which a step may exceed the longest one through rounding alone."""
 
 
-def gap_threshold(metadata: Mapping[str, Any], sampled: DoubleArray) -> float:
-    """Seconds between two samples above which the analysis saw a gap, from the metadata of its results."""
-    settings = metadata.get("settings", {}).get("timeline", {})
-    # the step of a slow sampling grid is no gap
-    return max(float(settings.get("max_gap", TimelineSettings.max_gap)), 1.5 * median_step(sampled))
+def steps(times: DoubleArray) -> DoubleArray:
+    """Compute the seconds from each sample to the next.
+
+    Args:
+        times: (n,) increasing times in seconds.
+
+    Returns:
+        (n - 1,) steps, rounded to nanoseconds so that they do not depend on how far the times are from 0.
+    """
+    return np.asarray(np.round(np.diff(times), 9))
 
 
-def gaps(times: DoubleArray, sampled: DoubleArray, longest: float) -> npt.NDArray[np.bool_]:
-    """(n - 1,): whether a gap follows each of the ``times`` (n,) at which a face was seen, all of them among the
-    ``sampled`` times of its video: a frame was sampled and the face not found, or more than ``longest`` seconds
-    went by."""
-    return np.asarray((np.diff(np.searchsorted(sampled, times)) > 1) | (np.diff(times) > longest))
+def median_step(times: DoubleArray) -> float:
+    """Compute the usual time between two samples.
+
+    Args:
+        times: (n,) increasing times in seconds.
+
+    Returns:
+        The median step in seconds; 0 for fewer than two samples.
+    """
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-def segments(times: DoubleArray, max_gap: float) -> list[slice]:
-    """The runs of ``times`` (n,), increasing, in which no step is longer than ``max_gap``."""
+def seconds_held(times: DoubleArray, max_gap: float) -> DoubleArray:
+    """Compute how long each sample stands until the next one.
+
+    Args:
+        times: (n,) increasing times in seconds.
+        max_gap: Longest time that a sample stands, in seconds.
+
+    Returns:
+        (n,) seconds, all above 0. The last sample gets the median of the others; a single sample gets 1.
+    """
+    if len(times) < 2:
+        return np.ones(len(times))
+    held = np.minimum(np.diff(times), max_gap)
+    return np.asarray(np.maximum(np.append(held, np.median(held)), 1e-6))
+
+
+def gap_threshold(sampled: DoubleArray, max_gap: float) -> float:
+    """Compute the longest step between two samples that is not a gap.
+
+    Args:
+        sampled: (m,) times of all sampled frames of a video, in seconds.
+        max_gap: The setting of that name, in seconds.
+
+    Returns:
+        ``max_gap``, or 1.5 median steps where the video was sampled so slowly that this is longer.
+    """
+    return max(max_gap, 1.5 * median_step(sampled))
+
+
+def gaps(times: DoubleArray, sampled: DoubleArray, threshold: float) -> npt.NDArray[np.bool_]:
+    """Find the gaps in a face's timeline, for everything that draws one.
+
+    A gap is where a frame was sampled and the face not found, or where the step is longer than ``threshold``.
+
+    Args:
+        times: (n,) times at which the face was seen, in seconds; all of them are in ``sampled``.
+        sampled: (m,) times of all sampled frames of the video, in seconds.
+        threshold: See ``gap_threshold``.
+
+    Returns:
+        (n - 1,) whether a gap follows each sample but the last.
+    """
+    missed = np.diff(np.searchsorted(sampled, times)) > 1
+    return np.asarray(missed | (steps(times) > threshold + _TOLERANCE))
+
+
+def segments(times: DoubleArray, threshold: float) -> list[slice]:
+    """Split a timeline at its long steps, for everything that computes over one.
+
+    Args:
+        times: (n,) increasing times in seconds.
+        threshold: See ``gap_threshold``.
+
+    Returns:
+        One slice per run of samples without a step longer than ``threshold``.
+    """
     if not len(times):
         return []
-    breaks = np.flatnonzero(_steps(times) > max_gap + 1e-9) + 1
+    breaks = np.flatnonzero(steps(times) > threshold + _TOLERANCE) + 1
     edges = [0, *breaks.tolist(), len(times)]
     return [slice(start, end) for start, end in itertools.pairwise(edges)]
 
 
-def _steps(times: DoubleArray) -> DoubleArray:
-    """(n - 1,) seconds from each sample to the next, free of what their distance from 0 costs in precision."""
-    return np.asarray(np.round(np.diff(times), 9))
-
-
 def longest_absence(sampled: DoubleArray, present: npt.NDArray[np.bool_], end: float | None = None) -> float:
-    """The longest time, in seconds, for which looking found nothing.
+    """Compute the longest time for which sampled frames did not show something, such as a face.
 
-    ``sampled`` (m,) in increasing order: when a frame was looked at; ``present`` (m,): what for was in it. An
-    absence lasts from the first frame without to the next one with, at the end a usual step longer than to
-    the last one, but not beyond ``end``. So the step between two samples is no gap, at any sampling rate, and
-    neither is a time of which the video holds no frame.
+    An absence lasts from the first frame without it to the next frame with it. An absence at the end lasts one
+    median step beyond the last frame, but not beyond ``end``. The step between two samples is therefore no
+    absence, at any sampling rate, and neither is a time for which the video has no frames.
+
+    Args:
+        sampled: (m,) times of all sampled frames, in seconds.
+        present: (m,) whether each frame shows it.
+        end: End of the video in seconds; None where it is unknown.
+
+    Returns:
+        Seconds; 0 where every frame shows it.
     """
     if present.all():
         return 0.0
-    step = float(np.median(np.diff(sampled))) if len(sampled) > 1 else 0.0
-    borders = np.flatnonzero(np.diff(np.concatenate([[False], ~present, [False]]))).reshape(-1, 2)
-    last = float(sampled[-1])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], ~present, [False]]))).reshape(-1, 2)
+    last, step = float(sampled[-1]), median_step(sampled)
     until = np.append(sampled, last + step if end is None else min(last + step, max(end, last)))
-    return float((until[borders[:, 1]] - sampled[borders[:, 0]]).max())
+    return float((until[edges[:, 1]] - sampled[edges[:, 0]]).max())

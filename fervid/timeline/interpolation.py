@@ -1,4 +1,4 @@
-"""A face between its samples: where it is and what it shows at any moment. Times in seconds."""
+"""A face between its samples: its box and probabilities at any time."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fervid.types import DoubleArray, FloatArray
+from fervid.types import Box, DoubleArray, FloatArray
 
-Box = tuple[float, float, float, float]
-"""x, y, width, height in pixels of the picture as shown; may reach over its border."""
-
-_EXACT = 1e-6
+_TIME_TOLERANCE = 1e-6
+"""Seconds by which the time of a frame may differ from that of a sample and still be the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceState:
-    """A face at one time. ``box`` and ``probabilities`` (7,) lie between the samples before and after;
-    ``emotion`` (its index) and ``confidence`` are those of the sample before, a row of the table."""
+    """A face at one time.
+
+    Attributes:
+        box: Interpolated between the samples before and after.
+        probabilities: (7,) float32, interpolated as well.
+        emotion: Index of the leading emotion of the sample before, as in its row of the table.
+        confidence: Probability of that emotion in the sample before.
+    """
 
     box: Box
     probabilities: FloatArray
@@ -30,9 +34,15 @@ class FaceState:
 class FaceTimeline:
     """The samples of one face.
 
-    ``times`` (n,) float64, increasing; ``boxes`` (n, 4) x, y, width, height; ``smoothed`` (n, 7). ``trust``:
-    ``ok`` or the reason not to. Steps longer than ``max_gap`` are gaps. ``held``: until when the last sample
-    still stands, where nobody looked again after it.
+    Attributes:
+        face_id: Number of the face in the tables.
+        times: (n,) float64 increasing times in seconds.
+        boxes: (n, 4) float32 x, y, width, height in pixels of the frame as shown.
+        smoothed: (n, 7) float32 smoothed probabilities.
+        trust: ``ok``, or the reasons for doubt.
+        gap_follows: (n - 1,) whether a gap follows each sample but the last, as ``gaps.gaps`` finds them.
+        held_until: Until when the last sample counts, in seconds: later than its time where no frame was sampled
+            after it.
     """
 
     face_id: int
@@ -40,57 +50,81 @@ class FaceTimeline:
     boxes: FloatArray
     smoothed: FloatArray
     trust: str
-    max_gap: float
-    held: float
+    gap_follows: npt.NDArray[np.bool_]
+    held_until: float
 
     def at(self, time: float) -> FaceState | None:
-        """The face at ``time``; None before its first sample, after its last and in gaps."""
-        if time < self.times[0] - _EXACT or time > max(self.held, self.times[-1]) + _EXACT:
+        """Get the face at one time.
+
+        Args:
+            time: Seconds.
+
+        Returns:
+            The state of the face; None before its first sample, after its last and in gaps.
+        """
+        if time < self.times[0] - _TIME_TOLERANCE or time > max(self.held_until, self.times[-1]) + _TIME_TOLERANCE:
             return None
-        before = max(0, int(np.searchsorted(self.times, time + _EXACT, "right")) - 1)
-        after = min(before + 1, len(self.times) - 1)
-        step = float(self.times[after] - self.times[before])
-        part = (time - float(self.times[before])) / step if step > 0 else 0.0
-        if step > self.max_gap and part > 0:
-            if abs(time - self.times[before]) > _EXACT:
+        before, after, fraction = self._position(time, _TIME_TOLERANCE)
+        if after > before and self.gap_follows[before] and fraction > 0:
+            if abs(time - self.times[before]) > _TIME_TOLERANCE:
                 return None
-            part = 0.0
-        x, y, width, height = _between(self.boxes, before, after, part).tolist()
+            fraction = 0.0
+        x, y, width, height = _interpolate(self.boxes, before, after, fraction).tolist()
         leading = int(self.smoothed[before].argmax())
         return FaceState(
             (x, y, width, height),
-            _between(self.smoothed, before, after, part),
+            _interpolate(self.smoothed, before, after, fraction),
             leading,
             float(self.smoothed[before, leading]),
         )
 
-    def over(self, times: DoubleArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-        """For ``times`` (n,) between the first and the last sample: whether each is outside of gaps (n,), and the
-        probabilities (n, 7)."""
-        last = len(self.times) - 1
-        before = np.clip(np.searchsorted(self.times, times, "right") - 1, 0, max(last - 1, 0))
-        steps = self.times[np.minimum(before + 1, last)] - self.times[before]
+    def sample_at(self, times: DoubleArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+        """Get the probabilities at many times at once.
+
+        Args:
+            times: (m,) seconds, from the first to the last sample.
+
+        Returns:
+            (m,) whether each time is outside all gaps, and (m, 7) float32 probabilities.
+        """
+        before = np.searchsorted(self.times, times, "right") - 1
+        in_gap = np.append(self.gap_follows, False)[np.clip(before, 0, len(self.times) - 1)]
         values = [np.interp(times, self.times, column) for column in self.smoothed.T]
-        return steps <= self.max_gap, np.asarray(np.stack(values, axis=1), np.float32)
+        return ~in_gap, np.asarray(np.stack(values, axis=1), np.float32)
 
-    def cover(self, time: float, reach: float) -> Box | None:
-        """A box that hides the face, whether or not it was seen: also in gaps of the track, and for ``reach``
-        seconds before its first and after its last sample, where it grows by a half since the face may move."""
-        first, last = float(self.times[0]), max(self.held, float(self.times[-1]))
-        away = max(first - time, time - last, 0.0)
-        if away > reach + _EXACT:
+    def blur_box(self, time: float, margin: float) -> Box | None:
+        """Get a box that covers the face, whether or not it was detected.
+
+        The box also covers gaps. Before the first sample and after the last it grows by up to a half, because the
+        face may move.
+
+        Args:
+            time: Seconds.
+            margin: Seconds before the first and after the last sample for which the face is still covered.
+
+        Returns:
+            The box; None further than ``margin`` from the samples.
+        """
+        first, last = float(self.times[0]), max(self.held_until, float(self.times[-1]))
+        outside = max(first - time, time - last, 0.0)
+        if outside > margin + _TIME_TOLERANCE:
             return None
-        before = int(np.clip(np.searchsorted(self.times, time, "right") - 1, 0, len(self.times) - 1))
-        after = min(before + 1, len(self.times) - 1)
+        before, after, fraction = self._position(time)
+        x, y, width, height = _interpolate(self.boxes, before, after, fraction).tolist()
+        # between two samples, the face may leave the straight line by more the further it moves
+        moved = np.abs(self.boxes[after] - self.boxes[before]).max() * min(fraction, 1 - fraction)
+        growth = 0.5 * outside / margin * max(width, height) / 2 if margin > 0 else 0.0
+        growth += float(moved) / 2
+        return x - growth, y - growth, width + 2 * growth, height + 2 * growth
+
+    def _position(self, time: float, tolerance: float = 0.0) -> tuple[int, int, float]:
+        """Indices of the samples before and after ``time``, and where it is between them, from 0 to 1."""
+        last = len(self.times) - 1
+        before = int(np.clip(np.searchsorted(self.times, time + tolerance, "right") - 1, 0, last))
+        after = min(before + 1, last)
         step = float(self.times[after] - self.times[before])
-        part = min(max((time - float(self.times[before])) / step, 0.0), 1.0) if step > 0 else 0.0
-        x, y, width, height = _between(self.boxes, before, after, part).tolist()
-        # what it may do between two looks grows with the way that it goes
-        moved = np.abs(self.boxes[after] - self.boxes[before]).max() * min(part, 1 - part)
-        margin = 0.5 * away / reach * max(width, height) / 2 if reach > 0 else 0.0
-        margin += float(moved) / 2
-        return x - margin, y - margin, width + 2 * margin, height + 2 * margin
+        return before, after, min(max((time - float(self.times[before])) / step, 0.0), 1.0) if step > 0 else 0.0
 
 
-def _between(values: FloatArray, before: int, after: int, part: float) -> FloatArray:
-    return np.asarray((1 - part) * values[before] + part * values[after], np.float32)
+def _interpolate(values: FloatArray, before: int, after: int, fraction: float) -> FloatArray:
+    return np.asarray((1 - fraction) * values[before] + fraction * values[after], np.float32)

@@ -1,4 +1,4 @@
-"""Per-face and per-video statistics, and how far to trust them."""
+"""Statistics of each face and each video, and how far to trust them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fervid.timeline.gaps import longest_absence
+from fervid.timeline.gaps import longest_absence, seconds_held
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
 MIN_SECONDS = 1.0
+"""A face seen for less time than this is doubtful."""
 MIN_SAMPLES = 5
+"""A face with fewer samples than this is doubtful."""
 MIN_PIXELS = 40.0
+"""A face whose box is narrower than this (median of the shorter side) is doubtful."""
 MIN_COVERAGE = 0.6
+"""Share of sampled frames with a face below which a face or a video is doubtful."""
 MIN_QUALITY = 0.45
-"""``face_quality`` below which a row counts as of low quality, and a face as badly seen on average."""
+"""``face_quality`` below which a row counts as low quality. A face with a lower mean is doubtful."""
 MAX_LOW_QUALITY = 0.5
 """Share of low-quality rows above which a face or a video is doubtful."""
 MAX_DOUBTFUL = 0.25
@@ -24,7 +28,7 @@ MAX_DOUBTFUL = 0.25
 
 @dataclass(frozen=True)
 class FaceSummary:
-    """One row of the summary table; times in seconds, shares and probabilities in [0, 1]."""
+    """The statistics of one face, a row of the summary table. Times in seconds; shares and probabilities in [0, 1]."""
 
     face_id: int
     first_seen: float
@@ -43,7 +47,7 @@ class FaceSummary:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """What one video lacks; the same measures as those of a face, over all that was sampled of the video."""
+    """The statistics of one video: those of a face, over everything that was sampled of the video."""
 
     coverage: float
     longest_gap: float
@@ -52,17 +56,27 @@ class VideoSummary:
 
 
 def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max_gap: float = 1.0) -> FaceSummary:
-    """Summarise one track. ``smoothed`` (n, 7): its smoothed probabilities; ``sampled`` (m,): the times of all
-    sampled frames of the video, in seconds. Shares and means are over time: each sample counts for the
-    seconds to the next one, at most ``max_gap``. Coverage and gaps are of the face's own span, from its first
-    sample to its last."""
+    """Summarise one track.
+
+    Shares and means are over time: each sample counts for the seconds to the next one. Coverage and the longest gap
+    are those between the first and the last sample of the face.
+
+    Args:
+        track: The face.
+        smoothed: (n, 7) its smoothed probabilities.
+        sampled: (m,) times of all sampled frames of the video, in seconds.
+        max_gap: Longest time in seconds for which one sample counts.
+
+    Returns:
+        The statistics.
+    """
     times = track.times
     first, last = float(times[0]), float(times[-1])
     own = sampled[np.searchsorted(sampled, first, "left") : np.searchsorted(sampled, last, "right")]
     coverage = len(times) / max(len(own), len(times))
     leading = smoothed.argmax(axis=1)
     changes = int((np.diff(leading) != 0).sum())
-    seconds = _held(times, max_gap)
+    seconds = seconds_held(times, max_gap)
     means = np.average(smoothed, axis=0, weights=seconds)
     low = float((track.qualities < MIN_QUALITY).mean())
     return FaceSummary(
@@ -85,9 +99,20 @@ def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max
 def summarize_video(
     tracks: Sequence[Track], faces: Sequence[FaceSummary], sampled: DoubleArray, end: float | None = None
 ) -> VideoSummary:
-    """Summarise one video from its ``tracks``, their summaries, ``sampled`` (m,), m > 0, the times of all
-    sampled frames, and its ``end`` in seconds, where that is known. Coverage is the share of these frames with at
-    least one face; the longest gap may lie before the first face or after the last."""
+    """Summarise one video.
+
+    Coverage is the share of sampled frames with at least one face. The longest gap may lie before the first face or
+    after the last.
+
+    Args:
+        tracks: The faces of the video.
+        faces: Their statistics, in the same order.
+        sampled: (m,) times of all sampled frames, in seconds; m > 0.
+        end: End of the video in seconds; None where it is unknown.
+
+    Returns:
+        The statistics.
+    """
     shown = np.isin(sampled, np.concatenate([*(track.times for track in tracks), np.zeros(0)]))
     coverage, gap = float(shown.mean()), longest_absence(sampled, shown, end)
     if not tracks:
@@ -104,16 +129,8 @@ def summarize_video(
     return VideoSummary(coverage, gap, low, "; ".join(reasons) or "ok")
 
 
-def _held(times: DoubleArray, max_gap: float) -> DoubleArray:
-    """(n,) seconds that each sample stands for; the last one as long as is usual."""
-    if len(times) < 2:
-        return np.ones(len(times))
-    steps = np.minimum(np.diff(times), max_gap)
-    return np.asarray(np.maximum(np.append(steps, np.median(steps)), 1e-6))
-
-
 def _trust_of_face(track: Track, coverage: float, low: float) -> str:
-    """``ok``, or everything that speaks against this face's figures."""
+    """``ok``, or all reasons to doubt the statistics of this face."""
     seconds = float(track.times[-1] - track.times[0])
     pixels = float(np.median(track.boxes[:, 2:].min(axis=1)))
     reasons = []

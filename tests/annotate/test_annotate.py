@@ -20,14 +20,14 @@ import pytest
 
 import fervid
 from fervid.annotate.annotate import AnnotatedVideo, AnnotateReport, annotate
-from fervid.annotate.face_timelines import KnownFaces
+from fervid.annotate.face_timelines import FaceTimelines
 from fervid.errors import OutputError, UsageError
 from fervid.faces.detectors import create_detector
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
 from fervid.results.reader import Results, read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
-from fervid.types import EMOTIONS, ByteArray
+from fervid.types import EMOTIONS, ByteArray, Progress
 from fervid.video.reader import VideoReader
 from fervid.video.writer import EncoderSettings, VideoWriter
 from tests.support.browser import open_page
@@ -247,6 +247,28 @@ def test_blur_hides_faces_between_samples_in_short_misses_and_around(tmp_path: P
     assert min(value for value, wanted in zip(seen, hidden, strict=True) if not wanted) > 30
 
 
+def test_no_box_is_drawn_where_sampled_frames_did_not_show_the_face(tmp_path: Path) -> None:
+    """Three missed samples at 5 fps are a gap, although they last less than ``max_gap``, as in report and plot."""
+    source = gray_clip(tmp_path / "clip.mp4")
+    faces = {0: [(moment, BOX) for moment in (0.0, 0.2, 0.4, 1.2, 1.4, 1.6)]}
+    results = table({"clip.mp4": source}, faces, settings={"timeline": {"max_gap": 1.0}}, sampled=[0.6, 0.8, 1.0])
+    (timeline,) = FaceTimelines(results).of(results.videos["video_id"].iloc[0])
+    assert timeline.gap_follows.tolist() == [False, False, True, False, False]
+    annotate(results, {"clip.mp4": source}, tmp_path / "out", "minimal")
+    x, y, _, height = map(int, BOX)
+    for moment, image in frames(tmp_path / "out" / "clip.annotated.mp4"):
+        left_edge = drawn(image[y + height // 3 : y + height // 2, x - 3 : x + 4]).any()
+        assert left_edge == (moment <= 0.41 or 1.19 <= moment <= 1.81), moment
+
+
+def test_blur_covers_a_gap_of_missed_samples(tmp_path: Path) -> None:
+    faces = {0: [(moment, BOX) for moment in (0.0, 0.4, 1.2, 1.6)]}
+    results = table({"clip.mp4": gray_clip(tmp_path / "clip.mp4")}, faces, sampled=[0.6, 0.8, 1.0])
+    (timeline,) = FaceTimelines(results).of(results.videos["video_id"].iloc[0])
+    assert timeline.at(0.8) is None
+    assert timeline.blur_box(0.8, margin=0.3) == pytest.approx(BOX)
+
+
 @pytest.mark.parametrize("span", [{"start": 1.0}, {"end": 2.0}])
 def test_blur_refuses_results_of_a_part(clip: ClipFactory, tmp_path: Path, span: dict[str, float]) -> None:
     source = clip(at_rate(25, 50))
@@ -292,18 +314,43 @@ def test_one_bad_video_costs_only_itself(tmp_path: Path) -> None:
     results.videos.loc[4, ["status", "message"]] = ["skipped", "same content as good.mp4"]
     write_clip(paths["changed.mp4"], at_rate(25, 3))
     paths.pop("gone.mp4").unlink()
-    told: list[AnnotatedVideo] = []
-    report = annotate(results, paths, tmp_path / "out", listener=told.append)
+    events: list[Progress] = []
+    report = annotate(results, paths, tmp_path / "out", on_progress=events.append)
     assert outcomes(report) == {
         "changed.mp4": ("failed", "the file has changed since it was analysed"),
-        "gone.mp4": ("failed", "no such file under --videos"),
+        "gone.mp4": ("failed", "not found"),
         "good.mp4": ("written", None),
         "bad.mp4": ("skipped", "it could not be analysed: empty file"),
         "copy.mp4": ("skipped", "same content as good.mp4"),
     }
-    assert told == list(report.videos)
+    assert [event.outcome for event in events if event.outcome] == list(report.videos)
     assert report.exit_code == 3
     assert os.listdir(tmp_path / "out") == ["good.annotated.mp4"]
+
+
+def test_videos_are_looked_for_in_the_folders_that_were_analysed(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    source = write_clip(tmp_path / "films" / "a.mp4", at_rate(25, 10))
+    results = table({"a.mp4": source})
+    results.metadata["roots"] = [str(tmp_path / "gone"), str(source.parent)]
+    assert outcomes(annotate(results, None, tmp_path / "out")) == {"a.mp4": ("written", None)}
+    results.metadata["roots"] = [str(tmp_path / "gone"), str(tmp_path / "empty")]
+    ((_, message),) = outcomes(annotate(results, None, tmp_path / "out")).values()
+    assert message == (
+        f"not found in {tmp_path / 'gone'}, {tmp_path / 'empty'}; `videos` names the folder that holds it"
+    )
+
+
+def test_a_given_fingerprint_function_is_used(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", at_rate(25, 10))
+    hashed: list[Path] = []
+
+    def remembered(path: Path) -> str:
+        hashed.append(path)
+        return fingerprint(path)
+
+    annotate(table({"a.mp4": source}), tmp_path, tmp_path / "out", fingerprint=remembered)
+    assert hashed == [source]
 
 
 def test_what_is_skipped_does_not_count_for_the_exit_code(tmp_path: Path) -> None:
@@ -419,20 +466,24 @@ def test_an_unknown_style_is_refused(clip: ClipFactory, tmp_path: Path) -> None:
 def test_what_stops_the_work_leaves_no_partial_file(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 50))
 
-    def stop(seconds: float) -> None:
+    def stop(progress: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", progress=stop)
+        annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", on_progress=stop)
     assert os.listdir(tmp_path / "out") == []
 
 
 def test_progress_adds_up_to_the_film(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 50))
-    steps: list[float] = []
-    annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", progress=steps.append)
-    assert len(steps) == 50
-    assert sum(steps) == pytest.approx(1.96)
+    events: list[Progress] = []
+    annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", on_progress=events.append)
+    *frames, last = events
+    assert len(frames) == 50
+    assert [event.done for event in frames] == sorted(event.done for event in frames)
+    assert frames[-1].done == pytest.approx(1.96)
+    assert (last.done, last.total, last.unit) == (2.0, 2.0, "seconds")
+    assert isinstance(last.outcome, AnnotatedVideo)
 
 
 # names
@@ -479,7 +530,7 @@ def test_the_command_writes_every_video_and_says_so(analysed: Path, tmp_path: Pa
         (["{tmp}/none.parquet", "--out", "{tmp}/out"], 2, "no such results"),
         (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/none"], 2, "no such"),
         (["{results}", "--out", "{tmp}/out", "--videos", "{samples}", "--style", "loud"], 2, "minimal or full"),
-        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}"], 4, "failed: cut.mp4: no such file"),
+        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}"], 4, "failed: cut.mp4: not found in"),
         (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/some", "--quiet"], 3, "failed: rotated.mp4"),
         (["{results}", "--out", "/proc/fervid", "--videos", "{samples}"], 5, "cannot write"),
     ],
@@ -646,7 +697,7 @@ def faces_left(target: Path, results: Results, until: float) -> tuple[int, list[
     """Frames looked at, and (time, score) of each sure face of 40 pixels where the table has one."""
 
     detector = create_detector(ScanSettings())
-    courses = KnownFaces(results).of(results.videos["video_id"].iloc[0])
+    courses = FaceTimelines(results).of(results.videos["video_id"].iloc[0])
     count, left = 0, []
     with VideoReader(target, fps=0, end=until) as reader:
         for frame in reader.frames():

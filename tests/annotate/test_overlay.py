@@ -10,11 +10,12 @@ import pytest
 
 from fervid.annotate.overlay import FACE_COLORS, Overlay, Style, face_color, type_size
 from fervid.annotate.text import WARNING
-from fervid.annotate.timeline_strip import clock, lanes
+from fervid.annotate.timeline_strip import lanes
 from fervid.annotate.yuv_canvas import Canvas, matrix_code, sprite
 from fervid.colors import EMOTION_COLORS, rgb
 from fervid.runtime.opencv import cv2
 from fervid.timeline.interpolation import FaceTimeline
+from fervid.timeline.time_format import clock
 from fervid.types import EMOTIONS, ByteArray
 
 SIZES = [(64, 48), (320, 240), (426, 240), (240, 426), (640, 360), (1280, 720), (1080, 1920), (3840, 2160)]
@@ -37,7 +38,9 @@ def face(
     """A face that stays where it is."""
     smoothed = np.full((2, len(EMOTIONS)), 0.04, np.float32)
     smoothed[:, emotion] = 0.76
-    return FaceTimeline(face_id, np.array(times), np.array([box, box], np.float32), smoothed, trust, 20.0, times[1])
+    return FaceTimeline(
+        face_id, np.array(times), np.array([box, box], np.float32), smoothed, trust, np.array([False]), times[1]
+    )
 
 
 def drawn(
@@ -226,12 +229,12 @@ def test_nothing_is_drawn_when_nobody_is_there() -> None:
     assert not touched(drawn([late], 640, 360, style="minimal")).any()
 
 
-def test_a_label_does_not_jump_to_and_fro() -> None:
+def test_a_label_does_not_jump_back_and_forth() -> None:
     """A face that trembles around the height at which its label fits above it."""
     times = np.arange(0, 4, 0.04)
     boxes = np.array([(250, 24 + 3 * (index % 2), 120, 140) for index in range(len(times))], np.float32)
     smoothed = np.full((len(times), len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
-    trembling = FaceTimeline(0, times, boxes, smoothed, "ok", 1.0, 4.0)
+    trembling = FaceTimeline(0, times, boxes, smoothed, "ok", np.zeros(len(times) - 1, bool), 4.0)
     overlay = Overlay([trembling], 640, 360, 4.0, 6, "minimal")
     above = []
     for time in times:
@@ -250,7 +253,7 @@ def test_faces_that_never_meet_share_a_lane() -> None:
         face(1, 0, 0, 50, 50, times=(4, 6)),
         face(2, 0, 0, 9, 9, times=(2, 5)),
     ]
-    assert [[course.face_id for course in lane] for lane in lanes(faces)] == [[0, 1], [2]]
+    assert [[shown.face_id for shown in lane] for lane in lanes(faces)] == [[0, 1], [2]]
 
 
 def test_of_too_many_faces_the_large_and_long_ones_stay() -> None:
@@ -276,17 +279,17 @@ def test_the_cursor_goes_from_end_to_end() -> None:
 def test_the_strip_shows_a_gap_as_a_gap() -> None:
     smoothed = np.zeros((4, len(EMOTIONS)), np.float32)
     smoothed[:, EMOTIONS.index("happy")] = 1
-    course = FaceTimeline(
+    timeline = FaceTimeline(
         0,
         np.array([0.0, 3.0, 7.0, 10.0]),
         np.tile(np.array([200, 60, 120, 140], np.float32), (4, 1)),
         smoothed,
         "ok",
-        3.5,
+        np.array([False, True, False]),
         10.0,
     )
     planes = blank(960, 540)
-    Overlay([course], 960, 540, 10.0, 6, "full").draw(Canvas(planes, 6), 5.0)
+    Overlay([timeline], 960, 540, 10.0, 6, "full").draw(Canvas(planes, 6), 5.0)
     happy = (np.abs(bgr(planes)[500:].astype(int) - rgb(EMOTION_COLORS["happy"])[::-1]).max(axis=2) < 25).any(axis=0)
     columns = np.flatnonzero(happy)
     breaks = np.diff(columns)

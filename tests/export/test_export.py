@@ -21,7 +21,7 @@ from fervid.errors import BadResults, InputNotFound, OutputError, UsageError
 from fervid.export.elan import elan_document
 from fervid.export.files import Values
 from fervid.export.formats import export
-from fervid.export.tables import EMOTION_ALIASES, openface_frame, pyfeat_frame, tidy_frame
+from fervid.export.tables import EMOTION_ALIASES, openface_frame, pyfeat_frame, timeline_frame
 from fervid.results.reader import read_results
 from fervid.types import EMOTIONS
 from tests.support.command import command
@@ -145,7 +145,7 @@ def test_an_odd_name_is_quoted_in_the_media_descriptor(tmp_path: Path) -> None:
 def test_work_done_by_hand_is_not_overwritten(one: Path, tmp_path: Path) -> None:
     target = tmp_path / "one.eaf"
     target.write_text("mine")
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="may hold manual work"):
         export(one, "elan", target)
     assert target.read_text() == "mine"
     export(one, "elan", target, overwrite=True)
@@ -250,7 +250,7 @@ def test_values_choose_the_probabilities(values: Values, suffix: str, tmp_path: 
     tables = read_results(path)
     tables.timeline[[f"{name}_smooth" for name in EMOTIONS]] = 1 / 7  # apart from the raw ones
     expected = tables.timeline[f"happy{suffix}"]
-    tidy = tidy_frame(tables.timeline, values)
+    tidy = timeline_frame(tables.timeline, values)
     for found in (pyfeat_frame(tables.timeline, values)["happiness"], tidy["happy"]):
         np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(openface_frame(tables.timeline, values)["happiness"], expected)
@@ -274,13 +274,13 @@ def test_one_video_goes_to_a_file(one: Path, tmp_path: Path) -> None:
 
 
 def test_refusals(two: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--to must be one of"):
+    with pytest.raises(UsageError, match="`to` must be one of"):
         export(two, "xls", tmp_path / "x")
-    with pytest.raises(UsageError, match="--values must be"):
+    with pytest.raises(UsageError, match="`values` must be"):
         export(two, "csv", tmp_path / "x.csv", values="both")
     with pytest.raises(UsageError, match="does not apply to ELAN"):
         export(two, "elan", tmp_path / "x", values="raw")
-    with pytest.raises(UsageError, match="2 videos; --out must name a folder"):
+    with pytest.raises(UsageError, match="2 videos; `out` must name a folder"):
         export(two, "elan", tmp_path / "x.eaf")
     with pytest.raises(UsageError, match=r"must name a \.csv file"):
         export(two, "pyfeat", tmp_path / "x.txt")
@@ -309,7 +309,7 @@ def test_the_command_says_what_is_lost(two: Path, tmp_path: Path) -> None:
     done = command("export", two, "--to", "pyfeat", "--out", tmp_path / "feat.csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert "no place for face_id" in done.stderr
+    assert "no columns for face_id" in done.stderr
     assert "action units" in done.stderr
     refused = command("export", two, "--to", "pyfeat", "--out", tmp_path / "two.summary.csv")
     assert refused.returncode == 2

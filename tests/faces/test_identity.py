@@ -227,7 +227,7 @@ def test_the_table_holds_the_person_of_each_face() -> None:
 
     tracks = [track(0, [0, 1], 0), track(1, [1], None), track(2, [3], 0)]
     shares = [np.full((len(one.times), 7), 1 / 7, np.float32) for one in tracks]
-    table = timeline_table("v", "id", np.arange(5), np.arange(5.0), tracks, shares, shares)
+    table = timeline_table("id", np.arange(5), np.arange(5.0), tracks, shares, shares)
     rows = [(row["frame"], row["face_id"], row["person"]) for row in table.to_pylist()]
     assert rows == [(0, 0, 0), (1, 0, 0), (1, 1, None), (2, None, None), (3, 2, 0), (4, None, None)]
     assert str(table.schema.field("person").type) == "int32"

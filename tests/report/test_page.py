@@ -189,7 +189,7 @@ def test_emotions_and_raw_values_can_be_hidden_and_parted_into_lanes(made: Path)
 
 def test_the_filter_finds_videos_by_name(tmp_path: Path) -> None:
     films = [Film(f"clip {number}.mp4", [SHORT]) for number in range(12)]
-    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False).path
+    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False).path
     typed = "(box => { box.value = %s; box.dispatchEvent(new Event('input')); })(document.getElementById('search'))"
     left = "[...document.querySelectorAll('.video:not([hidden]) .name')].map(node => node.innerText)"
     with opened(path) as page:
@@ -234,7 +234,7 @@ def read(said: str) -> float:
 def test_a_long_film_is_drawn_in_means_that_open_up_as_one_zooms_in(tmp_path: Path) -> None:
     restless = np.random.default_rng(0).dirichlet(np.ones(7), 20_000).astype(np.float32)
     films = [Film("long.mp4", [MadeFace(range(20_000), restless)], count=20_000)]
-    made = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False).path
+    made = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False).path
     with opened(made) as page:
         open_all(page)
         (far,) = page.evaluate(INKED)
@@ -263,7 +263,7 @@ def test_a_table_of_episodes_is_built_when_it_is_opened(made: Path) -> None:
 
 def test_many_videos_open_one_by_one(tmp_path: Path) -> None:
     films = [Film(f"{number:03}.mp4", [SHORT, GAPPY]) for number in range(200)]
-    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", pictures=False).path
+    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False).path
     with opened(path) as page:
         assert page.evaluate("document.querySelectorAll('.face').length") == 2, "only the first is built"
         page.evaluate("document.querySelectorAll('.video')[150].querySelector('summary').click()")

@@ -70,13 +70,13 @@ def row(video: str, video_id: str | None, status: str = "ok", message: str | Non
 def test_which_row_stands_for_a_video() -> None:
     one, two = Path("one.parquet"), Path("two")
     manifest = _Manifest(
-        [
-            (one, [row("a", "1"), row("b", "2", "failed"), row("c", None, "failed"), row("d", "4", "failed")]),
-            (two, [row("b", "2"), row("e", "1"), row("a", "3"), row("c", None, "failed"), row("d", "4", "failed")]),
-        ]
+        {
+            one: [row("a", "1"), row("b", "2", "failed"), row("c", None, "failed"), row("d", "4", "failed")],
+            two: [row("b", "2"), row("e", "1"), row("a", "3"), row("c", None, "failed"), row("d", "4", "failed")],
+        }
     )
-    assert manifest.new(one) == {"1": "a"}
-    assert manifest.new(two) == {"2": "b", "3": "two/a"}
+    assert manifest.names(one) == {"1": "a"}
+    assert manifest.names(two) == {"2": "b", "3": "two/a"}
     found = [(r["video"], r["status"], r["message"]) for path in (one, two) for r in manifest.rows(path)]
     assert found == [
         ("a", "ok", None),

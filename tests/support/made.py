@@ -116,7 +116,7 @@ def _entry(part: Path, position: int, film: Film) -> Entry:
     frames, key = np.arange(film.count) * 5, {"video_id": video_id}
     tracks = [_track(film, number, face) for number, face in enumerate(film.faces)]
     values = [face.probabilities for face in film.faces]
-    timeline = timeline_table(film.name, video_id, frames, film.times, tracks, values, values)
+    timeline = timeline_table(video_id, frames, film.times, tracks, values, values)
     summary = [key | _summary(film, number, face) for number, face in enumerate(film.faces)]
     episodes = [
         key | episode for number, face in enumerate(film.faces) for episode in made_episodes(film, number, face)
@@ -191,4 +191,4 @@ EVERYTHING = (
 def write_made_report(folder: Path) -> Path:
     """The report of EVERYTHING, without thumbnails."""
     results = write_results(folder / "made.parquet", EVERYTHING)
-    return write_report(results, folder / "made.html", pictures=False).path
+    return write_report(results, folder / "made.html", thumbnails=False).path

@@ -17,7 +17,7 @@ def course(times: list[float], boxes: list[tuple[float, ...]], max_gap: float = 
     """A face whose leading emotion changes with every sample."""
     smoothed = np.full((len(times), len(EMOTIONS)), 0.05, np.float32)
     smoothed[np.arange(len(times)), np.arange(len(times)) % len(EMOTIONS)] = 0.7
-    return FaceTimeline(0, np.array(times), np.array(boxes, np.float32), smoothed, "ok", max_gap, held)
+    return FaceTimeline(0, np.array(times), np.array(boxes, np.float32), smoothed, "ok", np.diff(times) > max_gap, held)
 
 
 def moved(by: float) -> tuple[float, ...]:
@@ -67,7 +67,7 @@ def test_probabilities_between_samples_sum_to_one(time: float) -> None:
 
 @pytest.mark.parametrize("time", [0.71, 0.9, 1.0, 1.5, 2.9, 4.0, 4.2, 4.29])
 def test_a_cover_reaches_over_gaps_and_beyond_both_ends(time: float) -> None:
-    cover = course([1.0, 1.2, 4.0], [BOX, moved(8), moved(40)], max_gap=0.5).cover(time, reach=0.3)
+    cover = course([1.0, 1.2, 4.0], [BOX, moved(8), moved(40)], max_gap=0.5).blur_box(time, margin=0.3)
     assert cover is not None
     x, y, width, height = cover
     assert width >= BOX[2]
@@ -78,13 +78,13 @@ def test_a_cover_reaches_over_gaps_and_beyond_both_ends(time: float) -> None:
 
 @pytest.mark.parametrize("time", [0.69, 4.31])
 def test_a_cover_ends(time: float) -> None:
-    assert course([1.0, 4.0], [BOX, BOX]).cover(time, reach=0.3) is None
+    assert course([1.0, 4.0], [BOX, BOX]).blur_box(time, margin=0.3) is None
 
 
 @given(st.floats(1.0, 1.4), st.floats(-60, 60), st.floats(-60, 60))
 def test_a_cover_holds_the_box(time: float, first: float, second: float) -> None:
     face = course([1.0, 1.2, 1.4], [moved(0), moved(first), moved(second)])
-    cover, moment = face.cover(time, reach=0.3), face.at(time)
+    cover, moment = face.blur_box(time, margin=0.3), face.at(time)
     assert cover is not None
     assert moment is not None
     for axis in (0, 1):
@@ -98,13 +98,13 @@ def test_one_sample_is_enough() -> None:
     assert moment is not None
     assert moment.box == BOX
     assert face.at(1.1) is None
-    assert face.cover(1.1, reach=0.2) is not None
+    assert face.blur_box(1.1, margin=0.2) is not None
 
 
 def test_many_times_at_once_are_the_same_as_one_by_one() -> None:
     face = course([1.0, 1.3, 2.5, 2.6, 3.0], [BOX] * 5, max_gap=0.9)
     times = np.linspace(1.0, 3.0, 401)
-    shown, values = face.over(times)
+    shown, values = face.sample_at(times)
     for time, there, value in zip(times, shown, values, strict=True):
         moment = face.at(float(time))
         if np.abs(face.times - time).min() > 1e-3:

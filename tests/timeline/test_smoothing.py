@@ -13,7 +13,14 @@ from scipy.linalg import expm
 
 from fervid.settings import Smoother
 from fervid.timeline.gaps import segments
-from fervid.timeline.smoothing import DWELL, EVIDENCE, SHARPNESS, seconds_each, smooth, stay_probabilities
+from fervid.timeline.smoothing import (
+    CORRELATION_LENGTH,
+    EXPRESSION_LENGTH,
+    SHARPNESS,
+    seconds_each,
+    smooth,
+    stay_probabilities,
+)
 from fervid.types import DoubleArray, FloatArray
 from tests.support.timelines import MAX_GAP, probabilities, seeds, times_of, weighing
 
@@ -57,9 +64,9 @@ def test_a_sample_stands_for_half_of_the_way_to_either_neighbour() -> None:
 def stays_by_definition(steps: DoubleArray, rows: DoubleArray, trust: DoubleArray, width: float) -> DoubleArray:
     """P(state at i + 1 = state at i | all rows), by matrix exponentials and explicit messages."""
     count = rows.shape[1]
-    rates = (np.ones((count, count)) / count - np.eye(count)) * count / (count - 1) / (DWELL * width)
+    rates = (np.ones((count, count)) / count - np.eye(count)) * count / (count - 1) / (EXPRESSION_LENGTH * width)
     moves = [expm(rates * step) for step in steps]
-    exponents = trust * np.minimum(seconds_each(steps) / (EVIDENCE * width), 1)
+    exponents = trust * np.minimum(seconds_each(steps) / (CORRELATION_LENGTH * width), 1)
     likely = np.maximum(rows, 1e-3) ** exponents[:, None]
     ahead, behind = [likely[0]], [np.ones(count)]
     for move, here in zip(moves, likely[1:], strict=True):
