@@ -53,7 +53,7 @@ def _worker_context() -> Any:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with restore_environment("PYTHONSAFEPATH"):
-                os.environ["PYTHONSAFEPATH"] = "1"  # or a file in the working directory could replace a library
+                os.environ["PYTHONSAFEPATH"] = "1"  # otherwise a file in the working directory could replace a library
                 forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
