@@ -46,9 +46,21 @@ def classify_images(
     run: RunSettings | None = None,
     detect: bool = True,
 ) -> ImagesReport:
-    """Classify the faces of images, files or folders, and write a CSV of one row a face.
+    """Classify the faces of still images, and write a CSV file with one row per face.
 
-    Without ``detect`` each image is taken as a ready face crop. Raises UsageError and OutputError.
+    Args:
+        paths: Image files or folders.
+        out: The CSV file to write.
+        scan: Settings of face detection.
+        run: Settings of the classifier.
+        detect: Find the faces; False takes each image as a face crop.
+
+    Returns:
+        How many images and faces there were, and which images failed.
+
+    Raises:
+        UsageError: There are no images, or ``out`` cannot be used.
+        OutputError: ``out`` cannot be written.
     """
     given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
     listed = discover(given, IMAGE_SUFFIXES)
@@ -57,7 +69,7 @@ def classify_images(
         raise UsageError(f"no images in {', '.join(map(str, given))}")
     refuse_overwriting(sources, [out])
     if out.suffix.lower() != ".csv":
-        raise UsageError(f"--out must end in .csv: {out}")
+        raise UsageError(f"`out` must end in .csv: {out}")
     if out.is_dir():
         raise OutputError(f"cannot write {out}: it is a folder")
     with writing(out):

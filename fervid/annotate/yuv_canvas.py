@@ -1,6 +1,6 @@
-"""Drawing on a picture in I420 (8-bit 4:2:0, limited range), in place and only where something is drawn.
+"""Drawing on a frame in I420 (8-bit 4:2:0, limited range), in place.
 
-Video is decoded to and encoded from these planes, so nothing else of the picture is touched or converted.
+Video is decoded to and encoded from these planes, so the rest of the frame is neither changed nor converted.
 Colours are (red, green, blue), 0 to 255. Coordinates are pixels of luma, x to the right and y down.
 """
 
@@ -53,7 +53,15 @@ def samples(color: Color, code: int) -> tuple[int, int, int]:
 
 
 def matrix_code(code: int, height: int) -> int:
-    """The H.273 matrix code to draw with: where it is unspecified, what players take for such a picture."""
+    """Choose the H.273 matrix code to draw with.
+
+    Args:
+        code: The code of the video; 2 means unspecified.
+        height: Height of the frame in pixels.
+
+    Returns:
+        ``code``, or the code that players assume where it is unspecified.
+    """
     return code if code != 2 else 1 if height >= 720 else 6
 
 
@@ -70,7 +78,15 @@ class Sprite:
 
 
 def sprite(image: ByteArray, code: int) -> Sprite:
-    """A sprite of an RGBA picture (h, w, 4) uint8, not premultiplied, for the H.273 matrix ``code``."""
+    """Convert an image to a sprite.
+
+    Args:
+        image: (h, w, 4) uint8 RGBA, not premultiplied.
+        code: H.273 matrix code of the frames to draw on.
+
+    Returns:
+        The sprite.
+    """
     image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)))
     height, width = image.shape[:2]
     matrix, offset = _matrix(code)
@@ -86,7 +102,7 @@ def sprite(image: ByteArray, code: int) -> Sprite:
 
 
 class Canvas:
-    """A picture to draw on. ``planes``: (height * 3 / 2, width) uint8 in I420, sides even; changed in place."""
+    """A frame to draw on. ``planes``: (height * 3 / 2, width) uint8 in I420, sides even; changed in place."""
 
     def __init__(self, planes: ByteArray, code: int) -> None:
         self.height, self.width = planes.shape[0] * 2 // 3, planes.shape[1]
@@ -95,7 +111,13 @@ class Canvas:
         self._code = code
 
     def lay(self, picture: Sprite, x: float, y: float) -> None:
-        """Lay a sprite with its upper left corner at (x, y), rounded to even; what is outside is left out."""
+        """Draw a sprite; parts outside the frame are left out.
+
+        Args:
+            picture: The sprite.
+            x: Left edge, rounded to an even number.
+            y: Upper edge, rounded to an even number.
+        """
         left, top = 2 * round(x / 2), 2 * round(y / 2)
         for plane, (values, rest), scale in zip(self._planes, picture.layers, (1, 2, 2), strict=True):
             x0, y0 = left // scale, top // scale
@@ -109,7 +131,14 @@ class Canvas:
                 cv2.add(target, values, target)
 
     def lines(self, paths: Sequence[Sequence[Point]], color: Color, thickness: int, closed: bool) -> None:
-        """Draw anti-aliased lines through points."""
+        """Draw anti-aliased lines through points.
+
+        Args:
+            paths: The points of each line.
+            color: Colour of the lines.
+            thickness: Thickness in pixels.
+            closed: Connect the last point with the first.
+        """
         unit = 1 << _SHIFT
         fine = [(np.asarray(path) + 0.5) * unit for path in paths]
         # a sample of chroma is as wide as two of luma
@@ -121,7 +150,15 @@ class Canvas:
             cv2.polylines(plane, half, closed, value, max(1, round(thickness / 2)), cv2.LINE_AA, _SHIFT)
 
     def fill(self, x: float, y: float, width: float, height: float, color: Color) -> None:
-        """Fill a rectangle, its edges rounded to whole samples."""
+        """Fill a rectangle, with its edges rounded to whole pixels.
+
+        Args:
+            x: Left edge.
+            y: Upper edge.
+            width: Width.
+            height: Height.
+            color: Colour.
+        """
         x0, y0, x1, y1 = max(0.0, x), max(0.0, y), max(0.0, x + width), max(0.0, y + height)
         luma, blue, red = samples(color, self._code)
         self._planes[0][round(y0) : round(y1), round(x0) : round(x1)] = luma
@@ -130,7 +167,14 @@ class Canvas:
         self._planes[2][part] = red
 
     def hide(self, x: float, y: float, width: float, height: float) -> None:
-        """Make the ellipse around a box unrecognisable: a few cells of mean colour, blended into each other."""
+        """Make the ellipse around a box unrecognisable: a few cells of mean colour, blended into each other.
+
+        Args:
+            x: Left edge of the box.
+            y: Upper edge.
+            width: Width.
+            height: Height.
+        """
         half_width, half_height = max(0.75 * width, 4.0), max(0.75 * height, 4.0)
         middle_x, middle_y = x + width / 2, y + height / 2
         for plane, scale in zip(self._planes, (1, 2, 2), strict=True):
@@ -151,5 +195,5 @@ class Canvas:
 
 
 def _span(middle: float, half: float, limit: int) -> tuple[int, int]:
-    """The whole samples around ``middle``, inside the picture."""
+    """The range of samples around ``middle``, inside the frame."""
     return max(0, int(np.floor(middle - half))), min(limit, int(np.ceil(middle + half)) + 1)

@@ -1,4 +1,4 @@
-"""Tables → a matplotlib picture of one face's timeline, for notebooks."""
+"""A matplotlib chart of one face's timeline, for notebooks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,22 @@ if TYPE_CHECKING:
 def plot_timeline(
     results: Results, video: str | None = None, face_id: int | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw one face's probabilities over time, and return the matplotlib Axes.
+    """Draw one face's probabilities over time with matplotlib.
 
-    Thick lines are smoothed, thin ones raw; the bars above are episodes. Lines break where a frame was sampled
-    and the face not found. ``video`` may be left out where the results hold one, ``face_id`` for the face with
-    the most samples. ``ax``: where to draw; a new figure by default. Raises UsageError for a face that is not
-    in the results.
+    Thick lines are smoothed values, thin ones those of each frame alone; the bars above are episodes. Lines break at
+    gaps.
+
+    Args:
+        results: The results.
+        video: Name of the video; may be left out where the results hold only one.
+        face_id: Number of the face; None: the face with the most samples.
+        ax: Where to draw; None: a new figure.
+
+    Returns:
+        The matplotlib Axes.
+
+    Raises:
+        UsageError: The face is not in the results.
     """
     video = _choose_video(results, video)
     timeline = results.timeline[results.timeline["video"] == video]

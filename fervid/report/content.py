@@ -1,4 +1,4 @@
-"""Tables → what the page says: plain values, ready for its template and its script."""
+"""The content of the page as plain values, for its template and its script."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ Face = tuple[str, int]
 
 
 def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of the whole batch; ``shown``: what ``videos`` says of each."""
+    """Compute the statistics of all videos together.
+
+    Args:
+        results: The results.
+        shown: What ``videos`` returned.
+
+    Returns:
+        Name → value, for the template.
+    """
     videos, summary, timeline = results.videos, results.summary, results.timeline
     frames = timeline.drop_duplicates(["video_id", "frame"])
     with_face = timeline.loc[timeline["face_id"].notna(), ["video_id", "frame"]].drop_duplicates()
@@ -56,13 +64,28 @@ def _rows(frame: pd.DataFrame, *names: str) -> list[dict[str, Any]]:
 
 
 def drawn_faces(results: Results) -> set[Face]:
-    """The faces that get a chart: all, or in a very large batch those with the most samples."""
+    """Choose the faces that get a chart: all, or in a very large batch those with the most samples.
+
+    Args:
+        results: The results.
+
+    Returns:
+        (video_id, face_id) of each.
+    """
     chosen = results.summary.nlargest(MAX_FACES, "samples")
     return set(zip(chosen["video_id"], chosen["face_id"].astype(int), strict=True))
 
 
 def wanted_thumbnails(results: Results, most: int) -> dict[str, list[Wanted]]:
-    """Video → the frame in which to picture each of its faces: the first whose quality is within 5 % of the best."""
+    """Choose a frame for the thumbnail of each face: the first whose quality is within 5 % of the best.
+
+    Args:
+        results: The results.
+        most: Largest number of thumbnails.
+
+    Returns:
+        Video → its thumbnails.
+    """
     chosen = results.summary.nlargest(most, "samples")
     faces = set(zip(chosen["video"], chosen["face_id"].astype(int), strict=True))
     seen = results.timeline[results.timeline["face_id"].notna()]
@@ -77,7 +100,15 @@ def wanted_thumbnails(results: Results, most: int) -> dict[str, list[Wanted]]:
 
 
 def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> list[dict[str, Any]]:
-    """Every analysed video with its faces, in the order of the table."""
+    """Describe every analysed video and its faces.
+
+    Args:
+        results: The results.
+        thumbnails: Video → face_id → data URI.
+
+    Returns:
+        One mapping per video, in the order of the table.
+    """
     drawn, rows = drawn_faces(results), _Rows(results.timeline)
     summaries: dict[str, list[dict[str, Any]]] = {}
     for face in results.summary.to_dict("records"):
@@ -187,7 +218,14 @@ def _face(row: dict[str, Any], episodes: list[list[float]], people: DoubleArray)
 
 
 def provenance(results: Results) -> dict[str, Any]:
-    """What is known of how the tables came about; empty where they carry nothing (CSV)."""
+    """Describe how the results were made.
+
+    Args:
+        results: The results.
+
+    Returns:
+        ``facts``, ``settings`` and ``finished``; empty where the results have no metadata.
+    """
     known = dict(results.metadata)
     settings = known.pop("settings", {})
     finished = results.videos["finished_at"].dropna()

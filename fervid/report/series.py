@@ -1,4 +1,4 @@
-"""A face's rows → what the page draws of them: thinned, with its gaps, in few bytes."""
+"""The values that the page draws of a face: thinned, with gaps, and encoded compactly."""
 
 from __future__ import annotations
 
@@ -45,13 +45,21 @@ class Course:
 def course(
     times: DoubleArray, values: FloatArray, sampled: DoubleArray, max_gap: float, limit: int = MAX_ROWS
 ) -> Course:
-    """What to draw of a face that has ``values`` (n, k) at ``times`` (n,), increasing, of the ``sampled`` times
-    (m,) of its video.
+    """Choose what to draw of a face.
 
-    A gap is where a frame was sampled and the face not found, or where two samples lie more than ``max_gap``
-    seconds apart. Above ``limit`` rows, each run of samples becomes two that hold the lowest and the highest
-    value of every column, in the order in which they came: peaks stay, at a time at most a run away. Gaps
-    shorter than a run are then not drawn.
+    Above ``limit`` rows, each run of samples becomes two rows with the lowest and the highest value of every column,
+    in the order in which they occurred. Peaks stay, shifted by at most one run. Gaps shorter than a run are then not
+    drawn.
+
+    Args:
+        times: (n,) increasing times of the face in seconds.
+        values: (n, k) values in [0, 1].
+        sampled: (m,) times of all sampled frames of the video.
+        max_gap: See ``gaps.gap_threshold``.
+        limit: Largest number of rows to draw without thinning.
+
+    Returns:
+        The rows to draw and the gaps between them.
     """
     run = 1 if len(times) <= limit else max(3, -(-2 * len(times) // limit))
     broken = gaps(times, sampled, max_gap)
@@ -90,7 +98,16 @@ def _thin(times: DoubleArray, values: FloatArray, run: int) -> tuple[DoubleArray
 
 
 def share_rows(counts: Sequence[int], total: int = MAX_ROWS, least: int = MIN_ROWS) -> int:
-    """The most rows a face may have so that all together, of ``counts`` samples, stay within ``total``."""
+    """Compute the largest number of rows per face, so that all faces together stay within ``total``.
+
+    Args:
+        counts: Number of samples of each face.
+        total: Largest number of rows of all faces.
+        least: Smallest number of rows of a thinned face.
+
+    Returns:
+        The number of rows.
+    """
     left, faces = total, len(counts)
     for count in sorted(counts):
         if count * faces > left:
@@ -101,7 +118,14 @@ def share_rows(counts: Sequence[int], total: int = MAX_ROWS, least: int = MIN_RO
 
 
 def encode(course: Course) -> dict[str, Any]:
-    """The course as the page reads it: base64 of float32 times and of uint8 values, column after column."""
+    """Encode the rows of a face for the page.
+
+    Args:
+        course: The rows.
+
+    Returns:
+        Base64 of float32 times and of uint8 values, column after column, and the periods without gaps.
+    """
     steps = np.where(np.isnan(course.values), 255, np.round(np.clip(course.values, 0, 1) * STEPS))
     return {
         "n": len(course.times),
