@@ -14,6 +14,7 @@ import pytest
 from tests.support.clips import ClipFactory, write_clip
 from tests.support.paths import ROOT
 from tests.support.replay import replayed_scans
+from tests.support.scheduling import Scheduling, order
 
 # child processes import the package and the tests of this folder, wherever they start
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -72,12 +73,12 @@ def _no_unexpected_error(caplog: pytest.LogCaptureFixture, expected_errors: list
     assert not unexpected, f"logged without being expected: {unexpected}"
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests as tests/support/scheduling.py says, unless the command line asks for another way."""
+    return Scheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share a fixture of their module in one worker, so that it is made once."""
-    for item in items:
-        information = getattr(item, "_fixtureinfo", None)
-        definitions = information.name2fixturedefs.values() if information else ()
-        shared = any(found[-1].scope == "module" for found in definitions)
-        if shared and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+    """Let the longest files begin."""
+    items.sort(key=lambda item: order(item.nodeid))

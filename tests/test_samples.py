@@ -25,8 +25,6 @@ from fervid.types import ByteArray, DoubleArray, Track, VideoInfo
 from fervid.video.reader import VideoReader
 from tests.support.paths import ROOT, SAMPLES
 
-pytestmark = pytest.mark.xdist_group("samples")
-
 SHAPES = {
     "pan_zoom.mp4": (480, 360, 0),
     "crossing.mp4": (640, 360, 0),

@@ -39,8 +39,6 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from fervid.batch.engines.ray_scan import RayEngine, _with_absolute_paths  # noqa: E402
 from fervid.batch.engines.ray_scoring import Answer, RemoteBatcher  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)
 

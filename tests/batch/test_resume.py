@@ -29,7 +29,7 @@ from tests.support.command import command
 from tests.support.comparison import assert_same
 from tests.support.paths import LONG_AGO, ROOT, SAMPLES
 
-pytestmark = [pytest.mark.usefixtures("replayed_scans"), pytest.mark.xdist_group("resume")]
+pytestmark = pytest.mark.usefixtures("replayed_scans")
 
 SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)

@@ -64,8 +64,6 @@ TINY = TrainSettings(
 TRAINED = replace(TINY, select="last")
 """The recipe of the network that most tests share."""
 
-pytestmark = pytest.mark.xdist_group("training")
-
 
 @pytest.fixture(scope="module")
 def faces() -> Dataset:
