@@ -266,22 +266,33 @@ class _Batch:
 
 def _run_batch(batch: _Batch, dry_run: bool, quiet: bool, log_json: bool) -> NoReturn:
     """Analyse the videos, write what else is asked for, and end with the exit code."""
+    from fervid.api import analyze as analyze_videos
     from fervid.batch.plan import plan
-    from fervid.batch.run import analyze as run
     from fervid.cli.closing import FirstRun
-    from fervid.cli.products import AnnotatedVideos, ReportPage
-    from fervid.cli.progress import BatchDisplay, show_plan
+    from fervid.cli.products import AnnotationDisplay, StepsDisplay, show_annotated, show_report
+    from fervid.cli.progress import BatchDisplay, ProgressDisplay, show_plan
 
     if dry_run:
         show_plan(plan(batch.paths, batch.out, batch.settings))
         raise typer.Exit
     silent = quiet or log_json
-    pages = [] if batch.report is None else [ReportPage(batch.report, silent)]
-    videos = [] if batch.annotate is None else [AnnotatedVideos(batch.annotate, silent)]
     first = FirstRun.of(batch.paths, batch.out)
-    with BatchDisplay(batch.out, quiet, log_json, batch.settings.scan) as display:
-        done = run(batch.paths, batch.out, batch.settings, display, products=[*pages, *videos])
-        display.finish(done)
+    display = BatchDisplay(batch.out, quiet, log_json, batch.settings.scan)
+    others = {"report": ProgressDisplay(silent, "faces"), "annotate": AnnotationDisplay(silent)}
+    with StepsDisplay({"analyze": display, **others}) as steps:
+        done = analyze_videos(
+            batch.paths,
+            batch.out,
+            batch.settings,
+            annotate=batch.annotate,
+            report=batch.report,
+            on_progress=steps,
+        )
+    display.finish(done)
+    if done.page:
+        show_report(done.page, silent)
+    if done.annotated and batch.annotate and not silent:
+        show_annotated(done.annotated, batch.annotate)
     if first and not silent and done.count("ok"):
         first.show(batch.annotate, batch.report)
-    raise typer.Exit(done.exit_code or max((product.exit_code for product in videos), default=0))
+    raise typer.Exit(done.exit_code)

@@ -1,142 +1,100 @@
-"""Annotated videos and the report: as commands of their own, and as products of a batch."""
+"""What the command line shows of annotated videos and of the report."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from fervid.cli.messages import as_options
 from fervid.cli.progress import ProgressDisplay
 from fervid.errors import printable
-from fervid.files.fingerprint import fingerprint
 from fervid.types import Progress
 
 if TYPE_CHECKING:
-    from fervid.results.sources import Videos
+    from fervid.annotate.annotate import AnnotateReport
+    from fervid.report.report import WrittenReport
 
 
-class AnnotatedVideos:
-    """Annotated videos as a product of a batch; see Product.
+class AnnotationDisplay(ProgressDisplay):
+    """Shows the progress of annotated videos: a bar, and a line for each video that was written, skipped or failed.
 
     Args:
-        folder: Where they are written.
-        quiet: Print failures only.
-
-    Attributes:
-        exit_code: The exit code of annotating; 0 before ``make``.
+        quiet: Show no bar, and lines for failed videos only.
     """
 
-    def __init__(self, folder: Path, quiet: bool) -> None:
-        self._folder, self._quiet = folder, quiet
-        self.exit_code = 0
+    def __init__(self, quiet: bool = False) -> None:
+        super().__init__(quiet)
+        self._quiet = quiet
 
-    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
-        """See Product.prepare."""
-        from fervid.annotate.annotate import prepare
+    def __call__(self, progress: Progress) -> None:
+        """Show one event.
 
-        prepare(sources, {**sources, **annotated}, self._folder)
+        Args:
+            progress: The event; its ``outcome`` is an AnnotatedVideo if a video is finished.
+        """
+        from fervid.annotate.annotate import AnnotatedVideo
 
-    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
-        """See Product.make."""
-        self.exit_code = write_videos(results, self._folder, sources, "full", False, self._quiet, fingerprint)
+        self.update(progress)
+        video = progress.outcome
+        if isinstance(video, AnnotatedVideo):
+            silent = {"unchanged", "written", "skipped"} if self._quiet else {"unchanged"}
+            if video.status not in silent:
+                self.write(str(video))
 
 
-class ReportPage:
-    """The report as a product of a batch; see Product.
+class StepsDisplay:
+    """Shows the progress of several steps, each with its own display. An instance is an ``on_progress``.
 
     Args:
-        target: The page to write.
+        displays: Display by name of the step.
+    """
+
+    def __init__(self, displays: Mapping[str, ProgressDisplay]) -> None:
+        self._displays = displays
+        self._opened = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        for display in self._displays.values():
+            self._opened.enter_context(display)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Pass one event to the display of its step.
+
+        Args:
+            progress: The event.
+        """
+        self._displays[progress.step](progress)
+
+
+def show_annotated(report: AnnotateReport, folder: Path) -> None:
+    """Print how many annotated videos were written.
+
+    Args:
+        report: The outcome for every video.
+        folder: Where they were written.
+    """
+    counts = [f"{report.count(status)} {status}" for status in ("written", "skipped", "failed")]
+    counts += [f"{report.count('unchanged')} unchanged"] if report.count("unchanged") else []
+    print(printable(f"annotated videos: {', '.join(counts)}: {folder}"), file=sys.stderr)
+
+
+def show_report(written: WrittenReport, quiet: bool) -> None:
+    """Print the size of a report, and why thumbnails are missing.
+
+    Args:
+        written: The report.
         quiet: Print only what is missing.
     """
-
-    def __init__(self, target: Path, quiet: bool) -> None:
-        self._target, self._quiet = target, quiet
-
-    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
-        """See Product.prepare."""
-        from fervid.files.discover import Source, refuse_overwriting
-        from fervid.report.report import check_target
-
-        check_target(self._target)
-        inputs = {**sources, **annotated}
-        refuse_overwriting((Source(path, name, name) for name, path in inputs.items()), [self._target])
-
-    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
-        """See Product.make."""
-        write_report(results, self._target, sources, True, self._quiet, fingerprint)
-
-
-def write_videos(
-    results: Path,
-    out: Path,
-    videos: Videos,
-    style: str,
-    blur: bool,
-    quiet: bool,
-    fingerprint: Callable[[Path], str] = fingerprint,
-) -> int:
-    """Write annotated videos. Shows a bar on a terminal, and prints one line per video and the counts.
-
-    Args:
-        results: The tables.
-        out: Folder for the annotated videos.
-        videos: See ``annotate``.
-        style: ``full`` or ``minimal``.
-        blur: Whether to blur the faces.
-        quiet: Print failures only.
-        fingerprint: See ``annotate``.
-
-    Returns:
-        The exit code.
-    """
-    from fervid.annotate.annotate import AnnotatedVideo
-    from fervid.annotate.annotate import annotate as run
-
-    with ProgressDisplay(quiet) as display:
-
-        def show(progress: Progress) -> None:
-            display.update(Progress(progress.step, progress.done, progress.total, progress.unit))
-            video = progress.outcome
-            if isinstance(video, AnnotatedVideo) and (
-                video.status == "failed" or (video.status != "unchanged" and not quiet)
-            ):
-                display.write(str(video))
-
-        report = run(results, videos, out, style, blur, show, fingerprint)
-    if not quiet:
-        counts = [f"{report.count(status)} {status}" for status in ("written", "skipped", "failed")]
-        counts += [f"{report.count('unchanged')} unchanged"] if report.count("unchanged") else []
-        print(f"annotated videos: {', '.join(counts)}: {out}", file=sys.stderr)
-    return report.exit_code
-
-
-def write_report(
-    results: Path,
-    out: Path,
-    videos: Videos,
-    thumbnails: bool,
-    quiet: bool,
-    fingerprint: Callable[[Path], str] = fingerprint,
-) -> None:
-    """Write the report. Shows a bar on a terminal, and prints what is missing from the page.
-
-    Args:
-        results: The tables.
-        out: The page to write.
-        videos: See ``fervid.report.report.write_report``.
-        thumbnails: Whether to show a thumbnail of each face.
-        quiet: Print only what is missing.
-        fingerprint: See ``fervid.report.report.write_report``.
-    """
-    from fervid.report.report import write_report
-
-    with ProgressDisplay(quiet) as display:
-        written = write_report(results, out, videos, thumbnails, display.update, fingerprint)
     for reason in sorted({reason for _, reason in written.missing}):
         names = [name for name, why in written.missing if why == reason]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         print(printable(as_options(f"no thumbnails: {reason}: {', '.join(names[:3])}{more}")), file=sys.stderr)
     if not quiet:
-        print(f"{out}: {written.size / 1e6:.1f} MB", file=sys.stderr)
+        print(printable(f"{written.path}: {written.size / 1e6:.1f} MB"), file=sys.stderr)

@@ -48,9 +48,14 @@ def annotate(
     quiet: Quiet = False,
 ) -> None:
     """Draw boxes, labels and timelines over the videos."""
-    from fervid.cli.products import write_videos
+    from fervid.annotate.annotate import annotate as write
+    from fervid.cli.products import AnnotationDisplay, show_annotated
 
-    raise typer.Exit(write_videos(results, out, videos, style, blur, quiet))
+    with AnnotationDisplay(quiet) as display:
+        done = write(results, videos, out, style, blur, display)
+    if not quiet:
+        show_annotated(done, out)
+    raise typer.Exit(done.exit_code)
 
 
 @commands.command(cls=Command, rich_help_panel="Use results")
@@ -64,9 +69,13 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write results as one HTML page: an overview, and a timeline of every face."""
-    from fervid.cli.products import write_report
+    from fervid.cli.products import show_report
+    from fervid.cli.progress import ProgressDisplay
+    from fervid.report.report import write_report
 
-    write_report(results, out, videos, thumbnails, quiet)
+    with ProgressDisplay(quiet, "faces") as display:
+        written = write_report(results, out, videos, thumbnails, display)
+    show_report(written, quiet)
 
 
 @commands.command(cls=Command, rich_help_panel="Use results")
