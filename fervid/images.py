@@ -1,4 +1,4 @@
-"""Still images: detect, crop, classify, one row a face."""
+"""Emotions of the faces in still images, as a CSV file with one row per face."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ from fervid.types import EMOTIONS, ByteArray, Face
 
 @dataclass(frozen=True)
 class ImagesReport:
-    """``failed``: (image, reason) of each that cannot be read."""
+    """The outcome of ``classify_images``.
+
+    Attributes:
+        images: Number of images, with those that failed.
+        faces: Number of classified faces.
+        failed: (image, reason) for each image that cannot be read.
+    """
 
     images: int
     faces: int
@@ -64,7 +70,8 @@ def classify_images(
     """
     given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
     listed = discover(given, IMAGE_SUFFIXES)
-    sources = [source for source in listed if not (source.skip and source.path.is_dir())]  # no links to folders
+    # links to folders are not followed and are no failed images either
+    sources = [source for source in listed if not (source.skip and source.path.is_dir())]
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")
     refuse_overwriting(sources, [out])
@@ -75,43 +82,43 @@ def classify_images(
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     model = load_classifier(None if run.model is None else Path(run.model), run.device)
-    find = _finder(model, scan) if detect else _as_one_face
+    find = _face_finder(model, scan) if detect else _whole_image_as_face
     rows: list[dict[str, Any]] = []
     crops: list[ByteArray] = []
     failed: list[tuple[str, str]] = []
     for source in sources:
-        image = _read(source)
+        image = _read_image(source)
         if isinstance(image, str):
             failed.append((shown_name(source.name), image))
             continue
         found = find(image)
         crops += found.crops
         name = shown_name(source.name)
-        rows += [_box_row(name, face) for face in found.faces] or [{"image": name}]
-    _judge([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
+        rows += [_face_row(name, face) for face in found.faces] or [{"image": name}]
+    _add_emotions([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
     write_image_table(out, rows)
     return ImagesReport(len(sources), len(crops), tuple(failed))
 
 
-def _read(source: Source) -> ByteArray | str:
-    """The picture (h, w, 3) uint8 blue-green-red, or why there is none."""
+def _read_image(source: Source) -> ByteArray | str:
+    """Read an image as (h, w, 3) uint8 BGR, or return the reason why it cannot be read."""
     try:
         if source.path.exists() and not source.path.is_file():
-            return "not a file"  # a pipe would be waited for
+            return "not a file"  # reading a pipe could block forever
         image = decode_image(source.path.read_bytes(), cv2.IMREAD_COLOR)
     except OSError as error:
         return error.strerror or str(error)
     return "not an image that OpenCV can read" if image is None else image
 
 
-def _finder(model: EmotionClassifier, settings: ScanSettings) -> Callable[[ByteArray], FoundFaces]:
-    """A function that finds the faces of an image."""
+def _face_finder(model: EmotionClassifier, settings: ScanSettings) -> Callable[[ByteArray], FoundFaces]:
+    """Make a function that finds the faces of an image."""
     detector, geometry = create_detector(settings), model.sidecar.geometry
     return lambda image: find_faces(image, detector.detect, geometry, settings.min_face)
 
 
-def _as_one_face(image: ByteArray) -> FoundFaces:
-    """The image as a face crop: its central square."""
+def _whole_image_as_face(image: ByteArray) -> FoundFaces:
+    """Take the central square of an image as its only face."""
     height, width = image.shape[:2]
     side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
@@ -119,16 +126,17 @@ def _as_one_face(image: ByteArray) -> FoundFaces:
     return FoundFaces([Face(left, top, side, side, score=float("nan"))], [fit_square(gray)])
 
 
-def _box_row(image: str, face: Face) -> dict[str, Any]:
+def _face_row(image: str, face: Face) -> dict[str, Any]:
+    """The row of a face, without its emotions."""
     box = {"face_x": face.x, "face_y": face.y, "face_width": face.width, "face_height": face.height}
     return {"image": image, **box, "face_score": None if np.isnan(face.score) else face.score}
 
 
-def _judge(rows: list[dict[str, Any]], crops: list[ByteArray], batcher: Batcher[int]) -> None:
-    """Add the probabilities of each row's crop to it."""
-    done = [result for index, crop in enumerate(crops) for result in batcher.add(index, crop[None])]
-    for scored in [*done, *batcher.flush()]:
-        chances = scored.probabilities[0]
-        best = int(chances.argmax())
-        rows[scored.key].update(zip(EMOTIONS, chances.tolist(), strict=True))
-        rows[scored.key].update(emotion=EMOTIONS[best], confidence=float(chances[best]))
+def _add_emotions(rows: list[dict[str, Any]], crops: list[ByteArray], batcher: Batcher[int]) -> None:
+    """Classify the crops and add the probabilities of each crop to its row."""
+    results = [result for index, crop in enumerate(crops) for result in batcher.add(index, crop[None])]
+    for result in [*results, *batcher.flush()]:
+        probabilities = result.probabilities[0]
+        best = int(probabilities.argmax())
+        rows[result.key].update(zip(EMOTIONS, probabilities.tolist(), strict=True))
+        rows[result.key].update(emotion=EMOTIONS[best], confidence=float(probabilities[best]))

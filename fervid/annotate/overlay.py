@@ -209,7 +209,7 @@ class Overlay:
             if area is not None:
                 self._wording[face.timeline.face_id] = index
                 taken.append(area)
-                canvas.lay(tag, area.x, area.y)
+                canvas.draw_sprite(tag, area.x, area.y)
                 if extra:
                     right = 2 * round(area.x / 2) + width - 0.35 * size
                     self._draw_small_bars(canvas, face.state, right - extra, 2 * round(area.y / 2), height, extra)
@@ -283,7 +283,7 @@ class Overlay:
             if area is None:
                 continue
             taken.append(area)
-            canvas.lay(panel, area.x, area.y)
+            canvas.draw_sprite(panel, area.x, area.y)
             self._draw_bars(canvas, face.state, area)
             yield face.timeline.face_id
 

@@ -104,7 +104,7 @@ class TimelineStrip:
             visible: Numbers of the faces in this frame, which the strip shows.
         """
         x, y = self._pad, self._bottom - self.height
-        canvas.lay(self._with_numbers(frozenset(visible)), x, y)
+        canvas.draw_sprite(self._with_numbers(frozenset(visible)), x, y)
         x, y = 2 * round(x / 2), 2 * round(y / 2)
         cursor = x + self._left + min(max(time / self._end, 0.0), 1.0) * self._chart
         thick = max(2, 2 * round(self._size / 12))
@@ -113,7 +113,8 @@ class TimelineStrip:
         canvas.fill(2 * round((cursor - thick / 2) / 2) - 2, top, thick + 4, height, (12, 12, 16))
         canvas.fill(2 * round((cursor - thick / 2) / 2), top, thick, height, (255, 255, 255))
         shown = self._clock(f"{clock(time)} / {clock(self._end)}")
-        canvas.lay(shown, x + self._left + self._chart + self._pad, y + (self._plate_height - shown.size[1]) / 2)
+        left = x + self._left + self._chart + self._pad
+        canvas.draw_sprite(shown, left, y + (self._plate_height - shown.size[1]) / 2)
 
     def _draw_background(self, width: int) -> Image.Image:
         """Draw everything but the cursor, the clock and the numbers."""

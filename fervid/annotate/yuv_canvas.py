@@ -1,7 +1,7 @@
-"""Drawing on a frame in I420 (8-bit 4:2:0, limited range), in place.
+"""Drawing in place on a frame in I420 (8-bit 4:2:0, limited range).
 
-Video is decoded to and encoded from these planes, so the rest of the frame is neither changed nor converted.
-Colours are (red, green, blue), 0 to 255. Coordinates are pixels of luma, x to the right and y down.
+Video is decoded to these planes and encoded from them, so pixels without a drawing are never converted.
+Colours are (red, green, blue), 0 to 255. Coordinates are luma pixels, x to the right and y down.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ Point = tuple[float, float]
 Planes = tuple[ByteArray, ByteArray, ByteArray]
 
 _SHIFT = 4
-"""Fractional bits of the coordinates that OpenCV draws at."""
+"""Fractional bits of the coordinates passed to OpenCV."""
 
 _LUMA_WEIGHTS = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
-"""Weights of red and blue in luma, by H.273 matrix code: BT.709 and BT.2020."""
+"""H.273 matrix code → weights of red and blue in luma: BT.709 and BT.2020."""
 
 _BT601 = (0.299, 0.114)
+"""Weights of red and blue for all other matrix codes."""
 
 MOSAIC = 6
-"""Cells across a hidden face: too few to tell two people apart."""
+"""Cells across a hidden face. With so few, people cannot be recognised."""
 
 
 @lru_cache(maxsize=8)
 def _matrix(code: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """(3, 3) and (3,): RGB to limited-range Y'CbCr, for an H.273 matrix code."""
+    """Matrix (3, 3) and offset (3,) from RGB to limited-range Y'CbCr, for an H.273 matrix code."""
     red, blue = _LUMA_WEIGHTS.get(code, _BT601)
     green = 1 - red - blue
     luma = np.array([red, green, blue])
@@ -46,7 +47,7 @@ def _matrix(code: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]
 
 @lru_cache(maxsize=256)
 def samples(color: Color, code: int) -> tuple[int, int, int]:
-    """Luma, blue and red difference of a colour, for an H.273 matrix code."""
+    """Convert a colour to luma, blue difference and red difference, for an H.273 matrix code."""
     matrix, offset = _matrix(code)
     luma, blue, red = np.rint(matrix @ np.asarray(color, np.float32) + offset).astype(int).tolist()
     return luma, blue, red
@@ -67,10 +68,11 @@ def matrix_code(code: int, height: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """A small picture with transparency, ready to be laid on a canvas.
+    """A small image with transparency, ready to be drawn on a canvas.
 
-    ``size``: (width, height), even. ``layers``: for luma and both chroma planes, the premultiplied samples
-    and 255 minus the coverage.
+    Attributes:
+        size: (width, height) in pixels, both even.
+        layers: For the luma plane and both chroma planes: premultiplied samples, and 255 minus the coverage.
     """
 
     size: tuple[int, int]
@@ -94,15 +96,22 @@ def sprite(image: ByteArray, code: int) -> Sprite:
     planes = (image[..., :3].astype(np.float32) @ matrix.T + offset) * alpha[..., None]
     layers = []
     for index in range(3):
-        plane, cover = planes[..., index], alpha
+        plane, coverage = planes[..., index], alpha
         if index:
-            plane, cover = (part.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)) for part in (plane, cover))
-        layers.append((np.rint(plane).astype(np.uint8), np.rint(255 * (1 - cover)).astype(np.uint8)))
+            plane, coverage = (
+                part.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3)) for part in (plane, coverage)
+            )
+        layers.append((np.rint(plane).astype(np.uint8), np.rint(255 * (1 - coverage)).astype(np.uint8)))
     return Sprite((width, height), tuple(layers))
 
 
 class Canvas:
-    """A frame to draw on. ``planes``: (height * 3 / 2, width) uint8 in I420, sides even; changed in place."""
+    """A frame to draw on.
+
+    Args:
+        planes: (height * 3 / 2, width) uint8 in I420; height and width are even. Changed in place.
+        code: H.273 matrix code of the frame.
+    """
 
     def __init__(self, planes: ByteArray, code: int) -> None:
         self.height, self.width = planes.shape[0] * 2 // 3, planes.shape[1]
@@ -110,24 +119,24 @@ class Canvas:
         self._planes: Planes = (planes[: self.height], chroma[0], chroma[1])
         self._code = code
 
-    def lay(self, picture: Sprite, x: float, y: float) -> None:
+    def draw_sprite(self, sprite: Sprite, x: float, y: float) -> None:
         """Draw a sprite; parts outside the frame are left out.
 
         Args:
-            picture: The sprite.
+            sprite: The sprite.
             x: Left edge, rounded to an even number.
             y: Upper edge, rounded to an even number.
         """
         left, top = 2 * round(x / 2), 2 * round(y / 2)
-        for plane, (values, rest), scale in zip(self._planes, picture.layers, (1, 2, 2), strict=True):
+        for plane, (values, transparency), scale in zip(self._planes, sprite.layers, (1, 2, 2), strict=True):
             x0, y0 = left // scale, top // scale
             height, width = values.shape
             if x0 < 0 or y0 < 0 or x0 + width > plane.shape[1] or y0 + height > plane.shape[0]:
                 rows, columns = slice(max(0, -y0), plane.shape[0] - y0), slice(max(0, -x0), plane.shape[1] - x0)
-                values, rest = values[rows, columns], rest[rows, columns]
+                values, transparency = values[rows, columns], transparency[rows, columns]
             target = plane[max(0, y0) : max(0, y0 + height), max(0, x0) : max(0, x0 + width)]
             if target.size:
-                cv2.multiply(target, rest, target, scale=1 / 255)
+                cv2.multiply(target, transparency, target, scale=1 / 255)
                 cv2.add(target, values, target)
 
     def lines(self, paths: Sequence[Sequence[Point]], color: Color, thickness: int, closed: bool) -> None:
@@ -140,14 +149,14 @@ class Canvas:
             closed: Connect the last point with the first.
         """
         unit = 1 << _SHIFT
-        fine = [(np.asarray(path) + 0.5) * unit for path in paths]
-        # a sample of chroma is as wide as two of luma
-        whole = [np.rint(path - unit / 2).astype(np.int32) for path in fine]
-        half = [np.rint(path / 2 - unit / 2).astype(np.int32) for path in fine]
+        centers = [(np.asarray(path) + 0.5) * unit for path in paths]
+        # a chroma sample is as wide as two luma samples
+        in_luma = [np.rint(path - unit / 2).astype(np.int32) for path in centers]
+        in_chroma = [np.rint(path / 2 - unit / 2).astype(np.int32) for path in centers]
         luma, blue, red = samples(color, self._code)
-        cv2.polylines(self._planes[0], whole, closed, luma, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(self._planes[0], in_luma, closed, luma, thickness, cv2.LINE_AA, _SHIFT)
         for plane, value in zip(self._planes[1:], (blue, red), strict=True):
-            cv2.polylines(plane, half, closed, value, max(1, round(thickness / 2)), cv2.LINE_AA, _SHIFT)
+            cv2.polylines(plane, in_chroma, closed, value, max(1, round(thickness / 2)), cv2.LINE_AA, _SHIFT)
 
     def fill(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """Fill a rectangle, with its edges rounded to whole pixels.
@@ -167,7 +176,7 @@ class Canvas:
         self._planes[2][part] = red
 
     def hide(self, x: float, y: float, width: float, height: float) -> None:
-        """Make the ellipse around a box unrecognisable: a few cells of mean colour, blended into each other.
+        """Make the ellipse around a box unrecognisable: it becomes a few cells of mean colour, blended into each other.
 
         Args:
             x: Left edge of the box.
@@ -178,14 +187,14 @@ class Canvas:
         half_width, half_height = max(0.75 * width, 4.0), max(0.75 * height, 4.0)
         middle_x, middle_y = x + width / 2, y + height / 2
         for plane, scale in zip(self._planes, (1, 2, 2), strict=True):
-            left, right = _span(middle_x / scale, half_width / scale, plane.shape[1])
-            top, bottom = _span(middle_y / scale, half_height / scale, plane.shape[0])
+            left, right = _clipped_range(middle_x / scale, half_width / scale, plane.shape[1])
+            top, bottom = _clipped_range(middle_y / scale, half_height / scale, plane.shape[0])
             if right <= left or bottom <= top:
                 continue
             part = plane[top:bottom, left:right]
             cell = 2 * max(half_width, half_height) / scale / MOSAIC
             cells = (max(1, round((right - left) / cell)), max(1, round((bottom - top) / cell)))
-            stride = max(1, int(cell) // 12)  # a hundred samples make a good enough mean
+            stride = max(1, int(cell) // 12)  # about a hundred samples per cell are enough for its mean
             small = cv2.resize(part[::stride, ::stride], cells, interpolation=cv2.INTER_AREA)
             smooth = cv2.resize(small, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
             inside = np.zeros(part.shape, np.uint8)
@@ -194,6 +203,6 @@ class Canvas:
             cv2.copyTo(smooth, inside, part)
 
 
-def _span(middle: float, half: float, limit: int) -> tuple[int, int]:
-    """The range of samples around ``middle``, inside the frame."""
+def _clipped_range(middle: float, half: float, limit: int) -> tuple[int, int]:
+    """First and last + 1 of the samples within ``half`` of ``middle``, clipped to 0 and ``limit``."""
     return max(0, int(np.floor(middle - half))), min(limit, int(np.ceil(middle + half)) + 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fervid.report.series import MAX_FACES, course, encode, share_rows
+from fervid.report.series import MAX_FACES, chart_series, encode, share_rows
 from fervid.report.thumbnails import Wanted
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
@@ -18,7 +18,7 @@ from fervid.timeline.gaps import gap_threshold, median_step
 from fervid.types import EMOTIONS, DoubleArray
 
 COLUMNS = [*(f"{emotion}_smooth" for emotion in EMOTIONS), *EMOTIONS, "face_quality"]
-"""What is drawn of each row: smoothed, raw, quality."""
+"""Columns of the timeline that the page draws: smoothed probabilities, raw probabilities, quality."""
 
 Face = tuple[str, int]
 """(video_id, face_id)."""
@@ -40,7 +40,7 @@ def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
     weights = summary["samples"].to_numpy(np.float64)
     shares = summary[[f"share_{emotion}" for emotion in EMOTIONS]].to_numpy(np.float64)
     by_status = {status: videos[videos["status"] == status] for status in ("ok", "no_face", "skipped", "failed")}
-    read = pd.concat([by_status["ok"], by_status["no_face"]]).sort_index()
+    analysed = pd.concat([by_status["ok"], by_status["no_face"]]).sort_index()
     return {
         "videos": len(videos),
         "status": {status: len(rows) for status, rows in by_status.items()},
@@ -50,17 +50,17 @@ def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
         "samples": len(frames),
         "coverage": len(with_face) / len(frames) if len(frames) else 0.0,
         "shares": (weights @ shares / weights.sum()).tolist() if len(summary) else None,
-        "failures": _rows(by_status["failed"], "video", "error", "message"),
-        "skipped": _rows(by_status["skipped"], "video", "message"),
-        "notes": _rows(read[read["message"].notna()], "video", "message"),
+        "failures": _records(by_status["failed"], "video", "error", "message"),
+        "skipped": _records(by_status["skipped"], "video", "message"),
+        "notes": _records(analysed[analysed["message"].notna()], "video", "message"),
     }
 
 
-def _rows(frame: pd.DataFrame, *names: str) -> list[dict[str, Any]]:
-    """Rows as dicts, None for what is missing."""
-    chosen = frame[list(names)].astype(object)
-    rows: list[dict[str, Any]] = chosen.where(chosen.notna(), None).to_dict("records")
-    return rows
+def _records(table: pd.DataFrame, *columns: str) -> list[dict[str, Any]]:
+    """Some columns of a table as one mapping per row; missing values become None."""
+    chosen = table[list(columns)].astype(object)
+    records: list[dict[str, Any]] = chosen.where(chosen.notna(), None).to_dict("records")
+    return records
 
 
 def drawn_faces(results: Results) -> set[Face]:
@@ -76,17 +76,17 @@ def drawn_faces(results: Results) -> set[Face]:
     return set(zip(chosen["video_id"], chosen["face_id"].astype(int), strict=True))
 
 
-def wanted_thumbnails(results: Results, most: int) -> dict[str, list[Wanted]]:
+def wanted_thumbnails(results: Results, limit: int) -> dict[str, list[Wanted]]:
     """Choose a frame for the thumbnail of each face: the first whose quality is within 5 % of the best.
 
     Args:
         results: The results.
-        most: Largest number of thumbnails.
+        limit: Largest number of thumbnails.
 
     Returns:
         Video → its thumbnails.
     """
-    chosen = results.summary.nlargest(most, "samples")
+    chosen = results.summary.nlargest(limit, "samples")
     faces = set(zip(chosen["video"], chosen["face_id"].astype(int), strict=True))
     seen = results.timeline[results.timeline["face_id"].notna()]
     best = seen.groupby(["video", "face_id"], sort=False)["face_quality"].transform("max")
@@ -109,7 +109,7 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
     Returns:
         One mapping per video, in the order of the table.
     """
-    drawn, rows = drawn_faces(results), _Rows(results.timeline)
+    drawn, rows = drawn_faces(results), _TimelineRows(results.timeline)
     summaries: dict[str, list[dict[str, Any]]] = {}
     for face in results.summary.to_dict("records"):
         if (face["video_id"], int(face["face_id"])) in drawn:
@@ -117,26 +117,25 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
     limit = share_rows([int(face["samples"]) for faces in summaries.values() for face in faces])
     episodes = _episodes(results.episodes)
     doubtful = results.summary.loc[results.summary["trust"] != "ok", "video_id"].value_counts().to_dict()
-    read = results.videos[results.videos["status"].isin(ANALYSED)]
-    found = []
-    for row in read.itertuples():
+    described = []
+    for row in results.videos[results.videos["status"].isin(ANALYSED)].itertuples():
         sampled = rows.sampled(row.video_id)
-        longest = gap_threshold(sampled, results.max_gap)
-        pictures = thumbnails.get(row.video, {})
+        threshold = gap_threshold(sampled, results.max_gap)
+        images = thumbnails.get(row.video, {})
         faces = []
         for face in summaries.get(row.video_id, []):
             key = (row.video_id, int(face["face_id"]))
             part = rows.faces[key]
-            shown = encode(course(rows.times[part], rows.values[part], sampled, longest, limit))
-            said = _face(face, sorted(episodes.get(key, []), key=lambda episode: episode[1]), rows.people[part])
-            faces.append(said | shown | {"thumb": pictures.get(key[1])})
+            series = encode(chart_series(rows.times[part], rows.values[part], sampled, threshold, limit))
+            by_onset = sorted(episodes.get(key, []), key=lambda episode: episode[1])
+            faces.append(_face(face, by_onset, rows.persons[part]) | series | {"thumb": images.get(key[1])})
         video = _video(row, sampled, faces) | {"doubtful": doubtful.get(row.video_id, 0)}
-        found.append(_to_the_end(video, float(sampled[-1]) if len(sampled) else 0.0))
-    return found
+        described.append(_extend_to_end(video, float(sampled[-1]) if len(sampled) else 0.0))
+    return described
 
 
-class _Rows:
-    """The timeline as arrays in the order of video, face and time, and where each face's rows lie in them."""
+class _TimelineRows:
+    """The timeline as arrays, sorted by video, face and time, with the range of rows of each face."""
 
     def __init__(self, timeline: pd.DataFrame) -> None:
         codes, ids = pd.factorize(timeline["video_id"])
@@ -145,7 +144,7 @@ class _Rows:
         codes, faces = codes[order], faces[order]
         self.times = timeline["time"].to_numpy(np.float64)[order]
         self.values = timeline[COLUMNS].to_numpy(np.float32)[order]
-        self.people = timeline["person"].to_numpy(np.float64, na_value=np.nan)[order]
+        self.persons = timeline["person"].to_numpy(np.float64, na_value=np.nan)[order]
         edges = np.flatnonzero((np.diff(codes) != 0) | (np.diff(faces) != 0)) + 1
         starts = np.concatenate([[0], edges]) if len(codes) else edges
         parts = [slice(*pair) for pair in itertools.pairwise([*starts.tolist(), len(codes)])]
@@ -168,8 +167,8 @@ def _episodes(episodes: pd.DataFrame) -> dict[Face, list[list[float]]]:
     return found
 
 
-def _to_the_end(video: dict[str, Any], last: float) -> dict[str, Any]:
-    """A face in the last sampled frame counts as seen up to the end of what was sampled."""
+def _extend_to_end(video: dict[str, Any], last: float) -> dict[str, Any]:
+    """Count a face in the last sampled frame as seen until the end of the analysed part."""
     for face in video["faces"]:
         if face["seen"][-1][1] >= last - 1e-3:
             face["seen"][-1][1] = round(video["end"], 3)
@@ -198,8 +197,8 @@ def _video(row: Any, sampled: np.ndarray[Any, Any], faces: list[dict[str, Any]])
     }
 
 
-def _face(row: dict[str, Any], episodes: list[list[float]], people: DoubleArray) -> dict[str, Any]:
-    known = people[~np.isnan(people)]
+def _face(row: dict[str, Any], episodes: list[list[float]], persons: DoubleArray) -> dict[str, Any]:
+    known = persons[~np.isnan(persons)]
     return {
         "id": int(row["face_id"]),
         "person": int(known[0]) if len(known) else None,
@@ -226,17 +225,17 @@ def provenance(results: Results) -> dict[str, Any]:
     Returns:
         ``facts``, ``settings`` and ``finished``; empty where the results have no metadata.
     """
-    known = dict(results.metadata)
-    settings = known.pop("settings", {})
+    facts = dict(results.metadata)
+    settings = facts.pop("settings", {})
     finished = results.videos["finished_at"].dropna()
     return {
-        "facts": known,
+        "facts": facts,
         "settings": [
-            (group, name, _said(value)) for group, values in settings.items() for name, value in values.items()
+            (group, name, _setting_text(value)) for group, values in settings.items() for name, value in values.items()
         ],
         "finished": str(finished.max()) if len(finished) else None,
     }
 
 
-def _said(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

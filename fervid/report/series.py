@@ -1,4 +1,4 @@
-"""The values that the page draws of a face: thinned, with gaps, and encoded compactly."""
+"""The values of a face that the page draws: thinned, with gaps, and encoded compactly."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from fervid.timeline.gaps import gaps, median_step
 from fervid.types import DoubleArray, FloatArray
 
 MAX_ROWS = 240_000
-"""So many rows the page draws in all, about 6 MB; more are thinned."""
+"""Largest number of rows that a page draws, about 6 MB. Above it, timelines are thinned."""
 
 MIN_ROWS = 60
-"""No face is thinned to fewer rows than this."""
+"""Smallest number of rows to which a face is thinned."""
 
 MAX_FACES = MAX_ROWS // MIN_ROWS
-"""So many faces have a chart: those with the most samples."""
+"""Largest number of faces with a chart. Above it, the faces with the most samples have one."""
 
 STEPS = 254
 """Probabilities are drawn in steps of 1/254; 255 stands for a gap."""
 
 
 @dataclass(frozen=True)
-class Course:
-    """One face through time, for drawing.
+class ChartSeries:
+    """The rows of one face to draw.
 
-    ``times`` (n,) seconds; ``values`` (n, k) in [0, 1], NaN in the rows that stand for a gap; ``seen``: the
-    spans (start, end) in seconds without a gap; ``thinned``: how many samples one drawn pair stands for, 1
-    where all are drawn.
+    Attributes:
+        times: (n,) seconds.
+        values: (n, k) in [0, 1]; NaN in the rows that stand for a gap.
+        seen: (start, end) in seconds of each period without a gap.
+        thinned: Number of samples that one drawn pair of rows stands for; 1 where all samples are drawn.
     """
 
     times: DoubleArray
@@ -42,10 +44,10 @@ class Course:
     thinned: int
 
 
-def course(
-    times: DoubleArray, values: FloatArray, sampled: DoubleArray, max_gap: float, limit: int = MAX_ROWS
-) -> Course:
-    """Choose what to draw of a face.
+def chart_series(
+    times: DoubleArray, values: FloatArray, sampled: DoubleArray, threshold: float, limit: int = MAX_ROWS
+) -> ChartSeries:
+    """Choose the rows of a face to draw.
 
     Above ``limit`` rows, each run of samples becomes two rows with the lowest and the highest value of every column,
     in the order in which they occurred. Peaks stay, shifted by at most one run. Gaps shorter than a run are then not
@@ -55,33 +57,33 @@ def course(
         times: (n,) increasing times of the face in seconds.
         values: (n, k) values in [0, 1].
         sampled: (m,) times of all sampled frames of the video.
-        max_gap: See ``gaps.gap_threshold``.
+        threshold: Longest step in seconds that is not a gap. See ``gaps.gap_threshold``.
         limit: Largest number of rows to draw without thinning.
 
     Returns:
         The rows to draw and the gaps between them.
     """
     run = 1 if len(times) <= limit else max(3, -(-2 * len(times) // limit))
-    broken = gaps(times, sampled, max_gap)
+    breaks = gaps(times, sampled, threshold)
     if run > 1:
-        broken &= np.diff(times) > run * median_step(times)
-    edges = [0, *(np.flatnonzero(broken) + 1).tolist(), len(times)]
-    spans = list(itertools.pairwise(edges))
+        breaks &= np.diff(times) > run * median_step(times)
+    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(times)]
+    periods = list(itertools.pairwise(edges))
     drawn_times: list[DoubleArray] = []
-    drawn: list[FloatArray] = []
-    for start, end in spans:
+    drawn_values: list[FloatArray] = []
+    for start, end in periods:
         if drawn_times:
             drawn_times.append(np.array([(times[start - 1] + times[start]) / 2]))
-            drawn.append(np.full((1, values.shape[1]), np.nan, np.float32))
-        part = _thin(times[start:end], values[start:end], run)
-        drawn_times.append(part[0])
-        drawn.append(part[1])
-    seen = tuple((float(times[start]), float(times[end - 1])) for start, end in spans)
-    return Course(np.concatenate(drawn_times), np.concatenate(drawn), seen, run)
+            drawn_values.append(np.full((1, values.shape[1]), np.nan, np.float32))
+        thinned = _thin(times[start:end], values[start:end], run)
+        drawn_times.append(thinned[0])
+        drawn_values.append(thinned[1])
+    seen = tuple((float(times[start]), float(times[end - 1])) for start, end in periods)
+    return ChartSeries(np.concatenate(drawn_times), np.concatenate(drawn_values), seen, run)
 
 
 def _thin(times: DoubleArray, values: FloatArray, run: int) -> tuple[DoubleArray, FloatArray]:
-    """Two rows for every ``run`` of them."""
+    """Replace each run of ``run`` rows by two rows: the lowest and the highest values."""
     count = len(times)
     if run < 3 or count < 3:
         return times, values
@@ -97,13 +99,13 @@ def _thin(times: DoubleArray, values: FloatArray, run: int) -> tuple[DoubleArray
     return ends.ravel()[keep], pairs.reshape(2 * runs, -1)[keep]
 
 
-def share_rows(counts: Sequence[int], total: int = MAX_ROWS, least: int = MIN_ROWS) -> int:
+def share_rows(counts: Sequence[int], total: int = MAX_ROWS, minimum: int = MIN_ROWS) -> int:
     """Compute the largest number of rows per face, so that all faces together stay within ``total``.
 
     Args:
         counts: Number of samples of each face.
         total: Largest number of rows of all faces.
-        least: Smallest number of rows of a thinned face.
+        minimum: Smallest number of rows of a thinned face.
 
     Returns:
         The number of rows.
@@ -111,28 +113,28 @@ def share_rows(counts: Sequence[int], total: int = MAX_ROWS, least: int = MIN_RO
     left, faces = total, len(counts)
     for count in sorted(counts):
         if count * faces > left:
-            return max(least, left // faces)
+            return max(minimum, left // faces)
         left -= count
         faces -= 1
-    return max([least, *counts])
+    return max([minimum, *counts])
 
 
-def encode(course: Course) -> dict[str, Any]:
+def encode(series: ChartSeries) -> dict[str, Any]:
     """Encode the rows of a face for the page.
 
     Args:
-        course: The rows.
+        series: The rows.
 
     Returns:
         Base64 of float32 times and of uint8 values, column after column, and the periods without gaps.
     """
-    steps = np.where(np.isnan(course.values), 255, np.round(np.clip(course.values, 0, 1) * STEPS))
+    steps = np.where(np.isnan(series.values), 255, np.round(np.clip(series.values, 0, 1) * STEPS))
     return {
-        "n": len(course.times),
-        "t": _base64(course.times.astype("<f4")),
+        "n": len(series.times),
+        "t": _base64(series.times.astype("<f4")),
         "v": _base64(np.asarray(steps.T, np.uint8)),
-        "seen": [[round(start, 3), round(end, 3)] for start, end in course.seen],
-        "thinned": course.thinned,
+        "seen": [[round(start, 3), round(end, 3)] for start, end in series.seen],
+        "thinned": series.thinned,
     }
 
 

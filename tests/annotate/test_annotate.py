@@ -21,11 +21,16 @@ import pytest
 import fervid
 from fervid.annotate.annotate import AnnotatedVideo, AnnotateReport, annotate
 from fervid.annotate.face_timelines import FaceTimelines
+from fervid.annotate.overlay import face_color
+from fervid.annotate.timeline_strip import TimelineStrip
+from fervid.annotate.yuv_canvas import Canvas
+from fervid.colors import EMOTION_COLORS, rgb
 from fervid.errors import OutputError, UsageError
 from fervid.faces.detectors import create_detector
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
 from fervid.results.reader import Results, read_results
+from fervid.runtime.opencv import cv2
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS, ByteArray, Progress
 from fervid.video.reader import VideoReader
@@ -259,6 +264,30 @@ def test_no_box_is_drawn_where_sampled_frames_did_not_show_the_face(tmp_path: Pa
     for moment, image in frames(tmp_path / "out" / "clip.annotated.mp4"):
         left_edge = drawn(image[y + height // 3 : y + height // 2, x - 3 : x + 4]).any()
         assert left_edge == (moment <= 0.41 or 1.19 <= moment <= 1.81), moment
+
+
+def test_the_strip_breaks_where_sampled_frames_missed_the_face(tmp_path: Path) -> None:
+    """Frames at 4 and 5 s were sampled and show no face. The step from 3 to 6 s is shorter than ``max_gap``."""
+    faces = {0: [(float(moment), BOX) for moment in (0, 1, 2, 3, 6, 7, 8, 9, 10)]}
+    clips = {"clip.mp4": gray_clip(tmp_path / "clip.mp4", 0.2)}
+
+    def breaks(missed: list[float]) -> list[tuple[float, float]]:
+        """The periods without colour between the first and the last sample, in seconds."""
+        results = table(clips, faces, settings={"timeline": {"max_gap": 20.0}}, sampled=missed)
+        timelines = FaceTimelines(results).of(results.videos["video_id"].iloc[0])
+        width, height = 960, 540
+        planes = np.full((height * 3 // 2, width), 128, np.uint8)
+        strip = TimelineStrip(timelines, width, height, 10.0, 6, 16, face_color)
+        strip.draw(Canvas(planes, 6), 0.0, {0})
+        image = np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)[height - strip.height :]
+        happy = np.abs(image.astype(int) - rgb(EMOTION_COLORS["happy"])[::-1]).max(axis=2) < 25
+        columns = np.flatnonzero(happy.any(axis=0))
+        seconds = (columns - columns[0]) * 10.0 / (columns[-1] - columns[0])
+        return [(float(seconds[i]), float(seconds[i + 1])) for i in np.flatnonzero(np.diff(columns) > 5)]
+
+    ((start, end),) = breaks([4.0, 5.0])
+    assert (start, end) == pytest.approx((3.0, 6.0), abs=0.1)
+    assert breaks([]) == []
 
 
 def test_blur_covers_a_gap_of_missed_samples(tmp_path: Path) -> None:
@@ -673,8 +702,6 @@ def test_chromium_plays_a_real_clip(annotated: Annotated, tmp_path: Path, name: 
 
 
 def _shrunk(image: ByteArray) -> ByteArray:
-    from fervid.runtime.opencv import cv2
-
     return np.asarray(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA), np.uint8)
 
 

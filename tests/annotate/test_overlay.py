@@ -78,7 +78,7 @@ def test_what_lies_outside_the_picture_is_left_out(x: int, y: int) -> None:
     planes = blank(64, 48)
     canvas = Canvas(planes, 1)
     canvas.fill(x, y, 9, 7, (255, 255, 255))
-    canvas.lay(sprite(np.full((7, 9, 4), 255, np.uint8), 1), x, y)
+    canvas.draw_sprite(sprite(np.full((7, 9, 4), 255, np.uint8), 1), x, y)
     canvas.hide(x, y, 20, 20)
     canvas.lines([[(x, y), (x + 10, y), (x + 10, y + 9)]], (9, 9, 9), 2, closed=True)
     assert planes.shape == (72, 64)
@@ -88,7 +88,7 @@ def test_a_sprite_is_laid_with_its_transparency() -> None:
     image = np.zeros((20, 30, 4), np.uint8)
     image[..., :3], image[:10, :, 3], image[10:, :, 3] = (255, 255, 255), 255, 128
     planes = blank(64, 48, gray=16)
-    Canvas(planes, 6).lay(sprite(image, 6), 8, 4)
+    Canvas(planes, 6).draw_sprite(sprite(image, 6), 8, 4)
     result = bgr(planes)
     assert result[4:14, 8:38].min() > 250
     assert np.abs(result[14:24, 8:38].astype(int) - 128).max() < 8

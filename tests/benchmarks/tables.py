@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INPUTS = {"media": ROOT.parent / "shared" / "media", "samples": ROOT / "sample_videos"}
 
 MODULE = "fervid" if (ROOT / "fervid" / "__main__.py").is_file() else "fervid.cli"
-"""What runs the command line; the second is version 0.1.0 at 35d8551 and before."""
+"""The module that runs the command line. Versions up to 35d8551 have ``fervid.cli``."""
 
 OPTIONS = {"default": [], "every-frame": ["--fps", "0"], "one-worker": ["--workers", "1"]}
 
@@ -39,21 +39,21 @@ TABLES = {
 }
 
 IGNORED = {"seconds", "finished_at"}
-"""Columns that tell when and how fast a run was."""
+"""Columns that depend on when a run was made and how fast it was."""
 
 EXACT = {"time", "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", "duration"}
-"""Columns of real numbers in the timeline and the manifest that hold no probability."""
+"""Real-valued columns of the timeline and the manifest that are not probabilities."""
 
 
 def record(folder: Path) -> None:
-    """Analyse every input with every set of options; the tables are written into ``folder``."""
+    """Analyse every input with every set of options, and write the tables to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, videos in INPUTS.items():
         for label, options in OPTIONS.items():
             out = folder.absolute() / f"{name}-{label}.parquet"
             command = [sys.executable, "-m", MODULE, "analyze", str(videos), "--out", str(out), "--quiet", *options]
-            done = subprocess.run(command, cwd=ROOT, check=False)
-            print(f"{out.stem}: exit code {done.returncode}", flush=True)
+            process = subprocess.run(command, cwd=ROOT, check=False)
+            print(f"{out.stem}: exit code {process.returncode}", flush=True)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -70,22 +70,22 @@ def _is_numeric(values: pd.Series) -> bool:
 
 
 def _differences(before: pd.DataFrame, after: pd.DataFrame, table: str, tolerance: float) -> list[str]:
-    """One sentence for each column that differs by more than ``tolerance``."""
+    """Describe each column that differs by more than is allowed, one sentence each."""
     if list(before.columns) != list(after.columns):
         return [f"columns {list(before.columns)} became {list(after.columns)}"]
     if len(before) != len(after):
         return [f"{len(before)} rows became {len(after)}"]
     found = []
     for column in before.columns:
-        one, other = before[column], after[column]
-        if column in IGNORED or one.equals(other):
+        old, new = before[column], after[column]
+        if column in IGNORED or old.equals(new):
             continue
-        numbers = [pd.to_numeric(values, errors="coerce") for values in (one, other)]
-        numeric = all(_is_numeric(values) for values in (one, other))
+        numbers = [pd.to_numeric(values, errors="coerce") for values in (old, new)]
+        numeric = all(_is_numeric(values) for values in (old, new))
         exact = column in EXACT and table in ("timeline", "videos")
         if not numeric or exact or (numbers[0].isna() != numbers[1].isna()).any():
-            rows = np.flatnonzero((one.astype(str) != other.astype(str)).to_numpy())
-            examples = "; ".join(f"row {row}: {one[row]!r} became {other[row]!r}" for row in rows[:5])
+            rows = np.flatnonzero((old.astype(str) != new.astype(str)).to_numpy())
+            examples = "; ".join(f"row {row}: {old[row]!r} became {new[row]!r}" for row in rows[:5])
             found.append(f"{column}: {len(rows)} rows differ: {examples}")
             continue
         largest = float((numbers[0] - numbers[1]).abs().max())
@@ -95,19 +95,19 @@ def _differences(before: pd.DataFrame, after: pd.DataFrame, table: str, toleranc
 
 
 def compare(before: Path, after: Path, tolerance: float) -> int:
-    """Print what differs between two recordings; the number of tables that do."""
+    """Print the differences between two recordings, and return the number of tables that differ."""
     different = 0
     for name in INPUTS:
         for label in OPTIONS:
             for table, pattern in TABLES.items():
                 file = pattern.format(f"{name}-{label}")
-                one, other = _read(before / file), _read(after / file)
-                differences = _differences(one, other, table, tolerance)
+                old, new = _read(before / file), _read(after / file)
+                differences = _differences(old, new, table, tolerance)
                 same = not differences and all(
-                    column in IGNORED or one[column].equals(other[column]) for column in one.columns
+                    column in IGNORED or old[column].equals(new[column]) for column in old.columns
                 )
                 verdict = "equal bit for bit" if same else f"equal within {tolerance:g}"
-                print(f"{file}: {len(one)} rows, {'DIFFERENT' if differences else verdict}")
+                print(f"{file}: {len(old)} rows, {'DIFFERENT' if differences else verdict}")
                 for line in differences:
                     print(f"    {line}")
                 different += bool(differences)

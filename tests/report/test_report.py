@@ -22,13 +22,14 @@ from fervid.faces.detectors import create_detector
 from fervid.report import content
 from fervid.report.page import percent
 from fervid.report.report import write_report
-from fervid.report.series import MAX_ROWS, MIN_ROWS, Course, course, encode, share_rows
+from fervid.report.series import MAX_ROWS, MIN_ROWS, ChartSeries, chart_series, encode, share_rows
 from fervid.report.thumbnails import SIDE, Wanted, cut_out, make_thumbnails, read_ranges
+from fervid.results.reader import read_results
 from fervid.settings import ScanSettings
 from fervid.timeline.time_format import clock, duration_text
 from fervid.types import EMOTIONS
 from fervid.video.reader import VideoReader
-from tests.support.clips import write_clip
+from tests.support.clips import at_rate, write_clip
 from tests.support.command import command
 from tests.support.made import (
     EVIL,
@@ -69,7 +70,7 @@ def decode(values: dict[str, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 def test_a_course_is_drawn_as_it_is() -> None:
     sampled = np.arange(50, dtype=np.float64) * 0.2
     values = wandering(50)
-    drawn = course(sampled, values, sampled, 1.0)
+    drawn = chart_series(sampled, values, sampled, 1.0)
     assert drawn.thinned == 1
     assert drawn.seen == ((0.0, float(sampled[-1])),)
     times, shown = decode(encode(drawn))
@@ -80,13 +81,13 @@ def test_a_course_is_drawn_as_it_is() -> None:
 def test_a_missed_sample_and_a_long_step_are_gaps_and_a_slow_grid_is_none() -> None:
     sampled = np.array([0, 0.2, 0.4, 0.6, 0.8, 3.0, 3.2])
     times = np.delete(sampled, 2)
-    drawn = course(times, wandering(6), sampled, max_gap=1.0)
+    drawn = chart_series(times, wandering(6), sampled, threshold=1.0)
     assert drawn.seen == ((0.0, 0.2), (0.6, 0.8), (3.0, 3.2))
     holes = np.isnan(drawn.values).all(axis=1)
     np.testing.assert_allclose(drawn.times[holes], [0.4, 1.9])
     assert (np.diff(drawn.times) > 0).all()
     slow = np.arange(5, dtype=np.float64) * 10.0
-    assert course(slow, wandering(5), slow, max_gap=15.0).seen == ((0.0, 40.0),)
+    assert chart_series(slow, wandering(5), slow, threshold=15.0).seen == ((0.0, 40.0),)
 
 
 @given(st.integers(1, 400), st.integers(4, 120), st.integers(0, 5), st.data())
@@ -95,7 +96,7 @@ def test_thinning_keeps_the_peaks_and_the_order_of_time(count: int, limit: int, 
     keep = data.draw(st.lists(st.booleans(), min_size=count, max_size=count).map(np.array))
     keep[0] = True
     times, values = sampled[keep], wandering(int(keep.sum()), seed)
-    drawn: Course = course(times, values, sampled, 1.0, limit)
+    drawn: ChartSeries = chart_series(times, values, sampled, 1.0, limit)
     assert (np.diff(drawn.times) > 0).all()
     np.testing.assert_array_equal(np.nanmax(drawn.values, axis=0), values.max(axis=0))
     np.testing.assert_array_equal(np.nanmin(drawn.values, axis=0), values.min(axis=0))
@@ -202,6 +203,22 @@ def test_a_changed_or_missing_source_gives_no_picture(tmp_path: Path) -> None:
     written = write_report(results, tmp_path / "r.html", videos=SAMPLES)
     assert written.missing == (("cut.mp4", "changed since it was analysed"), ("gone.mp4", f"not found in {SAMPLES}"))
     assert write_report(results, tmp_path / "r.html", thumbnails=False).missing == ()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_face_is_cut_out_only_of_the_content_that_was_analysed(tmp_path: Path, changed: bool) -> None:
+    results = write_results(tmp_path / "r.parquet", [Film("clip.mp4", [GAPPY])])
+    (analysed,) = read_results(results).videos["video_id"]
+    write_clip(tmp_path / "clip.mp4", at_rate(25, 200), 640, 360)
+    contents = {tmp_path / "clip.mp4": "another content" if changed else analysed}
+    written = write_report(results, tmp_path / "r.html", videos=tmp_path, fingerprint=contents.__getitem__)
+    (face,) = values_of(written.path.read_text())["videos"][0]["faces"]
+    if changed:
+        assert written.missing == (("clip.mp4", "changed since it was analysed"),)
+        assert face["thumb"] is None
+    else:
+        assert written.missing == ()
+        assert face["thumb"].startswith("data:image/jpeg;base64,")
 
 
 # what the page says
