@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fervid.annotate.annotate import AnnotateReport
     from fervid.batch.engines.base import Engine
     from fervid.emotions.classifier import EmotionClassifier
-    from fervid.export.files import Exported
+    from fervid.export.output_files import Exported
     from fervid.pipeline import VideoResults
     from fervid.report.report import WrittenReport
     from fervid.results.reader import Results
@@ -355,6 +355,6 @@ def export_results(
         BadResults: The tables were not written by fervid.
         OutputError: A file cannot be written.
     """
-    from fervid.export.formats import export as run
+    from fervid.export.export import export as run
 
     return run(results, to, out, values, videos, overwrite)

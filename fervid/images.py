@@ -14,8 +14,8 @@ from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.errors import OutputError, UsageError, batch_exit_code
 from fervid.faces.crop import fit_square
+from fervid.faces.detect_and_crop import FoundFaces, find_faces
 from fervid.faces.detectors import create_detector
-from fervid.faces.find import FoundFaces, find_faces
 from fervid.files.atomic import writing
 from fervid.files.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
 from fervid.files.image_io import decode_image

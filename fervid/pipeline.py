@@ -21,7 +21,7 @@ from fervid.faces.crop import SIZE, CropGeometry, crop_face
 from fervid.files.discover import shown_name
 from fervid.files.fingerprint import fingerprint
 from fervid.results.in_memory import results_of_video
-from fervid.results.metadata import made_with
+from fervid.results.provenance import made_with
 from fervid.results.reader import Results
 from fervid.results.rows import result_rows
 from fervid.runtime.opencv import cv2

@@ -37,7 +37,7 @@ OWNERS = {
     "cv2": {"runtime/opencv"},
     "onnxruntime": {"runtime/onnx_session"},
     "onnx": {"training"},
-    "h5py": {"emotions/keras_arrays"},
+    "h5py": {"emotions/keras_file"},
     "PIL": {"annotate"},
     "pympi": {"export"},
     "jinja2": {"report"},

@@ -19,9 +19,9 @@ from fervid.files.atomic import writing
 from fervid.files.discover import ANNOTATED, Source, refuse_overwriting
 from fervid.files.fingerprint import fingerprint
 from fervid.files.names import files_for
+from fervid.results.find_videos import Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
-from fervid.results.sources import Videos, find_videos
 from fervid.timeline.interpolation import FaceTimeline
 from fervid.types import Progress, ProgressCallback, ignore_progress
 from fervid.version import __version__

@@ -17,15 +17,15 @@ from fervid.errors import UnreadableVideo
 from fervid.faces.crop import CropGeometry
 from fervid.files.discover import Source, discover, refuse_overwriting, select, shown_name
 from fervid.files.fingerprint import fingerprint, sha256
-from fervid.results.metadata import made_with
-from fervid.results.provenance import store_folder
+from fervid.results.provenance import made_with
 from fervid.results.schema import is_folder, output_paths, refuse_foreign
+from fervid.results.store_files import store_folder
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import to_mapping
 
 if TYPE_CHECKING:
     from fervid.batch.engines.base import Engine
-    from fervid.batch.engines.ray_scoring import ClusterLoader
+    from fervid.batch.engines.ray_classification import ClusterLoader
 
 Paths = Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
 """A file, folder or glob pattern, or several."""
@@ -196,7 +196,7 @@ class BatchSetup:
         """
         run = self.settings.run
         if run.engine == "ray":
-            from fervid.batch.engines.ray_scan import RayEngine
+            from fervid.batch.engines.ray_engine import RayEngine
 
             return RayEngine(run.address, run.workers, run.timeout, int(run.worker_memory * 2**30))
         from fervid.batch.engines.local import LocalEngine
@@ -213,7 +213,7 @@ class BatchSetup:
             The loader; nothing is loaded yet.
         """
         if self.settings.run.engine == "ray":
-            from fervid.batch.engines.ray_scoring import ClusterLoader
+            from fervid.batch.engines.ray_classification import ClusterLoader
 
             return ClusterLoader(self.weights, self.settings.run, on_message)
         return BatcherLoader(self.weights, self.settings.run, on_message)

@@ -42,7 +42,7 @@ from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignor
 
 if TYPE_CHECKING:
     from fervid.batch.engines.base import Engine
-    from fervid.batch.engines.ray_scoring import RemoteBatcher
+    from fervid.batch.engines.ray_classification import RemoteBatcher
     from fervid.emotions.batching import Batcher
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from fervid.errors import OutputError, OutputLocked, UsageError
 from fervid.files.atomic import write_text_atomically, writing
-from fervid.results.provenance import COMPOSED_FILE, read_identity, stamps
+from fervid.results.store_files import COMPOSED_FILE, read_identity, stamps
 
 STAMP_SETTLE_SECONDS = 2.0
 """A stamp is trusted if the file was unchanged for this many seconds. Before that, the next change might leave the same

@@ -268,8 +268,8 @@ def _run_batch(batch: _Batch, dry_run: bool, quiet: bool, log_json: bool) -> NoR
     """Analyse the videos, write what else is asked for, and end with the exit code."""
     from fervid.api import analyze as analyze_videos
     from fervid.batch.plan import plan
-    from fervid.cli.closing import FirstRun
-    from fervid.cli.products import AnnotationDisplay, StepsDisplay, show_annotated, show_report
+    from fervid.cli.annotate_and_report import AnnotationDisplay, StepsDisplay, show_annotated, show_report
+    from fervid.cli.first_run import FirstRun
     from fervid.cli.progress import BatchDisplay, ProgressDisplay, show_plan
 
     if dry_run:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fervid.batch.plan import Plan
 from fervid.batch.report import BatchReport, VideoReport
-from fervid.cli.messages import as_options
+from fervid.cli.option_names import as_options
 from fervid.errors import printable
 from fervid.settings import ScanSettings
 from fervid.types import Progress

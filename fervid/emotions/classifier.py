@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fervid.emotions.onnx_format import check_file
+from fervid.emotions.onnx_graph import check_file
 from fervid.emotions.onnx_network import OnnxNetwork
 from fervid.emotions.sidecar import (
     SHIPPED,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fervid.emotions.architecture import Architecture
-from fervid.emotions.keras_arrays import read_arrays
+from fervid.emotions.keras_file import read_arrays
 from fervid.emotions.keras_network import KerasNetwork, backend, build, silence
 from fervid.emotions.sidecar import Sidecar, keras_path, read_sidecar, sidecar_path
 from fervid.errors import BadWeights, UsageError

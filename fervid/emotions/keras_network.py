@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fervid.emotions.architecture import INPUT, STEM, Architecture, Layer, list_layers
-from fervid.emotions.onnx_format import EPSILON
+from fervid.emotions.onnx_graph import EPSILON
 from fervid.types import EMOTIONS, FloatArray
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 from pympi.Elan import Eaf
 
-from fervid.export.files import writing_file
+from fervid.export.output_files import writing_file
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 from fervid.version import __version__

@@ -52,7 +52,7 @@ class CropGeometry:
 
 FER2013_GEOMETRY = CropGeometry(scale=1.122, shift_x=-0.007, shift_y=-0.007)
 """Median over 1,500 training images of FER2013 with RetinaFace. Each image was padded by 16 pixels on all sides by
-repeating its edge. ``python -m fervid.training.crop_geometry DATA`` measures it again."""
+repeating its edge. ``python -m fervid.training.measure_crop_geometry DATA`` measures it again."""
 
 
 def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fervid.faces.alignment import align
-from fervid.runtime.onnx_graph import with_inputs, with_plain_activations
+from fervid.runtime.onnx_editing import with_inputs, with_plain_activations
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
 from fervid.runtime.weights import PackagedFile

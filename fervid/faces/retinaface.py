@@ -12,7 +12,7 @@ import numpy as np
 from fervid.errors import BadWeights
 from fervid.faces.boxes import ScaledImage, select_boxes, shrink
 from fervid.faces.retinaface_gate import windows
-from fervid.runtime.onnx_graph import with_outputs
+from fervid.runtime.onnx_editing import with_outputs
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
 from fervid.runtime.weights import PackagedFile

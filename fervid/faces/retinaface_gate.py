@@ -2,7 +2,7 @@
 
 That branch is two fifths of the network's work, and in most images it finds nothing. The gate is a logistic regression
 on the 64 channels of the branch's input map. It predicts whether any anchor of a cell scores above 0.3.
-``python -m tests.benchmarks.gate`` fits it to synthetic scenes.
+``python -m tests.benchmarks.fit_retinaface_gate`` fits it to synthetic scenes.
 """
 
 from __future__ import annotations

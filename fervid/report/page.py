@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from fervid.colors import EMOTION_COLORS
-from fervid.report import content
+from fervid.report import page_content
 from fervid.results.reader import Results
 from fervid.timeline.time_format import duration_text
 from fervid.types import EMOTIONS
@@ -48,15 +48,15 @@ def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]
     script = "\n".join(_asset(part) for part in ("uPlot.iife.min.js", "page.js"))
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
     style = "\n".join([_asset("uPlot.min.css"), _asset("page.css"), colors])
-    videos = content.videos(tables, pictures)
+    videos = page_content.videos(tables, pictures)
     data = {"emotions": EMOTIONS, "colors": [EMOTION_COLORS[emotion] for emotion in EMOTIONS], "videos": videos}
     return environment.get_template("page.html").render(
         name=name,
         data=data,
         videos=videos,
         thinned=any(face["thinned"] > 1 for video in videos for face in video["faces"]),
-        overview=content.overview(tables, videos),
-        provenance=content.provenance(tables),
+        overview=page_content.overview(tables, videos),
+        provenance=page_content.provenance(tables),
         emotions=EMOTIONS,
         colors=EMOTION_COLORS,
         licence=_asset("uPlot.LICENSE"),
@@ -88,7 +88,7 @@ def length_of(video: Mapping[str, Any]) -> str:
     """Write the length of a video, and how much of it was analysed where that is clearly less.
 
     Args:
-        video: A video as ``content.videos`` describes it.
+        video: A video as ``page_content.videos`` describes it.
 
     Returns:
         Such as ``2 min 47 s`` or ``4.2 s of 2 min 47 s``.

@@ -13,11 +13,11 @@ from pathlib import Path
 from fervid.errors import UnreadableVideo, UsageError
 from fervid.files.atomic import atomic_path, writing
 from fervid.files.fingerprint import fingerprint
-from fervid.report import content
+from fervid.report import page_content
 from fervid.report.page import render
 from fervid.report.thumbnails import MAX_THUMBNAILS, make_thumbnails
+from fervid.results.find_videos import Videos, find_videos
 from fervid.results.reader import Results, read_results
-from fervid.results.sources import Videos, find_videos
 from fervid.types import Progress, ProgressCallback, ignore_progress
 
 
@@ -83,7 +83,7 @@ def _find_thumbnails(
     tables: Results, videos: Videos, on_progress: ProgressCallback, fingerprint: Callable[[Path], str]
 ) -> tuple[dict[str, dict[int, str]], list[tuple[str, str]]]:
     """Video → face_id → data URI, and (video, reason) where there are none."""
-    wanted = content.wanted_thumbnails(tables, MAX_THUMBNAILS)
+    wanted = page_content.wanted_thumbnails(tables, MAX_THUMBNAILS)
     found = find_videos(tables, wanted, videos)
     ids = dict(zip(tables.videos["video"], tables.videos["video_id"], strict=True))
     pictures: dict[str, dict[int, str]] = {}

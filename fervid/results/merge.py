@@ -14,9 +14,9 @@ from typing import Any
 from fervid.errors import UsageError
 from fervid.files.atomic import writing
 from fervid.results.parts import Row, by_video, copy_of, named
-from fervid.results.provenance import read_identity, store_folder
 from fervid.results.reader import read_metadata, read_small, read_tables
 from fervid.results.schema import ANALYSED, SMALL, is_folder, output_paths, refuse_foreign
+from fervid.results.store_files import read_identity, store_folder
 from fervid.results.writer import writers
 
 MADE_WITH = (

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from fervid.errors import BadDataset, BadResults, InputNotFound
 from fervid.results.csv import csv_safe, read_csv
-from fervid.results.provenance import composed_metadata, store_folder
 from fervid.results.schema import COMMON, SMALL, TIMELINE, output_paths, small_path
+from fervid.results.store_files import composed_metadata, store_folder
 from fervid.settings import TimelineSettings
 from fervid.types import EMOTIONS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from fervid.errors import OutputError, UsageError
-from fervid.results.provenance import store_folder
+from fervid.results.store_files import store_folder
 from fervid.types import EMOTIONS
 
 SCHEMA_VERSION = 1

@@ -15,9 +15,9 @@ import numpy as np
 from fervid.faces.appearance import appearance
 from fervid.faces.boxes import scale_face, shrink
 from fervid.faces.crop import CropGeometry
+from fervid.faces.detect_and_crop import find_faces
 from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder, aligned_face
-from fervid.faces.find import find_faces
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
 from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector

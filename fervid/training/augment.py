@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fervid.runtime.opencv import cv2
-from fervid.training.checks import check_range
+from fervid.training.range_checks import check_range
 from fervid.types import ByteArray, FloatArray
 
 

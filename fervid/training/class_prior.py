@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fervid.training.checks import check_range
 from fervid.training.last_layer import LAYER
+from fervid.training.range_checks import check_range
 from fervid.types import EMOTIONS
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fervid.emotions import onnx_format
+from fervid.emotions import onnx_graph
 from fervid.emotions.architecture import INPUT, Architecture
-from fervid.emotions.keras_arrays import Arrays
+from fervid.emotions.keras_file import Arrays
 from fervid.emotions.keras_io import load_network, write_sidecar
 from fervid.emotions.keras_network import KerasNetwork
 from fervid.emotions.onnx_network import OnnxNetwork
@@ -64,17 +64,17 @@ def to_onnx(arrays: Arrays, architecture: Architecture) -> bytes:
     """
     onnx = require_onnx()
     helper = onnx.helper
-    nodes, weights = onnx_format.make_graph(architecture)
+    nodes, weights = onnx_graph.make_graph(architecture)
     made = [helper.make_node(node.kind, node.inputs, [node.output], **node.attributes) for node in nodes]
     tensors = []
     for weight in weights:
         values = np.asarray(arrays[weight.layer.name][weight.index]).transpose(weight.axes).reshape(weight.shape)
         tensors.append(onnx.numpy_helper.from_array(values.astype(np.float16), f"{weight.name}_half"))
-    given = helper.make_tensor_value_info(INPUT, onnx_format.FLOAT, ["n", 1, SIZE, SIZE])
-    result = helper.make_tensor_value_info(onnx_format.OUTPUT, onnx_format.FLOAT, ["n", len(EMOTIONS), 1, 1])
+    given = helper.make_tensor_value_info(INPUT, onnx_graph.FLOAT, ["n", 1, SIZE, SIZE])
+    result = helper.make_tensor_value_info(onnx_graph.OUTPUT, onnx_graph.FLOAT, ["n", len(EMOTIONS), 1, 1])
     graph = helper.make_graph(made, "fervid", [given], [result], tensors)
-    opset = helper.make_opsetid("", onnx_format.OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=onnx_format.IR_VERSION)
+    opset = helper.make_opsetid("", onnx_graph.OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=onnx_graph.IR_VERSION)
     return bytes(model.SerializeToString())
 
 
@@ -108,7 +108,7 @@ def export(path: Path) -> Sidecar:
 def _compare(graph: bytes, sidecar: Sidecar, model: Any, path: Path) -> None:
     """Raise BadWeights where onnxruntime and Keras do not give the same logits for some random crops."""
     try:
-        onnx_format.check_file(graph, sidecar.architecture)
+        onnx_graph.check_file(graph, sidecar.architecture)
     except ValueError as error:
         raise mismatch(path, error) from error
     crops = np.random.default_rng(0).integers(0, 256, (CHECKED_CROPS, SIZE, SIZE)).astype(np.uint8)

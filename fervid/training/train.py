@@ -31,7 +31,6 @@ from fervid.settings import check
 from fervid.settings_io import to_mapping
 from fervid.training.augment import AugmentSettings, augment, mix
 from fervid.training.checkpoint import Checkpoint, History
-from fervid.training.checks import check_range
 from fervid.training.class_prior import ClassShares, adjust
 from fervid.training.dataset import Dataset, split
 from fervid.training.distillation import hashes, soft_targets
@@ -39,6 +38,7 @@ from fervid.training.evaluate import fit_temperature, predict
 from fervid.training.last_layer import refit
 from fervid.training.onnx_export import export, require_onnx
 from fervid.training.plots import plot_curves
+from fervid.training.range_checks import check_range
 from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignore_progress
 
 STATISTICS_BATCHES = 24

@@ -26,7 +26,7 @@ from fervid.errors import UsageError, WorkerFailed
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 from fervid.types import Progress
-from tests.support import hostile
+from tests.support import hostile_workers
 from tests.support.clips import at_rate, encode, numbered, write_clip
 from tests.support.comparison import assert_identical
 from tests.support.paths import LONG_AGO, ROOT, SAMPLES
@@ -36,8 +36,8 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fervid[ray]'")
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from fervid.batch.engines.ray_scan import RayEngine, _with_absolute_paths  # noqa: E402
-from fervid.batch.engines.ray_scoring import Answer, RemoteBatcher  # noqa: E402
+from fervid.batch.engines.ray_classification import Answer, RemoteBatcher  # noqa: E402
+from fervid.batch.engines.ray_engine import RayEngine, _with_absolute_paths  # noqa: E402
 
 SCAN = ScanSettings(fps=2)
 FAST = AnalyzeSettings(scan=SCAN)
@@ -197,21 +197,21 @@ def test_a_node_that_is_killed_costs_nothing(cluster: Any, videos: Path, plain: 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return hostile.write_clips(tmp_path / "root")
+    return hostile_workers.write_clips(tmp_path / "root")
 
 
 def test_each_costs_exactly_its_own_file(cluster: Any, root: Path, tmp_path: Path) -> None:
-    engine = RayEngine(cluster.address, timeout=10, memory=2 << 30, work=hostile.scan)
-    hostile.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
+    engine = RayEngine(cluster.address, timeout=10, memory=2 << 30, work=hostile_workers.scan)
+    hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
 
 
 SCRIPT = """
 import sys
 import fervid.batch.plan, fervid.cli.main
-from fervid.batch.engines.ray_scan import RayEngine
-from tests.support import hostile
+from fervid.batch.engines.ray_engine import RayEngine
+from tests.support import hostile_workers
 address = sys.argv.pop()
-fervid.batch.plan.BatchSetup.engine = lambda self: RayEngine(address, work=hostile.scan)
+fervid.batch.plan.BatchSetup.engine = lambda self: RayEngine(address, work=hostile_workers.scan)
 sys.argv = ["fervid", "analyze", *sys.argv[1:], "--fps", "2", "--quiet"]
 fervid.cli.main.main()
 """
@@ -331,7 +331,7 @@ def analyze_with_gpu(cluster: Any, videos: Path, out: Path, device: str) -> tupl
 def test_a_cluster_without_cpus_is_not_waited_for_for_ever(
     cluster: Any, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fervid.batch.engines.ray_scan.cluster_resource", lambda name: 0.0)
+    monkeypatch.setattr("fervid.batch.engines.ray_engine.cluster_resource", lambda name: 0.0)
     engine = RayEngine(cluster.address, workers, cpu_timeout=-1)
     with pytest.raises(WorkerFailed, match="no node of the cluster has offered a CPU"):
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=engine)

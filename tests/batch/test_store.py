@@ -15,7 +15,7 @@ import pytest
 
 from fervid.batch.store import Failure, ResumeStore, Stamp, StoreView, settings_key
 from fervid.errors import OutputError, OutputLocked, UsageError
-from fervid.results.provenance import read_identity, store_folder
+from fervid.results.store_files import read_identity, store_folder
 from tests.support.paths import LONG_AGO
 
 IDENTITY = {"scan": {"fps": 5.0, "detector": "retinaface"}, "weights": "a" * 64, "version": "1"}

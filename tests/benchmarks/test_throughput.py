@@ -17,7 +17,7 @@ import pytest
 
 from fervid.files.fingerprint import fingerprint
 from fervid.video.reader import VideoReader
-from tests.benchmarks import throughput, throughput_peer, throughput_peer_runs
+from tests.benchmarks import fer_runs, fer_script, throughput
 from tests.benchmarks.throughput_clips import CODECS, RATE, SCENES, Clip, cover, heads, make, pictures, twins
 from tests.benchmarks.throughput_profile import FILES, STAGES, Sampler, stage_of, stage_of_module
 from tests.benchmarks.throughput_runs import Decoders, Times, count_frames, fresh, peaks
@@ -191,10 +191,10 @@ def test_one_process_is_profiled() -> None:
 
 def test_the_peer_reads_the_frames_that_fervid_samples(tmp_path: Path) -> None:
     clip = counting(tmp_path)
-    indices = throughput_peer_runs.sampled(clip.path, 5)
+    indices = fer_runs.sampled(clip.path, 5)
     assert indices == list(range(0, 60, 5))
-    assert throughput_peer_runs.sampled(clip.path, 0) == list(range(60))
-    images = list(throughput_peer.frames(str(clip.path), indices))
+    assert fer_runs.sampled(clip.path, 0) == list(range(60))
+    images = list(fer_script.frames(str(clip.path), indices))
     assert [read_number(image) for image in images] == indices
     assert np.abs(images[1].astype(int) - draw_number(5)).mean() < 12
 
@@ -204,16 +204,16 @@ def test_the_peer_counts_frames_and_faces(tmp_path: Path, monkeypatch: pytest.Mo
     stand_in(tmp_path, monkeypatch, "return [{}, {}]")
     clips = twins(counting(tmp_path), tmp_path, 2)
     indices = [[0, 10, 20], [5]]
-    found = throughput_peer_runs.run(Path(sys.executable), clips, indices, "haar", processes)
+    found = fer_runs.run(Path(sys.executable), clips, indices, "haar", processes)
     assert (found.processes, found.frames, found.faces) == (processes, 4, 8)
     with pytest.raises(AssertionError, match="the peer read"):
-        throughput_peer_runs.run(Path(sys.executable), clips, [[0], [100]], "haar", processes)
+        fer_runs.run(Path(sys.executable), clips, [[0], [100]], "haar", processes)
 
 
 def test_a_peer_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(tmp_path, monkeypatch, "import os; os._exit(3)")
     with pytest.raises(RuntimeError, match="a process of the peer died"):
-        throughput_peer_runs.run(Path(sys.executable), [counting(tmp_path)], [[0, 1]], "haar", 1)
+        fer_runs.run(Path(sys.executable), [counting(tmp_path)], [[0, 1]], "haar", 1)
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:

@@ -40,7 +40,7 @@ from typing import Any
 from fervid.runtime.machine import total_memory, usable_cores
 from fervid.settings import ScanSettings
 from fervid.video.container import codecs
-from tests.benchmarks import throughput_peer_runs as peer
+from tests.benchmarks import fer_runs as peer
 from tests.benchmarks.throughput_clips import CODECS, RATE, SIZES, Clip, heads, make, twins
 from tests.benchmarks.throughput_profile import STAGES
 from tests.benchmarks.throughput_runs import Times, command, decoding, fresh, peaks, pinned, timed

@@ -48,7 +48,7 @@ FILES = {
     "faces/embedding": "persons",
     "faces/identity": "persons",
     "faces/crop": "crop",
-    "faces/find": "crop",
+    "faces/detect_and_crop": "crop",
     "faces/quality": "crop",
     "files/scratch": "crop",
     "video/shots": "cuts",

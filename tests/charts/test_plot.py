@@ -18,7 +18,7 @@ from fervid.colors import EMOTION_COLORS, rgb
 from fervid.errors import UsageError
 from fervid.results.reader import Results, read_results
 from fervid.types import EMOTIONS
-from tests.support.made import Film, MadeFace, course, write_results
+from tests.support.synthetic_results import Film, MadeFace, course, write_results
 
 matplotlib.use("Agg")
 

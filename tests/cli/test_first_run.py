@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fervid.cli.closing import FirstRun
+from fervid.cli.first_run import FirstRun
 from tests.support.command import command
 from tests.support.paths import SAMPLES
 

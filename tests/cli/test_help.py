@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from fervid.cli.main import app
-from fervid.cli.messages import as_options
+from fervid.cli.option_names import as_options
 from fervid.cli.options import ANALYSIS, INPUT, MESSAGES, OUTPUT, RUNNING
 from tests.support.command import fresh_command
 from tests.support.paths import ROOT

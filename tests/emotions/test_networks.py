@@ -15,20 +15,20 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from fervid.emotions import onnx_format
+from fervid.emotions import onnx_graph
 from fervid.emotions.architecture import Architecture, array_shapes
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
-from fervid.emotions.keras_arrays import Arrays, read_arrays
+from fervid.emotions.keras_file import Arrays, read_arrays
 from fervid.emotions.keras_io import load_network, save, write_sidecar
 from fervid.emotions.keras_network import KerasNetwork, build
-from fervid.emotions.onnx_format import check_file
+from fervid.emotions.onnx_graph import check_file
 from fervid.emotions.onnx_network import OnnxNetwork
 from fervid.emotions.sidecar import Sidecar, onnx_path, read_sidecar
 from fervid.errors import BadWeights, MissingLibrary
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.embedding import SFACE, load_embedder
 from fervid.files.fingerprint import sha256
-from fervid.runtime.onnx_graph import with_inputs, with_outputs
+from fervid.runtime.onnx_editing import with_inputs, with_outputs
 from fervid.runtime.weights import PackagedFile
 from fervid.training import onnx_export
 from fervid.training import sface_init as sface
@@ -188,7 +188,7 @@ def test_bytes_that_are_no_onnx_file_are_refused(tmp_path: Path) -> None:
 
 def test_logits_that_differ_from_those_of_keras_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(randomized(build(RESIDUAL)), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
-    monkeypatch.setattr(onnx_format, "EPSILON", 0.1)
+    monkeypatch.setattr(onnx_graph, "EPSILON", 0.1)
     with pytest.raises(BadWeights, match="would differ from those of Keras"):
         onnx_export.export(tmp_path / "w.keras")
     assert not (tmp_path / "w.onnx").exists()

@@ -19,13 +19,13 @@ from pympi.Elan import Eaf
 
 from fervid.errors import BadResults, InputNotFound, OutputError, UsageError
 from fervid.export.elan import elan_document
-from fervid.export.files import Values
-from fervid.export.formats import export
-from fervid.export.tables import EMOTION_ALIASES, openface_frame, pyfeat_frame, timeline_frame
+from fervid.export.export import export
+from fervid.export.output_files import Values
+from fervid.export.pyfeat_openface import EMOTION_ALIASES, openface_frame, pyfeat_frame, timeline_frame
 from fervid.results.reader import read_results
 from fervid.types import EMOTIONS
 from tests.support.command import command
-from tests.support.made import Film, MadeFace, course, write_results
+from tests.support.synthetic_results import Film, MadeFace, course, write_results
 
 PYFEAT = [
     *("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore"),

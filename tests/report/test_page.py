@@ -16,8 +16,8 @@ from fervid.report.report import write_report
 from fervid.report.thumbnails import SIDE
 from tests.support.browser import Page, open_page
 from tests.support.command import command
-from tests.support.made import EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, write_made_report, write_results
 from tests.support.paths import SAMPLES
+from tests.support.synthetic_results import EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, write_made_report, write_results
 
 
 @pytest.fixture

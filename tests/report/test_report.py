@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from fervid.errors import InputNotFound, OutputError, UsageError
 from fervid.faces.detectors import create_detector
-from fervid.report import content
+from fervid.report import page_content
 from fervid.report.page import percent
 from fervid.report.report import write_report
 from fervid.report.series import MAX_ROWS, MIN_ROWS, ChartSeries, chart_series, encode, share_rows
@@ -31,7 +31,8 @@ from fervid.types import EMOTIONS
 from fervid.video.reader import VideoReader
 from tests.support.clips import at_rate, write_clip
 from tests.support.command import command
-from tests.support.made import (
+from tests.support.paths import SAMPLES
+from tests.support.synthetic_results import (
     EVIL,
     GAPPY,
     NASTY,
@@ -42,7 +43,6 @@ from tests.support.made import (
     write_made_report,
     write_results,
 )
-from tests.support.paths import SAMPLES
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_shares_are_those_of_the_summary(made: Path) -> None:
 
 
 def test_faces_without_a_chart_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "MAX_FACES", 1)
+    monkeypatch.setattr(page_content, "MAX_FACES", 1)
     results = write_results(tmp_path / "r.parquet", [Film("a.mp4", [GAPPY, SHORT]), Film("b.mp4", [SHORT])])
     page = write_report(results, tmp_path / "r.html", thumbnails=False).path.read_text()
     first, second = values_of(page)["videos"]

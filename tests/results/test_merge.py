@@ -14,8 +14,8 @@ from fervid.results.merge import Merged, _Manifest, merge
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
 from tests.support.command import command
-from tests.support.made import Film, write_results
 from tests.support.paths import SAMPLES
+from tests.support.synthetic_results import Film, write_results
 
 FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
 

@@ -17,12 +17,12 @@ LONGEST = (
     "tests/annotate/test_annotate.py",
     "tests/batch/test_resume.py",
     "tests/batch/test_analyze.py",
-    "tests/test_media.py",
+    "tests/test_real_clips.py",
 )
 """Files that take most of the time, the longest first."""
 
 ONE_BY_ONE = (
-    "tests/batch/test_isolation.py",
+    "tests/batch/test_worker_crashes.py",
     "tests/batch/test_kill.py",
     "tests/scan/test_segments.py",
     "tests/benchmarks/",

@@ -14,7 +14,7 @@ from fervid.timeline.episodes import Episode, episodes, evidence
 from fervid.timeline.gaps import segments
 from fervid.timeline.smoothing import smooth
 from fervid.types import DoubleArray, FloatArray
-from tests.support.timelines import MAX_GAP, course, probabilities, seeds, times_of, weighing
+from tests.support.synthetic_timelines import MAX_GAP, course, probabilities, seeds, times_of, weighing
 
 ONSET, OFFSET = 0.5, 0.35
 

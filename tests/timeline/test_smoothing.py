@@ -22,7 +22,7 @@ from fervid.timeline.smoothing import (
     stay_probabilities,
 )
 from fervid.types import DoubleArray, FloatArray
-from tests.support.timelines import MAX_GAP, probabilities, seeds, times_of, weighing
+from tests.support.synthetic_timelines import MAX_GAP, probabilities, seeds, times_of, weighing
 
 widths = st.sampled_from([0.1, 0.5, 1.0, 1.5, 4.0])
 smoothers = st.sampled_from(get_args(Smoother))

@@ -42,8 +42,8 @@ from fervid.training.evaluate import (
     reliability,
     summary_scores,
 )
+from fervid.training.evaluation_report import format_evaluation, write_evaluation
 from fervid.training.last_layer import regression
-from fervid.training.report import format_evaluation, write_evaluation
 from fervid.training.train import Epoch, TrainResult, TrainSettings, train
 from fervid.types import EMOTIONS
 from tests.support.command import command

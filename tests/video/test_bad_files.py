@@ -26,7 +26,7 @@ from tests.support.clips import (
     read_numbers,
     write_sound,
 )
-from tests.support.names import NAMES
+from tests.support.hostile_names import NAMES
 
 
 def invert(path: Path, ranges: list[tuple[int, int]]) -> None:

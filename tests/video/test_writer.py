@@ -27,7 +27,7 @@ from tests.support.clips import (
     read_times,
     write_clip,
 )
-from tests.support.names import NAMES
+from tests.support.hostile_names import NAMES
 from tests.support.paths import ROOT
 
 

@@ -21,7 +21,7 @@ from fervid.batch.engines.base import (
     timeout_error,
     worker_error,
 )
-from fervid.batch.engines.pool import QUEUED_AHEAD, WORKER_LOST_SECONDS, WorkerPool
+from fervid.batch.engines.worker_pool import QUEUED_AHEAD, WORKER_LOST_SECONDS, WorkerPool
 from fervid.batch.segmented import SegmentedScans
 from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.batch.worker import scan_or_divide

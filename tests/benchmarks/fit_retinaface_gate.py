@@ -4,7 +4,7 @@ A cell of RetinaFace's map at stride 8 is positive if one of its anchors scores 
 weight in the logistic regression. A small face is a connected group of cells with scores above 0.65. It is missed if
 the gate does not fire in any of these cells and their neighbours. The last column is of the shipped gate.
 
-    python -m tests.benchmarks.gate [CLIP ...] [--out GATE.json]
+    python -m tests.benchmarks.fit_retinaface_gate [CLIP ...] [--out GATE.json]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from fervid.faces import retinaface_gate as gate
 from fervid.faces.boxes import shrink
 from fervid.faces.retinaface import BRANCH_INPUT, RetinaFace
-from fervid.runtime.onnx_graph import with_outputs
+from fervid.runtime.onnx_editing import with_outputs
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, DoubleArray, FloatArray

@@ -192,7 +192,7 @@ def evaluate(
     from fervid.training.dataset import read
     from fervid.training.evaluate import evaluate as measure
     from fervid.training.evaluate import held_out
-    from fervid.training.report import format_evaluation, write_evaluation
+    from fervid.training.evaluation_report import format_evaluation, write_evaluation
 
     loaded = load_classifier(model)
     images = read(data, {"all": None, "held-out": "Training"}.get(split, split))

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 from fervid.batch.engines.base import hold_signals
-from fervid.batch.engines.ray_cluster import WAIT_SECONDS, cluster_resource, wait_for_result
+from fervid.batch.engines.ray_connection import WAIT_SECONDS, cluster_resource, wait_for_result
 from fervid.emotions.background_loader import BatcherLoader
 from fervid.emotions.sidecar import read_sidecar
 from fervid.errors import BadWeights, FervidError, InternalError, WorkerFailed

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fervid.cli.messages import as_options
+from fervid.cli.option_names import as_options
 from fervid.cli.progress import ProgressDisplay
 from fervid.errors import printable
 from fervid.types import Progress

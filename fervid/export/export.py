@@ -11,7 +11,7 @@ import pandas as pd
 
 from fervid.errors import UsageError
 from fervid.export.elan import write_elan
-from fervid.export.files import (
+from fervid.export.output_files import (
     Exported,
     Format,
     Values,
@@ -21,10 +21,10 @@ from fervid.export.files import (
     target_files,
     write_csv,
 )
-from fervid.export.tables import pyfeat_frame, timeline_frame, write_openface
+from fervid.export.pyfeat_openface import pyfeat_frame, timeline_frame, write_openface
+from fervid.results.find_videos import Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
-from fervid.results.sources import Videos, find_videos
 
 NOTES: dict[Format, tuple[str, ...]] = {
     "elan": (

@@ -9,7 +9,7 @@ import pytest
 
 from fervid.faces import retinaface
 from fervid.faces.embedding import load_embedder
-from fervid.runtime import onnx_graph as onnxgraph
+from fervid.runtime import onnx_editing
 from fervid.runtime.onnx_session import open_session
 from fervid.types import FloatArray
 
@@ -28,13 +28,13 @@ def run(model: bytes, names: list[str] | None, pixels: FloatArray, entry: str = 
 
 
 def test_the_parts_of_a_message_are_the_message(model: bytes) -> None:
-    assert b"".join(whole for _, whole, _ in onnxgraph.fields(model)) == model
-    assert onnxgraph._with_graph(model, lambda graph: [whole for _, whole, _ in graph]) == model
+    assert b"".join(whole for _, whole, _ in onnx_editing.fields(model)) == model
+    assert onnx_editing._with_graph(model, lambda graph: [whole for _, whole, _ in graph]) == model
 
 
 def test_a_graph_with_one_of_its_outputs_gives_just_that(model: bytes) -> None:
     pixels = np.random.default_rng(1).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
-    cut = onnxgraph.with_outputs(model, ["landmarks"])
+    cut = onnx_editing.with_outputs(model, ["landmarks"])
     (landmarks,) = run(cut, None, pixels)
     np.testing.assert_allclose(landmarks, run(model, ["landmarks"], pixels)[0], atol=1e-6)
     assert len(cut) < len(model)
@@ -43,7 +43,7 @@ def test_a_graph_with_one_of_its_outputs_gives_just_that(model: bytes) -> None:
 def test_tensors_within_the_graph_are_the_parts_of_its_outputs(model: bytes) -> None:
     pixels = np.random.default_rng(2).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
     coarse = [f"/bbox_head/Reshape_{level}_output_0" for level in (1, 2)]
-    found = np.concatenate(run(onnxgraph.with_outputs(model, coarse), None, pixels), axis=1)
+    found = np.concatenate(run(onnx_editing.with_outputs(model, coarse), None, pixels), axis=1)
     fine = 2 * (96 // STRIDES[0]) * (160 // STRIDES[0])
     np.testing.assert_allclose(found, run(model, ["loc"], pixels)[0][:, fine:], atol=1e-5)
 
@@ -52,16 +52,16 @@ def test_a_graph_cut_in_two_is_the_whole(model: bytes) -> None:
     pixels = np.random.default_rng(4).normal(0, 50, (1, 3, 96, 160)).astype(np.float32)
     names = [f"/{head}_head/Reshape_output_0" for head in ("bbox", "class", "landmark")]
     between = (retinaface.BRANCH_INPUT, (1, 64, None, None))
-    (merged,) = run(onnxgraph.with_outputs(model, [retinaface.BRANCH_INPUT]), None, pixels)
+    (merged,) = run(onnx_editing.with_outputs(model, [retinaface.BRANCH_INPUT]), None, pixels)
     assert merged.shape == (1, 64, 96 // STRIDES[0], 160 // STRIDES[0])
-    found = run(onnxgraph.with_outputs(model, names, between), None, merged, retinaface.BRANCH_INPUT)
-    for one, other in zip(found, run(onnxgraph.with_outputs(model, names), None, pixels), strict=True):
+    found = run(onnx_editing.with_outputs(model, names, between), None, merged, retinaface.BRANCH_INPUT)
+    for one, other in zip(found, run(onnx_editing.with_outputs(model, names), None, pixels), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_tensor_that_is_nowhere_is_named(model: bytes) -> None:
     with pytest.raises(ValueError, match="no tensor nowhere"):
-        onnxgraph.with_outputs(model, ["loc", "nowhere"])
+        onnx_editing.with_outputs(model, ["loc", "nowhere"])
 
 
 def with_slopes(slopes: FloatArray) -> bytes:
@@ -84,7 +84,7 @@ def with_slopes(slopes: FloatArray) -> bytes:
 @pytest.mark.parametrize(("largest", "changes"), [(1.0, True), (0.3, True), (1.2, False)])
 def test_an_activation_written_out_is_the_same(largest: float, changes: bool) -> None:
     made = with_slopes(np.array([-0.7, 0.0, 0.2, largest], np.float32))
-    changed = onnxgraph.with_plain_activations(made)
+    changed = onnx_editing.with_plain_activations(made)
     assert b"PRelu" in made
     assert (b"PRelu" not in changed) == changes
     given = {"X": np.random.default_rng(3).normal(0, 3, (2, 4, 5, 6)).astype(np.float32)}
@@ -95,7 +95,7 @@ def test_an_activation_written_out_is_the_same(largest: float, changes: bool) ->
 
 def test_a_model_that_is_written_is_one() -> None:
     onnx = pytest.importorskip("onnx")
-    changed = onnxgraph.with_plain_activations(with_slopes(np.zeros(4, np.float32)))
+    changed = onnx_editing.with_plain_activations(with_slopes(np.zeros(4, np.float32)))
     onnx.checker.check_model(onnx.load_from_string(changed), full_check=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fervid.export.files import Values, write_csv
+from fervid.export.output_files import Values, write_csv
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 

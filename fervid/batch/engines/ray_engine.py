@@ -34,7 +34,7 @@ from fervid.batch.engines.base import (
     timeout_error,
     worker_error,
 )
-from fervid.batch.engines.ray_cluster import (
+from fervid.batch.engines.ray_connection import (
     SHARED,
     WAIT_SECONDS,
     Connection,

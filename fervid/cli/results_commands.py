@@ -49,7 +49,7 @@ def annotate(
 ) -> None:
     """Draw boxes, labels and timelines over the videos."""
     from fervid.annotate.annotate import annotate as write
-    from fervid.cli.products import AnnotationDisplay, show_annotated
+    from fervid.cli.annotate_and_report import AnnotationDisplay, show_annotated
 
     with AnnotationDisplay(quiet) as display:
         done = write(results, videos, out, style, blur, display)
@@ -69,7 +69,7 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write results as one HTML page: an overview, and a timeline of every face."""
-    from fervid.cli.products import show_report
+    from fervid.cli.annotate_and_report import show_report
     from fervid.cli.progress import ProgressDisplay
     from fervid.report.report import write_report
 
@@ -101,7 +101,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ELAN files that exist.")] = False,
 ) -> None:
     """Write results as files that other tools read."""
-    from fervid.export.formats import export as write
+    from fervid.export.export import export as write
 
     done = write(results, to, out, values, videos, overwrite)
     for note in done.notes:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fervid.emotions.architecture import INPUT, Architecture, Layer, Shape, list_layers
 from fervid.faces.crop import SIZE
-from fervid.runtime.onnx_graph import fields, integers
+from fervid.runtime.onnx_editing import fields, integers
 
 OUTPUT = "emotion"
 """The graph's output: logits (n, 7, 1, 1). Its input is ``INPUT``: normalised crops (n, 1, 48, 48)."""

@@ -1,6 +1,6 @@
 """The crop geometry of FER2013: where its images frame a face, measured with a face detector.
 
-``python -m fervid.training.crop_geometry DATA...`` prints it for a data set.
+``python -m fervid.training.measure_crop_geometry DATA...`` prints it for a data set.
 """
 
 from __future__ import annotations

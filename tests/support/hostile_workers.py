@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fervid
-from fervid.batch.engines import pool
+from fervid.batch.engines import worker_pool
 from fervid.batch.engines.base import Engine
 from fervid.batch.report import BatchReport
 from fervid.batch.tasks import ScanJob, ScanTask
@@ -56,8 +56,8 @@ def scan(task: ScanTask, job: ScanJob) -> Any:
 
 def prepare_worker_that_waits_briefly(memory: int, seats: Any) -> None:
     """What a pool may run in each worker at its start, so that one waits 3 seconds for the pipe that all share."""
-    pool.PIPE_LOCK_TIMEOUT = 3.0
-    pool._prepare_worker(memory, seats)
+    worker_pool.PIPE_LOCK_TIMEOUT = 3.0
+    worker_pool._prepare_worker(memory, seats)
 
 
 def attempts_in(folder: Path) -> dict[str, int]:

@@ -20,7 +20,7 @@ PACKAGES = (f"fer=={VERSION}", "opencv-contrib-python<5", "setuptools<81", "movi
 
 DETECTORS = ("mtcnn", "haar")
 
-SCRIPT = Path(__file__).with_name("throughput_peer.py")
+SCRIPT = Path(__file__).with_name("fer_script.py")
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ import pytest
 from pebble.pool.process import TaskManager
 
 import fervid
-from fervid.batch.engines import local, pool
+from fervid.batch.engines import local, worker_pool
 from fervid.batch.engines.base import clear_frames
 from fervid.batch.engines.local import LocalEngine
 from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.settings import AnalyzeSettings, ScanSettings
-from tests.support import hostile
+from tests.support import hostile_workers
 from tests.support.command import command
 from tests.support.paths import ROOT, SAMPLES
 from tests.support.processes import children, members, wait_for
@@ -37,19 +37,19 @@ FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return hostile.write_clips(tmp_path / "videos")
+    return hostile_workers.write_clips(tmp_path / "videos")
 
 
 def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
-    engine = LocalEngine(workers=2, timeout=10, memory=2 << 30, work=hostile.scan)
-    hostile.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
+    engine = LocalEngine(workers=2, timeout=10, memory=2 << 30, work=hostile_workers.scan)
+    hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
     again = fervid.analyze(root, tmp_path / "r.parquet", FAST)
     # failures are not tried again without being asked for, but those by a defect of fervid are
     assert [video.video for video in again.videos if video.fresh] == ["raises.mp4"]
 
 
 def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, tmp_path: Path) -> None:
-    engine = LocalEngine(workers=1, memory=2 << 30, work=hostile.scan)
+    engine = LocalEngine(workers=1, memory=2 << 30, work=hostile_workers.scan)
     report = fervid.analyze([root / "greedy.mp4", root / "z good one.mp4"], tmp_path / "r.parquet", FAST, engine=engine)
     assert [(video.status, video.error) for video in report.videos] == [("failed", "WorkerFailed"), ("ok", None)]
 
@@ -87,8 +87,8 @@ SLEEPING = """
 import sys
 import fervid
 from fervid.batch.engines.local import LocalEngine
-from tests.support import hostile
-fervid.analyze(sys.argv[1], sys.argv[2], engine=LocalEngine(workers=1, work=hostile.scan))
+from tests.support import hostile_workers
+fervid.analyze(sys.argv[1], sys.argv[2], engine=LocalEngine(workers=1, work=hostile_workers.scan))
 """
 
 
@@ -105,8 +105,8 @@ def test_workers_die_with_a_killed_batch(root: Path, tmp_path: Path) -> None:
 def test_workers_killed_between_two_tasks_cost_nothing(
     tmp_path: Path, victims: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "_prepare_worker", hostile.prepare_worker_that_waits_briefly)
-    for module in (local, pool):
+    monkeypatch.setattr(worker_pool, "_prepare_worker", hostile_workers.prepare_worker_that_waits_briefly)
+    for module in (local, worker_pool):
         monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 3.0)
 
     class Unlucky(LocalEngine):
@@ -137,7 +137,7 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
 
     def hear_late(tasks: TaskManager, task_id: int, worker_id: int | None) -> None:
         def wait() -> None:
-            while pool._is_alive(worker_id or 0):
+            while worker_pool._is_alive(worker_id or 0):
                 time.sleep(0.05)
             time.sleep(1)
             begin(tasks, task_id, worker_id)
@@ -145,11 +145,11 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
         threading.Thread(target=wait).start() if task_id == 1 else begin(tasks, task_id, worker_id)
 
     monkeypatch.setattr(TaskManager, "task_start", hear_late)
-    for module in (local, pool):
+    for module in (local, worker_pool):
         monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 1.0)
-    report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile.scan))
+    report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile_workers.scan))
     assert [video.status for video in report.videos] == ["ok", "ok"]
-    assert hostile.attempts_in(tmp_path)["b dies"] == 2
+    assert hostile_workers.attempts_in(tmp_path)["b dies"] == 2
 
 
 def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -160,14 +160,14 @@ def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.Mon
         raise Stop
 
     job = ScanJob(FAST.scan, FER2013_GEOMETRY, lambda digest: False, tmp_path)
-    begin = pool._start_pool
+    begin = worker_pool._start_pool
 
     def begin_and_signal(pool: Any) -> bool:
         begun = begin(pool)
         signal.raise_signal(signal.SIGTERM)
         return begun
 
-    monkeypatch.setattr(pool, "_start_pool", begin_and_signal)
+    monkeypatch.setattr(worker_pool, "_start_pool", begin_and_signal)
     before = signal.signal(signal.SIGTERM, stop)
     try:
         with pytest.raises(Stop):
@@ -204,8 +204,8 @@ def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> N
 STDIN = """
 import fervid
 import fervid.batch.engines.local
-import fervid.batch.engines.pool
-for module in (fervid.batch.engines.local, fervid.batch.engines.pool):
+import fervid.batch.engines.worker_pool
+for module in (fervid.batch.engines.local, fervid.batch.engines.worker_pool):
     module.WORKER_LOST_SECONDS = 0.5
 fervid.analyze({sample!r}, {out!r})
 """

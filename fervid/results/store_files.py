@@ -1,0 +1,72 @@
+"""The store beside an output, as far as readers need it: how the tables were made."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+COMPOSED_FILE = "composed.json"
+"""Name of the file in the store that records what the outputs were composed from."""
+
+
+def store_folder(out: Path, is_folder: bool) -> Path:
+    """Get the folder in which ``analyze`` keeps the state of an output.
+
+    Args:
+        out: The output.
+        is_folder: Whether the output is a folder rather than a file.
+
+    Returns:
+        The folder; it need not exist.
+    """
+    return out / ".fervid" if is_folder else out.with_name(f".{out.name}.fervid")
+
+
+def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
+    """Read the metadata with which outputs were composed.
+
+    Args:
+        folder: The store.
+        outputs: The files that were composed.
+
+    Returns:
+        Key → value; empty where the outputs have changed since, or nothing is recorded.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads((folder / COMPOSED_FILE).read_text(encoding="utf-8"))
+        if content["outputs"] == stamps(outputs):
+            return dict(content["metadata"])
+    return {}
+
+
+def stamps(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """Get what tells modified files from unmodified ones.
+
+    Args:
+        paths: Files.
+
+    Returns:
+        File name → [size in bytes, modification time in nanoseconds].
+
+    Raises:
+        OSError: A file is missing.
+    """
+    statuses = {path.name: path.stat() for path in paths}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in statuses.items()}
+
+
+def read_identity(folder: Path) -> dict[str, Any] | None:
+    """Read what the parts in a store were made with.
+
+    Args:
+        folder: The store.
+
+    Returns:
+        Settings, versions and hashes; None where there is no store.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads((folder / "identity.json").read_text(encoding="utf-8")))
+    return None
