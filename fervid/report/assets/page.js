@@ -1,14 +1,14 @@
-/* The page's behaviour. Text reaches the page through textContent only, never as HTML. */
+/* The behaviour of the report page. Text is inserted through textContent only, never as HTML. */
 (() => {
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const EMOTIONS = data.emotions, COLORS = data.colors, COUNT = EMOTIONS.length, NONE = 255, STEPS = 254;
-const RIBBON = 26;
+const BAND = 26; /* height of the band of episodes, in pixels */
 const shown = EMOTIONS.map(() => true);
 let raw = true, lanes = false, printing = false;
 const charts = new Map();
 
-/* small things */
+/* helpers */
 
 function make(tag, options = {}, ...children) {
   const node = document.createElement(tag);
@@ -22,7 +22,7 @@ function make(tag, options = {}, ...children) {
   return node;
 }
 
-/* paper is white, whatever the screen is */
+/* colours for printing: paper is white, even if the screen is dark */
 const PAPER = {"--soft": "#444", "--line": "#ccc", "--fill": "#eee", "--hatch": "rgba(0, 0, 0, .12)", "--grid": "rgba(0, 0, 0, .1)"};
 const color = name => printing ? PAPER[name] : getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -45,7 +45,7 @@ function bytes(text) {
   return found;
 }
 
-/* a face's columns: times, smoothed, raw, quality; null in a gap */
+/* decodes the columns of a face: times, smoothed, raw, quality; null in a gap */
 function columns(face) {
   if (face.columns) return face.columns;
   const times = Array.from(new Float32Array(bytes(face.t).buffer)), values = bytes(face.v), n = face.n;
@@ -55,23 +55,24 @@ function columns(face) {
   return face.columns;
 }
 
-/* the lane of each face in the strip: its own; of many, one in which no other is seen at the time, as far as there is room */
-function laned(faces) {
+/* The lane of each face in the strip. Up to 10 faces get a lane each. More faces share lanes, so that the faces of a
+   lane are not seen at the same time, unless that needs more than 40 lanes. */
+function faceLanes(faces) {
   if (faces.length <= 10) return faces.map((_, i) => i);
-  const ends = [], spot = new Map();
+  const ends = [], laneOf = new Map();
   for (const face of [...faces].sort((a, b) => a.first - b.first)) {
-    let at = ends.findIndex(end => end < face.first);
-    if (at < 0) at = ends.length < 40 ? ends.length : ends.indexOf(Math.min(...ends));
-    ends[at] = Math.max(face.last, ends[at] ?? 0);
-    spot.set(face, at);
+    let lane = ends.findIndex(end => end < face.first);
+    if (lane < 0) lane = ends.length < 40 ? ends.length : ends.indexOf(Math.min(...ends));
+    ends[lane] = Math.max(face.last, ends[lane] ?? 0);
+    laneOf.set(face, lane);
   }
-  return faces.map(face => spot.get(face));
+  return faces.map(face => laneOf.get(face));
 }
 
-/* the strip of a video: lanes of faces, coloured by their episodes */
+/* draws the strip of a video: one bar per face, coloured by its episodes */
 function drawStrip(canvas, video) {
-  const faces = video.faces, spots = laned(faces), many = faces.length ? Math.max(...spots) + 1 : 0, lane = many > 10 ? 2 : many > 4 ? 3 : 6, space = many > 10 ? 1 : 2;
-  const height = Math.max(8, many * (lane + space) - space), width = canvas.clientWidth, ratio = devicePixelRatio || 1;
+  const faces = video.faces, laneOf = faceLanes(faces), count = faces.length ? Math.max(...laneOf) + 1 : 0, lane = count > 10 ? 2 : count > 4 ? 3 : 6, space = count > 10 ? 1 : 2;
+  const height = Math.max(8, count * (lane + space) - space), width = canvas.clientWidth, ratio = devicePixelRatio || 1;
   if (!width) return;
   canvas.style.height = `${height}px`;
   canvas.width = width * ratio;
@@ -85,7 +86,7 @@ function drawStrip(canvas, video) {
   };
   if (!faces.length) bar(video.start, video.end, 1, color("--fill"));
   faces.forEach((face, i) => {
-    const y = spots[i] * (lane + space);
+    const y = laneOf[i] * (lane + space);
     for (const [from, to] of face.seen) bar(from, to, y, color("--line"));
     for (const [emotion, from, to] of face.episodes) bar(from, Math.min(to, video.end), y, COLORS[emotion]);
   });
@@ -102,15 +103,15 @@ function hatch(pen, x, y, width, height) {
   pen.lineWidth = devicePixelRatio || 1;
   pen.beginPath();
   const step = 7 * (devicePixelRatio || 1);
-  for (let at = x - height - x % step; at < x + width; at += step) {
-    pen.moveTo(at, y + height);
-    pen.lineTo(at + height, y);
+  for (let left = x - height - x % step; left < x + width; left += step) {
+    pen.moveTo(left, y + height);
+    pen.lineTo(left + height, y);
   }
   pen.stroke();
   pen.restore();
 }
 
-/* where the face was not found, behind the lines */
+/* hatches the gaps behind the lines */
 function drawGaps(plot, face, video) {
   const {left, top, width, height} = plot.bbox, edges = [video.start, ...face.seen.flat(), video.end];
   for (let i = 0; i < edges.length; i += 2) {
@@ -120,9 +121,9 @@ function drawGaps(plot, face, video) {
   }
 }
 
-/* the episodes, in a band above the chart */
-function drawRibbon(plot, face) {
-  const ratio = devicePixelRatio || 1, {left, top, width} = plot.bbox, pen = plot.ctx, high = (RIBBON - 8) * ratio, y = top - (RIBBON - 2) * ratio;
+/* draws the episodes in the band above the chart */
+function drawEpisodes(plot, face) {
+  const ratio = devicePixelRatio || 1, {left, top, width} = plot.bbox, pen = plot.ctx, high = (BAND - 8) * ratio, y = top - (BAND - 2) * ratio;
   pen.save();
   pen.beginPath();
   pen.rect(left, y, width, high);
@@ -143,10 +144,10 @@ function drawRibbon(plot, face) {
     pen.beginPath();
     pen.roundRect(begin + ratio / 2, y, Math.max(ratio, end - begin - ratio), high, 3 * ratio);
     pen.fill();
-    const from_ = Math.max(begin, left) + 6 * ratio, room = Math.min(end, left + width) - from_ - 4 * ratio;
+    const textLeft = Math.max(begin, left) + 6 * ratio, room = Math.min(end, left + width) - textLeft - 4 * ratio;
     if (pen.measureText(EMOTIONS[emotion]).width <= room) {
       pen.fillStyle = ["sad", "angry", "neutral", "disgust"].includes(EMOTIONS[emotion]) ? "#fff" : "#14161a";
-      pen.fillText(EMOTIONS[emotion], from_, y + high / 2 + ratio / 2);
+      pen.fillText(EMOTIONS[emotion], textLeft, y + high / 2 + ratio / 2);
     }
   }
   pen.restore();
@@ -156,57 +157,57 @@ function faded(hex, alpha) {
   return hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
 }
 
-/* the numbers to draw: as they are, or each emotion lifted into its lane, the first on top */
-function lifted(values, emotion) {
+/* the values to draw; with lanes, shifted into the lane of the emotion, the first emotion on top */
+function shifted(values, emotion) {
   if (!lanes) return values;
   const base = COUNT - 1 - emotion;
   return values.map(v => v === null ? null : base + 0.9 * v);
 }
 
 function seriesOf(emotion) {
-  const base = COUNT - 1 - emotion, hue = COLORS[emotion], alone = (plot, i, show, gaps) => lonely(plot.data[i]);
-  const points = {show: true, filter: alone, size: 5, width: 0, fill: hue};
+  const base = COUNT - 1 - emotion, hue = COLORS[emotion], single = (plot, i, show, gaps) => isolated(plot.data[i]);
+  const points = {show: true, filter: single, size: 5, width: 0, fill: hue};
   const smooth = {stroke: hue, width: 2, show: shown[emotion], points};
   const thin = {stroke: faded(hue, 0.55), width: 1, show: shown[emotion] && raw, points: {...points, size: 3}};
   return lanes ? [{...smooth, fill: faded(hue, 0.22), fillTo: () => base}, thin] : [smooth, thin];
 }
 
-/* the samples between two gaps, which a line does not show */
-function lonely(values) {
+/* indices of the samples between two gaps; a line does not show them, so they are drawn as points */
+function isolated(values) {
   const found = [];
   for (let i = 0; i < values.length; i++)
     if (values[i] !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null) found.push(i);
   return found;
 }
 
-/* seconds between two labels of the time axis */
-const STEPS_OF_TIME = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
+/* possible seconds between two labels of the time axis */
+const TIME_STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
 
 function axes() {
   const soft = color("--soft"), grid = {stroke: color("--grid"), width: 1}, font = "12px system-ui, sans-serif";
   const common = {stroke: soft, grid, ticks: {show: false}, font};
-  const across = {...common, size: 28, space: 70, incrs: STEPS_OF_TIME, values: (_, splits, axis, space, step) => splits.map(v => clock(v, step < 0.1 ? 2 : step < 1 ? 1 : 0))};
+  const across = {...common, size: 28, space: 70, incrs: TIME_STEPS, values: (_, splits, axis, space, step) => splits.map(v => clock(v, step < 0.1 ? 2 : step < 1 ? 1 : 0))};
   if (!lanes) return [across, {...common, size: 38, splits: [0, 0.25, 0.5, 0.75, 1], values: (_, v) => v.map(x => x === 0.5 ? ".5" : x % 1 ? "" : String(x))}];
   return [across, {...common, size: 64, splits: EMOTIONS.map((_, i) => i), values: () => EMOTIONS.map((_, i) => EMOTIONS[COUNT - 1 - i])}];
 }
 
 function options(face, video, width, group) {
   return {
-    width, height: (lanes ? 336 : 232) - (printing ? 52 : 0), padding: [RIBBON, 28, 0, 0], legend: {show: false},
+    width, height: (lanes ? 336 : 232) - (printing ? 52 : 0), padding: [BAND, 28, 0, 0], legend: {show: false},
     scales: {x: {time: false, min: group.min, max: group.max}, y: {range: lanes ? [0, COUNT] : [0, 1.02]}},
     axes: axes(),
     series: [{}, ...EMOTIONS.flatMap((_, i) => seriesOf(i).reverse())],
     cursor: {x: true, y: false, drag: {x: true, y: false}, sync: {key: group.key, setSeries: false}, points: {show: false}, bind: {dblclick: () => () => zoom(group, video.start, video.end)}},
     hooks: {
       drawClear: [plot => drawGaps(plot, face, video)],
-      draw: [plot => drawRibbon(plot, face)],
+      draw: [plot => drawEpisodes(plot, face)],
       setScale: [(plot, key) => { if (key === "x") follow(group, plot); }],
-      setCursor: [plot => tell(plot)],
+      setCursor: [plot => updateTip(plot)],
     },
   };
 }
 
-/* all faces of a video show the same span */
+/* all charts of a video show the same period */
 function follow(group, plot) {
   const {min, max} = plot.scales.x;
   if (group.busy || min === null || (min === group.min && max === group.max)) return;
@@ -214,13 +215,13 @@ function follow(group, plot) {
 }
 
 function zoom(group, min, max) {
-  const {start, end} = group.video, least = Math.min(0.5, end - start), length = Math.min(Math.max(max - min, least), end - start);
+  const {start, end} = group.video, shortest = Math.min(0.5, end - start), length = Math.min(Math.max(max - min, shortest), end - start);
   const from = Math.min(Math.max((min + max - length) / 2, start), end - length);
   group.min = from;
   group.max = from + length;
   group.busy = true;
   for (const chart of group.charts) {
-    const run = runOf(chart, chart.plot.width);
+    const run = runLength(chart, chart.plot.width);
     if (run !== chart.run) {
       chart.run = run;
       chart.plot.setData(points(chart), false);
@@ -230,26 +231,27 @@ function zoom(group, min, max) {
   queueMicrotask(() => { group.busy = false; });
 }
 
-function zoomBy(group, factor, at = (group.min + group.max) / 2) {
-  zoom(group, at - (at - group.min) * factor, at + (group.max - at) * factor);
+function zoomBy(group, factor) {
+  const middle = (group.min + group.max) / 2;
+  zoom(group, middle - (middle - group.min) * factor, middle + (group.max - middle) * factor);
 }
 
-/* the numbers under the cursor */
-function tell(plot) {
+/* shows the numbers under the cursor */
+function updateTip(plot) {
   const chart = charts.get(plot.root.parentNode);
   if (!chart) return;
-  const {tip, face} = chart, index = under(chart), meant = chart.keyed || chart.host.matches(":hover, .touched");
-  if (index === null || index === undefined || plot.cursor.left < 0 || !meant) {
+  const {tip, face} = chart, index = sampleUnderCursor(chart), active = chart.keyed || chart.host.matches(":hover, .touched");
+  if (index === null || index === undefined || plot.cursor.left < 0 || !active) {
     tip.hidden = true;
     return;
   }
   const {times, smooth, raw: alone, quality} = columns(face);
   const order = EMOTIONS.map((_, i) => i).sort((a, b) => smooth[b][index] - smooth[a][index]);
   const number = v => v.toFixed(2).replace(/^0/, "");
-  const at = chart.keyed ? times[index] : plot.posToVal(plot.cursor.left, "x"), near = plot.posToVal(6, "x") - plot.posToVal(0, "x");
-  const found = quality[index] !== null && (chart.keyed || face.seen.some(([from, to]) => from - near <= at && at <= to + near));
-  const head = make("p", {}, make("b", {text: clock(found ? times[index] : at, 2)}), make("span", {text: found ? `quality ${number(quality[index])}` : "not found"}));
-  if (found && face.thinned > 1) head.append(make("span", {text: `least or most of ${face.thinned} samples`}));
+  const time = chart.keyed ? times[index] : plot.posToVal(plot.cursor.left, "x"), margin = plot.posToVal(6, "x") - plot.posToVal(0, "x");
+  const found = quality[index] !== null && (chart.keyed || face.seen.some(([from, to]) => from - margin <= time && time <= to + margin));
+  const head = make("p", {}, make("b", {text: clock(found ? times[index] : time, 2)}), make("span", {text: found ? `quality ${number(quality[index])}` : "not found"}));
+  if (found && face.thinned > 1) head.append(make("span", {text: `min or max of ${face.thinned} samples`}));
   const list = make("ul", {"aria-hidden": "true"});
   if (found) for (const i of order)
     list.append(make("li", {class: `c-${EMOTIONS[i]}`}, make("span", {text: EMOTIONS[i]}), make("b", {text: number(smooth[i][index])}), make("i", {text: number(alone[i][index])})));
@@ -260,17 +262,19 @@ function tell(plot) {
   if (chart.keyed && found) chart.live.textContent = `${clock(times[index])}: ${EMOTIONS[order[0]]} ${number(smooth[order[0]][index])}`;
 }
 
-/* how many samples one drawn point stands for: 1, or where more than that would fall on a pixel, so many that lines stay lines */
-function runOf(chart, width) {
+/* Number of samples that one drawn point stands for. It is 1 up to two samples per pixel. With more samples, a power
+   of two leaves fewer than one point per pixel, so that lines stay readable. */
+function runLength(chart, width) {
   const {times} = columns(chart.face), step = (times[times.length - 1] - times[0]) / Math.max(1, times.length - 1);
-  const each = step ? (chart.group.max - chart.group.min) / width / step : 0;
-  return each > 2 ? 2 ** Math.ceil(Math.log2(2 * each)) : 1;
+  const perPixel = step ? (chart.group.max - chart.group.min) / width / step : 0;
+  return perPixel > 2 ? 2 ** Math.ceil(Math.log2(2 * perPixel)) : 1;
 }
 
-/* what to draw: times, and of each emotion raw and smoothed values; of runs of samples the means of the smoothed ones */
+/* The data of a chart: times, then raw and smoothed values of each emotion. For runs of samples, only the means of the
+   smoothed values are drawn. */
 function points(chart) {
   const {times, smooth, raw: alone} = columns(chart.face), run = chart.run;
-  if (run === 1) return [times, ...EMOTIONS.flatMap((_, i) => [lifted(alone[i], i), lifted(smooth[i], i)])];
+  if (run === 1) return [times, ...EMOTIONS.flatMap((_, i) => [shifted(alone[i], i), shifted(smooth[i], i)])];
   const begins = [0];
   for (let i = 1; i < times.length; i++)
     if (i - begins[begins.length - 1] === run || (smooth[0][i] === null) !== (smooth[0][i - 1] === null)) begins.push(i);
@@ -282,21 +286,21 @@ function points(chart) {
     return sum / (to - from);
   });
   const none = begins.map(() => null);
-  return [mean(times), ...EMOTIONS.flatMap((_, i) => [none, lifted(mean(smooth[i]), i)])];
+  return [mean(times), ...EMOTIONS.flatMap((_, i) => [none, shifted(mean(smooth[i]), i)])];
 }
 
-/* the sample under the cursor */
-function under(chart) {
+/* index of the sample under the cursor */
+function sampleUnderCursor(chart) {
   const {plot, face, run} = chart, {times} = columns(face);
-  if (chart.keyed) return chart.at;
+  if (chart.keyed) return chart.index;
   if (run === 1 || plot.cursor.left < 0) return plot.cursor.idx;
-  const at = plot.posToVal(plot.cursor.left, "x");
+  const time = plot.posToVal(plot.cursor.left, "x");
   let low = 0, high = times.length - 1;
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (times[middle] < at) low = middle; else high = middle;
+    if (times[middle] < time) low = middle; else high = middle;
   }
-  return at - times[low] < times[high] - at ? low : high;
+  return time - times[low] < times[high] - time ? low : high;
 }
 
 function draw(chart) {
@@ -304,15 +308,15 @@ function draw(chart) {
   const width = Math.max(240, printing ? 660 : host.clientWidth);
   if (chart.plot) chart.plot.destroy();
   host.classList.toggle("tall", lanes);
-  chart.run = runOf(chart, width);
+  chart.run = runLength(chart, width);
   group.busy = true;
   chart.plot = new uPlot(options(face, video, width, group), points(chart), host);
   queueMicrotask(() => { group.busy = false; });
-  touch(chart);
+  listenToTouch(chart);
 }
 
-/* two fingers zoom and move, one shows the numbers */
-function touch(chart) {
+/* two fingers zoom and move; one finger shows the numbers */
+function listenToTouch(chart) {
   const {host, plot, group} = chart, fingers = new Map();
   let before = null;
   const place = event => event.clientX - plot.over.getBoundingClientRect().left;
@@ -329,8 +333,8 @@ function touch(chart) {
     if (fingers.size !== 2) return;
     const [a, b] = [...fingers.values()].sort((x, y) => x - y), width = plot.over.clientWidth, length = group.max - group.min;
     if (before) {
-      const scale = Math.min(Math.max((before[1] - before[0]) / Math.max(b - a, 8), 0.5), 2), at = group.min + before[2] / width * length;
-      const from = at - (a + b) / 2 / width * length * scale;
+      const scale = Math.min(Math.max((before[1] - before[0]) / Math.max(b - a, 8), 0.5), 2), middle = group.min + before[2] / width * length;
+      const from = middle - (a + b) / 2 / width * length * scale;
       zoom(group, from, from + length * scale);
     }
     before = [a, b, (a + b) / 2];
@@ -339,16 +343,16 @@ function touch(chart) {
     plot.over.addEventListener(name, event => { fingers.delete(event.pointerId); before = null; });
 }
 
-function keys(event, chart) {
+function handleKey(event, chart) {
   const {plot, group} = chart, times = columns(chart.face).times, last = times.length - 1;
-  const index = under(chart) ?? Math.floor(last / 2), far = event.shiftKey ? 10 : 1;
-  const to = {ArrowLeft: index - far, ArrowRight: index + far, Home: 0, End: last}[event.key];
-  if (to !== undefined) {
-    const at = Math.min(Math.max(to, 0), last);
-    if (times[at] < group.min || times[at] > group.max) zoom(group, times[at] - (group.max - group.min) / 2, times[at] + (group.max - group.min) / 2);
+  const current = sampleUnderCursor(chart) ?? Math.floor(last / 2), step = event.shiftKey ? 10 : 1;
+  const target = {ArrowLeft: current - step, ArrowRight: current + step, Home: 0, End: last}[event.key];
+  if (target !== undefined) {
+    const index = Math.min(Math.max(target, 0), last), time = times[index], half = (group.max - group.min) / 2;
+    if (time < group.min || time > group.max) zoom(group, time - half, time + half);
     chart.keyed = true;
-    chart.at = at;
-    queueMicrotask(() => { for (const other of group.charts) other.plot.setCursor({left: plot.valToPos(times[at], "x"), top: 10}); });
+    chart.index = index;
+    queueMicrotask(() => { for (const other of group.charts) other.plot.setCursor({left: plot.valToPos(time, "x"), top: 10}); });
   } else if (event.key === "+" || event.key === "=") zoomBy(group, 0.5);
   else if (event.key === "-") zoomBy(group, 2);
   else if (event.key === "0" || event.key === "Escape") zoom(group, group.video.start, group.video.end);
@@ -356,16 +360,16 @@ function keys(event, chart) {
   event.preventDefault();
 }
 
-/* a video's faces, built when it is opened */
+/* the faces of a video; they are built when the video is opened */
 
-function said(face) {
+function episodesText(face) {
   const parts = face.episodes.slice(0, 12).map(([e, from, to]) => `${EMOTIONS[e]} from ${clock(from)} to ${clock(to)}`);
   const more = face.episodes.length > 12 ? ` and ${face.episodes.length - 12} more` : "";
-  return parts.length ? `Episodes: ${parts.join(", ")}${more}.` : "No episode.";
+  return parts.length ? `Episodes: ${parts.join(", ")}${more}.` : "No episodes.";
 }
 
 function faceHead(face) {
-  const picture = face.thumb ? make("img", {src: face.thumb, alt: `Face ${face.id}`, width: 72, height: 72}) : make("span", {class: "blank", text: face.id, "aria-hidden": "true"});
+  const image = face.thumb ? make("img", {src: face.thumb, alt: `Face ${face.id}`, width: 72, height: 72}) : make("span", {class: "blank", text: face.id, "aria-hidden": "true"});
   const title = make("h3", {}, make("span", {text: face.person === null ? `Face ${face.id}` : `Face ${face.id}, person ${face.person}`}),
     make("small", {text: `${clock(face.first)} – ${clock(face.last)} · ${counted(face.samples, "sample")} · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
   title.append(make("span", face.trust === "ok" ? {class: "badge", text: "no warning"} : {class: "badge doubt", text: "low trust"}));
@@ -378,10 +382,10 @@ function faceHead(face) {
     bars.append(bar);
     list.append(make("li", {class: `c-${EMOTIONS[i]}`}, `${EMOTIONS[i]} `, make("b", {text: percent(face.shares[i])})));
   }
-  return make("div", {class: "who"}, picture, title, bars, list);
+  return make("div", {class: "who"}, image, title, bars, list);
 }
 
-const ROWS = 500; /* of a table of episodes, at first */
+const ROWS = 500; /* rows that a table of episodes shows at first */
 
 function episodeTable(face) {
   const head = make("tr", {}, ...["emotion", "from", "to", "length", "peak"].map((text, i) => make("th", {scope: "col", class: i ? "n" : "", text})));
@@ -391,7 +395,7 @@ function episodeTable(face) {
   const body = make("tbody"), table = make("div", {class: "scroll"}, make("table", {}, make("thead", {}, head), body));
   const details = make("details", {class: "episodes"}, make("summary", {text: counted(face.episodes.length, "episode")}), table);
   const more = make("button", {type: "button", text: `${face.episodes.length - ROWS} more`, onclick: () => { body.append(...face.episodes.slice(ROWS).map(row)); more.remove(); }});
-  details.addEventListener("toggle", () => { /* built when it is opened: a long film has tens of thousands */
+  details.addEventListener("toggle", () => { /* built when it is opened: a long video has tens of thousands of rows */
     if (body.childElementCount) return;
     body.append(...face.episodes.slice(0, ROWS).map(row));
     if (face.episodes.length > ROWS) table.append(more);
@@ -400,13 +404,13 @@ function episodeTable(face) {
 }
 
 function faceCard(face, video, group) {
-  const host = make("div", {class: "chart", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": `Timeline of face ${face.id}. Mostly ${EMOTIONS[face.dominant]}. ${said(face)}`});
+  const host = make("div", {class: "chart", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": `Timeline of face ${face.id}. Mostly ${EMOTIONS[face.dominant]}. ${episodesText(face)}`});
   const tip = make("div", {class: "tip"}), live = make("span", {class: "hidden", "aria-live": "polite"});
   tip.hidden = true;
   host.append(tip, live);
-  const chart = {host, face, video, group, tip, live, plot: null, run: 1, keyed: false, at: null};
+  const chart = {host, face, video, group, tip, live, plot: null, run: 1, keyed: false, index: null};
   charts.set(host, chart);
-  host.addEventListener("keydown", event => { if (chart.plot) keys(event, chart); });
+  host.addEventListener("keydown", event => { if (chart.plot) handleKey(event, chart); });
   host.addEventListener("mousemove", () => { for (const other of charts.values()) other.keyed = false; }, true);
   host.addEventListener("blur", () => { chart.keyed = false; tip.hidden = true; host.classList.remove("touched"); });
   const pad = Math.max(0.5, 0.05 * (face.last - face.first));
@@ -415,11 +419,11 @@ function faceCard(face, video, group) {
     make("button", {type: "button", text: "−", "aria-label": "Zoom out", onclick: () => zoomBy(group, 2)}),
     make("button", {type: "button", text: "this face", onclick: () => zoom(group, face.first - pad, face.last + pad)}),
     make("button", {type: "button", text: "whole video", onclick: () => zoom(group, video.start, video.end)}));
-  if (face.thinned > 1) tools.append(make("span", {text: `thinned: one pair of points for ${face.thinned} samples`}));
+  if (face.thinned > 1) tools.append(make("span", {text: `thinned: two points per ${face.thinned} samples`}));
   const card = make("article", {class: "face"}, faceHead(face)), foot = make("div", {class: "foot"}, tools);
-  if (face.trust !== "ok") card.append(make("p", {class: "warning", text: `To be read with care: ${face.trust}.`}));
+  if (face.trust !== "ok") card.append(make("p", {class: "warning", text: `Use with caution: ${face.trust}.`}));
   if (face.episodes.length) foot.prepend(episodeTable(face));
-  card.append(host, foot, make("p", {class: "printed", text: said(face), "aria-hidden": "true"}));
+  card.append(host, foot, make("p", {class: "printed", text: episodesText(face), "aria-hidden": "true"}));
   return card;
 }
 
@@ -429,32 +433,32 @@ function build(details) {
   const video = data.videos[details.dataset.video];
   const group = {key: `video ${details.dataset.video}`, video, min: video.start, max: video.end, charts: [], busy: false};
   if (video.message) body.append(make("p", {class: "warning", text: video.message}));
-  if (video.trust && video.count) body.append(make("p", {class: "warning", text: `To be read with care: ${video.trust}.`}));
+  if (video.trust && video.count) body.append(make("p", {class: "warning", text: `Use with caution: ${video.trust}.`}));
   if (!video.count) body.append(make("p", {class: "hint", text: "No face was found in this video."}));
   for (const face of video.faces) body.append(faceCard(face, video, group));
   const rest = video.count - video.faces.length, more = video.faces.length ? " more" : "";
-  if (rest) body.append(make("p", {class: "hint", text: `${rest}${more} face${rest === 1 ? " was" : "s were"} seen for too short a time to be drawn here; the tables have them.`}));
-  for (const host of body.querySelectorAll(".chart")) near.observe(host);
+  if (rest) body.append(make("p", {class: "hint", text: `${rest}${more} face${rest === 1 ? " was" : "s were"} seen too briefly to be drawn here. The tables include ${rest === 1 ? "it" : "them"}.`}));
+  for (const host of body.querySelectorAll(".chart")) visibility.observe(host);
 }
 
-function show(host) {
+function showChart(host) {
   const chart = charts.get(host);
   if (chart.plot) return;
   draw(chart);
   chart.group.charts.push(chart);
-  sized.observe(host);
+  sizes.observe(host);
 }
 
-const near = new IntersectionObserver(entries => {
+const visibility = new IntersectionObserver(entries => {
   for (const {isIntersecting, target} of entries) {
     if (!isIntersecting) continue;
-    near.unobserve(target);
-    if (target.matches(".chart")) show(target);
-    else { drawStrip(target, data.videos[target.closest(".video").dataset.video]); target.dataset.drawn = "yes"; sized.observe(target); }
+    visibility.unobserve(target);
+    if (target.matches(".chart")) showChart(target);
+    else { drawStrip(target, data.videos[target.closest(".video").dataset.video]); target.dataset.drawn = "yes"; sizes.observe(target); }
   }
 }, {rootMargin: "400px"});
 
-const sized = new ResizeObserver(entries => {
+const sizes = new ResizeObserver(entries => {
   if (printing) return;
   for (const {target, contentRect} of entries) {
     if (target.matches(".strip")) drawStrip(target, data.videos[target.closest(".video").dataset.video]);
@@ -470,11 +474,11 @@ function redraw() {
   for (const canvas of document.querySelectorAll(".strip[data-drawn]")) drawStrip(canvas, data.videos[canvas.closest(".video").dataset.video]);
 }
 
-/* what the page lets one do */
+/* controls of the page */
 
 const all = [...document.querySelectorAll(".video")];
 for (const details of all) {
-  near.observe(details.querySelector(".strip"));
+  visibility.observe(details.querySelector(".strip"));
   details.addEventListener("toggle", () => { if (details.open) build(details); });
 }
 for (const button of document.querySelectorAll(".key")) button.addEventListener("click", () => {
@@ -483,10 +487,10 @@ for (const button of document.querySelectorAll(".key")) button.addEventListener(
   button.setAttribute("aria-pressed", shown[emotion]);
   redraw();
 });
-const press = (id, act) => document.getElementById(id)?.addEventListener("click", event => act(event.currentTarget));
-press("raw", button => { raw = !raw; button.setAttribute("aria-pressed", raw); redraw(); });
-press("lanes", button => { lanes = !lanes; button.setAttribute("aria-pressed", lanes); redraw(); });
-press("toggle", button => {
+const onClick = (id, act) => document.getElementById(id)?.addEventListener("click", event => act(event.currentTarget));
+onClick("raw", button => { raw = !raw; button.setAttribute("aria-pressed", raw); redraw(); });
+onClick("lanes", button => { lanes = !lanes; button.setAttribute("aria-pressed", lanes); redraw(); });
+onClick("toggle", button => {
   const open = button.textContent === "Open all";
   for (const details of all) if (!details.hidden) { if (open) build(details); details.open = open; }
   button.textContent = open ? "Close all" : "Open all";
@@ -498,12 +502,12 @@ document.getElementById("search")?.addEventListener("input", event => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-const LIMIT = 150; /* so many charts are printed; a browser cannot hold any number */
+const MAX_PRINTED = 150; /* largest number of charts to print; a browser cannot hold any number of them */
 let opened = [];
 addEventListener("beforeprint", () => {
   printing = true;
   opened = [];
-  let room = LIMIT, left = 0;
+  let room = MAX_PRINTED, left = 0;
   for (const details of all) {
     const strip = details.querySelector(".strip"), video = data.videos[details.dataset.video];
     if (!strip.dataset.drawn) drawStrip(strip, video);
@@ -514,11 +518,11 @@ addEventListener("beforeprint", () => {
     if (!details.open) { opened.push(details); details.open = true; }
     for (const host of details.querySelectorAll(".chart")) {
       host.closest(".face").classList.toggle("unprinted", !room);
-      if (room) { show(host); room--; }
+      if (room) { showChart(host); room--; }
     }
   }
   const note = document.getElementById("unprinted");
-  note.textContent = left ? `${left} more faces are not printed: on paper the page holds ${LIMIT}.` : "";
+  note.textContent = left ? `${left} more faces are not printed. At most ${MAX_PRINTED} charts are printed.` : "";
   redraw();
 });
 addEventListener("afterprint", () => {
