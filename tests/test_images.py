@@ -1,4 +1,4 @@
-"""``fervid classify``: still images to labels."""
+"""``fervid classify``: the faces of still images."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from tests.support.paths import SAMPLES
 
 
 @pytest.fixture(scope="module")
-def picture() -> ByteArray:
+def two_faces() -> ByteArray:
     """A frame with two faces."""
     with VideoReader(SAMPLES / "crossing.mp4", fps=0) as reader:
         return next(iter(reader.frames())).image
 
 
 @pytest.fixture
-def folder(tmp_path: Path, picture: ByteArray) -> Path:
+def folder(tmp_path: Path, two_faces: ByteArray) -> Path:
     root = tmp_path / "images"
     root.mkdir()
-    cv2.imwrite(str(root / "two.png"), picture)
+    cv2.imwrite(str(root / "two.png"), two_faces)
     cv2.imwrite(str(root / "none.jpg"), np.full((80, 90, 3), 127, np.uint8))
     return root
 
 
-def test_one_row_a_face_and_one_for_an_image_without(folder: Path, tmp_path: Path) -> None:
+def test_one_row_per_face_and_one_for_an_image_without_faces(folder: Path, tmp_path: Path) -> None:
     report = classify_images([folder], tmp_path / "l.csv")
     table = pd.read_csv(tmp_path / "l.csv")
     assert table.columns.tolist() == STILLS.names
@@ -54,7 +54,7 @@ def test_small_faces_can_be_left_out(folder: Path, tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "l.csv")) == 2
 
 
-def test_ready_crops_are_taken_whole(tmp_path: Path) -> None:
+def test_without_detection_the_central_square_is_the_face(tmp_path: Path) -> None:
     crop = np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), crop)
     report = classify_images([tmp_path / "a.png"], tmp_path / "l.csv", detect=False)
@@ -65,7 +65,7 @@ def test_ready_crops_are_taken_whole(tmp_path: Path) -> None:
     assert row[list(EMOTIONS)].sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_an_unreadable_image_costs_only_itself(folder: Path, tmp_path: Path) -> None:
+def test_an_unreadable_image_does_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
     (folder / "bad.png").write_text("no image")
     (folder / "empty.png").touch()
     report = classify_images([folder], tmp_path / "l.csv")
@@ -75,7 +75,7 @@ def test_an_unreadable_image_costs_only_itself(folder: Path, tmp_path: Path) -> 
     assert classify_images([folder / "bad.png"], tmp_path / "m.csv").exit_code == 4
 
 
-def test_a_pipe_is_not_waited_for_and_links_to_folders_are_not_followed(folder: Path, tmp_path: Path) -> None:
+def test_pipes_are_not_read_and_links_to_folders_are_not_followed(folder: Path, tmp_path: Path) -> None:
     few = tmp_path / "few"
     few.mkdir()
     os.mkfifo(few / "pipe.jpg")
@@ -85,7 +85,7 @@ def test_a_pipe_is_not_waited_for_and_links_to_folders_are_not_followed(folder: 
     assert report.images == 1
 
 
-def test_a_target_that_is_no_good_is_told_before_the_work(folder: Path, tmp_path: Path) -> None:
+def test_an_unusable_output_is_reported_before_the_work(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "file").touch()
     for out, error in (("x.parquet", UsageError), ("folder.csv", OutputError), ("file/x.csv", OutputError)):

@@ -1,4 +1,4 @@
-"""Annotated videos: every frame at its time, boxes where the table has them, faces hidden, nothing half-written."""
+"""Annotated videos: frame times, boxes as in the table, blurred faces, and no partial files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SEEK = """
   if (video.readyState < 1) await new Promise((go, fail) => {
     video.onloadedmetadata = go; video.onerror = () => fail(new Error(video.error.message));
   });
-  const pictures = [];
+  const images = [];
   for (const time of %s) {
     const shown = new Promise((go) => { video.requestVideoFrameCallback(go); setTimeout(go, 3000); });
     await new Promise((go) => { video.onseeked = go; video.currentTime = time; });
@@ -71,12 +71,12 @@ SEEK = """
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(video, 0, 0, 48, 48);
-    pictures.push(Array.from(context.getImageData(0, 0, 48, 48).data));
+    images.push(Array.from(context.getImageData(0, 0, 48, 48).data));
   }
   video.currentTime = 0;
   await video.play();
   await new Promise((go) => setTimeout(go, 700));
-  return {pictures, duration: video.duration, size: [video.videoWidth, video.videoHeight],
+  return {images, duration: video.duration, size: [video.videoWidth, video.videoHeight],
           played: video.currentTime, sound: video.webkitAudioDecodedByteCount};
 })()
 """
@@ -111,7 +111,7 @@ def table(
 
 
 def gray_clip(path: Path, seconds: float = 2.0) -> Path:
-    """A plain gray film at 25 fps: whatever is drawn stands out."""
+    """A plain gray video at 25 fps, so that every drawn pixel is visible."""
     with VideoWriter(path, WIDTH, HEIGHT, EncoderSettings(crf=10)) as writer:
         for moment in at_rate(25, round(25 * seconds)):
             writer.write(np.full((HEIGHT, WIDTH, 3), 128, np.uint8), moment)
@@ -133,7 +133,7 @@ def drawn(image: ByteArray) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize(
     "kind", ["steady", "variable", "late", "slow", "one", "odd", "narrow", "wide pixels", "turned"]
 )
-def test_every_frame_comes_out_at_its_own_time(tmp_path: Path, kind: str) -> None:
+def test_every_frame_keeps_its_time(tmp_path: Path, kind: str) -> None:
     source = tmp_path / "clip.mp4"
     leaps = np.cumsum(np.random.default_rng(5).uniform(0.008, 0.3, 40))
     if kind == "odd":
@@ -162,7 +162,7 @@ def test_every_frame_comes_out_at_its_own_time(tmp_path: Path, kind: str) -> Non
             assert other.info.duration == pytest.approx(one.info.duration, abs=0.05)
 
 
-def test_what_is_not_drawn_on_stays_as_it_was(clip: ClipFactory, tmp_path: Path) -> None:
+def test_pixels_without_a_drawing_stay_unchanged(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 60), width=WIDTH, height=HEIGHT)
     annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out")
     target = tmp_path / "out" / "clip.annotated.mp4"
@@ -196,7 +196,7 @@ def test_colours_survive_other_pixel_formats(tmp_path: Path, pixels: str) -> Non
 
 
 def outline(image: ByteArray, x: float) -> bool:
-    """Whether the left side of a box lies at ``x``."""
+    """Whether the left side of a box is drawn at ``x``."""
     side = drawn(image)[int(BOX[1]) + 20 : int(BOX[1] + BOX[3]) - 20, round(x) - 2 : round(x) + 3]
     return bool(side.any(axis=1).mean() > 0.9)
 
@@ -218,19 +218,19 @@ def test_a_box_follows_its_face_between_samples_and_not_across_gaps(tmp_path: Pa
 def test_low_trust_is_shown(tmp_path: Path, style: str) -> None:
     source = gray_clip(tmp_path / "clip.mp4", 0.4)
     faces = {0: [(0.0, BOX), (0.4, BOX)]}
-    pictures = {}
+    images = {}
     for trust in ("ok", "seen for only 0.4 s"):
         annotate(table({"clip.mp4": source}, faces, trust), {"clip.mp4": source}, tmp_path / "out", style)
-        pictures[trust] = frames(tmp_path / "out" / "clip.annotated.mp4")[5][1]
-    assert outline(pictures["ok"], BOX[0])
-    assert not outline(pictures["seen for only 0.4 s"], BOX[0])
+        images[trust] = frames(tmp_path / "out" / "clip.annotated.mp4")[5][1]
+    assert outline(images["ok"], BOX[0])
+    assert not outline(images["seen for only 0.4 s"], BOX[0])
 
 
 # blur
 
 
-def test_blur_hides_faces_between_samples_in_short_misses_and_around(tmp_path: Path) -> None:
-    """Fine stripes instead of a face: what is left of them tells how much can be seen."""
+def test_blur_hides_faces_between_samples_in_gaps_and_around_the_ends(tmp_path: Path) -> None:
+    """Fine stripes stand for the face. Their contrast measures how much of the face can be seen."""
     source, stripes = tmp_path / "clip.mp4", np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     x, y, width, height = map(int, BOX)
     stripes[y : y + height, x : x + width : 4] = stripes[y : y + height, x + 1 : x + width : 4] = 30
@@ -299,7 +299,7 @@ def test_blur_covers_a_gap_of_missed_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("span", [{"start": 1.0}, {"end": 2.0}])
-def test_blur_refuses_results_of_a_part(clip: ClipFactory, tmp_path: Path, span: dict[str, float]) -> None:
+def test_blur_refuses_results_of_a_part_of_a_video(clip: ClipFactory, tmp_path: Path, span: dict[str, float]) -> None:
     source = clip(at_rate(25, 50))
     results = table({"clip.mp4": source}, settings={"scan": {"start": 0.0, "end": None, **span}})
     with pytest.raises(UsageError, match="whole videos"):
@@ -307,13 +307,13 @@ def test_blur_refuses_results_of_a_part(clip: ClipFactory, tmp_path: Path, span:
     assert annotate(results, {"clip.mp4": source}, tmp_path / "out").exit_code == 0
 
 
-def test_blur_refuses_results_that_do_not_say_how_they_were_sampled(clip: ClipFactory, tmp_path: Path) -> None:
+def test_blur_refuses_results_without_sampling_metadata(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 50))
     with pytest.raises(UsageError, match="Parquet"):
         annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", blur=True)
 
 
-def test_csv_says_how_it_was_sampled_where_it_was_written(clip: ClipFactory, tmp_path: Path) -> None:
+def test_csv_has_sampling_metadata_only_in_its_original_folder(clip: ClipFactory, tmp_path: Path) -> None:
     source, out = clip(at_rate(25, 50)), tmp_path / "results.csv"
     arguments = ("--videos", source.parent, "--out", tmp_path / "out", "--blur")
     assert command("analyze", source, "--out", out, "--end", "1").returncode == 0
@@ -328,14 +328,14 @@ def test_csv_says_how_it_was_sampled_where_it_was_written(clip: ClipFactory, tmp
     assert command("annotate", away / "results.csv", *arguments).returncode == 2
 
 
-# what goes wrong
+# failures
 
 
 def outcomes(report: AnnotateReport) -> dict[str, tuple[str, str | None]]:
     return {video.video: (video.status, video.message) for video in report.videos}
 
 
-def test_one_bad_video_costs_only_itself(tmp_path: Path) -> None:
+def test_a_bad_video_does_not_stop_the_others(tmp_path: Path) -> None:
     names = ("changed.mp4", "gone.mp4", "good.mp4", "bad.mp4", "copy.mp4")
     paths = {name: write_clip(tmp_path / name, at_rate(25, 10 + len(name))) for name in names}
     results = table(paths)
@@ -357,9 +357,9 @@ def test_one_bad_video_costs_only_itself(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out") == ["good.annotated.mp4"]
 
 
-def test_videos_are_looked_for_in_the_folders_that_were_analysed(tmp_path: Path) -> None:
-    (tmp_path / "films").mkdir()
-    source = write_clip(tmp_path / "films" / "a.mp4", at_rate(25, 10))
+def test_videos_are_searched_in_the_analysed_folders(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    source = write_clip(tmp_path / "videos" / "a.mp4", at_rate(25, 10))
     results = table({"a.mp4": source})
     results.metadata["roots"] = [str(tmp_path / "gone"), str(source.parent)]
     assert outcomes(annotate(results, None, tmp_path / "out")) == {"a.mp4": ("written", None)}
@@ -382,7 +382,7 @@ def test_a_given_fingerprint_function_is_used(tmp_path: Path) -> None:
     assert hashed == [source]
 
 
-def test_what_is_skipped_does_not_count_for_the_exit_code(tmp_path: Path) -> None:
+def test_skipped_videos_do_not_count_for_the_exit_code(tmp_path: Path) -> None:
     paths = {name: write_clip(tmp_path / name, at_rate(25, 10)) for name in ("a.mp4", "copy.mp4")}
     results = table(paths)
     results.videos.loc[1, ["status", "message"]] = ["skipped", "same content as a.mp4"]
@@ -392,7 +392,7 @@ def test_what_is_skipped_does_not_count_for_the_exit_code(tmp_path: Path) -> Non
 
 
 def test_a_face_after_the_stated_end_is_drawn(tmp_path: Path) -> None:
-    """Joined transport streams say the length of their first part."""
+    """The duration in joined transport streams is that of the first part."""
     part = write_clip(tmp_path / "part.ts", at_rate(25, 25))
     source = tmp_path / "joined.ts"
     source.write_bytes(part.read_bytes() * 2)
@@ -401,7 +401,7 @@ def test_a_face_after_the_stated_end_is_drawn(tmp_path: Path) -> None:
     assert outcomes(report) == {"joined.ts": ("written", None)}
 
 
-def test_pictures_that_the_encoder_refuses_cost_only_their_video(tmp_path: Path) -> None:
+def test_frames_that_the_encoder_refuses_fail_only_their_video(tmp_path: Path) -> None:
     tiny, good = tmp_path / "tiny.mkv", write_clip(tmp_path / "z.mp4", at_rate(25, 10))
     with av.open(str(tiny), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
@@ -428,7 +428,7 @@ def test_a_folder_of_annotated_videos_may_lie_among_the_inputs(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
 
 
-def test_a_file_of_that_ending_that_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
+def test_a_foreign_file_named_annotated_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write_clip(tmp_path / "in" / "a.mp4", at_rate(25, 20))
     own = write_clip(tmp_path / "in" / "a.annotated.mp4", at_rate(25, 10)).read_bytes()
@@ -440,7 +440,7 @@ def test_a_file_of_that_ending_that_is_not_ours_is_never_overwritten(tmp_path: P
     assert (tmp_path / "in" / "a.annotated.mp4").read_bytes() == own
 
 
-def test_what_was_drawn_before_is_not_drawn_again(clip: ClipFactory, tmp_path: Path) -> None:
+def test_an_unchanged_video_is_not_annotated_again(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 10))
     faces: dict[int, Samples] = {0: [(0.0, (10.0, 10.0, 20.0, 20.0)), (0.2, (12.0, 10.0, 20.0, 20.0))]}
     target = tmp_path / "out" / "clip.annotated.mp4"
@@ -461,7 +461,7 @@ def test_what_was_drawn_before_is_not_drawn_again(clip: ClipFactory, tmp_path: P
     assert draw({0: faces[0][:1]}) == "written"
 
 
-def test_a_file_that_goes_bad_is_a_failure(tmp_path: Path) -> None:
+def test_an_unreadable_video_is_a_failure(tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_text("no video at all")
     report = annotate(table({"bad.mp4": bad}), {"bad.mp4": bad}, tmp_path / "out")
@@ -492,7 +492,7 @@ def test_an_unknown_style_is_refused(clip: ClipFactory, tmp_path: Path) -> None:
         annotate(table({"clip.mp4": clip(at_rate(25, 3))}), {}, tmp_path / "out", "loud")
 
 
-def test_what_stops_the_work_leaves_no_partial_file(clip: ClipFactory, tmp_path: Path) -> None:
+def test_an_interruption_leaves_no_partial_file(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 50))
 
     def stop(progress: Progress) -> None:
@@ -503,7 +503,7 @@ def test_what_stops_the_work_leaves_no_partial_file(clip: ClipFactory, tmp_path:
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_progress_adds_up_to_the_film(clip: ClipFactory, tmp_path: Path) -> None:
+def test_progress_adds_up_to_the_length_of_the_video(clip: ClipFactory, tmp_path: Path) -> None:
     source = clip(at_rate(25, 50))
     events: list[Progress] = []
     annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", on_progress=events.append)
@@ -542,7 +542,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_command_writes_every_video_and_says_so(analysed: Path, tmp_path: Path) -> None:
+def test_the_command_writes_every_video_and_reports_each(analysed: Path, tmp_path: Path) -> None:
     done = command("annotate", analysed, "--videos", SAMPLES, "--out", tmp_path / "out", "--style", "minimal")
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(tmp_path / "out")) == ["cut.annotated.mp4", "rotated.annotated.mp4"]
@@ -575,13 +575,13 @@ def test_exit_codes(analysed: Path, tmp_path: Path, arguments: list[str], code: 
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_without_a_root_the_working_directory_is_searched(analysed: Path, tmp_path: Path) -> None:
+def test_without_a_videos_folder_the_working_directory_is_searched(analysed: Path, tmp_path: Path) -> None:
     done = command("annotate", analysed, "--out", tmp_path / "out", "--quiet", folder=SAMPLES)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(os.listdir(tmp_path / "out")) == 2
 
 
-def test_analysing_can_annotate_at_once(tmp_path: Path) -> None:
+def test_analyze_can_annotate_in_the_same_run(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").touch()
     shutil.copy(SAMPLES / "cut.mp4", tmp_path)
     paths = [tmp_path / "bad.mp4", tmp_path / "cut.mp4"]
@@ -594,14 +594,14 @@ def test_analysing_can_annotate_at_once(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_that_is_no_good_is_told_before_the_work(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported_before_the_analysis(tmp_path: Path) -> None:
     done = command("analyze", SAMPLES, "--out", tmp_path / "r.parquet", "--annotate", "/proc/fervid")
     assert done.returncode == 5
     assert "cannot write" in done.stderr
     assert not (tmp_path / "r.parquet").exists()
 
 
-def test_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
+def test_a_signal_leaves_no_partial_file(tmp_path: Path) -> None:
     source, out = tmp_path / "long.mp4", tmp_path / "out"
     write_clip(source, at_rate(25, 1500), 640, 480, EncoderSettings(preset="ultrafast"))
     results = tmp_path / "r.parquet"
@@ -638,7 +638,7 @@ Annotated = Callable[..., tuple[Path, Path, Results]]
 
 @pytest.fixture(scope="module")
 def annotated(shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Annotated:
-    """Clip name → source, annotated file and results; each is made once."""
+    """Make the source, the annotated file and the results of a clip. Each is made once."""
     folder = tmp_path_factory.mktemp("annotated")
     tables: dict[tuple[str, float], Results] = {}
     done: dict[tuple[str, bool], Path] = {}
@@ -693,7 +693,7 @@ def test_chromium_plays_a_real_clip(annotated: Annotated, tmp_path: Path, name: 
     assert answer["duration"] >= shown[-1][0]
     assert answer["played"] > 0.1
     assert bool(answer["sound"]) == bool(packets(source))
-    for (_, image), pixels in zip(picked, answer["pictures"], strict=True):
+    for (_, image), pixels in zip(picked, answer["images"], strict=True):
         seen = np.array(pixels, np.uint8).reshape(48, 48, 4)[..., 2::-1]
         expected = _shrunk(image)
         # browsers and OpenCV shrink differently, and take untagged colours for BT.709 or BT.601
@@ -706,8 +706,8 @@ def _shrunk(image: ByteArray) -> ByteArray:
 
 
 @pytest.mark.parametrize("rate", [25, 30])
-def test_chromium_shows_exactly_the_frame_of_the_time(tmp_path: Path, rate: int) -> None:
-    """Frames that carry their number, with a hole in their times."""
+def test_chromium_shows_the_right_frame_at_each_time(tmp_path: Path, rate: int) -> None:
+    """Each frame shows its number. There is a gap in the frame times."""
     times = [moment + (0.7 if index >= 30 else 0.0) for index, moment in enumerate(at_rate(rate, 80))]
     source = write_clip(tmp_path / "clip.mp4", times, audio=Tone(440.0))
     annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out")
@@ -716,27 +716,29 @@ def test_chromium_shows_exactly_the_frame_of_the_time(tmp_path: Path, rate: int)
     wanted = [3, 29, 30, 64]
     with open_page(page_file) as page:
         answer = page.evaluate(SEEK % [times[index] + 0.4 / rate for index in wanted])
-    shown = [read_number(np.array(pixels, np.uint8).reshape(48, 48, 4)[..., :3]) for pixels in answer["pictures"]]
+    shown = [read_number(np.array(pixels, np.uint8).reshape(48, 48, 4)[..., :3]) for pixels in answer["images"]]
     assert shown == wanted
 
 
 def faces_left(target: Path, results: Results, until: float) -> tuple[int, list[tuple[float, float]]]:
-    """Frames looked at, and (time, score) of each sure face of 40 pixels where the table has one."""
+    """Count the frames with a face in the table, and detect clear faces of 40 pixels or more inside these boxes.
 
+    Returns the number of frames, and (time, score) of each detected face.
+    """
     detector = create_detector(ScanSettings())
-    courses = FaceTimelines(results).of(results.videos["video_id"].iloc[0])
+    timelines = FaceTimelines(results).of(results.videos["video_id"].iloc[0])
     count, left = 0, []
     with VideoReader(target, fps=0, end=until) as reader:
         for frame in reader.frames():
-            moments = [moment for course in courses if (moment := course.at(frame.time)) is not None]
-            count += bool(moments)
+            states = [state for timeline in timelines if (state := timeline.at(frame.time)) is not None]
+            count += bool(states)
             for found in detector.detect(frame.image):
                 x, y = found.x + found.width / 2, found.y + found.height / 2
-                known = any(
+                inside = any(
                     left_ <= x <= left_ + width and top <= y <= top + height
-                    for left_, top, width, height in (moment.box for moment in moments)
+                    for left_, top, width, height in (state.box for state in states)
                 )
-                if known and found.score >= 0.9 and min(found.width, found.height) >= 40:
+                if inside and found.score >= 0.9 and min(found.width, found.height) >= 40:
                     left.append((frame.time, found.score))
     return count, left
 

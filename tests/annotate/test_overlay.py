@@ -1,4 +1,4 @@
-"""Drawing on planes, and what is drawn: readable over anything, inside the picture, nothing over a face."""
+"""Drawing on I420 planes, and the overlay: readable on any background, inside the frame, no label over a face."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES = [(64, 48), (320, 240), (426, 240), (240, 426), (640, 360), (1280, 720), 
 
 
 def blank(width: int, height: int, gray: int = 128) -> ByteArray:
-    """An I420 picture of one gray, 16 (black) to 235 (white)."""
+    """An I420 frame of one gray level, from 16 (black) to 235 (white)."""
     planes = np.full((height * 3 // 2, width), 128, np.uint8)
     planes[:height] = gray
     return planes
@@ -35,7 +35,7 @@ def bgr(planes: ByteArray) -> ByteArray:
 def face(
     face_id: int, *box: float, trust: str = "ok", times: tuple[float, float] = (0.0, 10.0), emotion: int = 3
 ) -> FaceTimeline:
-    """A face that stays where it is."""
+    """A face that does not move."""
     smoothed = np.full((2, len(EMOTIONS)), 0.04, np.float32)
     smoothed[:, emotion] = 0.76
     return FaceTimeline(
@@ -46,14 +46,14 @@ def face(
 def drawn(
     faces: list[FaceTimeline], width: int, height: int, gray: int = 128, style: Style = "full", time: float = 5.0
 ) -> ByteArray:
-    """The planes after one frame."""
+    """The planes of a gray frame after the overlay was drawn."""
     planes = blank(width, height, gray)
     Overlay(faces, width, height, 10.0, 6, style).draw(Canvas(planes, 6), time)
     return planes
 
 
 def touched(planes: ByteArray, gray: int = 128) -> npt.NDArray[np.bool_]:
-    """(h, w) where the luma is not that of the blank picture."""
+    """(h, w) whether the luma differs from that of the blank frame."""
     return np.asarray(np.abs(planes[: len(planes) * 2 // 3].astype(int) - gray) > 3)
 
 
@@ -61,7 +61,7 @@ def touched(planes: ByteArray, gray: int = 128) -> npt.NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("color", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (230, 159, 0)])
-def test_a_filled_rectangle_has_its_colour_and_its_place(color: tuple[int, int, int]) -> None:
+def test_a_filled_rectangle_has_the_right_colour_and_position(color: tuple[int, int, int]) -> None:
     planes = blank(64, 48)
     Canvas(planes, 6).fill(10, 20, 30, 8, color)
     image = bgr(planes)
@@ -74,7 +74,7 @@ def test_a_filled_rectangle_has_its_colour_and_its_place(color: tuple[int, int, 
 
 
 @pytest.mark.parametrize(("x", "y"), [(-200, 0), (0, -200), (-5, -5), (60, 44), (200, 0), (0, 200)])
-def test_what_lies_outside_the_picture_is_left_out(x: int, y: int) -> None:
+def test_drawings_outside_the_frame_are_left_out(x: int, y: int) -> None:
     planes = blank(64, 48)
     canvas = Canvas(planes, 1)
     canvas.fill(x, y, 9, 7, (255, 255, 255))
@@ -84,7 +84,7 @@ def test_what_lies_outside_the_picture_is_left_out(x: int, y: int) -> None:
     assert planes.shape == (72, 64)
 
 
-def test_a_sprite_is_laid_with_its_transparency() -> None:
+def test_a_sprite_is_drawn_with_its_transparency() -> None:
     image = np.zeros((20, 30, 4), np.uint8)
     image[..., :3], image[:10, :, 3], image[10:, :, 3] = (255, 255, 255), 255, 128
     planes = blank(64, 48, gray=16)
@@ -95,7 +95,7 @@ def test_a_sprite_is_laid_with_its_transparency() -> None:
     assert result[26:].max() < 8
 
 
-def test_lines_are_smooth_and_stay_where_they_are_put() -> None:
+def test_lines_are_anti_aliased_and_in_the_right_place() -> None:
     planes = blank(64, 48, gray=16)
     Canvas(planes, 6).lines([[(10.0, 10.0), (50.0, 30.5)]], (255, 255, 255), 2, closed=False)
     values = planes[:48][touched(planes, 16)]
@@ -107,7 +107,7 @@ def test_lines_are_smooth_and_stay_where_they_are_put() -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 4])
-def test_hiding_leaves_no_detail_and_nothing_outside(scale: int) -> None:
+def test_hiding_removes_all_detail_and_changes_nothing_outside(scale: int) -> None:
     noise = np.random.default_rng(1).integers(16, 236, (240 * scale * 3 // 2, 320 * scale)).astype(np.uint8)
     planes = noise.copy()
     x, y, width, height = (side * scale for side in (100, 80, 60, 80))
@@ -121,16 +121,16 @@ def test_hiding_leaves_no_detail_and_nothing_outside(scale: int) -> None:
     assert (planes[: 240 * scale] == noise[: 240 * scale])[away].all()
 
 
-def test_unspecified_colours_are_drawn_as_players_take_them() -> None:
+def test_unspecified_colours_are_drawn_as_players_assume_them() -> None:
     assert [matrix_code(2, 480), matrix_code(2, 1080), matrix_code(9, 480)] == [6, 1, 9]
 
 
-# what is drawn
+# the overlay
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("where", ["middle", "corner", "all", "outside"])
-def test_every_size_and_place_can_be_drawn(width: int, height: int, where: str) -> None:
+def test_every_size_and_position_can_be_drawn(width: int, height: int, where: str) -> None:
     boxes = {
         "middle": (0.4, 0.3, 0.2, 0.4),
         "corner": (-0.1, -0.1, 0.3, 0.3),
@@ -145,7 +145,7 @@ def test_every_size_and_place_can_be_drawn(width: int, height: int, where: str) 
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES[1:])
-def test_letters_grow_with_the_picture(width: int, height: int) -> None:
+def test_the_font_grows_with_the_frame(width: int, height: int) -> None:
     size = type_size(width, height)
     assert size >= 11
     assert size == pytest.approx(max(11, 0.019 * (width * height) ** 0.5), abs=1)
@@ -160,21 +160,21 @@ def test_a_label_is_readable_over_any_background(gray: int) -> None:
     assert (text + 0.05) / (ground + 0.05) > 4.5  # WCAG 2.2, 1.4.3
 
 
-def test_colours_of_faces_differ_and_begin_again() -> None:
+def test_face_colours_differ_and_repeat_after_the_last() -> None:
     assert len(set(FACE_COLORS)) == len(FACE_COLORS) >= 8
     assert face_color(0) == face_color(len(FACE_COLORS))
     assert all(0.2126 * r + 0.7152 * g + 0.0722 * b > 120 for r, g, b in FACE_COLORS)
 
 
-def test_each_face_has_its_colour_in_the_picture() -> None:
+def test_each_box_has_the_colour_of_its_face() -> None:
     faces = [face(0, 60, 100, 90, 110), face(1, 420, 100, 90, 110)]
     image = bgr(drawn(faces, 640, 360, style="minimal")).astype(int)
-    for course, x in zip(faces, (60, 420), strict=True):
+    for timeline, x in zip(faces, (60, 420), strict=True):
         side = image[130:180, x - 1 : x + 2].reshape(-1, 3)
-        assert np.abs(side - face_color(course.face_id)[::-1]).sum(axis=1).min() < 40
+        assert np.abs(side - face_color(timeline.face_id)[::-1]).sum(axis=1).min() < 40
 
 
-def test_a_box_that_is_not_trusted_is_dashed() -> None:
+def test_the_box_of_a_face_with_low_trust_is_dashed() -> None:
     def covered(trust: str) -> float:
         changed = touched(drawn([face(0, 200, 100, 200, 160, trust=trust)], 640, 360, style="minimal"))
         return float(changed[150:250, 198:203].any(axis=1).mean())
@@ -183,7 +183,7 @@ def test_a_box_that_is_not_trusted_is_dashed() -> None:
     assert 0.3 < covered("seen for only 0.4 s") < 0.8
 
 
-def test_a_figure_never_stands_where_the_doubt_about_it_has_no_room() -> None:
+def test_a_number_is_never_drawn_without_its_warning() -> None:
     """Six faces side by side, each narrower than its label."""
 
     def warned(trust: str) -> list[int]:
@@ -206,14 +206,14 @@ def test_minimal_draws_less_than_full() -> None:
 
 
 @pytest.mark.parametrize("emotion", range(len(EMOTIONS)))
-def test_the_leading_bar_is_the_longest_and_in_its_colour(emotion: int) -> None:
+def test_the_bar_of_the_leading_emotion_is_the_longest(emotion: int) -> None:
     image = bgr(drawn([face(0, 200, 100, 140, 160, emotion=emotion)], 960, 540, gray=200)).astype(int)[:480]
     areas = [int((np.abs(image - rgb(color)[::-1]).max(axis=2) <= 12).sum()) for color in EMOTION_COLORS.values()]
     assert int(np.argmax(areas)) == emotion
 
 
 def test_no_label_covers_another_or_a_face() -> None:
-    """A crowd: nine faces side by side."""
+    """Nine faces in a grid."""
     boxes = [(80.0 + 130 * (index % 3), 70.0 + 110 * (index // 3), 60.0, 70.0) for index in range(9)]
     crowd = [face(index, *box) for index, box in enumerate(boxes)]
     everything = touched(drawn(crowd, 640, 480, style="minimal"))
@@ -223,19 +223,19 @@ def test_no_label_covers_another_or_a_face() -> None:
     assert everything.mean() < 0.25
 
 
-def test_nothing_is_drawn_when_nobody_is_there() -> None:
+def test_nothing_is_drawn_without_a_face() -> None:
     assert not touched(drawn([], 640, 360)).any()
     late = face(0, 200, 100, 120, 140, times=(6.0, 9.0))
     assert not touched(drawn([late], 640, 360, style="minimal")).any()
 
 
 def test_a_label_does_not_jump_back_and_forth() -> None:
-    """A face that trembles around the height at which its label fits above it."""
+    """The face moves up and down around the height at which its label just fits above it."""
     times = np.arange(0, 4, 0.04)
     boxes = np.array([(250, 24 + 3 * (index % 2), 120, 140) for index in range(len(times))], np.float32)
     smoothed = np.full((len(times), len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
-    trembling = FaceTimeline(0, times, boxes, smoothed, "ok", np.zeros(len(times) - 1, bool), 4.0)
-    overlay = Overlay([trembling], 640, 360, 4.0, 6, "minimal")
+    moving = FaceTimeline(0, times, boxes, smoothed, "ok", np.zeros(len(times) - 1, bool), 4.0)
+    overlay = Overlay([moving], 640, 360, 4.0, 6, "minimal")
     above = []
     for time in times:
         planes = blank(640, 360)
@@ -247,7 +247,7 @@ def test_a_label_does_not_jump_back_and_forth() -> None:
 # the strip
 
 
-def test_faces_that_never_meet_share_a_lane() -> None:
+def test_faces_that_are_never_seen_together_share_a_lane() -> None:
     faces = [
         face(0, 0, 0, 50, 50, times=(0, 3)),
         face(1, 0, 0, 50, 50, times=(4, 6)),
@@ -256,12 +256,12 @@ def test_faces_that_never_meet_share_a_lane() -> None:
     assert [[shown.face_id for shown in lane] for lane in lanes(faces)] == [[0, 1], [2]]
 
 
-def test_of_too_many_faces_the_large_and_long_ones_stay() -> None:
+def test_with_too_many_faces_the_large_and_long_ones_stay() -> None:
     faces = [face(index, 0, 0, 10 + 10 * index, 50) for index in range(6)]
     assert [lane[0].face_id for lane in lanes(faces)] == [3, 4, 5]
 
 
-def test_the_cursor_goes_from_end_to_end() -> None:
+def test_the_cursor_moves_evenly_from_start_to_end() -> None:
     one = face(0, 200, 60, 120, 140)
 
     def cursor(time: float) -> float:
@@ -276,7 +276,7 @@ def test_the_cursor_goes_from_end_to_end() -> None:
     assert places[3] < 900
 
 
-def test_the_strip_shows_a_gap_as_a_gap() -> None:
+def test_the_strip_is_empty_in_a_gap() -> None:
     smoothed = np.zeros((4, len(EMOTIONS)), np.float32)
     smoothed[:, EMOTIONS.index("happy")] = 1
     timeline = FaceTimeline(

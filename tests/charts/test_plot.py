@@ -1,4 +1,4 @@
-"""plot_timeline and what a notebook shows of results."""
+"""``plot_timeline``, and the display of results in a notebook."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fervid.colors import EMOTION_COLORS, rgb
 from fervid.errors import UsageError
 from fervid.results.reader import Results, read_results
 from fervid.types import EMOTIONS
-from tests.support.synthetic_results import Film, MadeFace, course, write_results
+from tests.support.synthetic_results import MadeFace, MadeVideo, leading_emotions, write_results
 
 matplotlib.use("Agg")
 
-GAPPY = MadeFace([*range(10), *range(14, 40)], course(("happy", 20), ("sad", 16)))
-SHORT = MadeFace(range(5), course(("fear", 5)))
+GAPPY = MadeFace([*range(10), *range(14, 40)], leading_emotions(("happy", 20), ("sad", 16)))
+SHORT = MadeFace(range(5), leading_emotions(("fear", 5)))
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +34,8 @@ def _closed() -> Iterator[None]:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    films = [Film("a.mp4", [SHORT, GAPPY]), Film("<b>.mp4", [SHORT])]
-    return read_results(write_results(tmp_path / "r.parquet", films))
+    videos = [MadeVideo("a.mp4", [SHORT, GAPPY]), MadeVideo("<b>.mp4", [SHORT])]
+    return read_results(write_results(tmp_path / "r.parquet", videos))
 
 
 def test_draws_every_emotion_raw_and_smoothed_in_its_colour(results: Results) -> None:
@@ -51,7 +51,7 @@ def test_draws_every_emotion_raw_and_smoothed_in_its_colour(results: Results) ->
     np.testing.assert_allclose(y[~np.isnan(y)], rows["happy_smooth"])
 
 
-def test_a_gap_is_a_gap(results: Results) -> None:
+def test_no_line_crosses_a_gap(results: Results) -> None:
     ax = fervid.plot_timeline(results, "a.mp4", 1)
     for line in ax.get_lines():
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
@@ -75,14 +75,14 @@ def test_draws_the_episodes(results: Results) -> None:
     assert bars[1][:2] == pytest.approx((24 * 0.2, 40 * 0.2))
 
 
-def test_takes_the_axes_it_is_given_and_the_longest_face(results: Results) -> None:
+def test_uses_the_given_axes_and_by_default_the_face_with_most_samples(results: Results) -> None:
     _, (left, right) = pyplot.subplots(1, 2)
     assert fervid.plot_timeline(results, "a.mp4", ax=right) is right
     assert right.get_title() == "a.mp4, face 1"
     assert not left.get_lines()
 
 
-def test_says_which_videos_and_faces_there_are(results: Results) -> None:
+def test_errors_list_the_videos_and_faces(results: Results) -> None:
     with pytest.raises(UsageError, match=r"2 videos; name one of them, such as a\.mp4"):
         fervid.plot_timeline(results)
     with pytest.raises(UsageError, match=r"no such video in the results: c\.mp4"):
@@ -92,8 +92,8 @@ def test_says_which_videos_and_faces_there_are(results: Results) -> None:
 
 
 def test_a_face_seen_once_is_a_point(tmp_path: Path) -> None:
-    once = MadeFace([3], course(("angry", 1)))
-    ax = fervid.plot_timeline(read_results(write_results(tmp_path / "r.parquet", [Film("a.mp4", [once])])))
+    once = MadeFace([3], leading_emotions(("angry", 1)))
+    ax = fervid.plot_timeline(read_results(write_results(tmp_path / "r.parquet", [MadeVideo("a.mp4", [once])])))
     assert {line.get_marker() for line in ax.get_lines()} == {"."}
 
 
@@ -103,7 +103,7 @@ def test_importing_fervid_loads_no_matplotlib() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_results_show_themselves(results: Results) -> None:
+def test_results_have_a_notebook_display(results: Results) -> None:
     assert repr(results) == "<fervid results: 2 videos (0 failed), 3 faces, 105 rows>"
     html = results._repr_html_()
     assert "2 videos (0 failed), 3 faces" in html
@@ -111,7 +111,7 @@ def test_results_show_themselves(results: Results) -> None:
     assert "<b>" not in html
 
 
-def test_colours_are_told_apart_and_seen_on_light_and_dark() -> None:
+def test_colours_are_distinct_and_visible_on_light_and_dark() -> None:
     assert tuple(EMOTION_COLORS) == EMOTIONS
     values = {name: np.array(rgb(color)) / 255 for name, color in EMOTION_COLORS.items()}
     linear = {name: np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4) for name, v in values.items()}

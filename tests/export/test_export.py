@@ -1,4 +1,4 @@
-"""Exports: read back with the tools' own means, they hold what the tables hold."""
+"""Exports: read back with the libraries of each tool, they equal the tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fervid.export.pyfeat_openface import EMOTION_ALIASES, openface_frame, pyfea
 from fervid.results.reader import read_results
 from fervid.types import EMOTIONS
 from tests.support.command import command
-from tests.support.synthetic_results import Film, MadeFace, course, write_results
+from tests.support.synthetic_results import MadeFace, MadeVideo, leading_emotions, write_results
 
 PYFEAT = [
     *("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore"),
@@ -33,26 +33,26 @@ PYFEAT = [
     *("frame", "input", "approx_time"),
 ]
 
-FACE = MadeFace(range(40), course(("neutral", 12), ("happy", 9), ("sad", 19)))
-LATER = MadeFace(range(25, 45), course(("angry", 7), ("surprise", 13)))
+FACE = MadeFace(range(40), leading_emotions(("neutral", 12), ("happy", 9), ("sad", 19)))
+LATER = MadeFace(range(25, 45), leading_emotions(("angry", 7), ("surprise", 13)))
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Path:
-    """Results of two videos, one with two faces and frames without any, one without a face."""
+    """Results of two videos: one with two faces and some frames without a face, one without faces."""
     return write_results(
         tmp_path / "two.parquet",
         [
-            Film("talk/first.mp4", [FACE, LATER], step=1 / 3),
-            Film("empty.mov", count=10),
-            Film("broken.mp4", status="failed", error="UnreadableVideo", message="empty file"),
+            MadeVideo("talk/first.mp4", [FACE, LATER], step=1 / 3),
+            MadeVideo("empty.mov", count=10),
+            MadeVideo("broken.mp4", status="failed", error="UnreadableVideo", message="empty file"),
         ],
     )
 
 
 @pytest.fixture
 def one(tmp_path: Path) -> Path:
-    return write_results(tmp_path / "one.parquet", [Film("one.mp4", [FACE])])
+    return write_results(tmp_path / "one.parquet", [MadeVideo("one.mp4", [FACE])])
 
 
 # ELAN
@@ -75,7 +75,7 @@ def test_elan_reads_back_the_same_tiers_times_and_labels(two: Path, tmp_path: Pa
 
 
 def assert_well_formed(path: Path) -> None:
-    """The rules of the EAF 3.0 schema, as far as these documents touch them."""
+    """Check the rules of the EAF 3.0 schema that apply to these documents."""
     root = ElementTree.parse(path).getroot()
     assert root.tag == "ANNOTATION_DOCUMENT"
     assert {"DATE", "AUTHOR", "VERSION"} <= set(root.keys())
@@ -121,13 +121,13 @@ def test_elan_is_well_formed(two: Path, tmp_path: Path) -> None:
 
 
 def test_elan_points_to_the_video(two: Path, tmp_path: Path) -> None:
-    film = tmp_path / "films" / "talk" / "first.mp4"
-    film.parent.mkdir(parents=True)
-    film.touch()
-    path, other = export(two, "elan", tmp_path / "out", videos=tmp_path / "films").files
+    video = tmp_path / "videos" / "talk" / "first.mp4"
+    video.parent.mkdir(parents=True)
+    video.touch()
+    path, other = export(two, "elan", tmp_path / "out", videos=tmp_path / "videos").files
     (media,) = Eaf(str(path)).get_linked_files()
-    assert (path.parent / unquote(media["RELATIVE_MEDIA_URL"])).resolve() == film
-    assert Path(unquote(urlparse(media["MEDIA_URL"]).path)) == film
+    assert (path.parent / unquote(media["RELATIVE_MEDIA_URL"])).resolve() == video
+    assert Path(unquote(urlparse(media["MEDIA_URL"]).path)) == video
     assert media["MIME_TYPE"] == "video/mp4"
     (missing,) = Eaf(str(other)).get_linked_files()
     assert missing["MEDIA_URL"] == missing["RELATIVE_MEDIA_URL"] == "./empty.mov"
@@ -135,14 +135,14 @@ def test_elan_points_to_the_video(two: Path, tmp_path: Path) -> None:
 
 def test_an_odd_name_is_quoted_in_the_media_descriptor(tmp_path: Path) -> None:
     name = 'a "b" & <c> 50%\n.mp4'
-    path = write_results(tmp_path / "odd.parquet", [Film(name, [FACE])])
+    path = write_results(tmp_path / "odd.parquet", [MadeVideo(name, [FACE])])
     (written,) = export(path, "elan", tmp_path / "odd.eaf").files
     assert_well_formed(written)
     (media,) = Eaf(str(written)).get_linked_files()
     assert unquote(media["RELATIVE_MEDIA_URL"]) == f"./{name}"
 
 
-def test_work_done_by_hand_is_not_overwritten(one: Path, tmp_path: Path) -> None:
+def test_manual_work_is_not_overwritten(one: Path, tmp_path: Path) -> None:
     target = tmp_path / "one.eaf"
     target.write_text("mine")
     with pytest.raises(UsageError, match="may hold manual work"):
@@ -154,10 +154,10 @@ def test_work_done_by_hand_is_not_overwritten(one: Path, tmp_path: Path) -> None
     assert not list(tmp_path.glob("*.bak"))
 
 
-def test_videos_get_files_of_their_own_inside_the_folder(tmp_path: Path) -> None:
+def test_each_video_gets_its_own_file_inside_the_folder(tmp_path: Path) -> None:
     long = "x" * 251
     names = ["a.mp4", "a.mov", "b/a.mp4", "../../up.mp4", "/abs/olute.mp4", f"{long}.mp4"]
-    path = write_results(tmp_path / "r.parquet", [Film(name, [FACE]) for name in names])
+    path = write_results(tmp_path / "r.parquet", [MadeVideo(name, [FACE]) for name in names])
     out = tmp_path / "out"
     files = export(path, "elan", out).files
     inside = ["a.mp4.eaf", "a.mov.eaf", "b/a.eaf", "up.eaf", "abs/olute.eaf"]
@@ -202,14 +202,14 @@ def test_pyfeat_has_its_columns_and_the_same_numbers(two: Path, tmp_path: Path) 
     assert seconds == np.floor(timeline["time"] + 1e-9).astype(int).tolist()
 
 
-def test_pyfeats_clock_goes_on_after_an_hour(tmp_path: Path) -> None:
-    path = write_results(tmp_path / "long.parquet", [Film("long.mp4", [FACE], count=40, step=100.0)])
+def test_pyfeat_times_continue_after_an_hour(tmp_path: Path) -> None:
+    path = write_results(tmp_path / "long.parquet", [MadeVideo("long.mp4", [FACE], count=40, step=100.0)])
     export(path, "pyfeat", tmp_path / "long.csv")
     clocks = pd.read_csv(tmp_path / "long.csv")["approx_time"]
     assert clocks.tolist()[::13] == ["00:00", "21:40", "43:20", "65:00"]
 
 
-def test_openface_has_one_file_a_video_and_a_row_without_success_where_no_face_is(two: Path, tmp_path: Path) -> None:
+def test_openface_has_one_file_per_video_and_a_row_with_success_0_without_a_face(two: Path, tmp_path: Path) -> None:
     first, empty = export(two, "openface", tmp_path / "out").files
     text = first.read_text()
     assert text.startswith("frame,face_id,timestamp,confidence,success,")
@@ -224,9 +224,9 @@ def test_openface_has_one_file_a_video_and_a_row_without_success_where_no_face_i
 
 
 @pytest.mark.parametrize("form", ["csv", "pyfeat"])
-def test_any_name_stays_one_cell(form: Literal["csv", "pyfeat"], tmp_path: Path) -> None:
+def test_every_name_is_one_cell(form: Literal["csv", "pyfeat"], tmp_path: Path) -> None:
     names = ["carriage\rreturn.mp4", "line\nbreak.mp4", 'quote".mp4', "com,ma.mp4"]
-    path = write_results(tmp_path / "r.parquet", [Film(name, [FACE]) for name in names])
+    path = write_results(tmp_path / "r.parquet", [MadeVideo(name, [FACE]) for name in names])
     export(path, form, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         head, *rows = csv.reader(file)
@@ -246,7 +246,7 @@ def test_csv_is_the_timeline(two: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("values", "suffix"), [("raw", ""), ("smooth", "_smooth")])
 def test_values_choose_the_probabilities(values: Values, suffix: str, tmp_path: Path) -> None:
-    path = write_results(tmp_path / "r.parquet", [Film("a.mp4", [FACE])])
+    path = write_results(tmp_path / "r.parquet", [MadeVideo("a.mp4", [FACE])])
     tables = read_results(path)
     tables.timeline[[f"{name}_smooth" for name in EMOTIONS]] = 1 / 7  # apart from the raw ones
     expected = tables.timeline[f"happy{suffix}"]
@@ -258,8 +258,8 @@ def test_values_choose_the_probabilities(values: Values, suffix: str, tmp_path: 
 
 
 @pytest.mark.parametrize("to", ["pyfeat", "csv"])
-def test_no_cell_begins_like_a_formula(to: str, tmp_path: Path) -> None:
-    path = write_results(tmp_path / "r.parquet", [Film('=HYPERLINK("x")\n.mp4', [FACE])])
+def test_no_cell_begins_as_a_formula(to: str, tmp_path: Path) -> None:
+    path = write_results(tmp_path / "r.parquet", [MadeVideo('=HYPERLINK("x")\n.mp4', [FACE])])
     export(path, to, tmp_path / "out.csv")
     column = pd.read_csv(tmp_path / "out.csv")["input" if to == "pyfeat" else "video"]
     assert set(column) == {'\'=HYPERLINK("x")\n.mp4'}
@@ -270,7 +270,7 @@ def test_one_video_goes_to_a_file(one: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x" / "of.csv").is_file()
 
 
-# what is refused
+# refusals
 
 
 def test_refusals(two: Path, tmp_path: Path) -> None:
@@ -299,13 +299,13 @@ def test_refusals(two: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith("two")} == {"foreign.parquet", "file"}
 
 
-def test_results_of_failures_only_have_nothing_to_export(tmp_path: Path) -> None:
-    path = write_results(tmp_path / "r.parquet", [Film("x.mp4", status="failed", error="E", message="m")])
+def test_results_with_only_failures_cannot_be_exported(tmp_path: Path) -> None:
+    path = write_results(tmp_path / "r.parquet", [MadeVideo("x.mp4", status="failed", error="E", message="m")])
     with pytest.raises(UsageError, match="no video that was analysed"):
         export(path, "elan", tmp_path / "out")
 
 
-def test_the_command_says_what_is_lost(two: Path, tmp_path: Path) -> None:
+def test_the_command_reports_what_the_format_cannot_hold(two: Path, tmp_path: Path) -> None:
     done = command("export", two, "--to", "pyfeat", "--out", tmp_path / "feat.csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

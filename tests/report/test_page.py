@@ -1,4 +1,4 @@
-"""The report in a browser: it opens clean, fits, tells numbers and prints. Skipped where no browser is found."""
+"""The report in a browser: no errors, layout, numbers under the cursor, printing. Skipped without a browser."""
 
 from __future__ import annotations
 
@@ -17,18 +17,27 @@ from fervid.report.thumbnails import SIDE
 from tests.support.browser import Page, open_page
 from tests.support.command import command
 from tests.support.paths import SAMPLES
-from tests.support.synthetic_results import EVIL, GAPPY, NASTY, SHORT, Film, MadeFace, write_made_report, write_results
+from tests.support.synthetic_results import (
+    EVIL,
+    GAPPY,
+    NASTY,
+    SHORT,
+    MadeFace,
+    MadeVideo,
+    write_made_report,
+    write_results,
+)
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """The report of a few made films."""
+    """The report of a few synthetic videos."""
     return write_made_report(tmp_path)
 
 
 @contextlib.contextmanager
 def opened(path: Path, **options: Any) -> Iterator[Page]:
-    """The page, with an eye on what it logs and asks for."""
+    """Open the page, and check that it logs nothing and requests nothing but itself."""
     with open_page(path, **options) as page:
         yield page
         page.wait(0.2)
@@ -45,14 +54,14 @@ PIXELS = """(canvas => {
 
 INKED = f"""[...document.querySelectorAll('.chart canvas')].map({PIXELS}).map(
     data => data.filter((v, i) => i % 4 === 3 && v > 0).length / (data.length / 4))"""
-"""The share of each chart that holds ink."""
+"""The share of each chart's pixels that are drawn."""
 
 DARK_GRAY = f"""(data => {{
     let count = 0;
     for (let i = 0; i < data.length; i += 4)
         if (data[i + 3] > 250 && data[i] === data[i + 1] && data[i] === data[i + 2] && data[i] < 140) count++;
     return count; }})({PIXELS}(document.querySelector('.chart canvas')))"""
-"""How many pixels of the first chart are dark gray, as labels on a light ground are."""
+"""Number of dark gray pixels in the first chart. Labels on a light background have this colour."""
 
 
 def open_all(page: Page) -> None:
@@ -111,11 +120,11 @@ def tip(page: Page) -> str:
     return str(page.evaluate("(node => node.hidden ? '' : node.innerText)(document.querySelector('.tip'))"))
 
 
-def test_hovering_tells_the_numbers_and_dragging_zooms(made: Path) -> None:
+def test_hovering_shows_the_numbers_and_dragging_zooms(made: Path) -> None:
     with opened(made) as page:
         open_all(page)
         left, top, width, height = plot_area(page)
-        step, middle = width / 10.0, top + height / 2  # pixels a second: the film lasts ten
+        step, middle = width / 10.0, top + height / 2  # pixels a second: the video lasts 10 s
         move(page, left + 0.6 * step, middle)
         words = tip(page).split()
         assert words[0] == "0:00.60"
@@ -156,10 +165,10 @@ def test_two_fingers_zoom(made: Path) -> None:
         touch("touchStart", 0.01)
         touch("touchMove", 0.012)
         first = tip(page).split()[0]
-        assert "0:03" < first < "0:04.8", "the middle of the film stays, its ends leave the chart"
+        assert "0:03" < first < "0:04.8", "the middle of the video stays, its ends leave the chart"
 
 
-def test_the_keyboard_reads_a_chart_too(made: Path) -> None:
+def test_a_chart_can_be_read_with_the_keyboard(made: Path) -> None:
     with opened(made) as page:
         open_all(page)
         plot_area(page)
@@ -172,24 +181,24 @@ def test_the_keyboard_reads_a_chart_too(made: Path) -> None:
         assert "happy from 0:00.0 to 0:04.8" in label
 
 
-def test_emotions_and_raw_values_can_be_hidden_and_parted_into_lanes(made: Path) -> None:
+def test_emotions_and_raw_values_can_be_hidden_and_shown_in_lanes(made: Path) -> None:
     drawn = """(() => { const canvas = document.querySelector('.chart canvas');
         return canvas.toDataURL() + canvas.height; })()"""
     with opened(made) as page:
         open_all(page)
-        pictures = [page.evaluate(drawn)]
+        images = [page.evaluate(drawn)]
         for button in ("#raw", "#lanes", ".key[data-emotion='3']"):
             page.evaluate(f"document.querySelector({json.dumps(button)}).click()")
             page.wait(0.2)
-            pictures.append(page.evaluate(drawn))
+            images.append(page.evaluate(drawn))
         states = page.evaluate("[...document.querySelectorAll('[aria-pressed]')].map(b => b.ariaPressed)")
-    assert len(set(pictures)) == len(pictures)
+    assert len(set(images)) == len(images)
     assert states.count("false") == 2
 
 
 def test_the_filter_finds_videos_by_name(tmp_path: Path) -> None:
-    films = [Film(f"clip {number}.mp4", [SHORT]) for number in range(12)]
-    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False).path
+    videos = [MadeVideo(f"clip {number}.mp4", [SHORT]) for number in range(12)]
+    path = write_report(write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html", thumbnails=False).path
     typed = "(box => { box.value = %s; box.dispatchEvent(new Event('input')); })(document.getElementById('search'))"
     left = "[...document.querySelectorAll('.video:not([hidden]) .name')].map(node => node.innerText)"
     with opened(path) as page:
@@ -201,7 +210,7 @@ def test_the_filter_finds_videos_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_print_opens_everything_on_white(made: Path, dark: bool) -> None:
+def test_printing_opens_everything_on_white(made: Path, dark: bool) -> None:
     with opened(made, dark=dark) as page:
         page.evaluate("document.querySelectorAll('.video').forEach(video => { video.open = false; })")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -214,9 +223,9 @@ def test_print_opens_everything_on_white(made: Path, dark: bool) -> None:
         assert page.evaluate("document.querySelectorAll('.video[open]').length") == 0
 
 
-def test_one_very_large_video_does_not_keep_the_others_off_the_paper(tmp_path: Path) -> None:
-    films = [Film("crowd.mp4", [SHORT] * 160), Film("a.mp4", [SHORT]), Film("empty.mp4")]
-    path = write_report(write_results(tmp_path / "r.parquet", [films[1], films[0], *films[2:]]), tmp_path / "r.html")
+def test_a_very_large_video_does_not_stop_the_others_from_being_printed(tmp_path: Path) -> None:
+    videos = [MadeVideo("crowd.mp4", [SHORT] * 160), MadeVideo("a.mp4", [SHORT]), MadeVideo("empty.mp4")]
+    path = write_report(write_results(tmp_path / "r.parquet", [videos[1], videos[0], *videos[2:]]), tmp_path / "r.html")
     with opened(path.path) as page:
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.evaluate("document.querySelectorAll('.video[open]').length") == 3
@@ -225,30 +234,30 @@ def test_one_very_large_video_does_not_keep_the_others_off_the_paper(tmp_path: P
         assert page.evaluate("document.getElementById('unprinted').textContent").startswith("11 more faces")
 
 
-def read(said: str) -> float:
-    """The seconds that a tip begins with."""
-    minutes, seconds = said.split()[0].split(":")
+def seconds_of(tip: str) -> float:
+    """The time at the start of a tip, in seconds."""
+    minutes, seconds = tip.split()[0].split(":")
     return 60 * int(minutes) + float(seconds)
 
 
-def test_a_long_film_is_drawn_in_means_that_open_up_as_one_zooms_in(tmp_path: Path) -> None:
-    restless = np.random.default_rng(0).dirichlet(np.ones(7), 20_000).astype(np.float32)
-    films = [Film("long.mp4", [MadeFace(range(20_000), restless)], count=20_000)]
-    made = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False).path
+def test_a_long_video_is_drawn_as_means_until_zoomed_in(tmp_path: Path) -> None:
+    random_values = np.random.default_rng(0).dirichlet(np.ones(7), 20_000).astype(np.float32)
+    videos = [MadeVideo("long.mp4", [MadeFace(range(20_000), random_values)], count=20_000)]
+    made = write_report(write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html", thumbnails=False).path
     with opened(made) as page:
         open_all(page)
         (far,) = page.evaluate(INKED)
         assert far < 0.3  # twice that, were every sample drawn
         left, top, width, height = plot_area(page)
         move(page, left + width / 2, top + height / 2)
-        assert read(tip(page)) == pytest.approx(2000, abs=4000 / width)
+        assert seconds_of(tip(page)) == pytest.approx(2000, abs=4000 / width)
         for _ in range(7):
             page.evaluate("document.querySelectorAll('.zoom button')[0].click()")
         page.wait(0.3)
         move(page, left + 2, top + height / 2)
-        first = read(tip(page))
+        first = seconds_of(tip(page))
         move(page, left + width - 2, top + height / 2)
-        assert read(tip(page)) - first == pytest.approx(4000 / 2**7, abs=0.5)
+        assert seconds_of(tip(page)) - first == pytest.approx(4000 / 2**7, abs=0.5)
 
 
 def test_a_table_of_episodes_is_built_when_it_is_opened(made: Path) -> None:
@@ -262,8 +271,8 @@ def test_a_table_of_episodes_is_built_when_it_is_opened(made: Path) -> None:
 
 
 def test_many_videos_open_one_by_one(tmp_path: Path) -> None:
-    films = [Film(f"{number:03}.mp4", [SHORT, GAPPY]) for number in range(200)]
-    path = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False).path
+    videos = [MadeVideo(f"{number:03}.mp4", [SHORT, GAPPY]) for number in range(200)]
+    path = write_report(write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html", thumbnails=False).path
     with opened(path) as page:
         assert page.evaluate("document.querySelectorAll('.face').length") == 2, "only the first is built"
         page.evaluate("document.querySelectorAll('.video')[150].querySelector('summary').click()")

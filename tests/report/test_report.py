@@ -1,4 +1,4 @@
-"""The report: what it says, what it draws, and that it stays a page of its own."""
+"""The report: its texts, the values that it draws, and that it needs no other file."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.support.synthetic_results import (
     GAPPY,
     NASTY,
     SHORT,
-    Film,
     MadeFace,
+    MadeVideo,
     wandering,
     write_made_report,
     write_results,
@@ -47,27 +47,27 @@ from tests.support.synthetic_results import (
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """The report of a few made films."""
+    """The report of a few synthetic videos."""
     return write_made_report(tmp_path)
 
 
 def values_of(text: str) -> Any:
-    """The values that the page hands to its script."""
+    """The values that the page passes to its script."""
     (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
     return json.loads(found)
 
 
-# what is drawn of a face
+# the drawn values of a face
 
 
 def decode(values: dict[str, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Times and values as the page's script sees them; NaN in gaps."""
+    """Decode times and values like the script of the page; NaN in gaps."""
     times = np.frombuffer(base64.b64decode(values["t"]), "<f4")
     steps = np.frombuffer(base64.b64decode(values["v"]), np.uint8).reshape(-1, values["n"]).T.astype(float)
     return times, np.where(steps == 255, np.nan, steps / 254)
 
 
-def test_a_course_is_drawn_as_it_is() -> None:
+def test_a_short_timeline_is_drawn_in_full() -> None:
     sampled = np.arange(50, dtype=np.float64) * 0.2
     values = wandering(50)
     drawn = chart_series(sampled, values, sampled, 1.0)
@@ -78,7 +78,7 @@ def test_a_course_is_drawn_as_it_is() -> None:
     np.testing.assert_allclose(shown, values, atol=0.5 / 254 + 1e-6)
 
 
-def test_a_missed_sample_and_a_long_step_are_gaps_and_a_slow_grid_is_none() -> None:
+def test_missed_samples_and_long_steps_are_gaps_and_slow_sampling_is_not() -> None:
     sampled = np.array([0, 0.2, 0.4, 0.6, 0.8, 3.0, 3.2])
     times = np.delete(sampled, 2)
     drawn = chart_series(times, wandering(6), sampled, threshold=1.0)
@@ -110,7 +110,7 @@ def test_thinning_keeps_the_peaks_and_the_order_of_time(count: int, limit: int, 
 
 
 @given(st.lists(st.integers(1, 50_000), max_size=60), st.integers(100, 100_000))
-def test_rows_are_shared_out_within_the_total(counts: list[int], total: int) -> None:
+def test_the_rows_of_all_faces_stay_within_the_total(counts: list[int], total: int) -> None:
     limit = share_rows(counts, total)
     assert limit >= MIN_ROWS
     if limit > MIN_ROWS:
@@ -121,18 +121,18 @@ def test_rows_are_shared_out_within_the_total(counts: list[int], total: int) -> 
 
 def test_an_hour_at_5_fps_stays_far_below_6_mb_and_is_not_thinned(tmp_path: Path) -> None:
     count = 18_000
-    films = [Film("hour.mp4", [MadeFace(range(count), wandering(count, seed)) for seed in (0, 1)], count=count)]
-    written = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False)
+    videos = [MadeVideo("hour.mp4", [MadeFace(range(count), wandering(count, seed)) for seed in (0, 1)], count=count)]
+    written = write_report(write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html", thumbnails=False)
     assert written.size == written.path.stat().st_size < 2_000_000
     (video,) = values_of(written.path.read_text())["videos"]
     assert [(face["n"], face["thinned"]) for face in video["faces"]] == [(count, 1)] * 2
 
 
-def test_a_batch_too_large_to_draw_in_full_is_thinned_and_says_so(tmp_path: Path) -> None:
+def test_a_batch_too_large_to_draw_in_full_is_thinned_and_the_page_says_so(tmp_path: Path) -> None:
     count = MAX_ROWS // 2
     face = MadeFace(range(count), wandering(count))
-    films = [Film(f"{name}.mp4", [face], count=count) for name in "abc"]
-    written = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False)
+    videos = [MadeVideo(f"{name}.mp4", [face], count=count) for name in "abc"]
+    written = write_report(write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html", thumbnails=False)
     text = written.path.read_text()
     faces = [face for video in values_of(text)["videos"] for face in video["faces"]]
     assert sum(face["n"] for face in faces) <= 1.01 * MAX_ROWS
@@ -142,7 +142,7 @@ def test_a_batch_too_large_to_draw_in_full_is_thinned_and_says_so(tmp_path: Path
     np.testing.assert_allclose(shown[:, 0].max(), face.probabilities[:, 0].max(), atol=1 / 254)
 
 
-# pictures of faces
+# thumbnails
 
 
 def test_a_thumbnail_shows_the_face() -> None:
@@ -152,9 +152,9 @@ def test_a_thumbnail_shows_the_face() -> None:
         for number, frame in enumerate(frame for frame in reader.frames() if frame.sampled):
             (face,) = detector.detect(frame.image)
             wanted.append(Wanted(number, frame.index, frame.time, face.box))
-    pictures = make_thumbnails(path, wanted)
-    assert sorted(pictures) == [0, 1]
-    for uri in pictures.values():
+    thumbnails = make_thumbnails(path, wanted)
+    assert sorted(thumbnails) == [0, 1]
+    for uri in thumbnails.values():
         head, data = uri.split(",")
         assert head == "data:image/jpeg;base64"
         image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
@@ -163,34 +163,34 @@ def test_a_thumbnail_shows_the_face() -> None:
         assert len(data) < 12_000
         (face,) = detector.detect(np.asarray(image, np.uint8))
         assert abs(face.x + face.width / 2 - SIDE / 2) < 0.1 * SIDE
-    assert len(set(pictures.values())) == len(pictures)
+    assert len(set(thumbnails.values())) == len(thumbnails)
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi"])
-def test_a_picture_from_late_in_a_film_is_that_of_its_very_frame(
+def test_a_thumbnail_from_late_in_a_video_shows_the_right_frame(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = importlib.import_module("fervid.report.thumbnails")
-    monkeypatch.setattr(room, "SEEK_SECONDS", 1.0)
-    path = write_clip(tmp_path / f"film{ending}", [number / 10 for number in range(200)])
+    module = importlib.import_module("fervid.report.thumbnails")
+    monkeypatch.setattr(module, "SEEK_SECONDS", 1.0)
+    path = write_clip(tmp_path / f"video{ending}", [number / 10 for number in range(200)])
     wanted = [Wanted(face, frame, frame / 10, (10, 10, 40, 40)) for face, frame in enumerate([5, 150, 152, 199])]
-    begins = [begin for begin, _ in read_ranges(path, wanted)]
-    assert [begin and begin.index for begin in begins] == ([None] if ending == ".avi" else [None, 150, 199])
+    starts = [start for start, _ in read_ranges(path, wanted)]
+    assert [start and start.index for start in starts] == ([None] if ending == ".avi" else [None, 150, 199])
     found = make_thumbnails(path, wanted)
-    monkeypatch.setattr(room, "SEEK_SECONDS", 1e9)
+    monkeypatch.setattr(module, "SEEK_SECONDS", 1e9)
     assert found == make_thumbnails(path, wanted)
     assert len(set(found.values())) == 4
 
 
-def test_where_the_frames_are_others_than_the_container_says_a_film_is_read_from_its_beginning(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "film.mp4", range(60))
+def test_a_video_whose_frame_times_differ_from_the_container_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "video.mp4", range(60))
     wanted = [Wanted(0, 50, 51.0, (10, 10, 40, 40))]
     assert read_ranges(path, wanted) == [(None, wanted)]
 
 
 @pytest.mark.parametrize("side", [10.0, 40.0, 400.0])
 @pytest.mark.parametrize("corner", [(-1 / 3, -1 / 3), (2 / 3, 2 / 3), (0.2, 0.1)])
-def test_a_box_over_the_border_is_cut_out_all_the_same(side: float, corner: tuple[float, float]) -> None:
+def test_a_box_across_the_border_of_the_frame_can_be_cut_out(side: float, corner: tuple[float, float]) -> None:
     image = np.full((300, 500, 3), 90, np.uint8)
     x, y = corner[0] * (side if corner[0] < 0 else 500), corner[1] * (side if corner[1] < 0 else 300)
     cut = cut_out(image, (x, y, side, side))
@@ -198,16 +198,16 @@ def test_a_box_over_the_border_is_cut_out_all_the_same(side: float, corner: tupl
     assert np.ptp(cut) <= 1
 
 
-def test_a_changed_or_missing_source_gives_no_picture(tmp_path: Path) -> None:
-    results = write_results(tmp_path / "r.parquet", [Film("cut.mp4", [GAPPY]), Film("gone.mp4", [GAPPY])])
+def test_a_changed_or_missing_video_has_no_thumbnails(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "r.parquet", [MadeVideo("cut.mp4", [GAPPY]), MadeVideo("gone.mp4", [GAPPY])])
     written = write_report(results, tmp_path / "r.html", videos=SAMPLES)
     assert written.missing == (("cut.mp4", "changed since it was analysed"), ("gone.mp4", f"not found in {SAMPLES}"))
     assert write_report(results, tmp_path / "r.html", thumbnails=False).missing == ()
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_face_is_cut_out_only_of_the_content_that_was_analysed(tmp_path: Path, changed: bool) -> None:
-    results = write_results(tmp_path / "r.parquet", [Film("clip.mp4", [GAPPY])])
+def test_thumbnails_come_only_from_the_analysed_content(tmp_path: Path, changed: bool) -> None:
+    results = write_results(tmp_path / "r.parquet", [MadeVideo("clip.mp4", [GAPPY])])
     (analysed,) = read_results(results).videos["video_id"]
     write_clip(tmp_path / "clip.mp4", at_rate(25, 200), 640, 360)
     contents = {tmp_path / "clip.mp4": "another content" if changed else analysed}
@@ -221,11 +221,11 @@ def test_a_face_is_cut_out_only_of_the_content_that_was_analysed(tmp_path: Path,
         assert face["thumb"].startswith("data:image/jpeg;base64,")
 
 
-# what the page says
+# texts of the page
 
 
 class Text(HTMLParser):
-    """The texts of a page by tag, and the tags that there are."""
+    """Collects the tags and the texts of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ def test_names_are_text_and_never_markup(made: Path) -> None:
     assert names == [EVIL, "nothing.mp4", NASTY + "2"]
 
 
-def test_nothing_in_the_page_points_elsewhere(made: Path) -> None:
+def test_the_page_refers_to_no_other_file(made: Path) -> None:
     page = Text()
     page.feed(made.read_text(encoding="utf-8"))
     links = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href")]
@@ -271,7 +271,7 @@ def test_nothing_in_the_page_points_elsewhere(made: Path) -> None:
     assert "http" not in policy
 
 
-def test_says_what_failed_and_what_it_was_made_with(made: Path) -> None:
+def test_the_page_shows_failures_and_provenance(made: Path) -> None:
     page = Text()
     page.feed(made.read_text(encoding="utf-8"))
     words = " ".join(" ".join(page.words).split())
@@ -299,7 +299,7 @@ def test_shares_are_those_of_the_summary(made: Path) -> None:
 
 def test_faces_without_a_chart_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_content, "MAX_FACES", 1)
-    results = write_results(tmp_path / "r.parquet", [Film("a.mp4", [GAPPY, SHORT]), Film("b.mp4", [SHORT])])
+    results = write_results(tmp_path / "r.parquet", [MadeVideo("a.mp4", [GAPPY, SHORT]), MadeVideo("b.mp4", [SHORT])])
     page = write_report(results, tmp_path / "r.html", thumbnails=False).path.read_text()
     first, second = values_of(page)["videos"]
     assert [(video["count"], len(video["faces"]), video["doubtful"]) for video in (first, second)] == [
@@ -310,40 +310,40 @@ def test_faces_without_a_chart_are_counted_too(tmp_path: Path, monkeypatch: pyte
     assert badges == ["2 faces", "1 with low trust", "1 face", "1 with low trust"]
 
 
-def test_only_what_was_analysed_counts(tmp_path: Path) -> None:
-    """Films of 10 s, of which 2 s were sampled, and one sample of a film of unknown length."""
+def test_only_the_analysed_part_counts(tmp_path: Path) -> None:
+    """A video of 10 s of which 2 s were sampled, and one sample of a video of unknown length."""
     one, ten = (MadeFace(range(count), wandering(count)) for count in (1, 10))
-    films = [Film("a.mp4", [ten], count=10, rest=8.0), Film("b.mp4", [one], count=1, timed=False)]
+    videos = [MadeVideo("a.mp4", [ten], count=10, rest=8.0), MadeVideo("b.mp4", [one], count=1, timed=False)]
     page = write_report(
-        write_results(tmp_path / "r.parquet", films), tmp_path / "r.html", thumbnails=False
+        write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html", thumbnails=False
     ).path.read_text()
     first, second = values_of(page)["videos"]
     assert first["analysed"] == pytest.approx(2.0)
     assert (second["start"], second["end"]) == (0.0, 1.0)
-    said = " ".join(" ".join(words(page)).split())
-    assert "video analysed 3.0 s 11 frames sampled" in said
-    assert "2.0 s of 10.0 s · 640 × 360 · h264 · 10 samples" in said
-    assert "1.0 s analysed · 640 × 360 · h264 · 1 sample 1 face" in said
+    text = " ".join(" ".join(words(page)).split())
+    assert "video analysed 3.0 s 11 frames sampled" in text
+    assert "2.0 s of 10.0 s · 640 × 360 · h264 · 10 samples" in text
+    assert "1.0 s analysed · 640 × 360 · h264 · 1 sample 1 face" in text
 
 
 @pytest.mark.parametrize("form", ["r.csv", "r"])
-def test_other_forms_of_results_make_the_same_page(form: str, tmp_path: Path) -> None:
-    films = [Film("a.mp4", [GAPPY, SHORT]), Film("b.mp4", count=4)]
+def test_every_form_of_results_makes_the_same_page(form: str, tmp_path: Path) -> None:
+    videos = [MadeVideo("a.mp4", [GAPPY, SHORT]), MadeVideo("b.mp4", count=4)]
     pages = []
     for name in ("p.parquet", form):
-        path = write_report(write_results(tmp_path / name, films), tmp_path / "r.html", thumbnails=False).path
+        path = write_report(write_results(tmp_path / name, videos), tmp_path / "r.html", thumbnails=False).path
         pages.append(values_of(path.read_text()))
     assert pages[0] == pages[1]
 
 
 def test_results_without_any_face_make_a_page(tmp_path: Path) -> None:
-    films = [Film("x.mp4", status="failed", error="UnreadableVideo", message="empty file")]
-    written = write_report(write_results(tmp_path / "r.parquet", films), tmp_path / "r.html")
+    videos = [MadeVideo("x.mp4", status="failed", error="UnreadableVideo", message="empty file")]
+    written = write_report(write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html")
     assert "empty file" in written.path.read_text()
 
 
 def test_refusals(tmp_path: Path) -> None:
-    results = write_results(tmp_path / "r.parquet", [Film("a.mp4", [GAPPY])])
+    results = write_results(tmp_path / "r.parquet", [MadeVideo("a.mp4", [GAPPY])])
     with pytest.raises(UsageError, match=r"must end in \.html"):
         write_report(results, results)
     with pytest.raises(InputNotFound):
@@ -365,8 +365,8 @@ def test_lengths_and_shares_in_words() -> None:
 # from the command line
 
 
-def test_the_command_writes_the_page_and_says_what_it_lacks(tmp_path: Path) -> None:
-    results = write_results(tmp_path / "r.parquet", [Film("gone.mp4", [GAPPY])])
+def test_the_command_writes_the_page_and_reports_missing_thumbnails(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "r.parquet", [MadeVideo("gone.mp4", [GAPPY])])
     done = command("report", results, "--out", tmp_path / "new" / "r.html")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new" / "r.html").is_file()
@@ -379,7 +379,7 @@ def test_the_command_writes_the_page_and_says_what_it_lacks(tmp_path: Path) -> N
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_analyze_refuses_a_bad_report_before_it_begins(tmp_path: Path) -> None:
+def test_analyze_refuses_a_bad_report_path_before_it_begins(tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
     done = command("analyze", SAMPLES / "cut.mp4", "--out", out, "--report", tmp_path / "r.pdf")
     assert done.returncode == 2

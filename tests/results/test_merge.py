@@ -1,4 +1,4 @@
-"""Several results as one: names, videos met twice, and results that do not say how they were made."""
+"""Merging results: names, duplicate videos, and results without provenance metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
 from tests.support.command import command
 from tests.support.paths import SAMPLES
-from tests.support.synthetic_results import Film, write_results
+from tests.support.synthetic_results import MadeVideo, write_results
 
 FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
 
@@ -29,7 +29,7 @@ def month(folder: Path, name: str, sample: str, out: str = "{}.parquet", fps: fl
     return target
 
 
-def test_two_videos_of_one_name_keep_apart(tmp_path: Path) -> None:
+def test_two_videos_with_the_same_name_stay_separate(tmp_path: Path) -> None:
     parts = [month(tmp_path, "may", "cut.mp4"), month(tmp_path, "june", "leaving.mp4")]
     assert merge(parts, tmp_path / "all.parquet") == Merged(2, 0, ())
     merged, names = read_results(tmp_path / "all.parquet"), ["cam/clip.mp4", "june/cam/clip.mp4"]
@@ -48,8 +48,8 @@ def test_two_videos_of_one_name_keep_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["all.parquet", "all.csv", "all"])
 def test_rows_come_in_the_order_of_the_inputs(target: str, tmp_path: Path) -> None:
-    """The partitions of a folder lie in another order: that of the videos' fingerprints."""
-    folder = write_results(tmp_path / "one", [Film(f"{name}.mp4", count=3) for name in "abc"])
+    """The partitions of a folder are sorted by fingerprint, which is another order."""
+    folder = write_results(tmp_path / "one", [MadeVideo(f"{name}.mp4", count=3) for name in "abc"])
     listed = (folder / "videos.csv").read_text().splitlines(keepends=True)
     (folder / "videos.csv").write_text("".join([listed[0], *reversed(listed[1:])]))
     assert merge([folder], tmp_path / target).videos == 3
@@ -67,7 +67,7 @@ def row(video: str, video_id: str | None, status: str = "ok", message: str | Non
     return {"video": video, "video_id": video_id, "status": status, "message": message, "faces": 1}
 
 
-def test_which_row_stands_for_a_video() -> None:
+def test_which_manifest_row_is_kept_for_a_video() -> None:
     one, two = Path("one.parquet"), Path("two")
     manifest = _Manifest(
         {
@@ -80,16 +80,16 @@ def test_which_row_stands_for_a_video() -> None:
     found = [(r["video"], r["status"], r["message"]) for path in (one, two) for r in manifest.rows(path)]
     assert found == [
         ("a", "ok", None),
-        ("c", "failed", None),  # nothing is known of its content: another c may be another video
+        ("c", "failed", None),  # its content is unknown, so another c may be another video
         ("d", "failed", None),
-        ("b", "ok", None),  # which had failed in the first
+        ("b", "ok", None),  # it failed in the first results
         ("e", "skipped", "same content as a"),
         ("two/a", "ok", None),
         ("two/c", "failed", None),
     ]
 
 
-def test_csv_is_compared_where_it_lies_as_analyze_left_it(tmp_path: Path) -> None:
+def test_csv_results_are_compared_if_they_were_not_moved(tmp_path: Path) -> None:
     slow = month(tmp_path, "may", "cut.mp4", "{}.csv")
     fast = month(tmp_path, "june", "leaving.mp4", "{}.csv", 3)
     with pytest.raises(UsageError, match=r"scan\.fps 2\S* and 3"):
@@ -99,7 +99,7 @@ def test_csv_is_compared_where_it_lies_as_analyze_left_it(tmp_path: Path) -> Non
     assert read_results(tmp_path / "all.parquet").metadata["settings"]["scan"]["fps"] == 2
 
 
-def test_what_does_not_say_how_it_was_made_is_named(tmp_path: Path) -> None:
+def test_results_without_provenance_metadata_are_named(tmp_path: Path) -> None:
     known, unknown = month(tmp_path, "may", "cut.mp4"), month(tmp_path, "june", "leaving.mp4", "{}.csv")
     shutil.rmtree(tmp_path / ".june.csv.fervid")
     done = command("merge", known, unknown, "--out", tmp_path / "all.parquet")
@@ -107,7 +107,7 @@ def test_what_does_not_say_how_it_was_made_is_named(tmp_path: Path) -> None:
     assert read_results(tmp_path / "all.parquet").metadata == {}
 
 
-def test_small_tables_of_other_results_are_left_alone(tmp_path: Path) -> None:
+def test_small_tables_of_other_results_are_not_overwritten(tmp_path: Path) -> None:
     parts = [month(tmp_path, "may", "cut.mp4"), month(tmp_path, "june", "leaving.mp4")]
     month(tmp_path, "july", "cut.mp4")
     merge(parts, tmp_path / "all.parquet")

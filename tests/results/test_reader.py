@@ -1,4 +1,4 @@
-"""What ``read_results`` gives: tidy frames, the same from every form on disk."""
+"""``read_results`` returns the same tidy tables from every form on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VOLATILE = ["seconds", "finished_at"]
 
 @pytest.fixture(scope="module")
 def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same two clips and a broken one in every form."""
+    """Results of the same two clips and a broken one in every form."""
     root = tmp_path_factory.mktemp("forms")
     (root / "broken.mp4").write_text("this is no video")
     inputs = [SAMPLES / "rotated.mp4", root / "broken.mp4", SAMPLES / "cut.mp4"]
@@ -36,7 +36,7 @@ def results(forms: dict[str, Path], request: pytest.FixtureRequest) -> Results:
     return fervid.read_results(forms[request.param])
 
 
-def test_every_form_reads_alike(forms: dict[str, Path]) -> None:
+def test_every_form_gives_the_same_tables(forms: dict[str, Path]) -> None:
     one, *others = (fervid.read_results(path) for path in forms.values())
     for other in others:
         for name in ("timeline", *SMALL):
@@ -76,7 +76,7 @@ def test_types(results: Results) -> None:
         assert results.summary[column].dtype == results.videos[column].dtype == np.float64
 
 
-def test_the_timeline_is_sound(results: Results) -> None:
+def test_timeline_invariants(results: Results) -> None:
     rows = results.timeline.dropna(subset=["face_id"])
     smoothed = rows[[f"{emotion}_smooth" for emotion in EMOTIONS]].to_numpy()
     assert np.abs(smoothed.sum(axis=1) - 1).max() < 1e-5
@@ -85,7 +85,7 @@ def test_the_timeline_is_sound(results: Results) -> None:
     assert rows["confidence"].to_numpy() == pytest.approx(smoothed.max(axis=1))
 
 
-def test_every_table_says_what_is_missing(results: Results) -> None:
+def test_coverage_and_trust_in_summary_and_manifest(results: Results) -> None:
     videos = results.videos.assign(name=results.videos["video"].str.rsplit("/").str[-1]).set_index("name")
     assert videos.loc["broken.mp4", ["coverage", "longest_gap", "low_quality_share", "trust"]].isna().all()
     assert videos.loc["cut.mp4", "trust"] == "ok"

@@ -34,9 +34,15 @@ class MadeFace:
 
 
 @dataclass
-class Film:
-    """One video: ``status`` as in the manifest; sampled ``count`` times, every ``step`` seconds, but not in the last
-    ``rest`` seconds; ``timed``: whether its length is known."""
+class MadeVideo:
+    """One video of the results.
+
+    Attributes:
+        count: Number of samples, one every ``step`` seconds.
+        status: As in the manifest.
+        rest: Seconds at the end that were not sampled.
+        timed: Whether the length of the video is known.
+    """
 
     name: str
     faces: list[MadeFace] = field(default_factory=list)
@@ -54,10 +60,13 @@ class Film:
         return np.arange(self.count, dtype=np.float64) * self.step
 
 
-def course(*stretches: tuple[str, int], height: float = 0.8) -> FloatArray:
-    """Probabilities (n, 7) in which one emotion after the other leads with ``height`` for so many samples."""
+def leading_emotions(*periods: tuple[str, int], height: float = 0.8) -> FloatArray:
+    """Probabilities (n, 7) in which the given emotions lead in turn.
+
+    Each period is an emotion and its number of samples; the emotion has the probability ``height`` there.
+    """
     rows = []
-    for emotion, count in stretches:
+    for emotion, count in periods:
         row = np.full(len(EMOTIONS), (1 - height) / (len(EMOTIONS) - 1), np.float32)
         row[EMOTIONS.index(emotion)] = height
         rows += [row] * count
@@ -65,7 +74,7 @@ def course(*stretches: tuple[str, int], height: float = 0.8) -> FloatArray:
 
 
 def wandering(count: int, seed: int = 0) -> FloatArray:
-    """Probabilities (count, 7) that wander as real ones do."""
+    """Probabilities (count, 7) that change slowly, like those of real faces."""
     random = np.random.default_rng(seed)
     steps = random.normal(0, 0.3, (count, len(EMOTIONS)))
     logits = np.cumsum(steps, axis=0)
@@ -74,8 +83,8 @@ def wandering(count: int, seed: int = 0) -> FloatArray:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
 
 
-def write_results(path: Path, films: Sequence[Film]) -> Path:
-    """Write the results of ``films`` (videos) to ``path`` and return it. Smoothed values are the raw ones."""
+def write_results(path: Path, videos: Sequence[MadeVideo]) -> Path:
+    """Write the results of ``videos`` to ``path`` and return it. Smoothed values are the raw ones."""
     settings = to_mapping(AnalyzeSettings())
     metadata = {
         "schema_version": str(SCHEMA_VERSION),
@@ -86,7 +95,9 @@ def write_results(path: Path, films: Sequence[Film]) -> Path:
         "detector_sha256": "cd" * 32,
     }
     with tempfile.TemporaryDirectory() as folder:
-        entries = [_entry(Path(folder) / f"{position}.parquet", position, film) for position, film in enumerate(films)]
+        entries = [
+            _entry(Path(folder) / f"{position}.parquet", position, video) for position, video in enumerate(videos)
+        ]
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_folder(path):
             path.mkdir(exist_ok=True)
@@ -96,51 +107,51 @@ def write_results(path: Path, films: Sequence[Film]) -> Path:
     return path
 
 
-def _entry(part: Path, position: int, film: Film) -> Entry:
-    status = film.status or ("ok" if film.faces else "no_face")
-    row: dict[str, Any] = {"status": status, "message": film.message, "error": film.error}
-    row |= {"frames_sampled": film.count, "faces": len(film.faces), "finished_at": "2026-01-02T03:04:05+00:00"}
+def _entry(part: Path, position: int, video: MadeVideo) -> Entry:
+    status = video.status or ("ok" if video.faces else "no_face")
+    row: dict[str, Any] = {"status": status, "message": video.message, "error": video.error}
+    row |= {"frames_sampled": video.count, "faces": len(video.faces), "finished_at": "2026-01-02T03:04:05+00:00"}
     if status == "failed":
-        return Entry(film.name, None, row | {"frames_sampled": 0})
+        return Entry(video.name, None, row | {"frames_sampled": 0})
     video_id = f"a{position:031x}"
     row |= {
         "video_id": video_id,
-        "duration": film.count * film.step + film.rest if film.timed else None,
+        "duration": video.count * video.step + video.rest if video.timed else None,
         "width": 640,
         "height": 360,
         "codec": "h264",
     }
     row |= {"rotation": 0, "seconds": 1.0}
     if status == "skipped":
-        return Entry(film.name, None, row)
-    frames, key = np.arange(film.count) * 5, {"video_id": video_id}
-    tracks = [_track(film, number, face) for number, face in enumerate(film.faces)]
-    values = [face.probabilities for face in film.faces]
-    timeline = timeline_table(video_id, frames, film.times, tracks, values, values)
-    summary = [key | _summary(film, number, face) for number, face in enumerate(film.faces)]
+        return Entry(video.name, None, row)
+    frames, key = np.arange(video.count) * 5, {"video_id": video_id}
+    tracks = [_track(video, number, face) for number, face in enumerate(video.faces)]
+    values = [face.probabilities for face in video.faces]
+    timeline = timeline_table(video_id, frames, video.times, tracks, values, values)
+    summary = [key | _summary(video, number, face) for number, face in enumerate(video.faces)]
     episodes = [
-        key | episode for number, face in enumerate(film.faces) for episode in made_episodes(film, number, face)
+        key | episode for number, face in enumerate(video.faces) for episode in made_episodes(video, number, face)
     ]
     write_part(part, timeline, {"summary": summary, "episodes": episodes, "videos": [row]})
-    return Entry(film.name, part, row)
+    return Entry(video.name, part, row)
 
 
-def _track(film: Film, number: int, face: MadeFace) -> Track:
+def _track(video: MadeVideo, number: int, face: MadeFace) -> Track:
     count, samples = len(face.samples), np.asarray(face.samples)
     box = np.array([20.5 + 100 * number, 30.25, 80, 100], np.float32)
     crops = np.zeros((count, 48, 48), np.uint8)
     ones = np.ones(count, np.float32)
-    return Track(number, samples * 5, film.times[samples], np.tile(box, (count, 1)), 0.9 * ones, 0.75 * ones, crops)
+    return Track(number, samples * 5, video.times[samples], np.tile(box, (count, 1)), 0.9 * ones, 0.75 * ones, crops)
 
 
-def made_episodes(film: Film, number: int, face: MadeFace) -> list[dict[str, Any]]:
+def made_episodes(video: MadeVideo, number: int, face: MadeFace) -> list[dict[str, Any]]:
     """An episode for each period in which one emotion leads."""
     found: list[dict[str, Any]] = []
     leading = face.probabilities.argmax(axis=1)
     for emotion, group in groupby(range(len(leading)), key=lambda row: leading[row]):
         rows = list(group)
-        onset = float(film.times[face.samples[rows[0]]])
-        offset = float(film.times[face.samples[rows[-1]]] + film.step)
+        onset = float(video.times[face.samples[rows[0]]])
+        offset = float(video.times[face.samples[rows[-1]]] + video.step)
         peak = float(face.probabilities[rows, emotion].max())
         row: dict[str, Any] = {
             "face_id": number,
@@ -153,8 +164,8 @@ def made_episodes(film: Film, number: int, face: MadeFace) -> list[dict[str, Any
     return found
 
 
-def _summary(film: Film, number: int, face: MadeFace) -> dict[str, Any]:
-    times, leading = film.times[np.asarray(face.samples)], face.probabilities.argmax(axis=1)
+def _summary(video: MadeVideo, number: int, face: MadeFace) -> dict[str, Any]:
+    times, leading = video.times[np.asarray(face.samples)], face.probabilities.argmax(axis=1)
     means = face.probabilities.mean(axis=0)
     shares = np.bincount(leading, minlength=len(EMOTIONS)) / len(leading)
     possible = face.samples[-1] - face.samples[0] + 1
@@ -175,15 +186,15 @@ EVIL = "<script>alert(1)</script>.mp4"
 NASTY = "</script><!--\"'><img src=x onerror=alert(2)>&amp;.mp4"
 """Names that would do harm as HTML."""
 
-GAPPY = MadeFace([*range(10), *range(14, 40)], course(("happy", 20), ("sad", 16)))
-SHORT = MadeFace(range(5), course(("fear", 5)), trust="seen for only 0.8 s")
+GAPPY = MadeFace([*range(10), *range(14, 40)], leading_emotions(("happy", 20), ("sad", 16)))
+SHORT = MadeFace(range(5), leading_emotions(("fear", 5)), trust="seen for only 0.8 s")
 
 EVERYTHING = (
-    Film(EVIL, [GAPPY, SHORT], message="truncated: <b>the rest</b> is gone"),
-    Film("nothing.mp4", count=10),
-    Film(NASTY, status="failed", error="UnreadableVideo", message=f"cannot read {NASTY}"),
-    Film("copy.mp4", status="skipped", message=f"same content as {EVIL}"),
-    Film(NASTY + "2", [MadeFace(range(50), wandering(50))]),
+    MadeVideo(EVIL, [GAPPY, SHORT], message="truncated: <b>the rest</b> is gone"),
+    MadeVideo("nothing.mp4", count=10),
+    MadeVideo(NASTY, status="failed", error="UnreadableVideo", message=f"cannot read {NASTY}"),
+    MadeVideo("copy.mp4", status="skipped", message=f"same content as {EVIL}"),
+    MadeVideo(NASTY + "2", [MadeFace(range(50), wandering(50))]),
 )
 """A video of every status, with gaps, low trust and names that would do harm."""
 

@@ -10,12 +10,12 @@ from fervid.types import DoubleArray, FloatArray
 MAX_GAP = 1.0
 
 
-def course(steps: list[float]) -> DoubleArray:
+def times_after_steps(steps: list[float]) -> DoubleArray:
     return np.cumsum(np.array([3.0, *steps]))
 
 
 def probabilities(count: int, seed: int) -> FloatArray:
-    """A made run of seven probabilities that wanders as a face does."""
+    """Seven made probabilities per sample that change slowly, like those of a real face."""
     random = np.random.default_rng(seed)
     logits = np.cumsum(random.normal(0, 1.2, (count, 7)), axis=0) + random.normal(0, 0.5, (count, 7))
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -26,7 +26,7 @@ def weighing(count: int, seed: int) -> FloatArray:
     return np.asarray(np.random.default_rng(seed + 1000).uniform(0, 1, count), np.float32)
 
 
-# steps that are usual, none at all, and longer than the longest gap
+# usual steps, steps of 0, and steps around and above MAX_GAP
 step = st.one_of(st.floats(0.01, 0.5), st.just(0.0), st.sampled_from([1.0, 1.001, 5.0]))
-times_of = st.lists(step, max_size=40).map(course)
+times_of = st.lists(step, max_size=40).map(times_after_steps)
 seeds = st.integers(0, 10_000)

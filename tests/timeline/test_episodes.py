@@ -1,4 +1,4 @@
-"""Episodes: numbers on made courses, then invariants."""
+"""Episodes: exact results for made timelines, then invariants."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from fervid.timeline.episodes import Episode, episodes, evidence
 from fervid.timeline.gaps import segments
 from fervid.timeline.smoothing import smooth
 from fervid.types import DoubleArray, FloatArray
-from tests.support.synthetic_timelines import MAX_GAP, course, probabilities, seeds, times_of, weighing
+from tests.support.synthetic_timelines import MAX_GAP, probabilities, seeds, times_after_steps, times_of, weighing
 
 ONSET, OFFSET = 0.5, 0.35
 
 
 def one_emotion(values: list[float], emotion: int = 3) -> FloatArray:
-    """Rows in which one emotion takes the given course and the rest share what is left."""
+    """Rows in which one emotion has the given values and the other six share the rest."""
     rows = np.repeat((1 - np.array(values))[:, None] / 6, 7, axis=1)
     rows[:, emotion] = values
     return rows.astype(np.float32)
 
 
-def found(times: DoubleArray, values: FloatArray, least: float = 0.0) -> list[Episode]:
-    return episodes(times, values, ONSET, OFFSET, least, MAX_GAP)
+def found(times: DoubleArray, values: FloatArray, min_duration: float = 0.0) -> list[Episode]:
+    return episodes(times, values, ONSET, OFFSET, min_duration, MAX_GAP)
 
 
 def test_an_episode_reaches_onset_and_lasts_while_at_offset_on_both_sides() -> None:
@@ -43,7 +43,7 @@ def test_the_last_sample_of_a_run_lasts_one_usual_step() -> None:
     assert (episode.onset, episode.offset) == pytest.approx((0.5, 1.25))
 
 
-def test_none_lasts_beyond_the_video() -> None:
+def test_no_episode_lasts_beyond_the_video() -> None:
     (episode,) = episodes(np.arange(5) / 4, one_emotion([0.8] * 5), ONSET, OFFSET, 0.0, MAX_GAP, end=1.1)
     assert episode.offset == 1.1
 
@@ -55,7 +55,7 @@ def test_another_emotion_that_reaches_onset_ends_an_episode() -> None:
     assert (second.emotion, second.onset, second.offset) == pytest.approx((0, 1.0, 2.0))
 
 
-def test_two_that_meet_are_parted_where_both_lose_least() -> None:
+def test_adjacent_episodes_are_split_where_both_lose_least() -> None:
     rows = np.full((6, 7), 0.02, np.float32)
     rows[:, 3] = [0.8, 0.47, 0.46, 0.42, 0.37, 0.1]
     rows[:, 0] = [0.1, 0.36, 0.4, 0.45, 0.46, 0.8]
@@ -64,7 +64,7 @@ def test_two_that_meet_are_parted_where_both_lose_least() -> None:
     assert first.offset == second.onset == pytest.approx(0.6)
 
 
-def test_another_emotion_that_leads_below_onset_does_not() -> None:
+def test_another_emotion_that_leads_below_onset_does_not_end_an_episode() -> None:
     rows = np.full((3, 7), 0.02, np.float32)
     rows[:, 3], rows[:, 0] = (0.8, 0.42, 0.8), (0.1, 0.48, 0.1)
     assert [episode.emotion for episode in found(np.arange(3) / 5, rows)] == [3]
@@ -78,14 +78,14 @@ def test_brief_episodes_are_dropped() -> None:
     assert found(times, values, 0.41) == []
 
 
-def test_a_gap_parts_an_episode() -> None:
+def test_a_gap_splits_an_episode() -> None:
     times = np.concatenate([np.arange(5) / 5, 4 + np.arange(5) / 5])
     first, second = found(times, one_emotion([0.8] * 10))
     assert (first.onset, first.offset) == pytest.approx((0.0, 1.0))
     assert (second.onset, second.offset) == pytest.approx((4.0, 5.0))
 
 
-def test_no_sample_no_episode() -> None:
+def test_no_sample_and_one_sample() -> None:
     assert found(np.zeros(0), np.zeros((0, 7), np.float32)) == []
     assert found(np.array([1.0]), one_emotion([0.4])) == []
     assert [episode.offset for episode in found(np.array([1.0]), one_emotion([0.9]))] == [1.0]
@@ -95,7 +95,7 @@ def test_no_sample_no_episode() -> None:
 @pytest.mark.parametrize("rate", [5, 25])
 @pytest.mark.parametrize(("smoother", "seconds"), [("adaptive", 0.4), ("adaptive", 0.8), ("gaussian", 0.6)])
 def test_a_brief_smile_is_an_episode(rate: int, smoother: Smoother, seconds: float) -> None:
-    """By the default settings, at any rate, though in the smoothed values alone it may never lead."""
+    """With default settings at any sampling rate, even if it never leads in the smoothed values."""
     times = np.arange(0, 6, 1 / rate)
     raw = np.full((len(times), 7), 0.02, np.float32)
     smiling = (times >= 3 - 1e-9) & (times < 3 + seconds - 1e-9)
@@ -110,7 +110,7 @@ def test_a_brief_smile_is_an_episode(rate: int, smoother: Smoother, seconds: flo
 
 
 @given(times=times_of, seed=seeds)
-def test_evidence_is_probabilities_between_raw_and_smoothed(times: DoubleArray, seed: int) -> None:
+def test_evidence_sums_to_one_and_lies_between_raw_and_smoothed(times: DoubleArray, seed: int) -> None:
     raw, weights = probabilities(len(times), seed), weighing(len(times), seed)
     smoothed = smooth(times, raw, weights, 1.5, MAX_GAP)
     values = evidence(times, raw, smoothed, weights, 0.3, MAX_GAP)
@@ -120,13 +120,13 @@ def test_evidence_is_probabilities_between_raw_and_smoothed(times: DoubleArray, 
         assert np.all(values[part] <= raw[part].max(axis=0) + 1e-6)
 
 
-@given(times=times_of, seed=seeds, least=st.sampled_from([0.0, 0.3, 1.0]))
-def test_episode_invariants(times: DoubleArray, seed: int, least: float) -> None:
+@given(times=times_of, seed=seeds, min_duration=st.sampled_from([0.0, 0.3, 1.0]))
+def test_episode_invariants(times: DoubleArray, seed: int, min_duration: float) -> None:
     values = probabilities(len(times), seed)
-    result = found(times, values, least)
+    result = found(times, values, min_duration)
     for episode in result:
         assert episode.onset <= episode.apex <= episode.offset
-        assert episode.offset - episode.onset >= least - 1e-6
+        assert episode.offset - episode.onset >= min_duration - 1e-6
         assert episode.onset in times
         assert episode.apex in times
         assert ONSET <= episode.peak <= 1
@@ -138,8 +138,8 @@ def test_episode_invariants(times: DoubleArray, seed: int, least: float) -> None
             assert not any(episode.onset <= last and episode.offset >= first for episode in result)
 
 
-@given(times=st.lists(st.floats(0.01, 1.5), max_size=40).map(course), seed=seeds)
-def test_episodes_hold_just_the_samples_that_they_should(times: DoubleArray, seed: int) -> None:
+@given(times=st.lists(st.floats(0.01, 1.5), max_size=40).map(times_after_steps), seed=seeds)
+def test_episodes_hold_exactly_the_right_samples(times: DoubleArray, seed: int) -> None:
     values = probabilities(len(times), seed)
     result = found(times, values)
     for row, time in enumerate(times):
@@ -152,16 +152,16 @@ def test_episodes_hold_just_the_samples_that_they_should(times: DoubleArray, see
             assert values[row, episode.emotion] >= OFFSET
     for episode in result:
         rows = np.flatnonzero((times >= episode.onset) & (times < max(episode.offset, episode.onset + 1e-9)))
-        course_of = values[rows, episode.emotion]
-        assert episode.peak == pytest.approx(course_of.max())
-        assert episode.mean == pytest.approx(course_of.mean(), abs=1e-6)
-        assert course_of.max() >= ONSET
+        leading_values = values[rows, episode.emotion]
+        assert episode.peak == pytest.approx(leading_values.max())
+        assert episode.mean == pytest.approx(leading_values.mean(), abs=1e-6)
+        assert leading_values.max() >= ONSET
         assert values[times == episode.apex, episode.emotion].max() == pytest.approx(episode.peak)
 
 
-@given(times=st.lists(st.floats(0.01, 0.5), max_size=40).map(course), seed=seeds)
+@given(times=st.lists(st.floats(0.01, 0.5), max_size=40).map(times_after_steps), seed=seeds)
 def test_an_episode_cannot_be_longer(times: DoubleArray, seed: int) -> None:
-    """Beside it lies a sample below the offset, one of another episode, or none."""
+    """The sample before an episode is below the offset, belongs to another episode, or does not exist."""
     values = probabilities(len(times), seed)
     result = found(times, values)
     for episode in result:
@@ -170,8 +170,8 @@ def test_an_episode_cannot_be_longer(times: DoubleArray, seed: int) -> None:
         assert before < 0 or taken or values[before, episode.emotion] < OFFSET
 
 
-@given(times=st.lists(st.floats(0.01, 0.5), min_size=1, max_size=40).map(course), seed=seeds)
-def test_the_mirrored_course_has_the_mirrored_episodes(times: DoubleArray, seed: int) -> None:
+@given(times=st.lists(st.floats(0.01, 0.5), min_size=1, max_size=40).map(times_after_steps), seed=seeds)
+def test_a_timeline_reversed_in_time_has_the_reversed_episodes(times: DoubleArray, seed: int) -> None:
     values = probabilities(len(times), seed)
 
     def rows(result: list[Episode], clock: DoubleArray) -> list[tuple[int, int, int]]:
@@ -181,5 +181,5 @@ def test_the_mirrored_course_has_the_mirrored_episodes(times: DoubleArray, seed:
 
     mirrored = -times[::-1]
     count = len(times)
-    there, back = rows(found(times, values), times), rows(found(mirrored, values[::-1]), mirrored)
-    assert there == [(emotion, count - stop, count - start) for emotion, start, stop in reversed(back)]
+    forward, backward = rows(found(times, values), times), rows(found(mirrored, values[::-1]), mirrored)
+    assert forward == [(emotion, count - stop, count - start) for emotion, start, stop in reversed(backward)]

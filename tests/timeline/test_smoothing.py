@@ -1,4 +1,4 @@
-"""Smoothing: invariants over made timelines, then numbers."""
+"""Smoothing: invariants over made timelines, then exact results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_segments_cover_every_sample_once(times: DoubleArray) -> None:
 # what a sample stands for
 
 
-def test_a_sample_stands_for_half_of_the_way_to_either_neighbour() -> None:
+def test_a_sample_is_weighted_by_half_the_distance_to_each_neighbour() -> None:
     assert seconds_each(np.array([0.2, 0.4, 0.4])) == pytest.approx([0.2, 0.3, 0.4, 0.4])
     assert seconds_each(np.zeros(0)).tolist() == [1.0]
     assert (seconds_each(np.zeros(3)) > 0).all()
@@ -145,14 +145,14 @@ def test_a_constant_stays_constant(times: DoubleArray, seed: int, width: float, 
 def test_moving_all_times_changes_nothing(
     times: DoubleArray, seed: int, width: float, shift: float, smoother: Smoother
 ) -> None:
-    times = np.round(times, 6)  # microseconds, the finest that containers tell
+    times = np.round(times, 6)  # microseconds, the finest resolution of containers
     values, weights = probabilities(len(times), seed), weighing(len(times), seed)
     still = smooth(times, values, weights, width, MAX_GAP, smoother)
     assert np.array_equal(smooth(times + shift, values, weights, width, MAX_GAP, smoother), still)
 
 
 @given(times=times_of, seed=seeds, width=widths, smoother=smoothers)
-def test_time_runs_both_ways_alike(times: DoubleArray, seed: int, width: float, smoother: Smoother) -> None:
+def test_smoothing_is_symmetric_in_time(times: DoubleArray, seed: int, width: float, smoother: Smoother) -> None:
     values, weights = probabilities(len(times), seed), weighing(len(times), seed)
     forward = smooth(times, values, weights, width, MAX_GAP, smoother)
     backward = smooth(-times[::-1], values[::-1], weights[::-1], width, MAX_GAP, smoother)
@@ -183,7 +183,7 @@ def test_without_a_width_the_raw_values_come_back_as_a_copy(times: DoubleArray, 
 
 
 @given(times=times_of, seed=seeds, width=widths, smoother=smoothers)
-def test_the_input_is_left_as_it_was(times: DoubleArray, seed: int, width: float, smoother: Smoother) -> None:
+def test_the_input_is_not_changed(times: DoubleArray, seed: int, width: float, smoother: Smoother) -> None:
     values, weights = probabilities(len(times), seed), weighing(len(times), seed)
     kept_times, kept_values, kept_weights = times.copy(), values.copy(), weights.copy()
     smooth(times, values, weights, width, MAX_GAP, smoother)
@@ -199,7 +199,7 @@ def test_the_input_is_left_as_it_was(times: DoubleArray, seed: int, width: float
     seed=seeds,
     smoother=smoothers,
 )
-def test_losing_a_random_half_of_a_smooth_course_changes_little(
+def test_losing_a_random_half_of_the_samples_changes_little(
     rate: float, period: float, phase: float, seed: int, smoother: Smoother
 ) -> None:
     times = np.arange(0, 20, 1 / rate)
@@ -217,7 +217,7 @@ def test_losing_a_random_half_of_a_smooth_course_changes_little(
 
 @pytest.mark.parametrize("smoother", get_args(Smoother))
 def test_the_sampling_rate_matters_little(smoother: Smoother) -> None:
-    """One course of neutral, a smile of 0.8 s, neutral, looked at 5 and 25 times a second."""
+    """Neutral, a smile of 0.8 s, neutral; sampled 5 and 25 times a second."""
     results = []
     for rate in (5, 25):
         times = np.arange(0, 6, 1 / rate)
@@ -229,7 +229,7 @@ def test_the_sampling_rate_matters_little(smoother: Smoother) -> None:
     assert np.abs(results[0] - results[1]).mean() < 0.02
 
 
-def test_one_sample_and_none() -> None:
+def test_one_sample_and_no_sample() -> None:
     value = probabilities(1, 0)
     assert np.array_equal(smooth(np.array([5.0]), value, np.ones(1, np.float32), 1.0, MAX_GAP), value)
     empty = smooth(np.zeros(0), np.zeros((0, 7), np.float32), np.zeros(0, np.float32), 1.0, MAX_GAP)
@@ -256,7 +256,7 @@ def test_the_window_ends_where_the_expression_does() -> None:
     assert np.abs(soft - values).max() > 0.25
 
 
-def test_one_stray_frame_is_no_change_of_expression() -> None:
+def test_a_single_outlier_is_no_change_of_expression() -> None:
     times = np.arange(41) / 5
     values = np.full((41, 7), 0.05, np.float32)
     values[:, 6] = 0.7
@@ -278,7 +278,7 @@ def test_a_doubtful_sample_counts_less(smoother: Smoother) -> None:
     assert distances[-1] < 0.01
 
 
-def test_samples_without_any_weight_count_alike() -> None:
+def test_samples_of_weight_zero_count_equally() -> None:
     times, values = np.arange(5) / 5, probabilities(5, 1)
     nothing = smooth(times, values, np.zeros(5, np.float32), 1.0, MAX_GAP, "gaussian")
     assert np.abs(nothing - smooth(times, values, np.ones(5, np.float32), 1.0, MAX_GAP, "gaussian")).max() < 1e-6
@@ -294,8 +294,8 @@ def test_a_wider_window_is_smoother(smoother: Smoother) -> None:
     assert moves[-1] < moves[0] / 2
 
 
-def test_a_long_run_stays_finite() -> None:
-    """Half an hour at 25 frames a second of a course that jumps between certainties."""
+def test_a_long_timeline_stays_finite() -> None:
+    """Half an hour at 25 frames a second that jumps between certain emotions."""
     values = np.eye(7, dtype=np.float32)[np.random.default_rng(0).integers(7, size=45_000)]
     smoothed = smooth(np.arange(45_000) / 25, values, np.ones(45_000, np.float32), 1.5, MAX_GAP)
     assert np.isfinite(smoothed).all()

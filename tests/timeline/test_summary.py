@@ -1,4 +1,4 @@
-"""What is said about one face over a whole video."""
+"""Summaries of one face and of a whole video."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_shares_count_leaders_and_means_average_probabilities() -> None:
     assert summary.dominant == "angry"  # the highest mean, not the most samples
 
 
-def test_transitions_are_changes_of_the_leader_a_minute() -> None:
+def test_transitions_are_changes_of_the_leading_emotion_per_minute() -> None:
     rows = led_by("happy", "happy", "sad", "happy", "happy", "fear")
     times = np.array([0.0, 2.0, 4.0, 6.0, 8.0, 10.0])
     assert summarize_face(track(times), rows, times).transitions_per_minute == pytest.approx(3 / (10 / 60))
 
 
-def test_coverage_counts_the_sampled_frames_of_its_own_span() -> None:
+def test_coverage_counts_sampled_frames_from_first_to_last_seen() -> None:
     seen = FULL[(FULL >= 4) & (FULL <= 12)]
     assert summarize_face(track(seen), constant(len(seen)), FULL).coverage == 1.0
     every_other = seen[::2]
@@ -79,7 +79,7 @@ def test_coverage_counts_the_sampled_frames_of_its_own_span() -> None:
     assert coverage == pytest.approx(len(every_other) / len(seen))
 
 
-def test_the_longest_gap_is_real_absence_whatever_the_sampling_rate() -> None:
+def test_the_longest_gap_is_an_absence_at_any_sampling_rate() -> None:
     """Away from 4.0 to 6.6 s, and for a moment at 10 s."""
     for rate in (5, 10, 25):
         sampled = np.arange(20 * rate + 1) / rate
@@ -91,7 +91,7 @@ def test_the_longest_gap_is_real_absence_whatever_the_sampling_rate() -> None:
         assert moment == pytest.approx(1 / rate)
 
 
-def test_a_hole_in_the_video_is_no_absence() -> None:
+def test_missing_frames_of_the_video_are_no_absence() -> None:
     holed = np.concatenate([FULL[:20], FULL[60:]])
     assert summarize_face(track(holed), constant(len(holed)), holed).longest_gap == 0.0
 
@@ -104,7 +104,7 @@ def test_the_share_of_rows_of_low_quality() -> None:
     assert summary.trust == "low picture quality or a turned face"
 
 
-def test_a_single_look() -> None:
+def test_a_single_sample() -> None:
     summary = summarize_face(track(FULL[7:8]), constant(1), FULL)
     assert (summary.first_seen, summary.last_seen, summary.samples) == (FULL[7], FULL[7], 1)
     assert (summary.coverage, summary.longest_gap, summary.transitions_per_minute) == (1.0, 0.0, 0.0)
@@ -128,23 +128,23 @@ def trust_of(seen: DoubleArray, **changes: Any) -> str:
         (FULL, {"quality": 0.4}, "low picture quality or a turned face"),
     ],
 )
-def test_each_doubt_is_named(seen: DoubleArray, changes: dict[str, Any], reason: str) -> None:
+def test_each_reason_for_doubt_is_named(seen: DoubleArray, changes: dict[str, Any], reason: str) -> None:
     assert reason in trust_of(seen, **changes)
 
 
-def test_one_doubt_brings_no_other() -> None:
+def test_one_reason_for_doubt_causes_no_other() -> None:
     assert trust_of(FULL[:5]) == "seen for only 0.8 s in 5 samples"
     assert trust_of(FULL, size=39.0) == "only 39 pixels wide"
     assert trust_of(FULL[::2]) == "seen in only 50 % of the samples of its span"
     assert trust_of(FULL, quality=0.4) == "low picture quality or a turned face"
 
 
-def test_all_doubts_are_listed() -> None:
+def test_all_reasons_for_doubt_are_listed() -> None:
     assert trust_of(FULL[:8:2], size=20.0, quality=0.2).count(";") == 3
 
 
 @pytest.mark.parametrize("changes", [{"size": 40.0}, {"quality": 0.46}])
-def test_what_just_suffices_is_ok(changes: dict[str, Any]) -> None:
+def test_values_at_the_limits_are_ok(changes: dict[str, Any]) -> None:
     assert trust_of(FULL[:6], **changes) == "ok"
 
 
@@ -167,14 +167,14 @@ def test_a_video_without_a_face() -> None:
     assert video_of([], FULL[:1]).longest_gap == 0.0
 
 
-def test_faces_complement_one_another() -> None:
+def test_coverage_of_a_video_combines_its_faces() -> None:
     summary = video_of([track(FULL[:30]), track(FULL[20:61], face_id=1), track(FULL[91:], face_id=2)])
     assert summary.coverage == pytest.approx(71 / 101)
     assert summary.longest_gap == pytest.approx(6.0)
     assert summary.trust == "ok"
 
 
-def test_a_passer_by_does_not_spoil_a_video() -> None:
+def test_a_briefly_seen_face_does_not_reduce_the_trust_in_a_video() -> None:
     assert video_of([track(FULL), track(FULL[:3], face_id=1)]).trust == "ok"
 
 
@@ -192,7 +192,7 @@ def test_the_time_before_the_first_face_and_after_the_last_is_a_gap() -> None:
         ([track(FULL[:50]), track(FULL, quality=0.2)], "67 % of its rows are of low quality"),
     ],
 )
-def test_what_speaks_against_a_video_is_said(tracks: list[Track], reason: str) -> None:
+def test_each_reason_to_doubt_a_video_is_named(tracks: list[Track], reason: str) -> None:
     assert reason in video_of(tracks).trust.split("; ")
 
 
@@ -211,7 +211,7 @@ def test_absence_invariants(present: list[bool], seed: int) -> None:
     ended = longest_absence(times, shown, float(times[-1]) + step / 4)
     assert gap - step <= ended <= gap
     assert ended <= times[-1] + step / 4 - times[0] + 1e-9
-    assert longest_absence(times, shown, 0.0) <= ended, "an end before the last sample is not believed"
+    assert longest_absence(times, shown, 0.0) <= ended, "an end before the last sample is ignored"
     for row in np.flatnonzero(shown):
         fewer = shown.copy()
         fewer[row] = False
@@ -219,7 +219,7 @@ def test_absence_invariants(present: list[bool], seed: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000), chosen=st.sets(st.integers(0, 100), min_size=1))
-def test_invariants(seed: int, chosen: set[int]) -> None:
+def test_summary_invariants(seed: int, chosen: set[int]) -> None:
     seen = FULL[sorted(chosen)]
     random = np.random.default_rng(seed)
     rows = random.dirichlet(np.full(7, 0.5), len(seen)).astype(np.float32)
