@@ -21,13 +21,13 @@ from fervid.version import __version__
 ASSETS = Path(__file__).parent / "assets"
 
 
-def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]) -> str:
+def render(tables: Results, name: str, images: Mapping[str, Mapping[int, str]]) -> str:
     """Render the page.
 
     Args:
         tables: The results.
         name: Name of the results, shown as the title.
-        pictures: Video → face_id → thumbnail as a data URI.
+        images: Video → face_id → thumbnail as a data URI.
 
     Returns:
         The page as HTML.
@@ -48,7 +48,7 @@ def render(tables: Results, name: str, pictures: Mapping[str, Mapping[int, str]]
     script = "\n".join(_asset(part) for part in ("uPlot.iife.min.js", "page.js"))
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
     style = "\n".join([_asset("uPlot.min.css"), _asset("page.css"), colors])
-    videos = page_content.videos(tables, pictures)
+    videos = page_content.videos(tables, images)
     data = {"emotions": EMOTIONS, "colors": [EMOTION_COLORS[emotion] for emotion in EMOTIONS], "videos": videos}
     return environment.get_template("page.html").render(
         name=name,

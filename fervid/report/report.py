@@ -67,11 +67,11 @@ def write_report(
     target = Path(out)
     check_target(target)
     tables = read_results(results)
-    pictures: dict[str, dict[int, str]] = {}
+    images: dict[str, dict[int, str]] = {}
     missing: list[tuple[str, str]] = []
     if thumbnails:
-        pictures, missing = _find_thumbnails(tables, videos, on_progress, fingerprint)
-    page = render(tables, Path(results).name, pictures)
+        images, missing = _find_thumbnails(tables, videos, on_progress, fingerprint)
+    page = render(tables, Path(results).name, images)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as partial:
@@ -86,7 +86,7 @@ def _find_thumbnails(
     wanted = page_content.wanted_thumbnails(tables, MAX_THUMBNAILS)
     found = find_videos(tables, wanted, videos)
     ids = dict(zip(tables.videos["video"], tables.videos["video_id"], strict=True))
-    pictures: dict[str, dict[int, str]] = {}
+    images: dict[str, dict[int, str]] = {}
     missing: list[tuple[str, str]] = []
     for done, (name, faces) in enumerate(wanted.items(), start=1):
         try:
@@ -94,11 +94,11 @@ def _find_thumbnails(
                 raise UnreadableVideo(found.missing_message)
             if fingerprint(found.paths[name]) != ids[name]:
                 raise UnreadableVideo("changed since it was analysed")
-            pictures[name] = make_thumbnails(found.paths[name], faces)
+            images[name] = make_thumbnails(found.paths[name], faces)
         except UnreadableVideo as error:
             missing.append((name, str(error)))
         on_progress(Progress("report", done, len(wanted), "videos"))
-    return pictures, missing
+    return images, missing
 
 
 def check_target(out: Path) -> None:
