@@ -7,7 +7,7 @@
    time  face_id  ...
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
-``load_classifier`` are its pieces. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report`` and
+``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report`` and
 ``export_results`` work on results. Exceptions are in ``fervid.errors``.
 
 Importing fervid loads neither TensorFlow nor OpenCV: each name is loaded when it is first used.

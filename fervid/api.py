@@ -59,7 +59,7 @@ def analyze(
 
     Videos are scanned in worker processes, so a script that calls this needs the usual
     ``if __name__ == "__main__":`` guard. What an earlier call with the same ``out`` and settings has finished is not
-    computed again. A video that cannot be read costs only its own rows; the report says why.
+    computed again. If a video cannot be read, the others are still analysed; the report says why.
 
     Example:
         >>> report = fervid.analyze("sample_videos/cut.mp4", "cut.parquet", fps=2)
@@ -98,7 +98,7 @@ def analyze(
         on_progress: Called with a Progress for each finished video and each message.
 
     Returns:
-        What became of each video, in the order of the inputs.
+        The outcome of each video, in the order of the inputs.
 
     Raises:
         UsageError: A setting or a path is wrong, or ``out`` was made with other settings.
@@ -166,11 +166,11 @@ class _ReportPage:
 
 @dataclass(frozen=True)
 class AnalyzeReport(BatchReport):
-    """What became of every input of ``analyze``, and of what was made of the results.
+    """The outcome of ``analyze`` for every input, and what was made from the results.
 
     Attributes:
-        annotated: What became of the annotated videos; None if none were asked for.
-        page: The HTML report that was written; None if none was asked for.
+        annotated: The outcome of annotating each video; None if annotated videos were not requested.
+        page: The HTML report that was written; None if it was not requested.
     """
 
     annotated: AnnotateReport | None = None
@@ -214,7 +214,7 @@ def analyze_video(
 
     Args:
         path: The video file.
-        settings: Settings to start from. The keywords below override them. What concerns a batch has no effect.
+        settings: Settings to start from. The keywords below override them. Settings of a batch have no effect.
         fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
         start: Time at which the analysis starts, in seconds. Default 0.
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
@@ -276,7 +276,7 @@ def annotate_videos(
         on_progress: Called with a Progress in seconds of video; ``outcome`` is set when a video is finished.
 
     Returns:
-        What became of each video.
+        The outcome of each video.
 
     Raises:
         UsageError: A value is wrong, or an output would overwrite a video.
@@ -306,12 +306,12 @@ def write_report(
     Args:
         results: What ``analyze`` wrote.
         out: The page to write, ending in ``.html``.
-        videos: Folder that holds the videos now, for pictures of the faces. Default: where they were analysed.
-        thumbnails: Show a picture of each face.
+        videos: Folder that holds the videos now, for thumbnails of the faces. Default: where they were analysed.
+        thumbnails: Show a thumbnail of each face.
         on_progress: Called with a Progress for each video whose faces are cut out.
 
     Returns:
-        Path and size of the page, and the videos whose faces have no picture.
+        Path and size of the page, and the videos whose faces have no thumbnails.
 
     Raises:
         UsageError: ``out`` does not end in ``.html``.

@@ -3,19 +3,19 @@
 ::
 
     FervidError
-    ├── UsageError (ValueError)                 exit 2: the call cannot work as it is written
-    │   ├── ConfigError                         an unknown setting, or a value that it cannot have
+    ├── UsageError (ValueError)                 exit 2: arguments that are wrong or conflict
+    │   ├── ConfigError                         an unknown setting, or an invalid value
     │   ├── InputNotFound (FileNotFoundError)   a path that does not exist
     │   ├── BadDataset                          a training table or folder that cannot be used
     │   └── BadWeights                          weights, a sidecar or a detector file that cannot be used
     ├── MissingLibrary (ImportError)            exit 2: a library is missing; the message says what to install
-    ├── UnreadableVideo (ValueError)            one file; the batch goes on
+    ├── UnreadableVideo (ValueError)            one file; the batch continues
     ├── WorkerFailed (RuntimeError)             one file; a scan process crashed or exceeded its limit
     │   └── InternalError                       one file; a defect, so the next run tries the file again
     ├── DeviceMemoryError (MemoryError)         exit 1: not even one face fits the memory of the device
     ├── BadResults (ValueError)                 exit 2: a table that this version of fervid cannot read
     ├── OutputError (OSError)                   exit 5: an output cannot be written
-    │   └── EncodingFailed                      one annotated video; the others go on
+    │   └── EncodingFailed                      one annotated video; the others continue
     └── OutputLocked (BlockingIOError)          exit 75: another run uses the same output
 
 Each class is also the builtin exception that a caller would catch. Each message is one line that says what
@@ -40,13 +40,13 @@ class FervidError(Exception):
 
 
 class UsageError(FervidError, ValueError):
-    """The call cannot work as it is written."""
+    """The arguments of a call are wrong or conflict with each other."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A setting is unknown or has a value that it cannot have."""
+    """A setting is unknown or has an invalid value."""
 
 
 class InputNotFound(UsageError, FileNotFoundError):

@@ -30,7 +30,7 @@ class ImagesReport:
     """The outcome of ``classify_images``.
 
     Attributes:
-        images: Number of images, with those that failed.
+        images: Number of images, including those that failed.
         faces: Number of classified faces.
         failed: (image, reason) for each image that cannot be read.
     """
@@ -70,7 +70,7 @@ def classify_images(
     """
     given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
     listed = discover(given, IMAGE_SUFFIXES)
-    # links to folders are not followed and are no failed images either
+    # links to folders are not followed, and not counted as failed images
     sources = [source for source in listed if not (source.skip and source.path.is_dir())]
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")

@@ -1,4 +1,4 @@
-"""One video in memory, and the pieces of the pipeline for code of your own."""
+"""Analysing one video in memory, and the steps of the pipeline for use in your own code."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def scan_and_classify(
             probabilities = _probabilities(classifier, scan.crops, settings.run.batch_size)
             timeline, rows = result_rows(scan, probabilities, settings.timeline)
     finally:
-        cv2.setNumThreads(threads)  # a scan sets it to one
+        cv2.setNumThreads(threads)  # scan_video sets it to 1 for the whole process
     tables = results_of_video(shown_name(source.name), timeline, rows, _metadata(settings, classifier))
     return VideoResults(**vars(tables), info=scan.info, notes=tuple(scan.notes))
 
@@ -99,7 +99,7 @@ def _probabilities(classifier: EmotionClassifier, crops: Any, batch_size: int) -
 
 
 def _metadata(settings: AnalyzeSettings, classifier: EmotionClassifier) -> dict[str, Any]:
-    as_read = json.loads(json.dumps(to_mapping(settings)))  # lists for tuples
+    as_read = json.loads(json.dumps(to_mapping(settings)))  # tuples become lists, as in metadata read from a file
     return {**made_with(settings.scan, classifier.sidecar), "settings": as_read}
 
 
@@ -218,7 +218,7 @@ def crop_faces(image: ByteArray, faces: Sequence[Face], geometry: CropGeometry |
     Args:
         image: (height, width, 3) uint8, blue-green-red, such as ``frame.image``.
         faces: Faces as a detector returns them for this image.
-        geometry: How a crop lies around a face's box; None uses that of the weights which fervid ships. Other weights
+        geometry: How a crop lies around a face's box; None uses that of the weights that fervid ships. Other weights
             have their own in ``classifier.sidecar.geometry``.
 
     Returns:

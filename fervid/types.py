@@ -128,7 +128,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long job is, for an ``on_progress`` callback. Printing it gives a readable line.
+    """The progress of a long job, as an ``on_progress`` callback gets it. Printing it gives a readable line.
 
     Example:
         >>> print(fervid.Progress("analyze", 3, 10, "videos"))
@@ -139,7 +139,7 @@ class Progress:
         done: How much is done, in ``unit``.
         total: How much there is to do; None if unknown.
         unit: What is counted: videos, seconds, images or epochs.
-        message: A sentence for a person; None if there is nothing to say.
+        message: A message for the user; None if there is nothing to report.
         outcome: The result of one item, such as the VideoReport of a finished video; None otherwise.
     """
 

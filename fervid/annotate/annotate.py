@@ -33,7 +33,7 @@ PRESET, CRF, THREADS = "fast", 20, 2
 """Settings of the x264 encoder: good quality at a speed that keeps up with decoding."""
 
 BLUR_MARGIN = 0.1
-"""A face is blurred for one sampling step and this many seconds before its first sample and after its last."""
+"""Seconds, added to one sampling step, for which a face is blurred before its first sample and after its last."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class AnnotatedVideo:
     Attributes:
         video: Name of the video in the tables.
         status: ``written``, ``unchanged`` (an earlier call wrote the same file), ``skipped`` or ``failed``.
-        path: The annotated file, where there is one.
+        path: The annotated file, if there is one.
         message: Why the video was skipped or failed, or what went wrong without stopping the work.
     """
 
@@ -90,8 +90,8 @@ def annotate(
 ) -> AnnotateReport:
     """Write ``<name>.annotated.mp4`` into a folder for every analysed video of some results.
 
-    A file that an earlier call made from the same rows is left alone. A video that cannot be read or encoded
-    fails alone; the others are still written.
+    A file that an earlier call made from the same rows is left alone. If a video cannot be read or encoded,
+    the others are still written.
 
     Args:
         results: What ``analyze`` wrote, or its tables.
@@ -101,7 +101,7 @@ def annotate(
         style: ``full`` draws boxes, labels, bars and timelines; ``minimal`` draws boxes and labels only.
         blur: Make the faces of the results unrecognisable.
         on_progress: Called after each frame and after each video. The unit is seconds of video; ``outcome`` is
-            an AnnotatedVideo where a video ends.
+            an AnnotatedVideo when a video is finished.
         fingerprint: Computes the fingerprint of a file. Replace it to reuse fingerprints that you have.
 
     Returns:
@@ -160,7 +160,7 @@ def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> 
 
 
 def _require_whole_videos(results: Results) -> None:
-    """Refuse `blur` where parts of the videos were not analysed, since faces there would stay visible."""
+    """Refuse `blur` if parts of the videos were not analysed, since faces there would stay visible."""
     scan = results.metadata.get("settings", {}).get("scan")
     if scan is None:
         raise UsageError(
@@ -184,7 +184,7 @@ class _Job:
     def run(
         self, row: Mapping[str, Any], source: Path | None, target: Path | None, on_progress: ProgressCallback
     ) -> AnnotatedVideo:
-        """Annotate the video of one manifest row. ``target`` is None where the video was not analysed."""
+        """Annotate the video of one manifest row. ``target`` is None if the video was not analysed."""
         name, message = row["video"], row["message"]
         if target is None:
             reason = f"it could not be analysed: {message}" if row["status"] == "failed" else message

@@ -16,7 +16,7 @@ class FaceTimelines:
     """The face timelines of some results, by video.
 
     Attributes:
-        step: Seconds between two samples, as the settings asked for; 0.04 where every frame was sampled.
+        step: Seconds between two samples, as the settings asked for; 0.04 if every frame was sampled.
     """
 
     def __init__(self, results: Results) -> None:

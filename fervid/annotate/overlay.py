@@ -184,7 +184,7 @@ class Overlay:
             self._draw_label(canvas, face, faces, taken, self._full and face.timeline.face_id not in panels, time)
 
     def _draw_box(self, canvas: Canvas, face: _VisibleFace) -> None:
-        """Draw the box: a light line on a dark one, dashed where the trust is low."""
+        """Draw the box: a light line on a dark one, dashed if the trust is low."""
         path = _rounded(face.state.box)
         dash = 2.2 * self._size
         paths = [path] if face.trusted else list(_dashes([*path, path[0]], min(dash, face.area.width / 4)))
@@ -216,7 +216,7 @@ class Overlay:
                 return
 
     def _max_width(self, face: _VisibleFace, count: int, size: int) -> float:
-        """Largest width of a face's label: about that of the face, or more where there are few faces."""
+        """Largest width of a face's label: about that of the face, or more if there are few faces."""
         alone = self._width / 2 if count <= 2 and size == self._size else 0
         return max((1.2 if size == self._size else 2.0) * face.area.width, alone)
 

@@ -26,7 +26,7 @@ def lanes(faces: Sequence[FaceTimeline], limit: int = MAX_LANES) -> list[list[Fa
 
     Args:
         faces: The faces of a video.
-        limit: Largest number of lanes. Where more would be needed, the faces with the least area times duration are
+        limit: Largest number of lanes. If more would be needed, the faces with the least area times duration are
             left out.
 
     Returns:

@@ -30,7 +30,7 @@ _BT601 = (0.299, 0.114)
 """Weights of red and blue for all other matrix codes."""
 
 MOSAIC = 6
-"""Cells across a hidden face. With so few, people cannot be recognised."""
+"""Cells across a hidden face. With this few, people cannot be recognised."""
 
 
 @lru_cache(maxsize=8)
@@ -61,7 +61,7 @@ def matrix_code(code: int, height: int) -> int:
         height: Height of the frame in pixels.
 
     Returns:
-        ``code``, or the code that players assume where it is unspecified.
+        ``code``, or the code that players assume if it is unspecified.
     """
     return code if code != 2 else 1 if height >= 720 else 6
 

@@ -36,7 +36,7 @@ class Plan:
     """What a run would do with each input.
 
     Attributes:
-        videos: Of each input its name, what would happen, and why. What would happen: ``analyze``; ``done`` if an
+        videos: For each input its name, what would happen, and why. What would happen: ``analyze``; ``done`` if an
             earlier run analysed it; ``failed`` if an earlier run failed and would not be repeated; ``copy`` if another
             input has the same content; ``skipped``.
     """
@@ -74,7 +74,7 @@ def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | 
 
 
 def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> Iterator[tuple[str, str, str]]:
-    """Name, what would happen, and why, of each input."""
+    """For each input its name, what would happen, and why."""
     first_with: dict[str, str] = {}
     for source in sources:
         name = shown_name(source.name)
@@ -100,7 +100,7 @@ def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> 
 
 @dataclass(frozen=True)
 class BatchSetup:
-    """Everything that is known of a batch before it starts.
+    """The inputs, settings and provenance of a batch, as known before it starts.
 
     Attributes:
         sources: The inputs, in order.
@@ -144,8 +144,8 @@ class BatchSetup:
         roots = list(dict.fromkeys(os.path.abspath(source.root) for source in sources))
         metadata = {**provenance, "settings": json.dumps(to_mapping(settings)), "roots": json.dumps(roots)}
         result_settings = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
-        result_settings["scan"].pop("detector_weights")  # the hash of the file counts, not its path
-        identity = json.loads(json.dumps({**provenance, **result_settings}))  # with the types that reading it gives
+        result_settings["scan"].pop("detector_weights")  # the hash of the file identifies the weights, not its path
+        identity = json.loads(json.dumps({**provenance, **result_settings}))  # typed as when read back
         return cls(sources, out, settings, weights, metadata, identity, sidecar.geometry)
 
     def _store_arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
@@ -207,7 +207,7 @@ class BatchSetup:
         """Create the loader of the classifier for the engine that the settings choose.
 
         Args:
-            on_message: Called with sentences for a person.
+            on_message: Called with messages for the user.
 
         Returns:
             The loader; nothing is loaded yet.

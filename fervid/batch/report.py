@@ -23,7 +23,7 @@ class VideoReport:
         faces: Number of faces found.
         frames_sampled: Number of frames analysed.
         duration: Length of the video in seconds.
-        fresh: Whether this run found the outcome; False if an earlier run did.
+        fresh: Whether the outcome is from this run; False if it is from an earlier run.
         seconds: Processing time by stage.
     """
 
@@ -49,7 +49,7 @@ class BatchReport:
 
         Args:
             status: ``ok``, ``no_face``, ``failed`` or ``skipped``.
-            fresh: True counts only outcomes that this run found, False only those of earlier runs, None both.
+            fresh: True counts only outcomes from this run, False only those from earlier runs, None both.
 
         Returns:
             The number of inputs.
@@ -70,7 +70,7 @@ class Product(Protocol):
 
         Args:
             sources: Name in the tables → file, for every input that is analysed.
-            annotated: Name → file, for inputs that are skipped because their name ends as annotated videos do.
+            annotated: Name → file, for inputs that are skipped because they are named like annotated videos.
 
         Raises:
             UsageError: The product cannot be made with these inputs.
@@ -96,7 +96,7 @@ def report_of_row(name: str, row: Row, fresh: bool = True) -> VideoReport:
     Args:
         name: The input's name in the tables.
         row: Its row in the ``videos`` table; columns may be missing.
-        fresh: Whether this run found the outcome.
+        fresh: Whether the outcome is from this run.
 
     Returns:
         The report.

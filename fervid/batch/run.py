@@ -57,7 +57,7 @@ def analyze(
     """Analyse videos and write the four result tables.
 
     The tables hold the videos of this call. What an earlier call with the same ``out`` and settings has analysed is
-    not analysed again. A video that cannot be read fails alone; the others are analysed.
+    not analysed again. If a video cannot be read, the others are still analysed.
 
     Args:
         paths: Files, folders and glob patterns.
@@ -104,13 +104,13 @@ class _BatchProgress:
         self._send()
 
     def video(self, report: VideoReport) -> None:
-        """The outcome of one input is known."""
+        """Report the outcome of one input."""
         self._done += 1
         reason = f": {report.message}" if report.status in ("failed", "skipped") else ""
         self._send(f"{report.video}: {report.status}{reason}", report)
 
     def message(self, text: str) -> None:
-        """Report a sentence for a person."""
+        """Report a message for the user."""
         self._send(text)
 
     def _send(self, message: str | None = None, outcome: VideoReport | None = None) -> None:
@@ -126,7 +126,7 @@ class _Input:
         name: Its name in the tables.
         stamp: Its stamp before it was read; None if it was not read, or could not be examined.
         video_id: The fingerprint of its content, once known.
-        failure: Why it failed, if another file with the same content need not fail.
+        failure: Why it failed, if its fingerprint is unknown. Otherwise the store holds the reason.
         scan: Its scan, until its crops are classified.
         row: Its row of the manifest, once read from its part.
     """
@@ -232,8 +232,8 @@ class _BatchRun:
         self._report(scan.video_id, replace(report, seconds=stages))
 
     def _fail(self, item: _Input, error: FervidError, video_id: str | None) -> None:
-        """Record that an input failed. With its fingerprint, later runs will not try it again."""
-        if video_id is not None and self._store.parts.part(video_id).exists():  # a file with the same content went well
+        """Record that an input failed. If its fingerprint is known, later runs skip it."""
+        if video_id is not None and self._store.parts.part(video_id).exists():  # a copy was analysed
             self._remember(item, video_id)
             if self._reuse(item, video_id):
                 return
@@ -279,7 +279,7 @@ class _BatchRun:
             self._store.remember(item.source.path, item.stamp, video_id)
 
     def fingerprint(self, path: Path) -> str:
-        """The fingerprint of a file; it is read only if it is no input or has changed. Raises UnreadableVideo."""
+        """The fingerprint of a file; it is read only if it is not an input or has changed. Raises UnreadableVideo."""
         return self._store.fingerprint(path) or fingerprint(path)
 
     def compose(self) -> BatchReport:
@@ -303,7 +303,7 @@ class _BatchRun:
         return BatchReport(tuple(reports))
 
     def _report_dropped(self, former: dict[str, str | None]) -> None:
-        """Say how many videos of the former tables are no longer among the inputs, under any name."""
+        """Report how many videos of the previous tables are no longer among the inputs under any name."""
         names, contents = {item.name for item in self._inputs}, {item.video_id for item in self._inputs}
         count = sum(name not in names and (video_id or "") not in contents for name, video_id in former.items())
         if count:
@@ -311,7 +311,7 @@ class _BatchRun:
             self._progress.message(f"{count} {videos} left the tables, because {are} no longer among the inputs")
 
     def _entries(self) -> tuple[list[Entry], list[VideoReport]]:
-        """Every input in order. Of several with the same content, the first has the results."""
+        """Every input in order. If several have the same content, the first has the results."""
         first_names: dict[str, str] = {}
         entries, reports = [], []
         for item in self._inputs:

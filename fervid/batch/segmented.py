@@ -33,7 +33,7 @@ class SegmentedScans:
     """Turns a Division into segment tasks, their results into a join task, and that into the video's scan.
 
     If a segment fails, its video fails. If the segments do not match, the video is scanned in one go. Outcomes of
-    tasks that have nothing to do with segments pass through.
+    other tasks pass through unchanged.
 
     Args:
         job: The batch's job.
@@ -61,7 +61,7 @@ class SegmentedScans:
         return max(MIN_TIMEOUT, limit - sum(segment.seconds for segment in video.scanned))
 
     def finish_task(self, task: ScanTask, outcome: Any) -> tuple[ScanTask, Any] | None:
-        """Take the outcome of a task.
+        """Process the outcome of a task.
 
         Args:
             task: The task that ended.
@@ -113,8 +113,8 @@ class SegmentedScans:
 def segments_match(segments: Sequence[ScannedSegment]) -> bool:
     """Check that scanned segments together are what scanning the video in one go would have given.
 
-    Neighbours reach the frame at their split point from different keyframes. If both decode it bit for bit alike, the
-    decoder had no hidden state that a seek loses.
+    Two neighbouring segments reach the frame at their split point from different keyframes. If both decode it to the
+    same bits, the decoder has no hidden state that a seek loses.
 
     Args:
         segments: Scanned segments of one video, in order.

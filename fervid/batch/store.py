@@ -3,8 +3,8 @@
 The folder of ``results.parquet`` is ``.results.parquet.fervid``, that of a folder ``results`` is ``results/.fervid``.
 It holds the lock, the identity (settings, weights, versions) of its parts, one part per video, named by the video's
 fingerprint, the failures, and an index of fingerprints that saves reading unchanged files again. Each file is written
-under another name and renamed when complete. What a killed run was still writing lies in ``scratch``, which the next
-run removes.
+under another name and renamed when complete. A killed run leaves unfinished files in ``scratch``, which the next run
+removes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def plot_timeline(
 
     Args:
         results: The results.
-        video: Name of the video; may be left out where the results hold only one.
+        video: Name of the video; may be left out if the results hold only one.
         face_id: Number of the face; None: the face with the most samples.
         ax: Where to draw; None: a new figure.
 

@@ -1,4 +1,4 @@
-"""What the command line shows of annotated videos and of the report."""
+"""What the command line prints about annotated videos and reports."""
 
 from __future__ import annotations
 

@@ -58,11 +58,11 @@ def main() -> None:
         app()
     except FervidError as error:
         _end(str(error), error.exit_code)
-    except OSError as error:  # such as a full disk or a file that was removed, where no code expects it
+    except OSError as error:  # not turned into an OutputError, such as a full disk or a removed file
         _end(str(error), OutputError.exit_code)
     except _Interrupted:
         again = ", without --overwrite," if "--overwrite" in sys.argv else ""
-        _end(f"interrupted; run the same command again{again} to go on", 130)
+        _end(f"interrupted; run the same command again{again} to continue", 130)
 
 
 def _end(message: str, exit_code: int) -> NoReturn:
@@ -87,7 +87,7 @@ def _end(message: str, exit_code: int) -> NoReturn:
 
 
 def _interrupt(number: int, _: object) -> None:
-    """End with cleaning up. A second signal ends the process immediately."""
+    """Raise an exception, so that the process cleans up and ends. A second signal ends it immediately."""
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_DFL)
     raise _Interrupted

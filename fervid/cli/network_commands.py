@@ -107,8 +107,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="none; or sampler or weights, which draw or weight classes by 1/sqrt(their count). Default: none. "
-            "Example: --balance sampler",
+            help="How classes are balanced: none, sampler (draws rare classes more often) or weights (gives them "
+            "larger weights in the loss). Default: none. Example: --balance sampler",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -128,7 +128,7 @@ def train(
         int | None,
         typer.Option(
             metavar="N",
-            help="Seed of everything random. Default: 0. Example: --seed 1",
+            help="Random seed. Default: 0. Example: --seed 1",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -173,8 +173,8 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME",
-            help="Part of the data to use: a split that the data name, all for every image, or held-out for the part "
-            "of Training that these weights were not trained on. Example: --split PrivateTest",
+            help="Images to use: the name of a split, all, or held-out (the images of the split Training that these "
+            "weights were not trained on). Example: --split PrivateTest",
         ),
     ] = "PublicTest",
     json: Json = False,

@@ -186,4 +186,4 @@ _PLANNED = {
     "copy": "copies",
     "skipped": "skipped",
 }
-"""What would happen to an input, and how the counts call it."""
+"""What would happen to an input → its label in the counts."""

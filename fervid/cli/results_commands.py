@@ -65,7 +65,7 @@ def report(
         Path, typer.Option(metavar="FILE", help="The page to write, ending in .html. Example: --out report.html")
     ],
     videos: Videos = None,
-    thumbnails: Annotated[bool, typer.Option(help="Show a picture of each face.")] = True,
+    thumbnails: Annotated[bool, typer.Option(help="Show a thumbnail of each face.")] = True,
     quiet: Quiet = False,
 ) -> None:
     """Write results as one HTML page: an overview, and a timeline of every face."""

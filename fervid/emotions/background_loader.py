@@ -24,7 +24,7 @@ class BatcherLoader:
     Args:
         weights: The weights of the emotion network.
         settings: Device and batch size.
-        on_message: Called with sentences for the user.
+        on_message: Called with messages for the user.
     """
 
     def __init__(self, weights: Path, settings: RunSettings, on_message: Callable[[str], None]) -> None:

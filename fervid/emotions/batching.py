@@ -51,12 +51,12 @@ class Batcher(Generic[Key]):
     """Collects crops until a batch is full and then classifies them.
 
     The results of a video do not depend on what else is in its batches. Crops may be on disk, because only one batch of
-    them is read at a time. Where the device's memory does not hold a batch, the batch size is halved.
+    them is read at a time. If a batch does not fit into the device's memory, the batch size is halved.
 
     Args:
         model: The classifier.
         batch_size: Number of crops in a batch.
-        on_message: Called with a sentence when the batch size is halved.
+        on_message: Called with a message when the batch size is halved.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Batcher(Generic[Key]):
             The videos whose crops are all classified, in the order in which they were added.
 
         Raises:
-            DeviceMemoryError: The device's memory does not hold even one crop.
+            DeviceMemoryError: Not even one crop fits into the device's memory.
         """
         self._waiting.append(_Waiting(key, crops))
         self._count += len(crops)
@@ -92,7 +92,7 @@ class Batcher(Generic[Key]):
             The remaining videos, in the order in which they were added.
 
         Raises:
-            DeviceMemoryError: The device's memory does not hold even one crop.
+            DeviceMemoryError: Not even one crop fits into the device's memory.
         """
         while self._count:
             self._classify_batch()
@@ -109,7 +109,7 @@ class Batcher(Generic[Key]):
                 raise
             self._batch_size = max(1, min(self._batch_size, len(crops)) // 2)
             self._on_message(
-                f"the device's memory does not hold so many faces at once; the batch size is now {self._batch_size}"
+                f"the device's memory cannot hold that many faces at once; the batch size is now {self._batch_size}"
             )
             return
         each = (time.monotonic() - started) / len(crops)

@@ -54,7 +54,7 @@ class EmotionClassifier:
 
     Attributes:
         network: The network.
-        sidecar: What must be known to use its weights.
+        sidecar: Describes the weights: architecture, preprocessing and temperature.
         device: Where it computes: ``cpu`` or ``gpu``.
     """
 
@@ -74,7 +74,7 @@ class EmotionClassifier:
             Logits (n, 7) float32, in the order of EMOTIONS.
 
         Raises:
-            DeviceMemoryError: The device's memory does not hold so many crops.
+            DeviceMemoryError: The crops do not fit into the device's memory.
         """
         if not len(crops):
             return np.zeros((0, len(EMOTIONS)), np.float32)
@@ -95,7 +95,7 @@ class EmotionClassifier:
             Probabilities (n, 7) float32, in the order of EMOTIONS; each row sums to 1.
 
         Raises:
-            DeviceMemoryError: The device's memory does not hold so many crops.
+            DeviceMemoryError: The crops do not fit into the device's memory.
         """
         return softmax(self.logits(crops), self.sidecar.temperature).astype(np.float32)
 
@@ -121,8 +121,8 @@ def load_classifier(path: Path | None = None, device: Device = "auto") -> Emotio
     A CPU uses the `.onnx` file of the weights, a GPU their `.keras` file.
 
     Args:
-        path: The weights, named by their `.onnx` or `.keras` file; the shipped ones where None.
-        device: ``cpu``, ``gpu``, or ``auto``, which takes a GPU where there is one and the `.keras` file exists.
+        path: The weights, named by their `.onnx` or `.keras` file; None uses the shipped ones.
+        device: ``cpu``, ``gpu``, or ``auto``, which uses a GPU if there is one and the `.keras` file exists.
 
     Returns:
         The classifier.
@@ -148,7 +148,7 @@ def load_onnx(path: Path, sidecar: Sidecar, threads: int | None = None) -> OnnxN
     Args:
         path: The weights, named by their `.onnx` or `.keras` file.
         sidecar: Their sidecar.
-        threads: Number of cores to use; all usable ones where None.
+        threads: Number of cores to use; None uses all usable ones.
 
     Returns:
         The network.
@@ -187,9 +187,9 @@ def check_weights(path: Path, device: Device = "auto") -> Sidecar:
 
 
 def may_have_gpu() -> bool:
-    """Tell whether this machine has a GPU driver, so that importing TensorFlow to ask for a GPU is worthwhile.
+    """Check whether this machine has a GPU driver, so that importing TensorFlow to ask for a GPU is worthwhile.
 
     Returns:
-        Whether a driver is there.
+        Whether a driver is installed.
     """
     return any(Path(place).exists() for place in GPU_DRIVERS)

@@ -68,7 +68,7 @@ def _groups(file: Any) -> dict[str, Any]:
 
 
 def _selected(groups: Mapping[str, Any], architecture: Architecture) -> Arrays:
-    """The arrays of the network; ValueError where names, shapes or values are not as expected."""
+    """The arrays of the network; ValueError if names, shapes or values are not as expected."""
     expected = array_shapes(architecture)
     if strange := sorted(groups.keys() ^ expected.keys()):
         raise ValueError(f"layer {strange[0]} is {'missing' if strange[0] in expected else 'not part of it'}")

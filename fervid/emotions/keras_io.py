@@ -52,13 +52,13 @@ def save(
     """
     if path.suffix != ".keras":
         raise BadWeights(f"{path}: the file to write must end in .keras")
-    twin = build(architecture, dtype="float16")
-    for layer in twin.layers:
+    half = build(architecture, dtype="float16")
+    for layer in half.layers:
         layer.set_weights([np.asarray(w, np.float32) for w in model.get_layer(layer.name).get_weights()])
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
-        twin.save(partial)
+        half.save(partial)
     sidecar = Sidecar(sha256(path), architecture, geometry, temperature, training=training or {})
     write_sidecar(sidecar, path)
     return sidecar
@@ -106,7 +106,7 @@ def network_on_gpu(path: Path, sidecar: Sidecar, required: bool) -> KerasNetwork
     """Load weights on the GPU of Keras' backend.
 
     It must run before TensorFlow makes its first tensor. Backends other than TensorFlow choose their own device and are
-    used only where a GPU is required.
+    used only if a GPU is required.
 
     Args:
         path: The weights, named by their `.keras` or `.onnx` file. The `.keras` file is read.
@@ -114,7 +114,7 @@ def network_on_gpu(path: Path, sidecar: Sidecar, required: bool) -> KerasNetwork
         required: Whether a missing GPU is an error.
 
     Returns:
-        The network; None where there is no GPU and none is required.
+        The network; None if there is no GPU and none is required.
 
     Raises:
         BadWeights: The `.keras` file is missing or does not fit the sidecar.

@@ -207,7 +207,7 @@ def build(
         architecture: The network's settings.
         votes: Add the head that learns the annotators' votes, for training.
         dtype: A Keras dtype policy such as ``mixed_bfloat16``.
-        seed: Seed of the dropout; random where None.
+        seed: Seed of the dropout; random if None.
         training: Order the axes as the backend trains fastest. The weights are the same.
 
     Returns:

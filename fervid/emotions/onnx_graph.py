@@ -124,7 +124,7 @@ def _operations(layer: Layer, inputs: Sequence[str], arrays: Sequence[str]) -> l
     if layer.kind == "max_pool":
         return [Node("MaxPool", given, name, {"kernel_shape": (2, 2), "strides": (2, 2)})]
     if layer.kind in ("convolution", "depthwise", "dense"):
-        # the last layer is a convolution too: a matrix product rounds otherwise for a single row
+        # the last layer is a convolution too: a matrix product rounds differently for a single row
         return [_convolution(layer, given, name, layer.channels if layer.kind == "depthwise" else 1)]
     return [Node({"relu": "Relu", "add": "Add", "mean": "GlobalAveragePool"}[layer.kind], given, name)]
 
@@ -230,7 +230,7 @@ def _read_attribute(message: bytes) -> tuple[str, Attribute]:
 
 
 def _read_tensor(message: bytes) -> tuple[str, Shape]:
-    """Name and shape of an array; ValueError where it is not half precision, lies elsewhere, or is not finite."""
+    """Name and shape of an array; ValueError if it is not half precision, lies elsewhere, or is not finite."""
     parts = _parts(message, {1, 2, 8, 9}, "array")  # dimensions, type, name, data
     name, shape = parts[8][0].decode(), tuple(integers(b"".join(parts[1])))
     data = parts[9][0] if len(parts[9]) == 1 else b""

@@ -24,7 +24,7 @@ class OnnxNetwork:
         """Load a network.
 
         Args:
-            graph: The content of an `.onnx` file, already checked by ``onnx_format.check_file``.
+            graph: The content of an `.onnx` file, already checked by ``onnx_graph.check_file``.
             threads: Number of cores to use; the crops of a batch are divided among them.
 
         Raises:

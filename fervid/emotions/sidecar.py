@@ -39,7 +39,7 @@ class Sidecar:
         architecture: The shape of the network.
         geometry: How a face is cut from a frame.
         temperature: Divisor of the logits that calibrates the probabilities (Guo et al., 2017).
-        onnx_sha256: SHA-256 of the `.onnx` file; empty where none was made yet.
+        onnx_sha256: SHA-256 of the `.onnx` file; empty if none was made yet.
         emotions: The classes in the order of the logits.
         input_size: Side of a crop in pixels.
         normalization: How a crop is normalised.

@@ -77,7 +77,7 @@ def elan_document(faces: list[int], episodes: pd.DataFrame) -> Eaf:
     eaf.properties = [
         ("lastUsedAnnotationId", eaf.maxaid),
         ("fervid", __version__),
-    ]  # ELAN continues to count from there
+    ]  # ELAN numbers new annotations from the last id
     return eaf
 
 

@@ -58,7 +58,7 @@ def export(
     Args:
         results: What ``analyze`` wrote.
         to: ``elan`` or ``openface`` (one file per video), ``pyfeat`` or ``csv`` (one CSV file).
-        out: The file to write. For ``elan`` (.eaf) and ``openface`` (.csv) a folder, or a file where the results hold
+        out: The file to write. For ``elan`` (.eaf) and ``openface`` (.csv) a folder, or a file if the results hold
             only one video.
         values: Probabilities to write, ``raw`` or ``smooth``. None: ``raw`` for ``pyfeat`` and ``openface``, which is
             what these tools write, and both for ``csv``. Not for ``elan``.
@@ -102,7 +102,7 @@ def export(
 
 
 def _sources(tables: Results, names: Iterable[str], videos: Videos) -> Mapping[str, Path]:
-    """The videos that ELAN documents link to; none where nothing says where they are."""
+    """The videos that ELAN documents link to; empty if their folder is neither given nor recorded."""
     return {} if videos is None and not tables.roots else find_videos(tables, names, videos).paths
 
 

@@ -60,7 +60,7 @@ def target_files(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
 
     Args:
         names: Names of the videos.
-        out: A folder, or the file to write where there is only one video.
+        out: A folder, or the file to write if there is only one video.
         suffix: Suffix of the files, such as ``.eaf``.
 
     Returns:

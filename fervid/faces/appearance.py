@@ -77,7 +77,7 @@ def _colours(image: ByteArray, face: Face) -> FloatArray:
 
 
 def _root(counts: npt.ArrayLike) -> FloatArray:
-    """Square roots of the shares of the counts; equal shares where all counts are 0."""
+    """Square roots of the shares of the counts; equal shares if all counts are 0."""
     values = np.asarray(counts, np.float64)
     total = float(values.sum())
     shares = values / total if total > 0 else np.full(len(values), 1 / len(values))

@@ -21,7 +21,7 @@ class FoundFaces:
         faces: The faces, best score first, in pixels of the image.
         crops: (48, 48) uint8 of each face.
         qualities: ``face_quality`` of each face, in [0, 1].
-        gray: (h, w) uint8, the image in gray; None where it shows no face.
+        gray: (h, w) uint8, the image in gray; None if it shows no face.
     """
 
     faces: list[Face] = field(default_factory=list)

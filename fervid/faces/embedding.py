@@ -80,7 +80,7 @@ def load_embedder() -> FaceEmbedder | None:
     """Load the embedder.
 
     Returns:
-        The embedder; None where its package is not installed.
+        The embedder; None if its package is not installed.
 
     Raises:
         BadWeights: The package holds an unexpected weights file.
@@ -92,6 +92,6 @@ def describe_embedder() -> tuple[str, str]:
     """Name the embedder that a scan would use.
 
     Returns:
-        Its name and the SHA-256 of its weights; ``none`` and an empty string where its package is not installed.
+        Its name and the SHA-256 of its weights; ``none`` and an empty string if its package is not installed.
     """
     return (FaceEmbedder.name, FaceEmbedder.sha256) if SFACE.installed else ("none", "")

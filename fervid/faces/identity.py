@@ -55,7 +55,7 @@ def cluster_tracks(embeddings: Sequence[FloatArray], samples: Sequence[npt.NDArr
         samples: Sorted frame numbers of each track.
 
     Returns:
-        The person of each track, counted from 0 in the order of the tracks; None where the embeddings are too few or
+        The person of each track, counted from 0 in the order of the tracks; None if the embeddings are too few or
         inconsistent.
     """
     clustered, means = [], []

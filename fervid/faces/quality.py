@@ -50,7 +50,7 @@ def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
 
 
 def _frontal(face: Face) -> float:
-    """1 where the nose is midway between the eyes along their line, 0 where it is beyond one of them."""
+    """1 if the nose is midway between the eyes along their line, 0 if it is beyond one of them."""
     if len(face.landmarks) < 3:
         return 1.0
     right_eye, left_eye, nose = (np.asarray(point) for point in face.landmarks[:3])

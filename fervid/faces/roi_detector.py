@@ -101,10 +101,10 @@ class _Region:
 class RegionDetector:
     """Finds the faces in successive samples of a video with less work than detection on each full image.
 
-    The first sample of each ``PERIOD`` is processed as a full image. After it only regions are: around each face and
-    possible face, and around changed blocks. The full image is used again if the regions would cost nearly as much (as
-    after a cut), if a face is lost, if a score is near the threshold, or if a face touches the edge of its region. Very
-    large faces are detected at half or a quarter of the resolution. After a cut the detector starts over.
+    In the first sample of each ``PERIOD`` the full image is processed. In later samples only regions are: around each
+    face and possible face, and around changed blocks. The full image is used again if the regions would cost nearly as
+    much (as after a cut), if a face is lost, if a score is near the threshold, or if a face touches the edge of its
+    region. Very large faces are detected at half or a quarter of the resolution. After a cut the detector starts over.
 
     The result for a sample depends only on the samples since the last multiple of ``PERIOD``. So a scan that begins at
     such a time gives the same faces as one that began earlier.
@@ -150,7 +150,7 @@ class RegionDetector:
         self._candidates, self._lost, self._has_small = [], [], False
 
     def _detect_in_regions(self, small: ByteArray, brightness: FloatArray) -> list[Face] | None:
-        """Faces and possible faces, best score first; None where the full image is needed."""
+        """Faces and possible faces, best score first; None if the full image is needed."""
         height, width = small.shape[:2]
         changed = self._changed_blocks(brightness, width, height)
         if changed is None:

@@ -24,7 +24,7 @@ from fervid.timeline.gaps import median_step
 from fervid.types import DoubleArray, Face, FloatArray
 
 MAX_DISPLACEMENT = 0.5
-"""Distance between prediction and detection, in face sizes, that costs 1 where no time has passed."""
+"""Distance between prediction and detection, in face sizes, that costs 1 if no time has passed."""
 MAX_DISPLACEMENT_PER_SECOND = 5.0
 """Growth of that distance per second since the last sample of the face, for at most one second."""
 MAX_SIZE_CHANGE = 0.5
@@ -32,7 +32,7 @@ MAX_SIZE_CHANGE = 0.5
 APPEARANCE_SCALE = 0.8
 """Difference in appearance that costs 1."""
 UNKNOWN_DIFFERENCE = 0.4
-"""Difference in appearance that is assumed where a descriptor is missing."""
+"""Difference in appearance that is assumed if a descriptor is missing."""
 MAX_COST, MAX_COST_AFTER_GAP = 1.5, 0.8
 """Largest cost of a match without a gap, and after a long gap. Between them the limit is linear."""
 FULL_GAP = 1.0
@@ -58,9 +58,9 @@ MAX_CLEAR_OVERLAP = 0.15
 SPLIT_THRESHOLD = 0.7
 """Difference in appearance before and after a sample above which a tracklet is split there."""
 MIN_SAMPLES = 3
-"""Samples that a track needs, if its shot has as many. At a slow step it needs one less."""
+"""Samples that a track needs, if its shot has that many. At a low sampling rate it needs one less."""
 SLOW_STEP = 0.5
-"""Median step in seconds above which three samples would need more than one second."""
+"""Median step in seconds above which three samples span more than one second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +82,13 @@ class _Sample:
 
     @property
     def descriptors(self) -> FloatArray | None:
-        """(n, d) float32; None where there are none."""
+        """(n, d) float32; None if there are none."""
         if self.store is None or not len(self.sizes):
             return None
         return self.store.read(range(self.first, self.first + len(self.sizes))).astype(np.float32)
 
     def descriptor(self, position: int) -> FloatArray | None:
-        """The descriptor of one face, (d,) float32; None where there is none."""
+        """The descriptor of one face, (d,) float32; None if there is none."""
         return None if self.store is None else self.store.read([self.first + position])[0].astype(np.float32)
 
 
@@ -124,7 +124,7 @@ class FaceTracker:
     """Links detected faces into tracks.
 
     Call ``update`` for each sampled frame in order of time, then ``finish``. A track is kept if it has at least three
-    samples (two where samples are more than half a second apart) and lasts at least ``min_track`` seconds. In a shot
+    samples (two if samples are more than half a second apart) and lasts at least ``min_track`` seconds. In a shot
     too short for that, a track that covers the shot is kept.
     """
 

@@ -54,7 +54,7 @@ def write_text_atomically(path: Path, text: str, folder: Path | None = None) -> 
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power failure, where the system supports it.
+    """Make renames inside a folder survive a power failure, if the system supports it.
 
     Args:
         folder: The folder that holds the renamed files.

@@ -92,7 +92,7 @@ def discover(
 
 
 def _distinct(sources: list[Source]) -> list[Source]:
-    """Name the sources that share a name by their paths, until all names are unique."""
+    """Make names unique: a source that shares its name with another one is named by its path."""
     while True:
         named = Counter(source.name for source in sources)
         paths = [source.path.as_posix() for source in sources]
@@ -138,7 +138,7 @@ def _age(path: Path) -> float:
     try:
         status = path.stat()
         now = time.time()
-        # another machine's clock may be ahead, and would make the file look new for ever; ctime is this machine's
+        # another machine's clock may be ahead, and would make the file appear new forever; ctime is this machine's
         return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime)
     except OSError:
         return float("inf")
@@ -209,12 +209,12 @@ def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterato
             if not name.startswith(".") and path.suffix.lower() in suffixes:
                 outside = not follow_links and _leaves(path, root)
                 yield source(path, OUTSIDE if outside else MADE_HERE if name.endswith(ANNOTATED) else None)
-    for error in unreadable:  # listed as inputs, so that they fail by name and are not silently missing
+    for error in unreadable:  # kept as inputs, so that they are reported as failed
         yield source(Path(error.filename))
 
 
 def _leaves(path: Path, root: Path) -> bool:
-    """Whether ``path`` is a link to something that exists outside ``root``. Dangling links fail later, by name."""
+    """Whether ``path`` is a link to something that exists outside ``root``. A dangling link is reported as failed."""
     if not os.path.islink(path):
         return False
     target, base = os.path.realpath(path), os.path.realpath(root)

@@ -13,13 +13,13 @@ def locate(names: Iterable[str], roots: Path | Sequence[Path] | None = None) -> 
     """Find the files of videos by their names in the tables.
 
     Args:
-        names: Video names as the tables have them: relative to an analysed folder, or, where two analysed folders
-            share a name, the path as it was given.
-        roots: The folder that was analysed, or several; None: the working directory. Of several folders, those that
+        names: Video names as the tables have them: relative to an analysed folder, or, if two analysed folders
+            contain the same name, the path as it was given.
+        roots: The folder that was analysed, or several; None: the working directory. If there are several, those that
             no longer exist are skipped.
 
     Returns:
-        Name → file, for each video that was found. Of several folders, the first that has the file counts.
+        Name → file, for each video that was found. If several folders have the file, the first of them is used.
 
     Raises:
         InputNotFound: ``roots`` is one folder and does not exist.

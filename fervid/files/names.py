@@ -15,7 +15,7 @@ MAX_BYTES = 220
 def files_for(names: Iterable[str], folder: Path, ending: str) -> dict[str, Path]:
     """Choose one output file for each video.
 
-    A file has the stem of its video's name. Where videos share a stem, each file has the video's full name, with a
+    A file has the stem of its video's name. If videos share a stem, each file has the video's full name, with a
     number if that is still not unique. Names count as equal if they differ in upper and lower case only. No file lies
     outside ``folder``, and names that are too long for a file system are shortened.
 

@@ -161,7 +161,7 @@ def write_grouped(crops: ScratchArray, groups: Iterable[Sequence[int]], path: Pa
 
     Args:
         crops: All crops, each (side, side) uint8.
-        groups: Of each group, the numbers of its crops in the order wanted.
+        groups: For each group, the numbers of its crops in the order to write.
         path: The file to write, one group after another; None keeps the crops in memory.
         side: Height and width of a crop in pixels.
 

@@ -85,13 +85,13 @@ def _policy(script: str, style: str) -> str:
 
 
 def length_of(video: Mapping[str, Any]) -> str:
-    """Write the length of a video, and how much of it was analysed where that is clearly less.
+    """Write the length of a video, and how much of it was analysed if that is clearly less.
 
     Args:
         video: A video as ``page_content.videos`` describes it.
 
     Returns:
-        Such as ``2 min 47 s`` or ``4.2 s of 2 min 47 s``.
+        Text such as ``2 min 47 s`` or ``4.2 s of 2 min 47 s``.
     """
     analysed, duration = video["analysed"], video["duration"]
     if duration is None:
@@ -109,19 +109,19 @@ def counted(count: int, noun: str) -> str:
         noun: The noun in the singular.
 
     Returns:
-        Such as ``1 face`` or ``2 faces``.
+        Text such as ``1 face`` or ``2 faces``.
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(share: float) -> str:
-    """Write a share as a percentage. It reads 0 % and 100 % only where that is exact.
+    """Write a share as a percentage. It reads 0 % or 100 % only if that is exact.
 
     Args:
         share: From 0 to 1.
 
     Returns:
-        Such as ``50 %``, ``< 1 %`` or ``> 99 %``.
+        Text such as ``50 %``, ``< 1 %`` or ``> 99 %``.
     """
     value = 100 * share
     if 0 < value < 0.5:

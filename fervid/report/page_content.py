@@ -223,7 +223,7 @@ def provenance(results: Results) -> dict[str, Any]:
         results: The results.
 
     Returns:
-        ``facts``, ``settings`` and ``finished``; empty where the results have no metadata.
+        ``facts``, ``settings`` and ``finished``; empty if the results have no metadata.
     """
     facts = dict(results.metadata)
     settings = facts.pop("settings", {})

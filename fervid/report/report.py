@@ -82,7 +82,7 @@ def write_report(
 def _find_thumbnails(
     tables: Results, videos: Videos, on_progress: ProgressCallback, fingerprint: Callable[[Path], str]
 ) -> tuple[dict[str, dict[int, str]], list[tuple[str, str]]]:
-    """Video → face_id → data URI, and (video, reason) where there are none."""
+    """Video → face_id → data URI, and (video, reason) for videos without thumbnails."""
     wanted = page_content.wanted_thumbnails(tables, MAX_THUMBNAILS)
     found = find_videos(tables, wanted, videos)
     ids = dict(zip(tables.videos["video"], tables.videos["video_id"], strict=True))

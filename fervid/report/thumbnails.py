@@ -74,7 +74,7 @@ def make_thumbnails(path: Path, wanted: Iterable[Wanted]) -> dict[int, str]:
 
 
 def read_ranges(path: Path, wanted: Iterable[Wanted]) -> list[tuple[SeekPoint | None, list[Wanted]]]:
-    """Decide where to start reading a video, so that few frames are decoded in vain.
+    """Decide where to start reading a video, so that few unneeded frames are decoded.
 
     Args:
         path: The video.
@@ -105,7 +105,7 @@ def read_ranges(path: Path, wanted: Iterable[Wanted]) -> list[tuple[SeekPoint | 
 
 
 def _seek_point(index: VideoIndex, face: Wanted) -> SeekPoint | None:
-    """The last seek point before a face; None where the index has another frame at the time of the face."""
+    """The last seek point before a face; None if the index has another frame at the time of the face."""
     key = int(np.searchsorted(index.key_times, face.time, "right")) - 1
     if key < 0 or face.frame >= len(index.times) or abs(index.times[face.frame] - face.time) > TIME_TOLERANCE:
         return None

@@ -1,1 +1,1 @@
-"""The tables on disk."""
+"""Writing, reading and merging the result tables."""

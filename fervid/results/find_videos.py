@@ -16,7 +16,7 @@ Videos = Mapping[str, Path] | str | os.PathLike[str] | None
 
 @dataclass(frozen=True)
 class FoundVideos:
-    """Videos that were looked for.
+    """The result of a search for video files.
 
     Attributes:
         paths: Video name → file, for the videos that were found.
@@ -33,7 +33,7 @@ def find_videos(results: Results, names: Iterable[str], videos: Videos = None) -
     Args:
         results: The results that name the videos.
         names: Names of the videos to find, as in the column ``video``.
-        videos: Where the videos are. None: in the folders that were analysed, or in the working directory where
+        videos: Where the videos are. None: in the folders that were analysed, or in the working directory if
             the results do not record these folders.
 
     Returns:

@@ -29,7 +29,7 @@ MADE_WITH = (
     "detector_sha256",
     "embedder_sha256",
 )
-"""Metadata that must agree before results are merged, beside the settings ``scan`` and ``timeline``."""
+"""Metadata that must agree before results are merged, in addition to the settings ``scan`` and ``timeline``."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Merged:
     Attributes:
         videos: Rows of the merged manifest.
         skipped: How many of them have the status ``skipped``, such as copies.
-        unknown: Results without metadata; where there are any, the merged results have no metadata either.
+        unknown: Results without metadata; if there are any, the merged results have no metadata either.
     """
 
     videos: int
@@ -50,8 +50,8 @@ class Merged:
 def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Merged:
     """Write the tables of several results as one.
 
-    A video that occurs twice is kept once. Where two different videos have the same name, the second gets the name of
-    its results before its own.
+    A video that occurs twice is kept once. If two different videos have the same name, the second gets a prefix: the
+    name of the results that it comes from.
 
     Args:
         results: The results to merge, in the order of the merged rows.
@@ -105,7 +105,7 @@ def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
         sides = [found.get("settings", {}).get(part, {}) for found in (first, second)]
         for key in dict.fromkeys([*sides[0], *sides[1]]):
             pairs[f"{part}.{key}"] = (sides[0].get(key), sides[1].get(key))
-    pairs.pop("scan.detector_weights", None)  # the hash of that file counts, not its path
+    pairs.pop("scan.detector_weights", None)  # the hash of that file identifies the weights, not its path
     return pairs
 
 
@@ -152,7 +152,7 @@ class _Manifest:
                     self._names[row["video_id"]] = self._free(path, row["video"])
 
     def _free(self, path: Path, name: str) -> str:
-        """A name that no other video has: ``name``, or with the name of its results before it."""
+        """A name that no other video has: ``name``, if necessary with the name of its results as a prefix."""
         stems = itertools.chain([path.stem], (f"{path.stem}-{number}" for number in itertools.count(2)))
         names = itertools.chain([name], (f"{stem}/{name}" for stem in stems))
         chosen = next(choice for choice in names if choice not in self._taken)

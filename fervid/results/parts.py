@@ -36,8 +36,8 @@ class Entry:
 
     Attributes:
         name: Its name in the tables.
-        part: Its part; None where it has none.
-        row: Its manifest row, used where it has no part.
+        part: Its part; None if it has none.
+        row: Its manifest row, used if it has no part.
     """
 
     name: str

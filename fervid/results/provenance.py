@@ -1,4 +1,4 @@
-"""What made a result: versions, detector, embedder and weights."""
+"""The provenance of a result: versions, detector, embedder and weights."""
 
 from __future__ import annotations
 

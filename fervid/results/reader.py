@@ -38,7 +38,7 @@ class Results:
         episodes: One row per episode.
         summary: One row per face.
         videos: One row per input file.
-        metadata: Versions, hashes, ``settings`` (group → name → value) and ``roots``; empty where the results do not
+        metadata: Versions, hashes, ``settings`` (group → name → value) and ``roots``; empty if the results do not
             record them.
     """
 
@@ -50,13 +50,13 @@ class Results:
 
     @property
     def max_gap(self) -> float:
-        """The setting ``max_gap`` of the results, in seconds; the default where they do not record it."""
+        """The setting ``max_gap`` of the results, in seconds; the default if they do not record it."""
         timeline = self.metadata.get("settings", {}).get("timeline", {})
         return float(timeline.get("max_gap", TimelineSettings.max_gap))
 
     @property
     def roots(self) -> list[Path]:
-        """The folders that were analysed, in input order; empty where the results do not record them."""
+        """The folders that were analysed, in input order; empty if the results do not record them."""
         return [Path(root) for root in self.metadata.get("roots", [])]
 
     def __repr__(self) -> str:
@@ -96,7 +96,7 @@ def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table
 
     Args:
         out: The results.
-        videos: The manifest, where it has been read already.
+        videos: The manifest, if it has been read already.
 
     Returns:
         The tables by name. Rows come in the order of the inputs; ``timeline`` has the metadata.
@@ -195,7 +195,7 @@ def read_metadata(out: Path) -> dict[str, Any]:
         out: The results.
 
     Returns:
-        Versions, hashes, ``settings`` (group → name → value) and ``roots`` (list of folders); empty where the results
+        Versions, hashes, ``settings`` (group → name → value) and ``roots`` (list of folders); empty if the results
         do not record them.
 
     Raises:
@@ -235,7 +235,7 @@ def read_columns(path: Path, required: Sequence[str], optional: Sequence[str] = 
     Args:
         path: The file.
         required: Columns that must be there.
-        optional: Columns that are left out of the result where they are not there.
+        optional: Columns that are left out of the result if the file does not have them.
 
     Returns:
         Column name → values as a Python list.

@@ -151,7 +151,7 @@ def is_folder(out: Path) -> bool:
 
 
 def refuse_foreign(out: Path) -> None:
-    """Refuse to write results where that would replace other files.
+    """Refuse to write results if that would replace other files.
 
     Args:
         out: The path at which results are to be written.
@@ -167,7 +167,7 @@ def refuse_foreign(out: Path) -> None:
     elif out.is_dir():
         raise OutputError(f"cannot write {out}: it is a folder")
     else:
-        twin = out.with_suffix({".parquet": ".csv", ".csv": ".parquet"}[out.suffix])
-        merged = twin.exists() and not out.exists() and all(small_path(out, name).exists() for name in SMALL)
-        if merged or store_folder(twin, False).exists():
-            raise UsageError(f"{twin.name} has small tables of the same names; choose another `out`")
+        other = out.with_suffix({".parquet": ".csv", ".csv": ".parquet"}[out.suffix])
+        merged = other.exists() and not out.exists() and all(small_path(out, name).exists() for name in SMALL)
+        if merged or store_folder(other, False).exists():
+            raise UsageError(f"{other.name} has small tables of the same names; choose another `out`")

@@ -33,7 +33,7 @@ def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
         outputs: The files that were composed.
 
     Returns:
-        Key → value; empty where the outputs have changed since, or nothing is recorded.
+        Key → value; empty if the outputs have changed since, or nothing is recorded.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads((folder / COMPOSED_FILE).read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
 
 
 def stamps(paths: Iterable[Path]) -> dict[str, list[int]]:
-    """Get what tells modified files from unmodified ones.
+    """Get the size and modification time of files, which change when a file is modified.
 
     Args:
         paths: Files.
@@ -65,7 +65,7 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
         folder: The store.
 
     Returns:
-        Settings, versions and hashes; None where there is no store.
+        Settings, versions and hashes; None if there is no store.
     """
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads((folder / "identity.json").read_text(encoding="utf-8")))

@@ -200,7 +200,7 @@ def fields(message: bytes) -> Iterator[Field]:
         message: The encoded message.
 
     Yields:
-        Of each field its number, its bytes with the header, and its content.
+        For each field its number, its bytes with the header, and its content.
     """
     offset = 0
     while offset < len(message):

@@ -1,4 +1,4 @@
-"""Imports OpenCV, or says in one line what it needs. All other modules import ``cv2`` from here."""
+"""Imports OpenCV, or raises MissingLibrary with what to install. All other modules import ``cv2`` from here."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ class FaceDetections:
     Attributes:
         index: 0-based index of the frame.
         faces: The detected faces, in pixels of the frame as shown.
-        descriptors: Of each face its appearance descriptor, (d,) float32.
-        crops: Of each face the classifier's input, (48, 48) uint8, gray.
-        qualities: Of each face its quality, 0 to 1.
+        descriptors: For each face, its appearance descriptor, (d,) float32.
+        crops: For each face, the classifier's input, (48, 48) uint8, gray.
+        qualities: For each face, its quality, 0 to 1.
         aligned_faces: Position of a face → the face aligned for the embedder, (112, 112, 3) uint8, blue-green-red. Only
             for the faces that may be embedded.
     """

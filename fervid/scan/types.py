@@ -39,7 +39,7 @@ class ScannedSegment:
 
     Attributes:
         records: File with a FrameResult for each frame.
-        info: What the container says of the video; None if it could not be opened.
+        info: What the container says about the video; None if it could not be opened.
         intact: Whether exactly the frames of the segment were decoded, without any error.
         first_digest: Hash of the first frame; None if there is none.
         next_digest: Hash of the first frame after the segment; None if there is none.
@@ -66,7 +66,7 @@ class Scan:
 
     Attributes:
         video_id: Fingerprint of the file.
-        info: What the container says of the video.
+        info: What the container says about the video.
         frames: (n,) int64, 0-based index of every sampled frame, with or without a face.
         times: (n,) float64, presentation time of each of them in seconds.
         tracks: The faces over time, ids from 0 in order of appearance.

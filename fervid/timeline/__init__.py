@@ -1,1 +1,1 @@
-"""Numbers over time."""
+"""Timelines of a face: gaps, interpolation, smoothing, episodes and statistics."""

@@ -87,8 +87,9 @@ def episodes(
     """Find episodes by hysteresis.
 
     An episode begins where the leading emotion reaches ``onset``. It extends to both sides while that emotion
-    stays at ``offset`` or above and no other episode begins. Where two neighbours claim the same rows, these are
-    divided so that both together lose least. Episodes never overlap and never extend over a gap.
+    stays at ``offset`` or above and no other episode begins. If two neighbouring episodes claim the same rows,
+    the rows are divided so that both together lose as little evidence as possible. Episodes never overlap and never
+    extend over a gap.
 
     Args:
         times: (n,) increasing times in seconds.
@@ -147,7 +148,7 @@ def _rows_above(column: FloatArray, offset: float) -> int:
 
 
 def _split(earlier: FloatArray, later: FloatArray, minimum: int, maximum: int) -> int:
-    """How many of the rows between two episodes the earlier one keeps, so that their evidence sums to the most."""
+    """How many of the rows between two episodes the earlier one keeps, so that their total evidence is largest."""
     gain = np.append(0.0, np.cumsum(earlier - later, dtype=np.float64))
     return minimum + int(gain[minimum : maximum + 1].argmax())
 

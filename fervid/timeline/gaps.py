@@ -38,11 +38,11 @@ def median_step(times: DoubleArray) -> float:
 
 
 def seconds_held(times: DoubleArray, max_gap: float) -> DoubleArray:
-    """Compute how long each sample stands until the next one.
+    """Compute for how long each sample counts, at most until the next one.
 
     Args:
         times: (n,) increasing times in seconds.
-        max_gap: Longest time that a sample stands, in seconds.
+        max_gap: Longest time for which a sample counts, in seconds.
 
     Returns:
         (n,) seconds, all above 0. The last sample gets the median of the others; a single sample gets 1.
@@ -61,15 +61,15 @@ def gap_threshold(sampled: DoubleArray, max_gap: float) -> float:
         max_gap: The setting of that name, in seconds.
 
     Returns:
-        ``max_gap``, or 1.5 median steps where the video was sampled so slowly that this is longer.
+        ``max_gap``, or 1.5 median steps if the video was sampled so slowly that this is longer.
     """
     return max(max_gap, 1.5 * median_step(sampled))
 
 
 def gaps(times: DoubleArray, sampled: DoubleArray, threshold: float) -> npt.NDArray[np.bool_]:
-    """Find the gaps in a face's timeline, for everything that draws one.
+    """Find the gaps in a face's timeline. Everything that draws a timeline uses this.
 
-    A gap is where a frame was sampled and the face not found, or where the step is longer than ``threshold``.
+    There is a gap where a frame was sampled without the face, and where the step is longer than ``threshold``.
 
     Args:
         times: (n,) times at which the face was seen, in seconds; all of them are in ``sampled``.
@@ -84,7 +84,7 @@ def gaps(times: DoubleArray, sampled: DoubleArray, threshold: float) -> npt.NDAr
 
 
 def segments(times: DoubleArray, threshold: float) -> list[slice]:
-    """Split a timeline at its long steps, for everything that computes over one.
+    """Split a timeline at its long steps. Everything that computes over a timeline uses this.
 
     Args:
         times: (n,) increasing times in seconds.
@@ -110,10 +110,10 @@ def longest_absence(sampled: DoubleArray, present: npt.NDArray[np.bool_], end: f
     Args:
         sampled: (m,) times of all sampled frames, in seconds.
         present: (m,) whether each frame shows it.
-        end: End of the video in seconds; None where it is unknown.
+        end: End of the video in seconds; None if it is unknown.
 
     Returns:
-        Seconds; 0 where every frame shows it.
+        Seconds; 0 if every frame shows it.
     """
     if present.all():
         return 0.0

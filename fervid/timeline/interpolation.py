@@ -41,7 +41,7 @@ class FaceTimeline:
         smoothed: (n, 7) float32 smoothed probabilities.
         trust: ``ok``, or the reasons for doubt.
         gap_follows: (n - 1,) whether a gap follows each sample but the last, as ``gaps.gaps`` finds them.
-        held_until: Until when the last sample counts, in seconds: later than its time where no frame was sampled
+        held_until: Until when the last sample counts, in seconds: later than its time if no frame was sampled
             after it.
     """
 

@@ -47,7 +47,7 @@ class FaceSummary:
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """The statistics of one video: those of a face, over everything that was sampled of the video."""
+    """The statistics of one video, defined as those of a face but over all sampled frames."""
 
     coverage: float
     longest_gap: float
@@ -108,7 +108,7 @@ def summarize_video(
         tracks: The faces of the video.
         faces: Their statistics, in the same order.
         sampled: (m,) times of all sampled frames, in seconds; m > 0.
-        end: End of the video in seconds; None where it is unknown.
+        end: End of the video in seconds; None if it is unknown.
 
     Returns:
         The statistics.

@@ -26,7 +26,7 @@ def duration_text(seconds: float) -> str:
         seconds: Duration in seconds.
 
     Returns:
-        Such as ``4.2 s``, ``2 min 47 s`` or ``3 h 5 min``.
+        Text such as ``4.2 s``, ``2 min 47 s`` or ``3 h 5 min``.
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Random variation of training images: framing, light, occlusion, and the losses of video.
+"""Random variation of training images: framing, light, occlusion, and the degradation typical of video.
 
 Everything works on uint8 images before normalisation, so that training and inference share the same preprocessing.
 Randomness comes from one generator per batch.
@@ -36,7 +36,7 @@ class AugmentSettings:
     erase_size: int = 16
     """Largest side of the covered square, in pixels."""
     degrade: float = 0.4
-    """Probability of one loss of video: blur, low resolution, JPEG or noise."""
+    """Probability that the image is degraded by blur, low resolution, JPEG or noise."""
     mixup: float = 0.2
     """Parameter of mixup's beta distribution (Zhang et al., 2018); 0 turns mixup off."""
 
@@ -93,7 +93,7 @@ def _move(image: ByteArray, settings: AugmentSettings, rng: np.random.Generator,
 
 
 def degrade(image: ByteArray, rng: np.random.Generator) -> ByteArray:
-    """Apply one loss of video: blur, low resolution, JPEG or noise.
+    """Degrade an image as video does, in one of four ways: blur, low resolution, JPEG or noise.
 
     Args:
         image: Gray image (h, w) uint8.
@@ -134,7 +134,7 @@ def mix(
     Args:
         inputs: Network inputs (n, ...) float32.
         targets: Arrays of targets (n, classes) float32, blended with the same shares.
-        alpha: Parameter of the beta distribution of the shares; nothing is blended where it is 0.
+        alpha: Parameter of the beta distribution of the shares; nothing is blended if it is 0.
         rng: Source of randomness.
 
     Returns:

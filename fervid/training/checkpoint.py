@@ -49,7 +49,7 @@ class Checkpoint:
             network: The compiled Keras model.
 
         Returns:
-            The number of finished epochs and their metrics; (0, []) where no state was saved.
+            The number of finished epochs and their metrics; (0, []) if no state was saved.
 
         Raises:
             ConfigError: The file is damaged or belongs to another network.

@@ -1,6 +1,6 @@
 """Correction for classes that are rarer or more frequent in use than among the training labels.
 
-A network's output includes the share of each class among the training labels. Where another share is expected, the
+A network's output includes the share of each class among the training labels. If another share is expected, the
 logarithm of their ratio is added to the logit (Menon et al., 2021, "Long-tail learning via logit adjustment").
 """
 

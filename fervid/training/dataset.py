@@ -59,9 +59,9 @@ class Dataset:
     Attributes:
         images: Gray crops (n, 48, 48) uint8.
         labels: Indices into EMOTIONS (n,) int64.
-        usages: Names of the splits (n,) str; empty where the data name none.
+        usages: Name of each image's split (n,) str; empty if the data name none.
         votes: Shares of the annotators' votes (n, 8) float32 in the order of VOTE_COLUMNS; a row sums to 1, or to 0
-            where there are no votes.
+            if there are no votes.
     """
 
     images: ByteArray
@@ -129,7 +129,7 @@ def _read_path(path: Path) -> Iterator[Dataset]:
     if path.is_dir():
         tables = sorted(table for table in path.glob("*.parquet") if not table.name.startswith("."))
         if tables:
-            for table in tables:  # train-00000-of-00001.parquet: files may be named after splits
+            for table in tables:  # files may be named after splits: train-00000-of-00001.parquet
                 yield _read_parquet(table, USAGES.get(re.split(r"[-_.]", table.name.lower())[0], ""))
         else:
             yield _read_folders(path)
@@ -204,7 +204,7 @@ def _usage(value: Any) -> str:
 
 
 def _read_parquet(path: Path, usage: str = "") -> Dataset:
-    """Read a Parquet file; ``usage`` is the split of all rows where no column names one."""
+    """Read a Parquet file; ``usage`` is the split of all rows if no column names one."""
     columns = read_columns(path, ("image", "label"), (*USAGE_COLUMNS, *VOTE_COLUMNS))
     images, labels = [], []
     for number, (image, label) in enumerate(zip(columns["image"], columns["label"], strict=True)):

@@ -24,8 +24,8 @@ BINS = 15
 def held_out(sidecar: Sidecar, data: Dataset) -> Dataset:
     """Select the images that the training of weights held out.
 
-    They fitted the temperature and, with ``select = "best"``, chose the epoch. They are no test set, but recipes can be
-    compared on them.
+    They were used to fit the temperature and, with ``select = "best"``, to choose the epoch. They are not a test set,
+    but recipes can be compared on them.
 
     Args:
         sidecar: The sidecar of the weights.
@@ -85,7 +85,7 @@ def class_scores(confusion: npt.NDArray[np.int64]) -> dict[str, DoubleArray]:
         confusion: Counts (7, 7) as from ``confusion_matrix``.
 
     Returns:
-        ``precision``, ``recall``, ``f1`` and ``support``, each (7,) float64; 0 where a class has no such images.
+        ``precision``, ``recall``, ``f1`` and ``support``, each (7,) float64; 0 if a class has no such images.
     """
     hits, support, called = np.diag(confusion).astype(float), confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = hits / np.maximum(called, 1), hits / np.maximum(support, 1)
@@ -144,8 +144,8 @@ class Reliability:
 
     Attributes:
         count: Number of images in each bin (15,).
-        confidence: Mean probability of the predicted class (15,); 0 where a bin is empty.
-        accuracy: Share of correct predictions (15,); 0 where a bin is empty.
+        confidence: Mean probability of the predicted class (15,); 0 if a bin is empty.
+        accuracy: Share of correct predictions (15,); 0 if a bin is empty.
     """
 
     count: npt.NDArray[np.int64]

@@ -51,7 +51,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
 
     Args:
         evaluation: The evaluation.
-        folder: The folder to write to; created where it is missing.
+        folder: The folder to write to; created if it is missing.
 
     Raises:
         OutputError: A file cannot be written.

@@ -1,4 +1,4 @@
-"""A new fit of a trained network's last layer, on fixed features and with the natural frequencies of the classes.
+"""Refitting the last layer of a trained network, on fixed features and with the natural class frequencies.
 
 A sampler or mixup helps a network to learn features, but biases its last layer towards some classes. Kang et al. (2020,
 "Decoupling representation and classifier for long-tailed recognition") therefore train that layer again.
@@ -52,7 +52,7 @@ def regression(
     Args:
         features: Features (n, channels) float64.
         labels: True classes (n,) int64.
-        kernel: Kernel (channels, 7) to start from, from which the fit is held not to depart.
+        kernel: Kernel (channels, 7) to start from. Departing from it is penalised.
         bias: Bias (7,) to start from.
         strength: Weight of the squared distance to ``kernel``, added to the mean cross-entropy in nats.
 

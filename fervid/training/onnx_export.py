@@ -27,7 +27,7 @@ from fervid.files.atomic import atomic_path
 from fervid.types import EMOTIONS
 
 TOLERANCE = 1e-4
-"""Largest difference between the logits of Keras and of the `.onnx` file; relative where logits exceed 1."""
+"""Largest difference between the logits of Keras and of the `.onnx` file; relative if logits exceed 1."""
 
 CHECKED_CROPS = 64
 """Crops whose logits are compared."""
@@ -106,7 +106,7 @@ def export(path: Path) -> Sidecar:
 
 
 def _compare(graph: bytes, sidecar: Sidecar, model: Any, path: Path) -> None:
-    """Raise BadWeights where onnxruntime and Keras do not give the same logits for some random crops."""
+    """Raise BadWeights if onnxruntime and Keras do not give the same logits for random crops."""
     try:
         onnx_graph.check_file(graph, sidecar.architecture)
     except ValueError as error:

@@ -15,8 +15,8 @@ from fervid.types import EMOTIONS
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as beside:
-        figure.savefig(beside, format="png", dpi=120)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
 
 
 def plot_curves(history: list[dict[str, float]], path: Path) -> None:

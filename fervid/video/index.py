@@ -59,7 +59,7 @@ def read_index(path: str | os.PathLike[str], min_duration: float) -> VideoIndex 
         min_duration: Shortest duration in seconds of a video that is indexed.
 
     Returns:
-        The index; None where the video is too short, unreadable, or has no safe seek points.
+        The index; None if the video is too short, unreadable, or has no safe seek points.
     """
     try:
         with open_local(path) as container:

@@ -68,7 +68,7 @@ def period_index(time: float, period: float) -> int:
 
 @dataclass(frozen=True)
 class SeekPoint:
-    """Where a reader begins that reads a video from one of its frames on.
+    """Where to start reading a video from a frame other than its first.
 
     Attributes:
         seek: Presentation time, in units of the stream's time base, of a keyframe from which the frame can be decoded.

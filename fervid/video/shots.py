@@ -136,7 +136,7 @@ class ShotBoundaryDetector:
             self._candidate = None
 
     def _flash_is_over(self, current: _Thumbnail) -> bool:
-        """Whether the frame looks again as before the candidate, which then was a flash and not a cut."""
+        """Whether the frame resembles the one before the candidate. The candidate then was a flash, not a cut."""
         candidate = self._candidate
         if candidate is None:
             return False
@@ -209,7 +209,7 @@ def _thumbnail(time: float, thumbnail: ByteArray) -> _Thumbnail:
 
 
 def _correlation(first: _Thumbnail, second: _Thumbnail) -> float:
-    """Pearson correlation, -1 to 1; 0 where a frame has no contrast."""
+    """Pearson correlation, -1 to 1; 0 if a frame has no contrast."""
     if min(first.deviation, second.deviation) < 1e-3:
         return 0.0
     return float(first.pixels @ second.pixels) / (len(first.pixels) * first.deviation * second.deviation)

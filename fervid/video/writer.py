@@ -41,7 +41,7 @@ class AudioSource(Protocol):
         """
 
     def packets(self, until: float) -> Iterator[Any]:
-        """Give the packets that begin before a time and have not been given yet.
+        """Yield the packets that begin before a time and have not been yielded yet.
 
         Args:
             until: Time in seconds.
@@ -51,7 +51,7 @@ class AudioSource(Protocol):
         """
 
     def rest(self) -> Iterator[Any]:
-        """Give all remaining packets.
+        """Yield all remaining packets.
 
         Yields:
             ``av`` packets.
@@ -231,7 +231,7 @@ class VideoWriter:
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            packet.duration = self._durations.pop(packet.pts, packet.duration)  # the encoder only guesses it
+            packet.duration = self._durations.pop(packet.pts, packet.duration)  # the encoder only guesses a duration
             self._container.mux(packet)
 
     @contextlib.contextmanager
@@ -268,7 +268,7 @@ class VideoWriter:
 
 
 class _Discarded(Exception):
-    """Tells ``atomic_path`` to remove the partial file. It is never seen outside."""
+    """Makes ``atomic_path`` remove the partial file. It is caught in this module."""
 
 
 def read_comment(path: Path) -> str | None:
@@ -278,7 +278,7 @@ def read_comment(path: Path) -> str | None:
         path: Video file.
 
     Returns:
-        The comment; None where the file has none or is not a video.
+        The comment; None if the file has none or is not a video.
     """
     with (
         contextlib.suppress(av.error.FFmpegError, OSError, ValueError),

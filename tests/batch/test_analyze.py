@@ -285,7 +285,7 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals,
             os.killpg(process.pid, signal.SIGKILL)
             raise
     assert process.returncode == 130, said
-    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to go on"
+    assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to continue"
     assert [path.name for path in out.parent.iterdir()] == [".r.parquet.fervid"]
     assert not (out.parent / ".r.parquet.fervid" / "scratch").exists()
 
@@ -313,7 +313,7 @@ def test_a_signal_in_a_callback_of_the_interpreter_is_not_lost() -> None:
     done = subprocess.run(line, capture_output=True, text=True, timeout=25, check=False)
     assert done.stdout == "ignored\n"
     assert done.returncode == 130
-    assert done.stderr == "fervid: interrupted; run the same command again to go on\n"
+    assert done.stderr == "fervid: interrupted; run the same command again to continue\n"
 
 
 @pytest.mark.parametrize("job", ["analyze", "classify"])

@@ -230,7 +230,7 @@ def test_an_ended_run_leaves_nothing_running(cluster: Any, root: Path, tmp_path:
     os.killpg(process.pid, number)
     printed, said = process.communicate(timeout=PATIENCE)
     if number != signal.SIGKILL:
-        interrupted = "fervid: interrupted; run the same command again to go on\n"
+        interrupted = "fervid: interrupted; run the same command again to continue\n"
         assert (process.returncode, printed, said) == (130, "", interrupted)
         assert not list((parts / "scratch").glob("*"))
     worker = Path("/proc") / noted.read_text().split()[0]

@@ -25,10 +25,10 @@ INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 """Signals whose handlers may raise an exception."""
 
 Work = Callable[[ScanTask, ScanJob], Any]
-"""What workers do with a task, such as ``scan_or_divide``."""
+"""The function that a worker calls with a task and the job, such as ``scan_or_divide``."""
 
 Outcome = tuple[ScanTask, Scan | AlreadyDone | FervidError]
-"""A task, and its scan or why there is none."""
+"""A task and its result: a scan, or the reason why there is none."""
 
 
 class Engine(Protocol):

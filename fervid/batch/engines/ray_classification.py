@@ -45,7 +45,7 @@ class ClusterLoader:
     Args:
         weights: The classifier's weights, on a path that all nodes share.
         settings: Device and batch size.
-        on_message: Called with sentences for a person.
+        on_message: Called with messages for the user.
     """
 
     def __init__(self, weights: Path, settings: RunSettings, on_message: Callable[[str], None]) -> None:
@@ -70,7 +70,7 @@ class ClusterLoader:
         Raises:
             BadWeights: The weights cannot be used.
             MissingLibrary: A library is not installed.
-            UsageError: The device that the settings choose is not there.
+            UsageError: The device that the settings choose is not available.
         """
         if self._remote is None and self._gpus():
             sha256 = _weights_hashes(self._weights)
@@ -94,7 +94,7 @@ class Answer:
 
     Attributes:
         classified: The videos that are done by then, as ClassifiedVideo.
-        messages: Sentences for a person.
+        messages: Messages for the user.
         error: What went wrong; None if nothing did.
     """
 
@@ -197,7 +197,7 @@ class RemoteBatcher(Generic[Key]):
     Args:
         start: Starts a scorer and returns Ray's handle to it.
         limit: Gives the largest number of scorers at the moment.
-        on_message: Called with sentences for a person.
+        on_message: Called with messages for the user.
         gpu_timeout: Seconds without progress before the batch ends, if the cluster has no GPU, or no free one.
 
     Raises:
@@ -260,7 +260,7 @@ class RemoteBatcher(Generic[Key]):
         slot.calls.append(slot.scorer.add.remote(key, crops))
 
     def _answers(self, seconds: float) -> Iterator[ClassifiedVideo[Key]]:
-        """The videos of all answers that are there, or arrive within ``seconds``."""
+        """The videos of all answers that have arrived or arrive within ``seconds``."""
         slots = {call: slot for slot in self._slots for call in slot.calls}
         if not slots:
             return
@@ -289,7 +289,7 @@ class RemoteBatcher(Generic[Key]):
                 yield classified
 
     def _check_progress(self) -> None:
-        """Raise WorkerFailed if no GPU has been there, or free, for too long."""
+        """Raise WorkerFailed if the cluster has had no GPU, or no free one, for too long."""
         waited = time.monotonic() - self._answered
         if waited <= self._gpu_timeout:
             return

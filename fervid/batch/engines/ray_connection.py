@@ -68,12 +68,12 @@ class Connection:
             self._print = _silence_ray()
 
     def close(self) -> None:
-        """Leave the cluster, which ends all work of this process there; unless the connection was open before."""
+        """Leave the cluster and end all work of this process there. A connection that was open before stays open."""
         if self._opened and ray.is_initialized():
             folder = Path(ray._private.worker._global_node.get_session_dir_path()) if self._started_cluster else None
             with hold_signals(), _signal_handlers_kept():
                 ray.shutdown()
-            if folder is not None:  # the logs of a cluster that existed for this run only
+            if folder is not None:  # the logs of the cluster that was started for this run
                 shutil.rmtree(folder, ignore_errors=True)
             ray._private.worker.print_to_stdstream = self._print
 
@@ -107,7 +107,7 @@ def _connect(address: str) -> None:
 @contextlib.contextmanager
 def _token(place: str) -> Iterator[None]:
     """Set Ray's authentication token while a cluster is joined: the user's token, if there is one, as the nodes use it
-    too. A cluster of this run only gets a token of its own; otherwise Ray would write one to the home folder."""
+    too. A cluster that is started for this run gets a new token; otherwise Ray would write one to the home folder."""
     with restore_environment("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         if "RAY_AUTH_MODE" not in os.environ and place == "local":
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -139,9 +139,9 @@ def _check_server(address: str) -> None:
 
 
 def _silence_ray() -> Callable[..., None]:
-    """Stop Ray from printing worker and node failures to stdout, for which it has no option. fervid reports them.
+    """Stop Ray from printing worker and node failures to stdout. fervid reports them, and Ray has no option for this.
 
-    Returns the function that prints, to be put back.
+    Returns Ray's printing function, so that it can be restored.
     """
     print_function: Callable[..., None] = ray._private.worker.print_to_stdstream
     ray._private.worker.print_to_stdstream = lambda *arguments, **options: None
@@ -196,7 +196,7 @@ def check_nodes(scratch: Path) -> None:
         scratch: The batch's scratch folder, which nodes must be able to write to.
 
     Raises:
-        UsageError: A node does not fit; the message says what to change there.
+        UsageError: A node fails the check; the message says what to change there.
         OutputError: ``scratch`` cannot be written.
     """
     token = uuid.uuid4().hex

@@ -53,10 +53,10 @@ from fervid.settings import ScanSettings
 from fervid.version import __version__
 
 MAX_LOSSES = 5
-"""How many times a video may lose its node before it is reported as failed. The video may be what kills them."""
+"""How many times a video may lose its node before it is reported as failed. The video may be what kills the nodes."""
 
 CPU_TIMEOUT = 600.0
-"""Seconds that a cluster may be without a CPU, as it is while nodes are started or replaced."""
+"""Longest time in seconds without a CPU in the cluster. Starting or replacing nodes can take that long."""
 
 CPU_COUNT_SECONDS = 5.0
 """Seconds after which the CPUs of the cluster are counted again."""
@@ -146,7 +146,7 @@ class RayEngine:
         because crops may still have to be classified there after the last scan.
 
         Raises:
-            UsageError: A node does not fit.
+            UsageError: A node fails the check.
             WorkerFailed: The cluster cannot be reached or is lost.
         """
         batch = _RayBatch(self, job)
@@ -229,7 +229,7 @@ class _RayBatch:
 
     def _feed(self, tasks: Iterator[ScanTask]) -> None:
         """Hand out tasks until enough are running."""
-        cluster_capacity = self._capacity()  # called in any case, because it raises if the cluster has no CPU for long
+        cluster_capacity = self._capacity()  # called even if `workers` is set: it raises if there is no CPU
         capacity = self._engine.workers or cluster_capacity
         while len(self._running) < capacity:
             task = self._queue.popleft() if self._queue else next(tasks, None)
@@ -261,7 +261,7 @@ class _RayBatch:
             return self._died(attempt, error)
         except (failures.NodeDiedError, failures.ObjectLostError):
             return self._lost(attempt)
-        except failures.RayTaskError as error:  # _do_task catches its own errors, so it could not be loaded
+        except failures.RayTaskError as error:  # _do_task raises nothing itself, so loading it failed
             reason = str(error).strip().splitlines()[-1]
             raise UsageError(f"a node cannot load fervid ({reason}); install fervid {__version__} there") from error
         except failures.RayError as error:

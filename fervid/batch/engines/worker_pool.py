@@ -173,7 +173,7 @@ class WorkerPool:
     def lost(self, running: Iterable[Future[Any]]) -> list[Future[Any]]:
         """Find and cancel tasks whose worker died without the pool noticing.
 
-        That happens to a worker that dies before it has told the pool which task it took.
+        That happens if a worker dies before it has reported to the pool which task it took.
 
         Args:
             running: Tasks that have not ended.
