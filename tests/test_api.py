@@ -156,12 +156,12 @@ def test_plots_reports_annotated_videos_and_exports(analysed: Path, tmp_path: Pa
     page = fervid.write_report(analysed, tmp_path / "report.html", videos=SAMPLES)
     assert page.path.stat().st_size == page.size
     assert page.missing == ()
-    met: list[Progress] = []
+    events: list[Progress] = []
     report = fervid.annotate_videos(
-        analysed, tmp_path / "annotated", videos=SAMPLES, style="minimal", on_progress=met.append
+        analysed, tmp_path / "annotated", videos=SAMPLES, style="minimal", on_progress=events.append
     )
     assert report.count("written") == 2
-    assert {event.step for event in met} == {"annotate"}
+    assert {event.step for event in events} == {"annotate"}
     written = fervid.export_results(analysed, "elan", tmp_path / "elan")
     assert {path.name for path in written.files} == {"cut.eaf", "crossing.eaf"}
 

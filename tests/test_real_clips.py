@@ -1,4 +1,4 @@
-"""The main job on real clips, against what is known about them."""
+"""The analysis of real clips, compared with their known content."""
 
 from __future__ import annotations
 

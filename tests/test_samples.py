@@ -1,4 +1,4 @@
-"""The clips in sample_videos/ show what their page says, to the reader and to the scan."""
+"""The clips in sample_videos/ contain what their README says."""
 
 from __future__ import annotations
 

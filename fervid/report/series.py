@@ -15,13 +15,13 @@ from fervid.timeline.gaps import gaps, median_step
 from fervid.types import DoubleArray, FloatArray
 
 MAX_ROWS = 240_000
-"""Largest number of rows that a page draws, about 6 MB. Above it, timelines are thinned."""
+"""Largest number of rows that a page draws, about 6 MB. If there are more, timelines are thinned."""
 
 MIN_ROWS = 60
 """Smallest number of rows to which a face is thinned."""
 
 MAX_FACES = MAX_ROWS // MIN_ROWS
-"""Largest number of faces with a chart. Above it, the faces with the most samples have one."""
+"""Largest number of faces with a chart. If there are more, those with the most samples have one."""
 
 STEPS = 254
 """Probabilities are drawn in steps of 1/254; 255 stands for a gap."""

@@ -26,7 +26,7 @@ SEEK_SECONDS = 20.0
 """Two faces further apart than this are reached by seeking; closer ones by decoding all frames in between."""
 
 MAX_THUMBNAILS = 400
-"""Largest number of thumbnails in a page. Beyond it, the faces with the most samples have one."""
+"""Largest number of thumbnails in a page. If there are more faces, those with the most samples have one."""
 
 
 @dataclass(frozen=True)

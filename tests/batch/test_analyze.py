@@ -35,7 +35,7 @@ Plain = tuple[Path, BatchReport]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clips, one of them without a face for a while, and a file that is no video."""
+    """Three clips, one of them without a face for a while, and a file that is not a video."""
     root = tmp_path_factory.mktemp("videos")
     for name in ("crossing.mp4", "leaving.mp4", "cut.mp4"):
         shutil.copy(SAMPLES / name, root / name)
@@ -58,7 +58,7 @@ def test_how_a_batch_is_run_changes_no_result(plain: Plain, folder: Path, tmp_pa
     assert_same(read_results(plain[0]), read_results(tmp_path / "r.parquet"))
 
 
-def test_one_broken_file_costs_only_itself(plain: Plain) -> None:
+def test_a_broken_file_affects_no_other_file(plain: Plain) -> None:
     out, report = plain
     videos = read_results(out).videos.set_index("video")
     assert videos.loc["broken.mp4", "status"] == "failed"
@@ -100,7 +100,7 @@ def test_a_folder_of_results_holds_the_last_run_only(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
 
 
-def test_provenance_travels_with_the_table(plain: Plain) -> None:
+def test_the_table_contains_its_provenance(plain: Plain) -> None:
     metadata = read_results(plain[0]).metadata
     assert metadata["schema_version"] == "1"
     assert metadata["version"] == fervid.__version__
@@ -123,7 +123,7 @@ def test_copies_are_analysed_once(tmp_path: Path) -> None:
     assert results.videos.loc[1, ["duration", "frames_sampled", "faces", "coverage", "trust"]].isna().all()
 
 
-def test_names_that_bite(tmp_path: Path) -> None:
+def test_hostile_file_names(tmp_path: Path) -> None:
     root = tmp_path / "videos"
     root.mkdir()
     names = ["-dash.mp4", "=1+1.mp4", 'quo"te, comma.mp4', "new\nline.mp4", "ünï.mp4"]
@@ -140,7 +140,7 @@ def test_names_that_bite(tmp_path: Path) -> None:
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
 
 
-def test_what_is_no_regular_file_and_what_takes_too_long_fails_alone(tmp_path: Path) -> None:
+def test_irregular_files_and_timeouts_are_reported(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     shutil.copy(SAMPLES / "crossing.mp4", tmp_path / "slow.mp4")
@@ -169,10 +169,10 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == before
 
 
-def test_a_folder_of_results_never_takes_foreign_files_along(tmp_path: Path) -> None:
+def test_a_folder_of_results_never_replaces_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "mine" / "timeline").mkdir(parents=True)
     (tmp_path / "mine" / "timeline" / "notes.txt").write_text("keep me")
-    with pytest.raises(OutputError, match="not fervid's"):
+    with pytest.raises(OutputError, match="holds files that fervid did not write"):
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "mine")
     assert (tmp_path / "mine" / "timeline" / "notes.txt").read_text() == "keep me"
     for name in ("", ".", ".."):
@@ -180,7 +180,7 @@ def test_a_folder_of_results_never_takes_foreign_files_along(tmp_path: Path) -> 
             fervid.analyze(SAMPLES / "cut.mp4", name)
 
 
-def test_files_of_one_name_under_two_roots_keep_apart(tmp_path: Path) -> None:
+def test_files_of_one_name_in_two_folders_have_different_names(tmp_path: Path) -> None:
     for root, clip in (("a", "cut.mp4"), ("b", "leaving.mp4")):
         (tmp_path / root).mkdir()
         shutil.copy(SAMPLES / clip, tmp_path / root / "clip.mp4")
@@ -201,7 +201,7 @@ def test_tables_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
         read_results(tmp_path / "r.parquet")
 
 
-def test_a_slow_film_has_its_face(tmp_path: Path) -> None:
+def test_a_face_is_found_at_a_low_frame_rate(tmp_path: Path) -> None:
     with VideoReader(SAMPLES / "cut.mp4", fps=0) as reader:
         image = next(iter(reader.frames())).image
     with VideoWriter(tmp_path / "slow.mp4", image.shape[1], image.shape[0]) as writer:
@@ -214,7 +214,7 @@ def test_a_slow_film_has_its_face(tmp_path: Path) -> None:
     assert results.summary.filter(like="share_").sum(axis=1).tolist() == pytest.approx([1.0])
 
 
-def test_episodes_end_with_their_film(plain: Plain) -> None:
+def test_no_episode_ends_after_its_video(plain: Plain) -> None:
     results = read_results(plain[0])
     joined = results.episodes.merge(results.videos, on="video_id", suffixes=("", "_video"))
     assert (joined["offset"] <= joined["duration_video"] + 1e-9).all()
@@ -271,7 +271,7 @@ def test_exit_codes(tmp_path: Path, arguments: list[str], code: int, said: str) 
     ("number", "delay"), [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.0), (signal.SIGTERM, 0.8), (signal.SIGINT, 1.6)]
 )
 def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals, delay: float) -> None:
-    """Whatever is going on: workers are being born, TensorFlow is being loaded."""
+    """The delays hit different stages: starting workers, loading TensorFlow, scanning."""
     out = tmp_path / "out" / "r.parquet"
     line = [sys.executable, "-m", "fervid", "analyze", str(SAMPLES), "--out", str(out), "--fps", "0"]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:

@@ -1,4 +1,4 @@
-"""What a batch remembers of its inputs: their folders, their fingerprints, and which of them are gone."""
+"""What a batch records about its inputs: folders, fingerprints, and which inputs are gone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAST = AnalyzeSettings(scan=ScanSettings(fps=1))
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two clips, none modified lately."""
+    """Two clips, neither modified recently."""
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("cut.mp4", "leaving.mp4"):
@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def messages(root: Path, out: Path) -> list[str]:
-    """What a run says, other than the outcomes of videos."""
+    """The messages of a run, without the outcomes of videos."""
     events: list[Progress] = []
     analyze(root, out, FAST, events.append)
     assert {(event.step, event.unit) for event in events} == {("analyze", "videos")}

@@ -1,5 +1,5 @@
-"""SIGKILL at random moments, to the batch or to a worker, each followed by a rerun that must end as if nothing
-had happened. All of it: ``pytest -m slow tests/batch/test_kill.py``."""
+"""SIGKILL at random moments, to the batch or to a worker, each followed by a rerun. Its tables must equal those of an
+undisturbed run. All kills: ``pytest -m slow tests/batch/test_kill.py``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def start(videos: list[Path], out: Path) -> subprocess.Popen[bytes]:
 
 
 def kill_and_rerun(videos: list[Path], folder: Path, times: int, seed: int) -> None:
-    """``times`` kills, spread over runs on a fresh output each; after each the rerun must be right."""
+    """Kill ``times`` runs, each with a new output, and check the tables of the rerun after each."""
     chance = random.Random(seed)
     folder.mkdir(exist_ok=True)
     begun = time.monotonic()
@@ -53,7 +53,7 @@ def kill_and_rerun(videos: list[Path], folder: Path, times: int, seed: int) -> N
         time.sleep(chance.uniform(0.2, length * 1.05))
         workers = [member for member in members(process.pid) if member != process.pid]
         victim = chance.choice(workers) if workers and number % 3 == 2 else process.pid
-        with contextlib.suppress(ProcessLookupError):  # it may just have ended
+        with contextlib.suppress(ProcessLookupError):  # it may have ended in the meantime
             os.kill(victim, signal.SIGKILL)
         process.wait()
         rerun = start(videos, out)

@@ -47,9 +47,9 @@ NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two nodes with one CPU each. This process stays connected: what the nodes have loaded serves all tests."""
+    """Two nodes with one CPU each. This process stays connected, so that the nodes load the libraries only once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # where the nodes find what these tests have them do
+        patch.setenv("PYTHONPATH", str(ROOT))  # the nodes import functions of this module
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         found = Cluster(initialize_head=True, head_node_args=NODE)
@@ -64,26 +64,26 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clips with and without faces, and a file that is no video."""
+    """Clips with and without faces, and a file that is not a video."""
     root = tmp_path_factory.mktemp("videos")
     for name in ("crossing", "cut", "rotated"):
         shutil.copy(SAMPLES / f"{name}.mp4", root)
     write_clip(root / "numbers.mp4", at_rate(25, 50))
     (root / "broken.mp4").write_text("this is no video")
     for path in root.iterdir():
-        os.utime(path, (LONG_AGO, LONG_AGO))  # what has just been written is read again
+        os.utime(path, (LONG_AGO, LONG_AGO))  # recently modified files would be read again
     return root
 
 
 @pytest.fixture(scope="module")
 def plain(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the local engine makes of them."""
+    """The tables that the local engine writes for the same videos."""
     out = tmp_path_factory.mktemp("plain") / "r.parquet"
     fervid.analyze(videos, out, FAST)
     return out
 
 
-# before any test with the cluster, which this process then stays connected to
+# errors of joining: these tests come before the cluster fixture connects this process
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_cluster_that_cannot_be_reached(address: str, error: type[Exception], 
     assert not ray.is_initialized()
 
 
-def test_another_kind_of_server_is_told_at_once(tmp_path: Path) -> None:
+def test_another_kind_of_server_is_reported_at_once(tmp_path: Path) -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
@@ -119,7 +119,7 @@ def test_the_detectors_weights_are_found_from_any_folder(tmp_path: Path, monkeyp
     assert _with_absolute_paths(ScanSettings()) == ScanSettings()
 
 
-def test_where_nothing_is_to_be_done_no_cluster_is_asked(plain: Path, videos: Path) -> None:
+def test_a_run_with_nothing_to_do_joins_no_cluster(plain: Path, videos: Path) -> None:
     again = fervid.analyze(videos, plain, FAST, engine=RayEngine("127.0.0.1:1"))
     assert (again.count("ok"), again.count("ok", fresh=True)) == (3, 0)
 
@@ -131,7 +131,7 @@ def test_the_tables_are_those_of_the_local_engine(cluster: Any, videos: Path, pl
     report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
     assert [report.count(status) for status in ("ok", "no_face", "failed")] == [3, 1, 1]
     assert_identical(read_results(plain), read_results(tmp_path / "r.parquet"))
-    assert ray.is_initialized()  # a connection that was there is left
+    assert ray.is_initialized()  # a connection that was open before stays open
 
 
 def test_real_clips_too(cluster: Any, shared_media: Path, tmp_path: Path) -> None:
@@ -151,21 +151,21 @@ def test_a_long_video_is_divided_over_the_nodes(cluster: Any, tmp_path: Path) ->
         found.append((read_results(tmp_path / f"{name}.parquet"), len(nodes_of(tmp_path))))
     assert_identical(found[0][0], found[1][0])
     assert found[0][1] == 1
-    assert found[1][1] == 1 + 1 + 3 + 1  # the whole; what finds out that it is long, its spans, and their joining
+    assert found[1][1] == 1 + 1 + 3 + 1  # undivided scan; then dividing, three segments, joining
 
 
-# what may happen to a scan
+# failures of a scan
 
 
 def scan_noting_node(task: ScanTask, job: ScanJob) -> Any:
-    """Scan a video after writing the node that does it into a file beside it."""
+    """Write the id of the node to a file beside the video, then scan the video."""
     with task.path.with_suffix(".nodes").open("a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\n")
     return scan_or_divide(task, job)
 
 
-def scan_when_told(task: ScanTask, job: ScanJob) -> Any:
-    """As ``scan_noting_node``, but wait for a file ``go`` beside the video first."""
+def scan_after_signal(task: ScanTask, job: ScanJob) -> Any:
+    """Like ``scan_noting_node``, but scan only once a file ``go`` is beside the video."""
     with task.path.with_suffix(".nodes").open("a") as file:
         file.write(ray.get_runtime_context().get_node_id() + "\n")
     wait_for(task.path.with_name("go").exists, "the file `go` never appears")
@@ -176,7 +176,7 @@ def nodes_of(videos: Path) -> list[str]:
     return [node for path in videos.glob("*.nodes") for node in path.read_text().split()]
 
 
-def test_a_node_that_is_killed_costs_nothing(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
+def test_a_killed_node_does_not_change_the_tables(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(videos, tmp_path / "videos")
     doomed = cluster.add_node(**NODE)
 
@@ -187,12 +187,12 @@ def test_a_node_that_is_killed_costs_nothing(cluster: Any, videos: Path, plain: 
 
     killer = threading.Thread(target=kill)
     killer.start()
-    fervid.analyze(folder, tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address, work=scan_when_told))
+    fervid.analyze(folder, tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address, work=scan_after_signal))
     killer.join()
     assert_identical(read_results(plain), read_results(tmp_path / "r.parquet"))
     attempts = nodes_of(folder)
     assert attempts.count(doomed.node_id) == 1
-    assert len(attempts) == 5 + 1  # inputs, and the one that was lost
+    assert len(attempts) == 5 + 1  # five inputs, one of them twice
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_an_ended_run_leaves_nothing_running(cluster: Any, root: Path, tmp_path:
         assert_identical(read_results(out), read_results(tmp_path / "whole.parquet"))
 
 
-def test_ray_says_nothing_of_its_own(cluster: Any, root: Path, tmp_path: Path) -> None:
+def test_ray_prints_nothing_itself(cluster: Any, root: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-c", SCRIPT, str(root / "a good one.mp4"), str(root / "killed.mp4")]
     line += ["--out", str(tmp_path / "r.parquet"), cluster.address]
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -252,12 +252,12 @@ def test_ray_says_nothing_of_its_own(cluster: Any, root: Path, tmp_path: Path) -
     assert [row.split(":")[0] for row in done.stderr.splitlines()] == ["failed"]
 
 
-# nodes that do not fit
+# nodes that fail the check
 
 
 @contextlib.contextmanager
 def foreign_node(cluster: Any, mount: str, *arguments: Path) -> Iterator[None]:
-    """A third node, in a mount namespace of its own where something else is mounted."""
+    """A third node, in its own mount namespace with other mounts."""
     enter = ["unshare", "--mount", "--map-root-user"]
     if shutil.which("unshare") is None or subprocess.run([*enter, "true"], check=False, capture_output=True).returncode:
         pytest.skip("needs unshare --mount")
@@ -284,7 +284,9 @@ def foreign_node(cluster: Any, mount: str, *arguments: Path) -> Iterator[None]:
     ],
     ids=["other version", "missing"],
 )
-def test_a_node_without_this_fervid_is_told(cluster: Any, tmp_path: Path, package: dict[str, str], said: str) -> None:
+def test_a_node_with_another_version_is_reported(
+    cluster: Any, tmp_path: Path, package: dict[str, str], said: str
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     for name, text in package.items():
@@ -293,7 +295,7 @@ def test_a_node_without_this_fervid_is_told(cluster: Any, tmp_path: Path, packag
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
 
 
-def test_a_node_that_tells_persons_apart_otherwise_is_told(cluster: Any, tmp_path: Path) -> None:
+def test_a_node_with_another_face_embedder_is_reported(cluster: Any, tmp_path: Path) -> None:
     other = shutil.copytree(ROOT / "fervid", tmp_path / "other")
     with (other / "faces" / "embedding.py").open("a") as file:
         file.write("\n\ndescribe_embedder = lambda: ('another', 'ab')\n")
@@ -303,10 +305,10 @@ def test_a_node_that_tells_persons_apart_otherwise_is_told(cluster: Any, tmp_pat
 
 
 @pytest.mark.parametrize("hidden", ["out", pytest.param("root", marks=pytest.mark.slow)])
-def test_a_node_that_does_not_share_the_folders_is_told(cluster: Any, root: Path, tmp_path: Path, hidden: str) -> None:
+def test_a_node_without_the_shared_folders_is_reported(cluster: Any, root: Path, tmp_path: Path, hidden: str) -> None:
     out, said = tmp_path / "out", r"node \S+ cannot see .*inputs and output must be on a path"
     out.mkdir()
-    engine = RayEngine(cluster.address, work=scan_when_told)  # the nodes that see the input wait for what never comes
+    engine = RayEngine(cluster.address, work=scan_after_signal)  # nodes that see the input wait forever
     with foreign_node(cluster, 'mount -t tmpfs none "$1"', tmp_path / hidden), pytest.raises(UsageError, match=said):
         fervid.analyze(root, out / "r.parquet", FAST, engine=engine)
 
@@ -328,7 +330,7 @@ def analyze_with_gpu(cluster: Any, videos: Path, out: Path, device: str) -> tupl
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_cluster_without_cpus_is_not_waited_for_for_ever(
+def test_waiting_for_a_cluster_without_cpus_ends(
     cluster: Any, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fervid.batch.engines.ray_engine.cluster_resource", lambda name: 0.0)
@@ -337,7 +339,7 @@ def test_a_cluster_without_cpus_is_not_waited_for_for_ever(
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=engine)
 
 
-def test_a_gpu_that_is_never_free_is_not_waited_for_for_ever(cluster: Any) -> None:
+def test_waiting_for_a_gpu_that_is_never_free_ends(cluster: Any) -> None:
     scorer = ray.remote(num_cpus=0, num_gpus=1)(Mortal)
     batcher = RemoteBatcher[int](lambda: scorer.remote("", 0), lambda: 1, lambda _: None, gpu_timeout=0.2)
     crops: Any = range(3)
@@ -360,7 +362,7 @@ def test_scoring_goes_to_the_nodes_with_gpus(cluster: Any, videos: Path, plain: 
 
 
 class Mortal:
-    """A scorer whose process ends in its first calls; the file ``lives`` holds a line for each process."""
+    """A scorer whose process ends during its first calls. The file ``lives`` has a line for each process."""
 
     def __init__(self, lives: str, deaths: int) -> None:
         with open(lives, "a") as file:
@@ -402,17 +404,17 @@ def test_a_scorer_that_dies_is_replaced(cluster: Any, tmp_path: Path, deaths: in
 
 @pytest.mark.slow
 def test_a_cluster_for_one_run(plain: Path, tmp_path: Path) -> None:
-    """``--address local`` starts one and ends it, without a word."""
+    """``--address local`` starts a cluster and ends it, and prints nothing."""
     line = [sys.executable, "-m", "fervid", "analyze", str(SAMPLES / "cut.mp4"), "--out", "r.parquet", "--fps", "2"]
     (tmp_path / "home").mkdir()
-    short = Path(tempfile.mkdtemp())  # sockets lie there, whose names must not be long
+    short = Path(tempfile.mkdtemp())  # sockets are created there; their paths must be short
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "home"), "RAY_TMPDIR": str(short)}
     done = subprocess.run(
         [*line, "--engine", "ray", "--address", "local", "--quiet"],
         capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert list((tmp_path / "home").iterdir()) == []  # no token of Ray's either
+    assert list((tmp_path / "home").iterdir()) == []  # not even a token of Ray
     assert not list((short / "ray").glob("session_2*"))
     shutil.rmtree(short)
     whole, single = read_results(plain), read_results(tmp_path / "r.parquet")

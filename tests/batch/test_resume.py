@@ -1,4 +1,4 @@
-"""What a second run does: only what is new, changed, failed or asked for; and when it may not run at all."""
+"""What a second run does: it analyses only new, changed and failed videos, and is refused with other settings."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Recorder:
 
 
 def run(root: Path, out: Path, scan: ScanSettings = SCAN, **options: Any) -> tuple[BatchReport, list[str]]:
-    """The report of a run, and the videos that it really worked on."""
+    """The report of a run, and the videos that this run analysed."""
     recorder = Recorder()
     report = run_batch(root, out, AnalyzeSettings(scan=scan, run=RunSettings(**options)), recorder)
     assert len(recorder.reports) == len(report.videos)
@@ -64,7 +64,7 @@ def run(root: Path, out: Path, scan: ScanSettings = SCAN, **options: Any) -> tup
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two clips with faces, one without, one that is no video; none changed lately."""
+    """Two clips with faces, one without, and a file that is not a video. None was modified recently."""
     folder = tmp_path / "videos"
     folder.mkdir()
     shutil.copy(SAMPLES / "cut.mp4", folder / "cut.mp4")
@@ -145,7 +145,7 @@ def test_failures_are_tried_again_when_asked_or_when_the_file_changed(root: Path
     assert report.exit_code == 0
 
 
-def test_a_failure_by_bad_luck_is_forgotten_once_it_went_well(
+def test_a_stored_timeout_is_forgotten_after_a_success(
     root: Path, tmp_path: Path, replayed_scans: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "r.parquet"
@@ -175,8 +175,8 @@ def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: Anal
         plan(root, out, settings)
     assert out.read_bytes() == kept
     recorder = Recorder()
-    anew = AnalyzeSettings(settings.scan, settings.timeline, run=RunSettings(overwrite=True))
-    run_batch(root, out, anew, recorder)
+    overwriting = AnalyzeSettings(settings.scan, settings.timeline, run=RunSettings(overwrite=True))
+    run_batch(root, out, overwriting, recorder)
     assert len(recorder.fresh) == 4
     assert len(list((tmp_path / ".r.parquet.fervid").glob("parts-*"))) == 1
     assert fervid.analyze(root, out, settings).count("ok", fresh=True) == 0
@@ -238,17 +238,17 @@ def test_a_part_with_damaged_rows_ends_the_run_and_is_made_again(root: Path, tmp
     run(root, out)
     part = max((tmp_path / ".r.parquet.fervid").glob("parts-*/*.parquet"), key=lambda path: path.stat().st_size)
     data = bytearray(part.read_bytes())
-    data[4:2000] = bytes(1996)  # the footer, and with it the manifest row, is whole
+    data[4:2000] = bytes(1996)  # the footer, which holds the manifest row, stays intact
     part.write_bytes(data)
-    (root / "broken.mp4").unlink()  # the tables must be composed anew
-    with pytest.raises(BadResults, match="damaged and is removed"):
+    (root / "broken.mp4").unlink()  # so that the tables are composed again
+    with pytest.raises(BadResults, match="was damaged and has been removed"):
         run(root, out)
     assert len(run(root, out)[1]) == 1
 
 
-def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(root: Path, tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_read_fails_until_the_next_run(root: Path, tmp_path: Path) -> None:
     class Camera(LocalEngine):
-        """Scans, while someone writes to the file."""
+        """An engine whose input files grow while they are scanned."""
 
         def run(self, tasks: Any, job: Any) -> Any:
             for task, outcome in super().run(tasks, job):
@@ -262,7 +262,7 @@ def test_a_file_that_changes_while_it_is_read_is_left_for_the_next_run(root: Pat
     assert run(root / "cut.mp4", tmp_path / "r.parquet")[1] == ["cut.mp4"]
 
 
-def test_files_that_may_still_grow_are_left(root: Path, tmp_path: Path) -> None:
+def test_recently_modified_files_are_skipped(root: Path, tmp_path: Path) -> None:
     now = time.time()
     os.utime(root / "cut.mp4", (now, now))
     settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(settle=3600, exclude=("broken*",)))
@@ -277,7 +277,7 @@ def test_files_that_may_still_grow_are_left(root: Path, tmp_path: Path) -> None:
     assert fervid.analyze(root, tmp_path / "r.parquet", settings).count("ok", fresh=True) == 1
 
 
-def test_links_that_lead_out_are_passed_over_unless_asked(root: Path, tmp_path: Path) -> None:
+def test_links_that_lead_outside_are_skipped_by_default(root: Path, tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "crossing.mp4", tmp_path / "secret.mp4")
     (root / "link.mp4").symlink_to(tmp_path / "secret.mp4")
     (root / "inner.mp4").symlink_to(root / "cut.mp4")
@@ -295,7 +295,7 @@ def test_links_that_lead_out_are_passed_over_unless_asked(root: Path, tmp_path: 
     assert found["link.mp4"][0] == "ok"
 
 
-def test_a_dry_run_tells_and_writes_nothing(root: Path, tmp_path: Path) -> None:
+def test_a_dry_run_prints_a_plan_and_writes_nothing(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "results" / "r.parquet"
     shutil.copy(root / "cut.mp4", root / "cut again.mp4")
     done = command("analyze", root, "--out", out, "--fps", "2", "--dry-run")
@@ -321,11 +321,11 @@ def test_a_second_run_on_the_same_output_ends_at_once_with_75(root: Path, tmp_pa
         done = command("analyze", root, "--out", out, "--fps", "2")
         assert done.returncode == 75
         assert "another run" in done.stderr
-        assert run(root, tmp_path / "other.parquet")[1]  # another output is another matter
+        assert run(root, tmp_path / "other.parquet")[1]  # the lock is for one output only
     assert run(root, out)[1] == []
 
 
-def test_the_log_is_one_object_a_line(root: Path, tmp_path: Path) -> None:
+def test_the_json_log_has_one_object_per_line(root: Path, tmp_path: Path) -> None:
     done = command("analyze", root, "--out", tmp_path / "r.parquet", "--fps", "2", "--log-json")
     assert done.returncode == 3
     events = [json.loads(line) for line in done.stderr.splitlines()]
@@ -336,14 +336,14 @@ def test_the_log_is_one_object_a_line(root: Path, tmp_path: Path) -> None:
     assert events[-1]["exit_code"] == 3
 
 
-def test_what_ends_a_run_is_an_object_too(tmp_path: Path) -> None:
+def test_a_fatal_error_is_a_json_object_too(tmp_path: Path) -> None:
     done = command("analyze", tmp_path / "none.mp4", "--out", tmp_path / "r.parquet", "--log-json")
     (event,) = (json.loads(line) for line in done.stderr.splitlines())
     assert (event["event"], event["exit_code"], done.returncode) == ("error", 2, 2)
     assert "none.mp4" in event["message"]
 
 
-def test_a_name_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
+def test_control_characters_in_names_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "a\x1b]0;owned\x07\n.mp4").touch()
     for options in ([], ["--dry-run"]):
         done = command("analyze", tmp_path, "--out", tmp_path / "r.parquet", *options)
@@ -351,7 +351,7 @@ def test_a_name_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
         assert "a\\x1b]0;owned\\x07\\n.mp4" in done.stderr + done.stdout
 
 
-def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: Path, tmp_path: Path) -> None:
+def test_products_are_made_while_the_output_is_locked(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
     calls: list[tuple[str, list[str]]] = []
 
@@ -373,13 +373,13 @@ def test_products_are_made_of_what_was_analysed_while_the_output_is_held(root: P
     assert calls == [("prepare", ["cut.mp4", "leaving.mp4"]), ("make", ["cut.mp4", "leaving.mp4"])]
 
 
-def test_closed_streams_are_no_trouble(root: Path, tmp_path: Path) -> None:
+def test_closed_streams_do_not_matter(root: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "fervid", "analyze", str(root / "cut.mp4"), "--out", str(tmp_path / "r.parquet")]
     assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *line], check=False, cwd=ROOT).returncode == 0
     assert len(read_results(tmp_path / "r.parquet").summary) == 2
 
 
-def test_quiet_speaks_once_of_a_failure_and_never_of_success(root: Path, tmp_path: Path) -> None:
+def test_quiet_reports_a_failure_once_and_success_never(root: Path, tmp_path: Path) -> None:
     line: list[str | Path] = ["analyze", root, "--out", tmp_path / "r.parquet", "--fps", "2", "--quiet"]
     assert "broken.mp4" in command(*line).stderr
     again = command(*line)
@@ -387,14 +387,14 @@ def test_quiet_speaks_once_of_a_failure_and_never_of_success(root: Path, tmp_pat
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    """What lies in a folder at any depth, but for hidden entries."""
+    """Path → content of all files in a folder and its subfolders, without hidden ones."""
     found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in found.items() if not any(p.startswith(".") for p in name.parts)}
 
 
 @pytest.mark.parametrize(("name", "left"), [("r.parquet", "nothing"), ("r.csv", "a link"), ("r", "a link")])
 def test_an_input_that_is_suddenly_empty_leaves_the_tables(root: Path, tmp_path: Path, name: str, left: str) -> None:
-    """As a share is that is not mounted."""
+    """A network share that is not mounted is an empty folder."""
     (tmp_path / "made").mkdir()
     out = tmp_path / "made" / name
     line = ("analyze", root, "--out", out, "--fps", "2", "--quiet", "--annotate", tmp_path / "made" / "drawn")
@@ -424,7 +424,7 @@ def test_overwriting_empties_the_tables_of_an_empty_input(root: Path, tmp_path: 
     assert len(read_results(tmp_path / "r.parquet").videos) == 0
 
 
-def test_what_is_skipped_does_not_count_for_the_exit_code(root: Path, tmp_path: Path) -> None:
+def test_skipped_inputs_do_not_count_for_the_exit_code(root: Path, tmp_path: Path) -> None:
     for name in ("cut.mp4", "leaving.mp4", "numbers.mp4"):
         (root / name).unlink()
     write_clip(root / "old.annotated.mp4", at_rate(10, 20))
@@ -436,7 +436,7 @@ def test_what_is_skipped_does_not_count_for_the_exit_code(root: Path, tmp_path: 
     assert report.exit_code == 4
 
 
-def test_shards_together_are_the_whole(root: Path, tmp_path: Path) -> None:
+def test_merged_shards_equal_an_undivided_run(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "cut.mp4", root / "zz copy.mp4")
     fervid.analyze(root, tmp_path / "whole.parquet", FAST)
     shards = []
@@ -478,17 +478,17 @@ def test_folders_without_a_row_merge_and_keep_their_settings(tmp_path: Path) -> 
     assert "scan.fps 2 and 3" in done.stderr
 
 
-def test_a_merge_leaves_what_a_batch_keeps(root: Path, tmp_path: Path) -> None:
+def test_a_merge_does_not_overwrite_the_output_of_a_batch(root: Path, tmp_path: Path) -> None:
     for name in ("a.parquet", "b.parquet"):
         fervid.analyze(root / "cut.mp4", tmp_path / name, FAST)
     kept = (tmp_path / "b.parquet").read_bytes()
     done = command("merge", tmp_path / "a.parquet", "--out", tmp_path / "b.parquet")
     assert done.returncode == 2
-    assert "fervid analyze" in done.stderr
+    assert "is an output of analyze, which would overwrite it" in done.stderr
     assert (tmp_path / "b.parquet").read_bytes() == kept
 
 
-def test_what_was_made_otherwise_is_not_merged(root: Path, tmp_path: Path) -> None:
+def test_results_with_other_settings_are_not_merged(root: Path, tmp_path: Path) -> None:
     fervid.analyze(root / "cut.mp4", tmp_path / "a.parquet", FAST)
     fervid.analyze(root / "leaving.mp4", tmp_path / "b.parquet", AnalyzeSettings(scan=ScanSettings(fps=1)))
     done = command("merge", tmp_path / "a.parquet", tmp_path / "b.parquet", "--out", tmp_path / "m.parquet")

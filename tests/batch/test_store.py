@@ -1,4 +1,4 @@
-"""The state beside an output: what is known of a file, the lock, and what settings do to it."""
+"""The state of an output: fingerprints of files, the lock, and changed settings."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_changed_file_is_not_known(store: ResumeStore, video: Path, change: st
         os.utime(video, (LONG_AGO, LONG_AGO))
     elif change == "touch":
         os.utime(video, (LONG_AGO + 1, LONG_AGO + 1))
-    elif change == "replace":  # same size, same times of content, another file
+    elif change == "replace":  # another file with the same size and modification time
         video.unlink()
         video.write_bytes(b"VIDEO")
         os.utime(video, (LONG_AGO, LONG_AGO))
@@ -97,11 +97,11 @@ def test_a_file_that_changed_just_now_is_read_again(store: ResumeStore, video: P
     now = time.time()
     os.utime(video, (now, now))
     store.remember(video, Stamp.of(video), "1")
-    assert store.fingerprint(video) is None  # its next change may bear the same time
+    assert store.fingerprint(video) is None  # its next change may get the same time stamp
 
 
 def test_a_torn_index_loses_one_line_at_most(folder: Path, video: Path, tmp_path: Path) -> None:
-    second = tmp_path / "b\udcff.mp4"  # a name that is no UTF-8
+    second = tmp_path / "b\udcff.mp4"  # a name that is not valid UTF-8
     second.write_bytes(b"video 2")
     os.utime(second, (LONG_AGO, LONG_AGO))
     with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
@@ -114,7 +114,7 @@ def test_a_torn_index_loses_one_line_at_most(folder: Path, video: Path, tmp_path
         assert (store.fingerprint(video), store.fingerprint(second)) == ("1", "2")
 
 
-def test_the_index_does_not_grow_for_ever(folder: Path, video: Path) -> None:
+def test_the_index_does_not_grow_without_limit(folder: Path, video: Path) -> None:
     with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         for number in range(300):
             os.utime(video, (LONG_AGO + number, LONG_AGO + number))
@@ -134,12 +134,12 @@ def test_other_settings_are_refused_by_name(folder: Path) -> None:
     assert read_identity(folder) == IDENTITY
 
 
-def test_a_whole_number_is_the_same_setting_however_it_is_written() -> None:
+def test_an_integer_and_an_equal_float_are_the_same_setting() -> None:
     assert settings_key({"scan": {"fps": 2}}) == settings_key({"scan": {"fps": 2.0}})
     assert settings_key({"scan": {"fps": 2}}) != settings_key({"scan": {"fps": 2.5}})
 
 
-def test_overwriting_does_everything_anew_and_then_drops_the_old_parts(folder: Path) -> None:
+def test_overwriting_recomputes_everything_and_then_drops_the_old_parts(folder: Path) -> None:
     with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         finish(store, "1")
         store.add_failure("2", Failure("UnreadableVideo", "no video"))
@@ -156,14 +156,14 @@ def test_overwriting_does_everything_anew_and_then_drops_the_old_parts(folder: P
         assert store.failure("2") is None
 
 
-def test_an_output_of_unknown_making_is_not_replaced_unasked(folder: Path) -> None:
+def test_an_output_of_unknown_origin_is_not_replaced_by_default(folder: Path) -> None:
     with pytest.raises(UsageError, match="`overwrite`"):
         ResumeStore(folder, IDENTITY, tables_exist=True)
     with ResumeStore(folder, IDENTITY, tables_exist=True, overwrite=True):
         pass
 
 
-def test_what_a_killed_run_was_writing_is_removed(folder: Path) -> None:
+def test_unfinished_files_of_a_killed_run_are_removed(folder: Path) -> None:
     with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         (store.scratch / "0.crops").write_bytes(b"half")
         assert list(store.scratch.iterdir())
@@ -176,14 +176,14 @@ def test_what_a_killed_run_was_writing_is_removed(folder: Path) -> None:
         assert not leftover.exists()
 
 
-def test_a_second_run_is_turned_away_at_once(store: ResumeStore, folder: Path) -> None:
+def test_a_second_run_is_refused_at_once(store: ResumeStore, folder: Path) -> None:
     with pytest.raises(OutputLocked, match="another run"):
         ResumeStore(folder, IDENTITY, tables_exist=False)
     with ResumeStore(folder.with_name(".other.parquet.fervid"), IDENTITY, tables_exist=False):
-        pass  # another output is another matter
+        pass  # the lock is for one output only
 
 
-def test_the_lock_dies_with_its_holder(folder: Path) -> None:
+def test_the_lock_is_released_when_its_process_is_killed(folder: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from fervid.batch.store import ResumeStore\n"
         f"store = ResumeStore(Path(sys.argv[1]), {json.dumps(IDENTITY)}, False)\n"
@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> N
         ResumeStore(tmp_path / "file" / ".r.fervid", IDENTITY, tables_exist=False)
 
 
-def test_a_part_outweighs_a_failure_of_a_copy(folder: Path) -> None:
+def test_a_stored_result_takes_precedence_over_the_failure_of_a_copy(folder: Path) -> None:
     with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         store.add_failure("1", Failure("WorkerFailed", "killed"))
         finish(store, "1")
@@ -217,7 +217,7 @@ def test_a_part_outweighs_a_failure_of_a_copy(folder: Path) -> None:
         assert store.done("1")
 
 
-def test_partitions_that_a_killed_run_took_away_come_back(tmp_path: Path) -> None:
+def test_partitions_that_a_killed_run_moved_are_restored(tmp_path: Path) -> None:
     folder = tmp_path / "results" / ".fervid"
     before = folder / "scratch" / "abc" / "before" / "video_id=1"
     before.mkdir(parents=True)

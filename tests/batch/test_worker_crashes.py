@@ -1,4 +1,4 @@
-"""Workers that crash, hang or eat memory cost their own file; a full disk costs nothing that is complete."""
+"""Workers that crash, hang or use too much memory affect only their own file; a full disk affects no complete file."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
     engine = LocalEngine(workers=2, timeout=10, memory=2 << 30, work=hostile_workers.scan)
     hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
     again = fervid.analyze(root, tmp_path / "r.parquet", FAST)
-    # failures are not tried again without being asked for, but those by a defect of fervid are
+    # failures are tried again only with `retry_failed`, but internal errors always
     assert [video.video for video in again.videos if video.fresh] == ["raises.mp4"]
 
 
-def test_what_a_greedy_file_held_is_free_for_the_next_in_its_worker(root: Path, tmp_path: Path) -> None:
+def test_memory_of_a_failed_scan_is_free_for_the_next_one(root: Path, tmp_path: Path) -> None:
     engine = LocalEngine(workers=1, memory=2 << 30, work=hostile_workers.scan)
     report = fervid.analyze([root / "greedy.mp4", root / "z good one.mp4"], tmp_path / "r.parquet", FAST, engine=engine)
     assert [(video.status, video.error) for video in report.videos] == [("failed", "WorkerFailed"), ("ok", None)]
 
 
 class Ballast:
-    """What a function holds."""
+    """An object that only a local variable refers to."""
 
 
-def test_an_error_that_is_kept_holds_nothing_of_where_it_arose() -> None:
+def test_a_stored_error_keeps_no_local_variables_alive() -> None:
     alive: list[weakref.ref[Ballast]] = []
 
     def inner() -> None:
@@ -74,9 +74,9 @@ def test_an_error_that_is_kept_holds_nothing_of_where_it_arose() -> None:
                 stack.enter_context(contextlib.nullcontext())
                 inner()
         except MemoryError as error:
-            raise ValueError("in vain") from error
+            raise ValueError("no success") from error
 
-    with pytest.raises(ValueError, match="in vain") as kept:
+    with pytest.raises(ValueError, match="no success") as kept:
         outer()
     assert all(one() is not None for one in alive)
     clear_frames(kept.value)
@@ -102,7 +102,7 @@ def test_workers_die_with_a_killed_batch(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("victims", [1, 2])
-def test_workers_killed_between_two_tasks_cost_nothing(
+def test_workers_killed_between_two_tasks_affect_no_video(
     tmp_path: Path, victims: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_pool, "_prepare_worker", hostile_workers.prepare_worker_that_waits_briefly)
@@ -110,7 +110,7 @@ def test_workers_killed_between_two_tasks_cost_nothing(
         monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 3.0)
 
     class Unlucky(LocalEngine):
-        """Its workers are killed whenever a result has come."""
+        """An engine whose workers are killed after the first result."""
 
         def run(self, tasks: Any, job: Any) -> Any:
             for number, outcome in enumerate(super().run(tasks, job)):
@@ -135,7 +135,7 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
         shutil.copy(source, video)
     begin = TaskManager.task_start
 
-    def hear_late(tasks: TaskManager, task_id: int, worker_id: int | None) -> None:
+    def notice_late(tasks: TaskManager, task_id: int, worker_id: int | None) -> None:
         def wait() -> None:
             while worker_pool._is_alive(worker_id or 0):
                 time.sleep(0.05)
@@ -144,7 +144,7 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
 
         threading.Thread(target=wait).start() if task_id == 1 else begin(tasks, task_id, worker_id)
 
-    monkeypatch.setattr(TaskManager, "task_start", hear_late)
+    monkeypatch.setattr(TaskManager, "task_start", notice_late)
     for module in (local, worker_pool):
         monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 1.0)
     report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile_workers.scan))
@@ -152,7 +152,7 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
     assert hostile_workers.attempts_in(tmp_path)["b dies"] == 2
 
 
-def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_signal_while_workers_start_leaves_none_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Stop(BaseException):
         pass
 
@@ -178,7 +178,7 @@ def test_a_signal_while_the_workers_are_born_leaves_none(monkeypatch: pytest.Mon
 
 
 def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: small videos pass, the crops of a long one do not."""
+    """A limit on file size simulates a full disk: small videos fit, the crops of a long one do not."""
     out = tmp_path / "r.parquet"
 
     def limit() -> None:
@@ -196,7 +196,7 @@ def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> N
     assert done.returncode == 5, done.stderr
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
-    assert out.read_bytes() == kept  # the old tables stand until others replace them
+    assert out.read_bytes() == kept  # the old tables stay until new ones replace them
     done = command("analyze", *videos, "--out", out, "--workers", "1", "--fps", "5")
     assert done.returncode == 0, done.stderr
 
@@ -212,15 +212,15 @@ fervid.analyze({sample!r}, {out!r})
 
 
 @pytest.mark.parametrize("attempt", range(2))
-def test_a_script_whose_workers_cannot_start_is_told_why(tmp_path: Path, attempt: int) -> None:
-    """What comes through a pipe cannot be imported again, and workers die in a race with the pool."""
+def test_a_script_whose_workers_cannot_start_ends_with_the_reason(tmp_path: Path, attempt: int) -> None:
+    """Workers cannot import a script that was read from a pipe. They die while the pool is starting."""
     script = STDIN.format(sample=str(SAMPLES / "cut.mp4"), out=str(tmp_path / "r.parquet"))
     done = subprocess.run([sys.executable], input=script, capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 1
     assert '`if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
 
 
-def test_what_lies_in_the_working_folder_is_never_run(tmp_path: Path) -> None:
+def test_files_in_the_working_folder_are_never_imported(tmp_path: Path) -> None:
     """A folder of downloads may hold a file with a library's name."""
     for name in ("av", "numpy", "fervid"):
         (tmp_path / f"{name}.py").write_text(

@@ -259,7 +259,7 @@ def test_weights_without_an_onnx_file_name_the_command_that_makes_it(saved: Path
     change(saved, onnx_sha256="")
     with pytest.raises(BadWeights, match=rf"small\.json names no \.onnx file; .*{command}"):
         load_classifier(saved)
-    assert load_network(saved)  # training goes on from weights without it
+    assert load_network(saved)  # training can start from weights without an .onnx file
 
 
 def test_a_changed_onnx_file_is_refused(saved: Path) -> None:

@@ -242,12 +242,12 @@ def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
 def test_the_same_weights_fit_an_enlarged_crop(tmp_path: Path) -> None:
     network, larger = randomized(build(SEPARABLE)), replace(SEPARABLE, enlarge=64)
     save(network, tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
-    twin = build(larger)
-    twin.load_weights(tmp_path / "w.keras")
+    loaded = build(larger)
+    loaded.load_weights(tmp_path / "w.keras")
     crops = np.random.default_rng(1).normal(size=(3, 48, 48, 1)).astype(np.float32)
     whole = np.asarray(keras.ops.image.resize(crops, (64, 64), data_format="channels_last"))
     _, kept = load_network(tmp_path / "w.keras")
-    np.testing.assert_allclose(twin.predict_on_batch(crops), kept.predict_on_batch(whole), atol=1e-4)
+    np.testing.assert_allclose(loaded.predict_on_batch(crops), kept.predict_on_batch(whole), atol=1e-4)
 
 
 def test_a_stride_keeps_every_second_row_and_column() -> None:

@@ -117,9 +117,9 @@ def by_definition(
             if any(np.isin(frames[one], frames[other]).any() for one, other in members):
                 continue
             a, b = (np.mean([means[track] for track in groups[place]], axis=0) for place in (first, second))
-            alike = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-            if alike >= best:
-                best, pair = alike, (first, second)
+            similarity = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+            if similarity >= best:
+                best, pair = similarity, (first, second)
         if pair is None:
             return {frozenset(group) for group in groups}
         groups[pair[0]] += groups.pop(pair[1])

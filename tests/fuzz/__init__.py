@@ -1,1 +1,1 @@
-"""Mutated video files, and what a batch makes of them: ``python -m tests.fuzz``."""
+"""Mutated video files, and how a batch handles them: ``python -m tests.fuzz``."""

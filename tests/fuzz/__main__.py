@@ -1,8 +1,8 @@
-"""Run batches of mutated files through the real command line and check that each keeps its promises.
+"""Run batches of mutated files through the real command line and check exit code and manifest of each.
 
     python -m tests.fuzz --count 10000 --folder fuzz
 
-A run goes on where it was stopped; what killed or stalled a worker is kept in the folder.
+The same command again continues an interrupted run. Files that killed or stalled a worker are kept in the folder.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ CLIP = ROOT / "sample_videos" / "crossing.mp4"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one batch of files."""
+    """The outcome of one batch of files."""
 
     files: int
     seconds: float
     statuses: dict[str, int]
-    """Status, or for failures the name of the error, → files."""
+    """Status (for failures the name of the error) → number of files."""
     killers: list[str]
     """Names of the files that killed or stalled a worker."""
 
 
 def run_batch(folder: Path, seeds: dict[str, bytes], indices: range, seed: int, timeout: float) -> Outcome:
-    """Write the files, analyse them, check exit code and manifest; AssertionError where a promise is broken."""
+    """Write the files, analyse them, check exit code and manifest; AssertionError if one of them is wrong."""
     videos, out = folder / f"batch-{indices.start}", folder / f"batch-{indices.start}.parquet"
     shutil.rmtree(videos, ignore_errors=True)
     videos.mkdir(parents=True)
@@ -74,7 +74,7 @@ def _remove(videos: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Run what is missing of the batches and print the sum."""
+    """Run the missing batches and print the totals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--folder", type=Path, required=True)

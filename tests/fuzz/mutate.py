@@ -1,4 +1,4 @@
-"""Small valid files of seven containers, and seeded ways to spoil them."""
+"""Small valid files of seven containers, and random but reproducible ways to damage them."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ def _span(data: bytearray, rng: np.random.Generator) -> slice:
 
 
 def flip(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """Other values for up to 64 bytes anywhere."""
+    """Change up to 64 bytes anywhere."""
     for position in rng.integers(0, len(data), int(rng.integers(1, 65))):
         data[position] ^= int(rng.integers(1, 256))
     return data
 
 
 def truncate(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """The file ends early."""
+    """Cut the file off."""
     return data[: int(rng.integers(0, len(data)))]
 
 
 def splice(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """A run of another file, of another container perhaps, in place of a run of this one."""
+    """Replace a run of bytes by one of another file, which may have another container."""
     data[_span(data, rng)] = bytearray(other)[_span(bytearray(other), rng)]
     return data
 
 
 def swap(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """Two runs change places."""
+    """Swap two runs of bytes."""
     first, second = sorted((_span(data, rng), _span(data, rng)), key=lambda span: int(span.start))
     middle = max(first.stop, second.start)
     tail = max(second.stop, middle)
@@ -76,21 +76,21 @@ def swap(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
 
 
 def repeat(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """A run comes twice."""
+    """Repeat a run of bytes."""
     span = _span(data, rng)
     data[span.stop : span.stop] = data[span]
     return data
 
 
 def header(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """Up to eight bytes among the first 512 become extreme or random."""
+    """Set up to eight of the first 512 bytes to extreme or random values."""
     for position in rng.integers(0, min(512, len(data)), int(rng.integers(1, 9))):
         data[position] = int(rng.choice([0, 0x7F, 0x80, 0xFF, int(rng.integers(0, 256))]))
     return data
 
 
 def number(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """A field of two, four or eight bytes takes a value at the edge of what it holds."""
+    """Set two, four or eight bytes to an extreme integer."""
     size = int(rng.choice([2, 4, 8]))
     position = int(rng.integers(0, max(1, len(data) - size)))
     value = int(rng.choice([0, 1, 2 ** (8 * size - 1) - 1])) if rng.random() < 0.7 else 2 ** (8 * size) - 1
@@ -99,7 +99,7 @@ def number(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray
 
 
 def zero(data: bytearray, other: bytes, rng: np.random.Generator) -> bytearray:
-    """A run becomes zero, as where a disk lost a block."""
+    """Set a run of bytes to zero, like a lost disk block."""
     span = _span(data, rng)
     data[span] = bytes(len(data[span]))
     return data

@@ -1,4 +1,4 @@
-"""A slice of the fuzz run; all of it: ``python -m tests.fuzz --count 10000 --folder fuzz``."""
+"""A small part of the fuzz run. The complete run: ``python -m tests.fuzz --count 10000 --folder fuzz``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headless Chromium for tests, spoken to over its debugging pipe; needs no library.
+"""Headless Chromium for tests, controlled through its debugging pipe without a library.
 
 ::
 
@@ -112,7 +112,7 @@ class Page:
         return path
 
     def wait(self, seconds: float) -> None:
-        """Let the page run on and collect what it logs and asks for."""
+        """Let the page run, and collect its log messages and requests."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._read(left)
@@ -128,7 +128,7 @@ class Page:
             self._read(left)
 
     def _read(self, seconds: float) -> None:
-        """Take in what the browser says, waiting for at most so long."""
+        """Read messages of the browser, waiting for at most ``seconds``."""
         if not select.select([self._answers], [], [], seconds)[0]:
             return
         block = os.read(self._answers, 1 << 20)
@@ -140,7 +140,7 @@ class Page:
                 self._events.append(message)
 
     def _note(self, method: str, values: dict[str, Any]) -> bool:
-        """Whether the message was one about the console or the network, which are kept apart."""
+        """Store a message about the console or the network, and return whether it was one."""
         if method == "Network.requestWillBeSent":
             self.requests.append(values["request"]["url"])
         elif method == "Runtime.consoleAPICalled":
@@ -160,7 +160,7 @@ class Page:
 def open_page(
     address: str | Path, size: Size = (1280, 800), dark: bool = False, mobile: bool = False, timeout: float = 120.0
 ) -> Iterator[Page]:
-    """A page in a browser of its own, loaded. ``address``: a local file, or any URL. ``size`` in CSS pixels.
+    """Load a page in its own browser. ``address``: a local file, or any URL. ``size`` in CSS pixels.
 
     ``mobile`` honours the viewport tag as a phone does.
     """
@@ -185,7 +185,7 @@ def open_page(
             page.load(url, size, dark, mobile)
             yield page
         finally:
-            os.close(to_browser[1])  # the browser ends when its commands do
+            os.close(to_browser[1])  # the browser ends when its command pipe is closed
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

@@ -60,7 +60,7 @@ def _content(file: Any) -> str:
 
 @contextlib.contextmanager
 def _process_state(folder: Path) -> Iterator[None]:
-    """Put back all that the command line changes in its process."""
+    """Restore everything that the command line changes in its process."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
     handlers = {number: signal.getsignal(number) for number in numbers}
     before = (sys.argv, sys.stdout, sys.stderr, sys.unraisablehook, os._exit, Path.cwd())
@@ -76,7 +76,7 @@ def _process_state(folder: Path) -> Iterator[None]:
 
 
 def _exit(status: int) -> NoReturn:
-    """What replaces ``os._exit``: the process of the tests goes on."""
+    """Replaces ``os._exit``, so that the test process continues."""
     raise SystemExit(status)
 
 

@@ -85,5 +85,5 @@ def first_cells(text: str) -> list[str]:
 
 
 def code_spans(text: str) -> list[str]:
-    """What stands between backticks."""
+    """The texts between backticks."""
     return re.findall(r"`([^`\n]+)`", text)

@@ -1,4 +1,4 @@
-"""Workers that crash, hang or eat memory, for engines that must survive them."""
+"""Workers that crash, hang or use too much memory, for tests of engines."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from fervid.settings import AnalyzeSettings, ScanSettings
 from tests.support.paths import SAMPLES
 
 FATES = ("a good one", "greedy", "killed", "once", "raises", "segfault", "sleeps", "stuck", "z good one")
-"""Names of files without their ending; ``scan`` does what each says."""
+"""Stems of file names; ``scan`` does what the name says."""
 
 
 def scan(task: ScanTask, job: ScanJob) -> Any:
-    """Scan a video, unless its name says that something happens to the worker.
+    """Scan a video, or crash, hang or fail as its name says.
 
     Each attempt adds a line with the worker's process id to a file beside the video.
     """

@@ -1,4 +1,4 @@
-"""Other processes: who is alive, and waiting for what they do."""
+"""Other processes: which are alive, and waiting for conditions."""
 
 from __future__ import annotations
 

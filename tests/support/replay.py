@@ -1,4 +1,4 @@
-"""Scans that are done once in this process and given back whenever the same content is analysed again."""
+"""Scans that run once in this process and are reused whenever the same content is analysed again."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _moved(scan: Scan, path: Path) -> Scan:
 
 @pytest.fixture
 def replayed_scans() -> Iterator[pytest.MonkeyPatch]:
-    """Have local engines replay scans; ``replayed_scans.undo()`` makes them real again."""
+    """Make local engines reuse scans; ``replayed_scans.undo()`` restores real scans."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalEngine, "run", lambda self, tasks, job: replay(tasks, job))
         yield patch

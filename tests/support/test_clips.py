@@ -1,4 +1,4 @@
-"""The tests' own tools, on which the other tests lean."""
+"""Tests of the test tools that the other tests rely on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layouts in which FER2013 goes round, and what is wrong with bad ones."""
+"""The layouts in which FER2013 is distributed, and errors in bad data."""
 
 from __future__ import annotations
 

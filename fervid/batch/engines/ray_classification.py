@@ -179,7 +179,7 @@ class _Slot(Generic[Key]):
         scorer: Ray's handle to the process.
         started: A call that ends when the process has started.
         calls: Calls that are not answered.
-        pending: Videos that were handed in and are not classified.
+        pending: Videos that were added and are not classified yet.
     """
 
     scorer: Any
@@ -217,7 +217,7 @@ class RemoteBatcher(Generic[Key]):
         self._answered = time.monotonic()
 
     def add(self, key: Key, crops: Crops) -> Iterator[ClassifiedVideo[Key]]:
-        """Hand in a video. Waits while all scorers are busy and no GPU is left.
+        """Add a video. Waits while all scorers are busy and no other GPU is free.
 
         Args:
             key: Identifies the video.
@@ -299,7 +299,7 @@ class RemoteBatcher(Generic[Key]):
             raise WorkerFailed(f"no GPU of the cluster has been free for {waited:.0f} s; run again to continue")
 
     def _replace(self, slot: _Slot[Key], error: RayError) -> None:
-        """Replace a scorer that died, perhaps with its node, and hand in its videos again."""
+        """Replace a scorer that died, perhaps with its node, and add its videos again."""
         self._deaths += 1
         if self._deaths > MAX_DEATHS:
             reason = str(error).strip().splitlines()[0]
