@@ -201,8 +201,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_each_costs_exactly_its_own_file(cluster: Any, root: Path, tmp_path: Path) -> None:
-    engine = RayEngine(cluster.address, timeout=10, memory=2 << 30, work=hostile_workers.scan)
-    hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
+    engine = RayEngine(cluster.address, timeout=25, memory=2 << 30, work=hostile_workers.scan)
+    hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=25)
 
 
 SCRIPT = """
