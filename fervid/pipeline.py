@@ -17,6 +17,7 @@ from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
 from fervid.errors import InputNotFound, UsageError
+from fervid.faces.array_checks import check_image
 from fervid.faces.crop import SIZE, CropGeometry, crop_face
 from fervid.files.discover import shown_name
 from fervid.files.fingerprint import fingerprint
@@ -223,7 +224,11 @@ def crop_faces(image: ByteArray, faces: Sequence[Face], geometry: CropGeometry |
 
     Returns:
         (n, 48, 48) uint8, gray, in the order of ``faces``.
+
+    Raises:
+        UsageError: ``image`` has another shape or type, or is empty.
     """
+    check_image(image)
     geometry = geometry or _shipped_geometry()
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
     crops = [crop_face(gray, face, geometry) for face in faces]

@@ -6,7 +6,7 @@ import doctest
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import fervid
 from fervid.batch.engines.local import LocalEngine
 from fervid.cli.main import app
 from fervid.errors import ConfigError, InputNotFound, UnreadableVideo, UsageError
-from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.settings import AnalyzeSettings, DetectorName, RunSettings, ScanSettings
 from fervid.types import Progress
 from tests.support.paths import ROOT
 
@@ -271,3 +271,64 @@ def test_a_wrong_keyword_is_named(tmp_path: Path, keyword: str, value: Any, said
 def test_an_unknown_keyword_is_pythons_own_error(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="fsp"):
         fervid.analyze(SAMPLES, tmp_path / "r.parquet", fsp=5)  # type: ignore[call-arg]
+
+
+# arrays
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Any:
+    return fervid.load_classifier(device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("crops", "given"),
+    [
+        (np.zeros((2, 48, 48)), "an array (2, 48, 48) of float64"),
+        (np.full((2, 48, 48), np.nan, np.float32), "an array (2, 48, 48) of float32"),
+        (np.zeros((2, 48, 48), bool), "an array (2, 48, 48) of bool"),
+        (np.zeros((2, 48, 48), int), "an array (2, 48, 48) of int64"),
+        (np.zeros((48, 48), np.uint8), "an array (48, 48) of uint8"),
+        (np.zeros((2, 48, 48, 1), np.uint8), "an array (2, 48, 48, 1) of uint8"),
+        (np.zeros((2, 64, 64), np.uint8), "an array (2, 64, 64) of uint8"),
+        (np.zeros(3, np.uint8), "an array (3,) of uint8"),
+        ([[[0] * 48] * 48], "an array (1, 48, 48) of int64"),
+        ([np.zeros((48, 48), np.uint8), np.zeros((40, 40), np.uint8)], "of type list"),
+        ("face.png", "of type str"),
+        (None, "of type NoneType"),
+    ],
+)
+def test_crops_of_a_wrong_shape_or_type_are_refused(classifier: Any, crops: Any, given: str) -> None:
+    for method in (classifier.probabilities, classifier.logits):
+        with pytest.raises(UsageError, match="`crops` must be an array") as caught:
+            method(crops)
+        assert str(caught.value).endswith(f"this is {given}")
+
+
+def test_crops_may_be_a_list_and_may_be_empty(classifier: Any) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (2, 48, 48), np.uint8)
+    np.testing.assert_array_equal(classifier.probabilities(list(crops)), classifier.probabilities(crops))
+    assert classifier.probabilities([]).shape == (0, 7)
+    assert classifier.probabilities(crops[:0]).shape == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("image", "given"),
+    [
+        (np.zeros((60, 80, 3)), "an array (60, 80, 3) of float64"),
+        (np.zeros((60, 80, 3), bool), "an array (60, 80, 3) of bool"),
+        (np.zeros((60, 80, 3), int), "an array (60, 80, 3) of int64"),
+        (np.zeros((60, 80, 4), np.uint8), "an array (60, 80, 4) of uint8"),
+        (np.zeros((60, 80), np.uint8), "an array (60, 80) of uint8"),
+        (np.zeros((1, 60, 80, 3), np.uint8), "an array (1, 60, 80, 3) of uint8"),
+        (np.zeros((0, 80, 3), np.uint8), "an array (0, 80, 3) of uint8"),
+        ("image.png", "of type str"),
+        (None, "of type NoneType"),
+    ],
+)
+def test_an_image_of_a_wrong_shape_or_type_is_refused(image: Any, given: str) -> None:
+    functions: list[Any] = [fervid.load_detector(name).detect for name in get_args(DetectorName)]
+    for function in (*functions, lambda image: fervid.crop_faces(image, [])):
+        with pytest.raises(UsageError, match="`image` must be an array") as caught:
+            function(image)
+        assert str(caught.value).endswith(f"this is {given}")

@@ -21,6 +21,7 @@ from fervid.emotions.sidecar import (
     read_sidecar,
 )
 from fervid.errors import DeviceMemoryError
+from fervid.faces.array_checks import as_crops
 from fervid.faces.crop import normalize
 from fervid.runtime.machine import usable_cores
 from fervid.settings import Device
@@ -68,14 +69,16 @@ class EmotionClassifier:
         On a CPU the logits of a crop are the same, bit for bit, whatever else is in the batch.
 
         Args:
-            crops: Gray face crops (n, 48, 48) uint8.
+            crops: Gray face crops (n, 48, 48) uint8; n may be 0.
 
         Returns:
             Logits (n, 7) float32, in the order of EMOTIONS.
 
         Raises:
+            UsageError: ``crops`` has another shape or type.
             DeviceMemoryError: The crops do not fit into the device's memory.
         """
+        crops = as_crops(crops)
         if not len(crops):
             return np.zeros((0, len(EMOTIONS)), np.float32)
         try:
@@ -89,12 +92,13 @@ class EmotionClassifier:
         """Compute the calibrated probabilities of crops.
 
         Args:
-            crops: Gray face crops (n, 48, 48) uint8.
+            crops: Gray face crops (n, 48, 48) uint8; n may be 0.
 
         Returns:
             Probabilities (n, 7) float32, in the order of EMOTIONS; each row sums to 1.
 
         Raises:
+            UsageError: ``crops`` has another shape or type.
             DeviceMemoryError: The crops do not fit into the device's memory.
         """
         return softmax(self.logits(crops), self.sidecar.temperature).astype(np.float32)

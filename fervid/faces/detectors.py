@@ -37,6 +37,9 @@ class FaceDetector(Protocol):
 
         Returns:
             The faces, best score first, in pixels of ``image``.
+
+        Raises:
+            UsageError: ``image`` has another shape or type, or is empty.
         """
         ...
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fervid.errors import BadWeights
+from fervid.faces.array_checks import check_image
 from fervid.faces.boxes import NMS_THRESHOLD, ScaledImage, select_boxes, shrink
 from fervid.runtime.opencv import cv2
 from fervid.runtime.weights import PackagedFile, read_weights
@@ -38,6 +39,7 @@ class CenterFace:
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector.detect."""
+        check_image(image)
         small, factor = shrunk or shrink(image, self._long_side)
         height, width = small.shape[:2]
         padded = cv2.copyMakeBorder(small, 0, -height % 32, 0, -width % 32, cv2.BORDER_CONSTANT)
@@ -73,6 +75,7 @@ class YuNet:
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector.detect."""
+        check_image(image)
         small, factor = shrunk or shrink(image, self._long_side)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         found = self._network.detect(small)[1]

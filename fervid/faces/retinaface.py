@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fervid.errors import BadWeights
+from fervid.faces.array_checks import check_image
 from fervid.faces.boxes import ScaledImage, select_boxes, shrink
 from fervid.faces.retinaface_gate import windows
 from fervid.runtime.onnx_editing import with_outputs
@@ -79,6 +80,7 @@ class RetinaFace:
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector.detect."""
+        check_image(image)
         small, factor = shrunk or shrink(image, self.long_side)
         return self.detect_unscaled(small, self.score_threshold, factor=factor)
 
