@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fervid.batch.report import BatchReport
+from fervid.errors import ConfigError
 from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName
 from fervid.settings_io import override
 from fervid.types import ProgressCallback, ignore_progress
@@ -104,9 +105,13 @@ def analyze(
         UsageError: A setting or a path is wrong, or ``out`` was made with other settings.
         OutputLocked: Another run uses ``out``.
         OutputError: An output cannot be written.
+        WorkerFailed: Worker processes cannot be started, or die again and again.
         MissingLibrary: A package is missing; the message says which.
     """
     from fervid.batch.run import analyze as run
+
+    if not (engine is None or isinstance(engine, str) or callable(getattr(engine, "run", None))):
+        raise ConfigError(f"`engine` must be local, ray or an Engine object, not {engine!r}")
 
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "min_face": min_face, "detector": detector,
@@ -116,7 +121,7 @@ def analyze(
         "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
         "retry_failed": retry_failed, "overwrite": overwrite,
     }  # fmt: skip
-    chosen = override(settings or AnalyzeSettings(), values)
+    chosen = override(AnalyzeSettings() if settings is None else settings, values)
     page = None if report is None else _ReportPage(Path(report), on_progress)
     videos = None if annotate is None else _AnnotatedVideos(Path(annotate), on_progress)
     products = [product for product in (page, videos) if product is not None]
@@ -248,7 +253,7 @@ def analyze_video(
         "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder, "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip
-    return scan_and_classify(path, override(settings or AnalyzeSettings(), values), classifier)
+    return scan_and_classify(path, override(AnalyzeSettings() if settings is None else settings, values), classifier)
 
 
 def annotate_videos(

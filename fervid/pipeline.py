@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -16,7 +17,7 @@ import numpy as np
 from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
-from fervid.errors import InputNotFound, UsageError
+from fervid.errors import InputNotFound, UnreadableVideo, UsageError
 from fervid.faces.array_checks import check_image
 from fervid.faces.crop import SIZE, CropGeometry, crop_face
 from fervid.files.discover import shown_name
@@ -27,7 +28,7 @@ from fervid.results.reader import Results
 from fervid.results.rows import result_rows
 from fervid.runtime.opencv import cv2
 from fervid.scan.scan import reader_notes, scan_video
-from fervid.settings import AnalyzeSettings, DecoderName, ScanSettings
+from fervid.settings import AnalyzeSettings, DecoderName, ScanSettings, convert
 from fervid.settings_io import to_mapping
 from fervid.types import EMOTIONS, ByteArray, Face, FloatArray, Frame, VideoInfo
 from fervid.video.reader import VideoReader
@@ -70,19 +71,20 @@ def scan_and_classify(
     Raises:
         InputNotFound: The file does not exist.
         UnreadableVideo: The file cannot be decoded.
+        ConfigError: ``classifier`` is no EmotionClassifier.
         BadWeights: The weights of the detector or the classifier cannot be used.
         MissingLibrary: The package of the detector is not installed.
     """
+    if classifier is not None:
+        classifier = convert(EmotionClassifier, classifier, "`classifier`")
     source = Path(path)
-    if not source.exists():
-        raise InputNotFound(f"no such file: {path}")
-    video_id = fingerprint(source)
+    with _naming(source):
+        video_id = fingerprint(source)
     if classifier is None:
-        weights = None if settings.run.model is None else Path(settings.run.model)
-        classifier = load_classifier(weights, settings.run.device)
+        classifier = load_classifier(settings.run.model, settings.run.device)
     threads = cv2.getNumThreads()
     try:
-        with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
+        with _naming(source), tempfile.TemporaryDirectory(prefix="fervid-") as folder:
             crops = Path(folder) / "crops"
             scan = scan_video(source, video_id, settings.scan, classifier.sidecar.geometry, crops)
             probabilities = _probabilities(classifier, scan.crops, settings.run.batch_size)
@@ -91,6 +93,19 @@ def scan_and_classify(
         cv2.setNumThreads(threads)  # scan_video sets it to 1 for the whole process
     tables = results_of_video(shown_name(source.name), timeline, rows, _metadata(settings, classifier))
     return VideoResults(**vars(tables), info=scan.info, notes=tuple(scan.notes))
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Check that a file exists, and name it in the error if it cannot be read."""
+    if not os.path.exists(path):
+        raise InputNotFound(f"no such file: {path}")
+    if os.path.isdir(path):
+        raise UnreadableVideo(f"{path}: a folder, not a video")
+    try:
+        yield
+    except UnreadableVideo as error:
+        raise UnreadableVideo(f"{path}: {error}") from error
 
 
 def _probabilities(classifier: EmotionClassifier, crops: Any, batch_size: int) -> FloatArray:
@@ -113,13 +128,11 @@ class Video:
     """
 
     def __init__(self, path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> None:
-        if not os.path.exists(path):
-            raise InputNotFound(f"no such file: {path}")
-        self._path, self._decoder = path, decoder
+        self._path, self._decoder = path, convert(DecoderName, decoder, "`decoder`")
         self._readers: set[VideoReader] = set()
         self._closed = False
         self.notes: list[str] = []
-        with VideoReader(path, decoder=decoder) as reader:
+        with _naming(path), VideoReader(path, decoder=decoder) as reader:
             self.info: VideoInfo = reader.info
 
     def __enter__(self) -> Video:
@@ -159,9 +172,10 @@ class Video:
         return self._sampled(settings)
 
     def _sampled(self, settings: ScanSettings) -> Iterator[Frame]:
-        reader = VideoReader(
-            self._path, fps=settings.fps, start=settings.start, end=settings.end, decoder=settings.decoder
-        )
+        with _naming(self._path):
+            reader = VideoReader(
+                self._path, fps=settings.fps, start=settings.start, end=settings.end, decoder=settings.decoder
+            )
         self._readers.add(reader)
         try:
             with reader:
@@ -196,6 +210,7 @@ def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> Vi
     Raises:
         InputNotFound: The file does not exist.
         UnreadableVideo: The file cannot be decoded.
+        ConfigError: ``decoder`` is not one of the choices.
     """
     return Video(path, decoder)
 

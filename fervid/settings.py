@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import numbers
+import os
 import re
+import types
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from fervid.errors import ConfigError
 
@@ -27,6 +36,95 @@ def check(condition: bool, message: str) -> None:
     """
     if not condition:
         raise ConfigError(message)
+
+
+_TYPES = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+
+
+def convert(kind: Any, value: Any, where: str) -> Any:
+    """Check that a value has the type of a setting.
+
+    An integer is accepted as a float, a number of NumPy as a number, a path object as text, and a list as a tuple.
+
+    Args:
+        kind: The type of the setting.
+        value: The value.
+        where: Names the setting; it begins the text of an error.
+
+    Returns:
+        The value as a plain Python value, which JSON can hold.
+
+    Raises:
+        ConfigError: The value has another type, or is not one of the choices.
+    """
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in choices:
+            return None
+        (kind,) = (choice for choice in choices if choice is not type(None))
+        return convert(kind, value, where)
+    if origin is Literal:
+        if not isinstance(value, str) or value not in choices:
+            raise ConfigError(f"{where} must be one of {', '.join(map(str, choices))}, not {_shown(value)}")
+        return choices[choices.index(value)]
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table, not {_shown(value)}")
+        return dict(value)
+    if origin in (tuple, list):
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} must be a list, not {_shown(value)}")
+        return origin(convert(choices[0], item, where) for item in value)
+    converted = _converted(kind, value)
+    if converted is None:
+        raise ConfigError(f"{where} must be {_TYPES.get(kind, f'of type {kind.__name__}')}, not {_shown(value)}")
+    return converted
+
+
+def _converted(kind: type, value: Any) -> Any:
+    """The value as an instance of a class, or None if its type does not fit."""
+    is_bool = isinstance(value, (bool, np.bool_))
+    if kind is bool:
+        return bool(value) if is_bool else None
+    if kind is int:
+        return int(value) if isinstance(value, numbers.Integral) and not is_bool else None
+    if kind is float:
+        try:
+            return float(value) if isinstance(value, numbers.Real) and not is_bool else None
+        except OverflowError:
+            return None
+    if kind is str:
+        return str(value) if isinstance(value, str) else os.fsdecode(value) if isinstance(value, os.PathLike) else None
+    return value if isinstance(value, kind) else None
+
+
+def _shown(value: Any) -> str:
+    """The value on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+@functools.cache
+def _field_types(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def convert_fields(settings: Any) -> None:
+    """Check the types of all fields of a new settings object, and convert them to plain Python values.
+
+    Args:
+        settings: An instance of a frozen dataclass, in its ``__post_init__``.
+
+    Raises:
+        ConfigError: A value has the wrong type, or is not one of the choices.
+    """
+    cls: Any = type(settings)
+    for field in dataclasses.fields(cls):
+        kind = _field_types(cls)[field.name]
+        value = getattr(settings, field.name)
+        converted = convert(kind, value, f"`{field.name}`")
+        if type(value) is not int:  # an integer stays one, so that metadata record it as it was given
+            object.__setattr__(settings, field.name, converted)
 
 
 @dataclass(frozen=True)
@@ -64,6 +162,7 @@ class ScanSettings:
     """Shorter tracks are dropped, in seconds. A track also needs three samples if the sampling rate allows them."""
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         check(0 <= self.fps <= 1000, f"`fps` must be between 0 and 1000, not {self.fps}")
         check(self.start >= 0, f"`start` must not be negative: {self.start}")
         later = self.end is None or self.end > self.start
@@ -94,6 +193,7 @@ class TimelineSettings:
     """Evidence below which an episode ends."""
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         check(0 <= self.smooth <= 60, f"`smooth` must be between 0 and 60 seconds: {self.smooth}")
         check(self.max_gap > 0, f"`max_gap` must be positive: {self.max_gap}")
         check(self.min_episode >= 0, f"`min_episode` must not be negative: {self.min_episode}")
@@ -118,6 +218,7 @@ class InputSettings:
     """``i/n`` analyses the i-th of n parts of the videos, with i from 1 to n. A video's name decides its part."""
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         check(self.settle >= 0, f"`settle` must not be negative: {self.settle}")
         check(not self.shard or self.part is not None, f"`shard` must be i/n with 1 <= i <= n, not {self.shard!r}")
 
@@ -158,6 +259,7 @@ class RunSettings:
     """Recompute everything, even if the output was made with other settings or weights."""
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         check(0 <= self.worker_memory < 1e6, f"`worker_memory` must be between 0 and 1000000: {self.worker_memory}")
         check(0 <= self.workers <= 1024, f"`workers` must be between 0 and 1024: {self.workers}")
         check(1 <= self.batch_size <= 65536, f"`batch_size` must be between 1 and 65536: {self.batch_size}")
@@ -179,3 +281,6 @@ class AnalyzeSettings:
     timeline: TimelineSettings = TimelineSettings()
     inputs: InputSettings = InputSettings()
     run: RunSettings = RunSettings()
+
+    def __post_init__(self) -> None:
+        convert_fields(self)

@@ -7,20 +7,17 @@ import difflib
 import glob
 import os
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from fervid.errors import ConfigError, InputNotFound
-from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings, check
+from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings, check, convert
 
 T = TypeVar("T")
-
-_TYPES = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 
 
 @dataclass(frozen=True)
@@ -101,23 +98,20 @@ def override(settings: AnalyzeSettings, values: Mapping[str, Any]) -> AnalyzeSet
         New settings.
 
     Raises:
-        ConfigError: A value has the wrong type or is out of range.
+        ConfigError: A value has the wrong type or is out of range, or ``settings`` is no AnalyzeSettings.
     """
+    settings = convert(AnalyzeSettings, settings, "`settings`")
     given = {name: value for name, value in values.items() if value is not None}
     groups: dict[str, Any] = {}
     for group in dataclasses.fields(AnalyzeSettings):
         part = getattr(settings, group.name)
-        hints = typing.get_type_hints(type(part))
         own = {field.name for field in dataclasses.fields(part)} & given.keys()
-        changed = {name: _convert(hints[name], _plain(given.pop(name)), f"`{name}`") for name in own}
+        hints = typing.get_type_hints(type(part))
+        changed = {name: convert(hints[name], given.pop(name), f"`{name}`") for name in own}
         groups[group.name] = dataclasses.replace(part, **changed)
     if given:
         raise ConfigError(f"unknown setting: {', '.join(given)}")
     return dataclasses.replace(settings, **groups)
-
-
-def _plain(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -125,34 +119,12 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
-    """Check that ``value`` has the type ``kind``. An integer is accepted as a float; nothing else is converted."""
+    """Check that ``value`` has the type ``kind``, and make dataclasses of mappings."""
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a table of settings, not {value!r}")
         return from_mapping(typing.cast(type, kind), value, where)
-    origin, choices = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        if value not in choices:
-            raise ConfigError(f"{where} must be one of {', '.join(map(str, choices))}, not {value!r}")
-        return value
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in choices:
-            return None
-        (inner,) = (choice for choice in choices if choice is not type(None))
-        return _convert(inner, value, where)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a table, not {value!r}")
-        return dict(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if origin in (tuple, list):
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where} must be a list, not {value!r}")
-        return origin(_convert(choices[0], item, where) for item in value)
-    if type(value) is not kind:
-        raise ConfigError(f"{where} must be {_TYPES.get(kind, kind.__name__)}, not {value!r}")
-    return value
+    return convert(kind, value, where)
 
 
 def read_job(path: Path, today: datetime | None = None) -> Job:

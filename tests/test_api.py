@@ -16,7 +16,9 @@ from pandas.testing import assert_frame_equal
 import fervid
 from fervid.batch.engines.local import LocalEngine
 from fervid.cli.main import app
-from fervid.errors import ConfigError, InputNotFound, UnreadableVideo, UsageError
+from fervid.emotions.sidecar import SHIPPED
+from fervid.errors import BadWeights, ConfigError, InputNotFound, UnreadableVideo, UsageError
+from fervid.faces.opencv_detectors import YUNET
 from fervid.settings import AnalyzeSettings, DetectorName, RunSettings, ScanSettings
 from fervid.types import Progress
 from tests.support.paths import ROOT
@@ -332,3 +334,59 @@ def test_an_image_of_a_wrong_shape_or_type_is_refused(image: Any, given: str) ->
         with pytest.raises(UsageError, match="`image` must be an array") as caught:
             function(image)
         assert str(caught.value).endswith(f"this is {given}")
+
+
+# wrong arguments
+
+
+@pytest.mark.parametrize("settings", [10, {}, {"scan": {"fps": 5}}])
+def test_settings_must_be_settings(tmp_path: Path, settings: Any) -> None:
+    with pytest.raises(ConfigError, match="`settings` must be of type AnalyzeSettings"):
+        fervid.analyze(SAMPLES, tmp_path / "r.parquet", settings)
+    with pytest.raises(ConfigError, match="`settings` must be of type AnalyzeSettings"):
+        fervid.analyze_video(SAMPLES / "cut.mp4", settings)
+
+
+def test_engine_and_classifier_must_be_objects_of_their_kind(tmp_path: Path) -> None:
+    engine: Any = object()
+    with pytest.raises(ConfigError, match="`engine` must be local, ray or an Engine"):
+        fervid.analyze(SAMPLES, tmp_path / "r.parquet", engine=engine)
+    name: Any = "cpu"
+    with pytest.raises(ConfigError, match="`classifier` must be of type EmotionClassifier, not 'cpu'"):
+        fervid.analyze_video(SAMPLES / "cut.mp4", classifier=name)
+
+
+def test_an_unknown_device_or_decoder_is_refused() -> None:
+    name: Any = "cuda"
+    with pytest.raises(ConfigError, match="`device` must be one of auto, cpu, gpu, not 'cuda'"):
+        fervid.load_classifier(device=name)
+    with pytest.raises(ConfigError, match="`decoder` must be one of cpu, nvdec, not 'cuda'"):
+        fervid.open_video(SAMPLES / "cut.mp4", decoder=name)
+
+
+def test_weights_may_be_given_as_text_or_path() -> None:
+    shipped = fervid.load_classifier(str(SHIPPED), "cpu").sidecar
+    assert shipped == fervid.load_classifier(SHIPPED, "cpu").sidecar
+    weights = YUNET.locate()
+    for path in (weights, str(weights)):
+        assert fervid.load_detector("yunet", weights=path).sha256 == YUNET.sha256
+
+
+def test_a_gpu_needs_the_keras_file(tmp_path: Path) -> None:
+    for suffix in (".onnx", ".json"):
+        (tmp_path / f"w{suffix}").write_bytes(SHIPPED.with_suffix(suffix).read_bytes())
+    for call in (
+        lambda: fervid.load_classifier(tmp_path / "w.onnx", "gpu"),
+        lambda: fervid.analyze(SAMPLES, tmp_path / "r.parquet", model=tmp_path / "w.onnx", device="gpu"),
+    ):
+        with pytest.raises(BadWeights, match=r"a GPU needs the \.keras file of the same name beside .*w\.onnx"):
+            call()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    for function in (fervid.analyze_video, fervid.open_video):
+        with pytest.raises(UnreadableVideo, match=r"text\.mp4: not a video"):
+            function(tmp_path / "text.mp4")
+        with pytest.raises(UnreadableVideo, match=f"{tmp_path.name}: a folder, not a video"):
+            function(tmp_path)

@@ -8,13 +8,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fervid.emotions.architecture import Architecture
 from fervid.errors import ConfigError, InputNotFound
 from fervid.files.discover import discover
-from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings, TimelineSettings
-from fervid.settings_io import from_mapping, read_job, read_toml, to_mapping
+from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
+from fervid.settings_io import from_mapping, override, read_job, read_toml, to_mapping
 
 PARTS = (ScanSettings, TimelineSettings, RunSettings)
 
@@ -204,3 +205,47 @@ def test_a_damaged_toml_file_is_named(tmp_path: Path, content: bytes) -> None:
 def test_a_folder_is_no_toml_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=tmp_path.name):
         read_toml(tmp_path)
+
+
+# values of a wrong type
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value", "said"),
+    [
+        (ScanSettings, "decoder", "gpu", "one of cpu, nvdec, not 'gpu'"),
+        (ScanSettings, "detector", "haar", "one of retinaface, centerface, yunet, not 'haar'"),
+        (TimelineSettings, "smoother", "median", "one of adaptive, gaussian, not 'median'"),
+        (RunSettings, "engine", "cloud", "one of local, ray, not 'cloud'"),
+        (RunSettings, "device", "cuda", "one of auto, cpu, gpu, not 'cuda'"),
+        (ScanSettings, "fps", "a", "a number, not 'a'"),
+        (ScanSettings, "fps", None, "a number, not None"),
+        (ScanSettings, "fps", True, "a number, not True"),
+        (ScanSettings, "end", "x", "a number, not 'x'"),
+        (ScanSettings, "adaptive", 1, "true or false, not 1"),
+        (RunSettings, "workers", 1.5, "a whole number, not 1.5"),
+        (RunSettings, "model", 5, "text, not 5"),
+        (InputSettings, "exclude", "x*", "a list, not 'x*'"),
+        (AnalyzeSettings, "scan", {"fps": 5}, "of type ScanSettings, not {'fps': 5}"),
+    ],
+)
+def test_a_wrong_value_is_refused_when_settings_are_made(cls: type[Any], name: str, value: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        cls(**{name: value})
+    assert str(caught.value) == f"`{name}` must be {said}"
+
+
+def test_numbers_of_numpy_and_paths_become_plain_values() -> None:
+    scan = ScanSettings(
+        fps=np.int64(2),  # type: ignore[arg-type]
+        end=np.float32(1.5),  # type: ignore[arg-type]
+        long_side=np.int32(320),  # type: ignore[arg-type]
+        adaptive=np.bool_(True),  # type: ignore[arg-type]
+        detector_weights=Path("w.onnx"),  # type: ignore[arg-type]
+    )
+    run = RunSettings(model=Path("m.onnx"))  # type: ignore[arg-type]
+    values = (scan.fps, scan.end, scan.long_side, scan.adaptive, scan.detector_weights, run.model)
+    assert values == (2.0, 1.5, 320, True, "w.onnx", "m.onnx")
+    assert [type(value) for value in values] == [float, float, int, bool, str, str]
+    assert from_mapping(ScanSettings, {"fps": np.int64(2)}) == override(AnalyzeSettings(), {"fps": np.float32(2)}).scan
+    json.dumps(to_mapping(AnalyzeSettings(scan, run=run)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,11 +21,11 @@ from fervid.emotions.sidecar import (
     read_onnx,
     read_sidecar,
 )
-from fervid.errors import DeviceMemoryError
+from fervid.errors import BadWeights, DeviceMemoryError
 from fervid.faces.array_checks import as_crops
 from fervid.faces.crop import normalize
 from fervid.runtime.machine import usable_cores
-from fervid.settings import Device
+from fervid.settings import Device, convert
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
 
 GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -119,7 +120,7 @@ def softmax(logits: FloatArray | DoubleArray, temperature: float = 1.0) -> Doubl
     return np.asarray(scaled / scaled.sum(axis=-1, keepdims=True))
 
 
-def load_classifier(path: Path | None = None, device: Device = "auto") -> EmotionClassifier:
+def load_classifier(path: str | os.PathLike[str] | None = None, device: Device = "auto") -> EmotionClassifier:
     """Load an emotion classifier.
 
     A CPU uses the `.onnx` file of the weights, a GPU their `.keras` file.
@@ -133,10 +134,13 @@ def load_classifier(path: Path | None = None, device: Device = "auto") -> Emotio
 
     Raises:
         BadWeights: A file of the weights is missing, damaged, or does not fit the sidecar.
+        ConfigError: ``device`` is not one of the choices.
         UsageError: ``device`` is ``gpu`` and TensorFlow can use none.
     """
-    path = Path(path or SHIPPED)
+    convert(Device, device, "`device`")
+    path = SHIPPED if path is None else Path(path)
     sidecar = read_sidecar(path)
+    _require_file_for(device, path)
     if device == "gpu" or (device == "auto" and keras_path(path).is_file() and may_have_gpu()):
         from fervid.emotions.keras_io import network_on_gpu  # imports Keras, which takes seconds
 
@@ -144,6 +148,14 @@ def load_classifier(path: Path | None = None, device: Device = "auto") -> Emotio
         if network is not None:
             return EmotionClassifier(network, sidecar, "gpu")
     return EmotionClassifier(load_onnx(path, sidecar), sidecar)
+
+
+def _require_file_for(device: Device, weights: Path) -> None:
+    """Refuse weights without the file that a GPU needs, if a GPU is required; raises BadWeights."""
+    if device == "gpu" and not keras_path(weights).is_file():
+        raise BadWeights(
+            f"a GPU needs the .keras file of the same name beside {weights}, and there is no {keras_path(weights)}"
+        )
 
 
 def load_onnx(path: Path, sidecar: Sidecar, threads: int | None = None) -> OnnxNetwork:
@@ -182,6 +194,7 @@ def check_weights(path: Path, device: Device = "auto") -> Sidecar:
         BadWeights: A file that the device needs is missing or does not fit the sidecar.
     """
     sidecar = read_sidecar(path)
+    _require_file_for(device, path)
     may_use_gpu = device == "gpu" or (device == "auto" and keras_path(path).is_file() and may_have_gpu())
     if may_use_gpu:
         read_checked(keras_path(path), sidecar.weights_sha256, sidecar.architecture)

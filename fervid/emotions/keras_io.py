@@ -15,7 +15,7 @@ import numpy as np
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.keras_file import read_arrays
 from fervid.emotions.keras_network import KerasNetwork, backend, build, silence
-from fervid.emotions.sidecar import Sidecar, keras_path, read_sidecar, sidecar_path
+from fervid.emotions.sidecar import Sidecar, read_sidecar, sidecar_path
 from fervid.errors import BadWeights, UsageError
 from fervid.faces.crop import CropGeometry
 from fervid.files.atomic import atomic_path, write_text_atomically, writing
@@ -120,8 +120,6 @@ def network_on_gpu(path: Path, sidecar: Sidecar, required: bool) -> KerasNetwork
         BadWeights: The `.keras` file is missing or does not fit the sidecar.
         UsageError: A GPU is required and TensorFlow can use none.
     """
-    if required and not keras_path(path).is_file():
-        raise BadWeights(f"a GPU needs the .keras file of the weights, and there is no {keras_path(path)}")
     if backend() != "tensorflow":
         return KerasNetwork(_filled(path, sidecar)) if required else None
     with silence():

