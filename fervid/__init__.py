@@ -7,8 +7,8 @@
    time  face_id  ...
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
-``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report`` and
-``export_results`` work on results. Exceptions are in ``fervid.errors``.
+``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
+``export_results`` and ``merge_results`` work on results. Exceptions are in ``fervid.errors``.
 
 Importing fervid loads neither TensorFlow nor OpenCV: each name is loaded when it is first used.
 """
@@ -25,7 +25,7 @@ from fervid.types import EMOTIONS, Progress
 from fervid.version import __version__
 
 if TYPE_CHECKING:
-    from fervid.api import analyze, analyze_video, annotate_videos, export_results, write_report
+    from fervid.api import analyze, analyze_video, annotate_videos, export_results, merge_results, write_report
     from fervid.charts.plot import plot_timeline
     from fervid.emotions.classifier import load_classifier
     from fervid.faces.detectors import load_detector
@@ -50,6 +50,7 @@ __all__ = [
     "export_results",
     "load_classifier",
     "load_detector",
+    "merge_results",
     "open_video",
     "plot_timeline",
     "read_results",
@@ -64,6 +65,7 @@ _MODULES = {
     "export_results": "fervid.api",
     "load_classifier": "fervid.emotions.classifier",
     "load_detector": "fervid.faces.detectors",
+    "merge_results": "fervid.api",
     "open_video": "fervid.pipeline",
     "plot_timeline": "fervid.charts.plot",
     "read_results": "fervid.results.reader",

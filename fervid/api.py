@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fervid.batch.report import BatchReport
-from fervid.errors import ConfigError
+from fervid.errors import ConfigError, UsageError
 from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName
 from fervid.settings_io import override
 from fervid.types import ProgressCallback, ignore_progress
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fervid.export.output_files import Exported
     from fervid.pipeline import VideoResults
     from fervid.report.report import WrittenReport
+    from fervid.results.merge import Merged
     from fervid.results.reader import Results
 
 
@@ -294,7 +295,7 @@ def annotate_videos(
 
 
 def write_report(
-    results: str | os.PathLike[str],
+    results: str | os.PathLike[str] | Results,
     out: str | os.PathLike[str],
     *,
     videos: str | os.PathLike[str] | None = None,
@@ -309,7 +310,7 @@ def write_report(
         PosixPath('report.html')
 
     Args:
-        results: What ``analyze`` wrote.
+        results: What ``analyze`` wrote, or what ``read_results`` returned.
         out: The page to write, ending in ``.html``.
         videos: Folder that holds the videos now, for thumbnails of the faces. Default: where they were analysed.
         thumbnails: Show a thumbnail of each face.
@@ -329,7 +330,7 @@ def write_report(
 
 
 def export_results(
-    results: str | os.PathLike[str],
+    results: str | os.PathLike[str] | Results,
     to: Literal["elan", "pyfeat", "openface", "csv"],
     out: str | os.PathLike[str],
     *,
@@ -344,7 +345,7 @@ def export_results(
         (PosixPath('elan/cut.eaf'), PosixPath('elan/crossing.eaf'))
 
     Args:
-        results: What ``analyze`` wrote.
+        results: What ``analyze`` wrote, or what ``read_results`` returned.
         to: ``elan``, ``pyfeat``, ``openface`` or ``csv``.
         out: A file; for ``elan`` and ``openface`` a folder if there are several videos.
         values: Probabilities to write: ``raw`` or ``smooth``. Default: ``raw`` for ``pyfeat`` and ``openface``, both
@@ -363,3 +364,30 @@ def export_results(
     from fervid.export.export import export as run
 
     return run(results, to, out, values, videos, overwrite)
+
+
+def merge_results(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Merged:
+    """Join several results into one, such as the results of shards, as ``fervid merge`` does.
+
+    Example:
+        >>> fervid.merge_results(["results.parquet"], "merged.parquet").videos
+        2
+
+    Args:
+        results: What ``analyze`` wrote, in the order of the merged rows.
+        out: ``merged.parquet``, ``merged.csv``, or a folder.
+
+    Returns:
+        How many videos were written, and which results have no metadata.
+
+    Raises:
+        UsageError: The results were made with different settings or weights, or ``out`` is one of them.
+        InputNotFound: Some results do not exist.
+        BadResults: The tables were not written by fervid.
+        OutputError: ``out`` cannot be written.
+    """
+    from fervid.results.merge import merge as run
+
+    if isinstance(results, (str, os.PathLike)):
+        raise UsageError(f"`results` must be a list of paths, not {results!r}")
+    return run(results, out)

@@ -390,3 +390,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             function(tmp_path / "text.mp4")
         with pytest.raises(UnreadableVideo, match=f"{tmp_path.name}: a folder, not a video"):
             function(tmp_path)
+
+
+def test_results_may_be_a_path_or_an_object(analysed: Path, tmp_path: Path) -> None:
+    forms: list[Path | fervid.Results] = [analysed, fervid.read_results(analysed)]
+    for number, results in enumerate(forms):
+        assert fervid.plot_timeline(results, "cut.mp4").get_title().startswith("cut.mp4")
+        page = fervid.write_report(results, tmp_path / f"{number}.html", videos=SAMPLES, thumbnails=False)
+        assert page.size > 10_000
+        written = fervid.export_results(results, "csv", tmp_path / f"{number}.csv")
+        assert written.files == (tmp_path / f"{number}.csv",)
+    assert (tmp_path / "0.csv").read_bytes() == (tmp_path / "1.csv").read_bytes()
+
+
+def test_results_are_merged(analysed: Path, tmp_path: Path) -> None:
+    assert fervid.merge_results([analysed, analysed], tmp_path / "merged.parquet").videos == 2
+    assert_frame_equal(
+        fervid.read_results(tmp_path / "merged.parquet").timeline, fervid.read_results(analysed).timeline
+    )
+    one: Any = str(analysed)
+    with pytest.raises(UsageError, match="`results` must be a list of paths"):
+        fervid.merge_results(one, tmp_path / "merged.parquet")

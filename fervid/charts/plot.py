@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from fervid.colors import EMOTION_COLORS
 from fervid.errors import UsageError
-from fervid.results.reader import Results
+from fervid.results.reader import Results, read_results
 from fervid.timeline.gaps import gap_threshold, gaps
 from fervid.types import EMOTIONS
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def plot_timeline(
-    results: Results, video: str | None = None, face_id: int | None = None, ax: Axes | None = None
+    results: str | os.PathLike[str] | Results,
+    video: str | None = None,
+    face_id: int | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw one face's probabilities over time with matplotlib.
 
@@ -26,7 +30,7 @@ def plot_timeline(
     gaps.
 
     Args:
-        results: The results.
+        results: What ``analyze`` wrote, or what ``read_results`` returned.
         video: Name of the video; may be left out if the results hold only one.
         face_id: Number of the face; None: the face with the most samples.
         ax: Where to draw; None: a new figure.
@@ -36,7 +40,9 @@ def plot_timeline(
 
     Raises:
         UsageError: The face is not in the results.
+        BadResults: The tables were not written by fervid.
     """
+    results = results if isinstance(results, Results) else read_results(results)
     video = _choose_video(results, video)
     timeline = results.timeline[results.timeline["video"] == video]
     face_id = _choose_face(timeline, video, face_id)

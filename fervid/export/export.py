@@ -46,7 +46,7 @@ NOTES: dict[Format, tuple[str, ...]] = {
 
 
 def export(
-    results: str | os.PathLike[str],
+    results: str | os.PathLike[str] | Results,
     to: str,
     out: str | os.PathLike[str],
     values: str | None = None,
@@ -56,7 +56,7 @@ def export(
     """Write results in the format of another tool.
 
     Args:
-        results: What ``analyze`` wrote.
+        results: What ``analyze`` wrote, or what ``read_results`` returned.
         to: ``elan`` or ``openface`` (one file per video), ``pyfeat`` or ``csv`` (one CSV file).
         out: The file to write. For ``elan`` (.eaf) and ``openface`` (.csv) a folder, or a file if the results hold
             only one video.
@@ -83,12 +83,13 @@ def export(
     if to == "elan" and values is not None:
         raise UsageError("`values` does not apply to ELAN, whose tiers hold episodes")
     chosen = cast(Values | None, values)
-    tables = read_results(results)
+    tables = results if isinstance(results, Results) else read_results(results)
     if to in ("pyfeat", "csv"):
         targets = {"": single_file(target, ".csv")}
     else:
         targets = target_files(list(_analysed(tables)["video"]), target, ".eaf" if to == "elan" else ".csv")
-    refuse_overwriting_inputs(targets.values(), Path(results))
+    if not isinstance(results, Results):
+        refuse_overwriting_inputs(targets.values(), Path(results))
     if to == "elan":
         refuse_existing(targets.values(), overwrite)
     writers: dict[Format, Callable[[], None]] = {

@@ -37,7 +37,7 @@ class WrittenReport:
 
 
 def write_report(
-    results: str | os.PathLike[str],
+    results: str | os.PathLike[str] | Results,
     out: str | os.PathLike[str],
     videos: Videos = None,
     thumbnails: bool = True,
@@ -47,7 +47,7 @@ def write_report(
     """Write results as one HTML page.
 
     Args:
-        results: What ``analyze`` wrote.
+        results: What ``analyze`` wrote, or what ``read_results`` returned.
         out: The file to write; it ends in .html.
         videos: The folder that holds the videos, or the file of each video name. None: the folders that were
             analysed. Thumbnails are made only of files that still have the content that was analysed.
@@ -66,12 +66,12 @@ def write_report(
     """
     target = Path(out)
     check_target(target)
-    tables = read_results(results)
+    tables, name = (results, "results") if isinstance(results, Results) else (read_results(results), Path(results).name)
     images: dict[str, dict[int, str]] = {}
     missing: list[tuple[str, str]] = []
     if thumbnails:
         images, missing = _find_thumbnails(tables, videos, on_progress, fingerprint)
-    page = render(tables, Path(results).name, images)
+    page = render(tables, name, images)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as partial:
