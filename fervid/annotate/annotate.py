@@ -118,7 +118,7 @@ def annotate(
     if blur:
         _require_whole_videos(tables)
     analysed = tables.videos[tables.videos["status"].isin(ANALYSED)]
-    found = find_videos(tables, tables.videos["video"], videos)
+    found = find_videos(tables, tables.videos["video"], videos, fingerprint)
     targets = prepare(analysed["video"].tolist(), found.paths, Path(out))
     job = _Job(FaceTimelines(tables), style, blur, fingerprint, found.missing_message)
     total, done = float(analysed["duration"].sum()), 0.0

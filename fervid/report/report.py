@@ -84,7 +84,7 @@ def _find_thumbnails(
 ) -> tuple[dict[str, dict[int, str]], list[tuple[str, str]]]:
     """Video → face_id → data URI, and (video, reason) for videos without thumbnails."""
     wanted = page_content.wanted_thumbnails(tables, MAX_THUMBNAILS)
-    found = find_videos(tables, wanted, videos)
+    found = find_videos(tables, wanted, videos, fingerprint)
     ids = dict(zip(tables.videos["video"], tables.videos["video_id"], strict=True))
     images: dict[str, dict[int, str]] = {}
     missing: list[tuple[str, str]] = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fervid.errors import UnreadableVideo
+from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
 from fervid.results.reader import Results
 
@@ -27,14 +30,23 @@ class FoundVideos:
     missing_message: str
 
 
-def find_videos(results: Results, names: Iterable[str], videos: Videos = None) -> FoundVideos:
+def find_videos(
+    results: Results,
+    names: Iterable[str],
+    videos: Videos = None,
+    fingerprint: Callable[[Path], str] = fingerprint,
+) -> FoundVideos:
     """Find the files of videos.
+
+    If a name fits several files, the file that was analysed is used. A name that fits no file may have a prefix from
+    ``merge``; it is searched for without it, and only the file that was analysed is accepted.
 
     Args:
         results: The results that name the videos.
         names: Names of the videos to find, as in the column ``video``.
         videos: Where the videos are. None: in the folders that were analysed, or in the working directory if
             the results do not record these folders.
+        fingerprint: Computes the fingerprint of a file. Replace it to reuse fingerprints that you have.
 
     Returns:
         The files that were found.
@@ -44,9 +56,16 @@ def find_videos(results: Results, names: Iterable[str], videos: Videos = None) -
     """
     if isinstance(videos, Mapping):
         return FoundVideos(videos, "not found")
+    ids = dict(zip(results.videos["video"], results.videos["video_id"], strict=True))
+
+    def is_same(name: str, path: Path) -> bool:
+        with contextlib.suppress(UnreadableVideo):
+            return fingerprint(path) == ids.get(name)
+        return False
+
     if videos is not None:
-        return FoundVideos(locate(names, Path(videos)), f"not found in {os.fspath(videos)}")
+        return FoundVideos(locate(names, Path(videos), is_same), f"not found in {os.fspath(videos)}")
     roots = results.roots
     folders = ", ".join(map(str, roots)) if roots else "the working directory"
-    paths = locate(names, [root for root in roots if root.is_dir()]) if roots else locate(names)
+    paths = locate(names, [root for root in roots if root.is_dir()] if roots else None, is_same)
     return FoundVideos(paths, f"not found in {folders}; `videos` names the folder that holds it")

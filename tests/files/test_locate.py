@@ -61,3 +61,18 @@ def test_names_with_bytes_that_are_not_utf_8(here: Path) -> None:
 
 def test_names_that_no_file_can_have_are_not_found(here: Path) -> None:
     assert locate(["x" * 5000, "a\0b.mp4"], here) == {}
+
+
+def test_a_name_that_fits_several_files_or_none_is_decided_by_content(here: Path) -> None:
+    roots, compared = [here / "a", here / "b"], []
+
+    def is_same(name: str, path: Path) -> bool:
+        compared.append((name, path))
+        return path == here / "b/x.mp4"
+
+    assert locate(["x.mp4", "z.mp4"], roots, is_same) == {"x.mp4": here / "b/x.mp4", "z.mp4": here / "b/z.mp4"}
+    assert compared == [("x.mp4", here / "a/x.mp4"), ("x.mp4", here / "b/x.mp4")]
+    assert locate(["all/june/x.mp4"], roots, is_same) == {"all/june/x.mp4": here / "b/x.mp4"}
+    assert locate(["june/z.mp4"], roots, is_same) == {}
+    assert locate(["june/x.mp4"], here, is_same) == {}
+    assert locate(["x.mp4"], roots, lambda *_: False) == {"x.mp4": here / "a/x.mp4"}

@@ -10,6 +10,7 @@ import pytest
 
 import fervid
 from fervid.errors import UsageError
+from fervid.results.find_videos import find_videos
 from fervid.results.merge import Merged, _Manifest, merge
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
@@ -41,9 +42,13 @@ def test_two_videos_with_the_same_name_stay_separate(tmp_path: Path) -> None:
         alone = read_results(path)
         assert len(merged.timeline[merged.timeline["video"] == name]) == len(alone.timeline)
         assert len(merged.episodes[merged.episodes["video"] == name]) == len(alone.episodes)
+    files = [tmp_path / "may" / "cam" / "clip.mp4", tmp_path / "june" / "cam" / "clip.mp4"]
+    assert find_videos(merged, names).paths == dict(zip(names, files, strict=True))
+    assert find_videos(merged, names, tmp_path / "june").paths == dict.fromkeys(names, files[1])
     for order in ([tmp_path / "all.parquet", *parts], [*parts, tmp_path / "all.parquet"]):
         assert merge(order, tmp_path / "again.parquet") == Merged(2, 0, ())
         assert read_results(tmp_path / "again.parquet").timeline.equals(merged.timeline)
+        assert find_videos(read_results(tmp_path / "again.parquet"), names).paths == find_videos(merged, names).paths
 
 
 @pytest.mark.parametrize("target", ["all.parquet", "all.csv", "all"])
