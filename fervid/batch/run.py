@@ -225,6 +225,7 @@ class _BatchRun:
         if first is None or first.status == "failed":
             self._first_reports.pop(scan.video_id, None)
             write_part(self._store.parts.part(scan.video_id), timeline, rows)
+            self._store.write_identity()
             self._store.forget_failure(scan.video_id)
         self._remember(item, scan.video_id)
         stages = {"scan": scan.seconds, "score": seconds, "finish": time.monotonic() - started}
@@ -295,6 +296,7 @@ class _BatchRun:
         )
         if not self._store.composed(digest, outputs):
             former = self._store.former_inputs()
+            self._store.write_identity()
             compose(self._setup.out, entries, metadata, self._store.scratch)
             inputs = {item.name: item.video_id for item in self._inputs if not item.source.skip}
             self._store.set_composed(digest, outputs, metadata, inputs)

@@ -167,7 +167,8 @@ class StoreView:
 
     def _check_identity(self, tables_exist: bool) -> None:
         before = read_identity(self._folder)
-        if self._overwrite or before == self._identity:
+        self._is_recorded = before == self._identity
+        if self._overwrite or self._is_recorded:
             return
         if before is not None:
             changed = "; ".join(_differences(before, self._identity))
@@ -276,7 +277,18 @@ class ResumeStore(StoreView):
             self._overwrite = False
         for folder in (self._folder / "scratch", self.scratch, self.parts.folder):
             folder.mkdir(exist_ok=True, mode=0o700)
-        self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
+
+    def write_identity(self) -> None:
+        """Record what this run's results are made with, once there are any.
+
+        Until then the record of an earlier run stays, so that a run that fails at its start changes nothing.
+
+        Raises:
+            OutputError: The record cannot be written.
+        """
+        if not self._is_recorded:
+            self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
+            self._is_recorded = True
 
     def _restore_partitions(self) -> None:
         """Move partitions back that a run moved away, if it was killed before it could replace them."""
@@ -315,6 +327,7 @@ class ResumeStore(StoreView):
         """
         if not self.parts.part(video_id).exists():
             self._write(self.parts.failure(video_id), json.dumps(asdict(failure)))
+            self.write_identity()
 
     def forget_failure(self, video_id: str) -> None:
         """Remove the stored failure of a video.

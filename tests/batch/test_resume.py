@@ -20,7 +20,7 @@ from fervid.batch.engines.local import LocalEngine
 from fervid.batch.plan import plan
 from fervid.batch.report import BatchReport, VideoReport
 from fervid.batch.run import analyze as run_batch
-from fervid.errors import BadResults, OutputLocked, UsageError
+from fervid.errors import BadResults, OutputLocked, UsageError, WorkerFailed
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
 from fervid.types import Progress
@@ -180,6 +180,24 @@ def test_changed_settings_are_noticed(root: Path, tmp_path: Path, settings: Anal
     assert len(recorder.fresh) == 4
     assert len(list((tmp_path / ".r.parquet.fervid").glob("parts-*"))) == 1
     assert fervid.analyze(root, out, settings).count("ok", fresh=True) == 0
+
+
+class FailingEngine(LocalEngine):
+    """An engine that fails before the first video, as Ray does without a cluster."""
+
+    def run(self, *_: Any) -> Any:
+        raise WorkerFailed("no cluster")
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_run_that_fails_at_its_start_changes_nothing(root: Path, tmp_path: Path, made_before: bool) -> None:
+    out, other = tmp_path / "r.parquet", AnalyzeSettings(ScanSettings(fps=1), run=RunSettings(overwrite=made_before))
+    if made_before:
+        run(root, out)
+    with pytest.raises(WorkerFailed):
+        run_batch(root, out, other, engine=FailingEngine())
+    assert out.exists() == made_before
+    assert run(root, out)[0].count("ok", fresh=True) == (0 if made_before else 2)
 
 
 def test_other_weights_are_noticed(root: Path, tmp_path: Path) -> None:

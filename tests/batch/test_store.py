@@ -43,6 +43,7 @@ def video(tmp_path: Path) -> Path:
 
 def finish(store: ResumeStore, video_id: str) -> None:
     store.parts.part(video_id).write_bytes(b"part")
+    store.write_identity()
 
 
 def test_the_folder_lies_hidden_beside_or_in_the_output(tmp_path: Path) -> None:
@@ -154,6 +155,34 @@ def test_overwriting_recomputes_everything_and_then_drops_the_old_parts(folder: 
     with ResumeStore(folder, OTHER, tables_exist=True, overwrite=True) as store:
         assert not store.done("1")
         assert store.failure("2") is None
+
+
+def test_a_run_that_stored_nothing_does_not_bind_the_next(folder: Path) -> None:
+    with ResumeStore(folder, IDENTITY, tables_exist=False):
+        pass
+    StoreView(folder, OTHER, tables_exist=False)
+    with ResumeStore(folder, OTHER, tables_exist=False) as store:
+        store.add_failure("1", Failure("UnreadableVideo", "no video"))
+    with pytest.raises(UsageError, match=r"scan\.fps"):
+        ResumeStore(folder, IDENTITY, tables_exist=False)
+
+
+def test_overwriting_that_stored_nothing_leaves_the_output_to_its_settings(folder: Path) -> None:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
+        finish(store, "1")
+    with ResumeStore(folder, OTHER, tables_exist=True, overwrite=True):
+        pass
+    with pytest.raises(UsageError, match=r"scan\.fps"):
+        ResumeStore(folder, OTHER, tables_exist=True)
+    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
+        assert store.done("1")
+
+
+def test_a_failed_overwriting_does_not_vouch_for_tables_of_unknown_making(folder: Path) -> None:
+    with ResumeStore(folder, IDENTITY, tables_exist=True, overwrite=True):
+        pass
+    with pytest.raises(UsageError, match="`overwrite`"):
+        ResumeStore(folder, IDENTITY, tables_exist=True)
 
 
 def test_an_output_of_unknown_origin_is_not_replaced_by_default(folder: Path) -> None:
