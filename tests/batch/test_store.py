@@ -109,9 +109,9 @@ def test_a_torn_index_loses_one_line_at_most(folder: Path, video: Path, tmp_path
         store.remember(video, Stamp.of(video), "1")
     index = folder / "index.jsonl"
     index.write_text(index.read_text() + index.read_text()[:40])
-    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         store.remember(second, Stamp.of(second), "2")
-    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         assert (store.fingerprint(video), store.fingerprint(second)) == ("1", "2")
 
 
@@ -121,7 +121,7 @@ def test_the_index_does_not_grow_without_limit(folder: Path, video: Path) -> Non
             os.utime(video, (LONG_AGO + number, LONG_AGO + number))
             store.remember(video, Stamp.of(video), str(number))
     assert len((folder / "index.jsonl").read_text().split()) < 50
-    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         assert store.fingerprint(video) == "299"
 
 
@@ -200,7 +200,7 @@ def test_unfinished_files_of_a_killed_run_are_removed(folder: Path) -> None:
     assert not leftover.exists()
     leftover.mkdir(parents=True)
     (leftover / "1.crops").write_bytes(b"of a killed run")
-    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         assert not list(store.scratch.iterdir())
         assert not leftover.exists()
 
@@ -259,5 +259,5 @@ def test_an_index_with_garbage_is_read_as_far_as_it_goes(folder: Path, video: Pa
         store.remember(video, Stamp.of(video), "1")
     with (folder / "index.jsonl").open("ab") as file:
         file.write(b"\xff\xfe[]\n7\n")
-    with ResumeStore(folder, IDENTITY, tables_exist=True) as store:
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         assert store.fingerprint(video) == "1"
