@@ -95,6 +95,6 @@ def show_report(written: WrittenReport, quiet: bool) -> None:
     for reason in sorted({reason for _, reason in written.missing}):
         names = [name for name, why in written.missing if why == reason]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        print(printable(as_options(f"no thumbnails: {reason}: {', '.join(names[:3])}{more}")), file=sys.stderr)
+        print(printable(as_options(f"no thumbnails for {', '.join(names[:3])}{more}: {reason}")), file=sys.stderr)
     if not quiet:
         print(printable(f"{written.path}: {written.size / 1e6:.1f} MB"), file=sys.stderr)

@@ -175,7 +175,8 @@ def show_plan(plan: Plan) -> None:
     """
     for name, planned, reason in plan.videos:
         print(printable(as_options(f"{planned:<8} {name}{f': {reason}' if reason else ''}")))
-    counts = [f"{plan.count(planned)} {label}" for planned, label in _PLANNED.items() if plan.count(planned)]
+    labels = _PLANNED | ({"copy": "copy"} if plan.count("copy") == 1 else {})
+    counts = [f"{plan.count(planned)} {label}" for planned, label in labels.items() if plan.count(planned)]
     print("; ".join(counts) or "no videos found", file=sys.stderr)
 
 

@@ -25,7 +25,9 @@ def merge(
     from fervid.results.merge import merge as join
 
     done = join(results, out)
-    print(f"{done.videos} videos, {done.skipped} of them copies or skipped: {out}", file=sys.stderr)
+    videos = f"{done.videos} video{'' if done.videos == 1 else 's'}"
+    skipped = "a copy or skipped" if done.skipped == 1 else "copies or skipped"
+    print(f"{videos}{f', {done.skipped} of them {skipped}' if done.skipped else ''}: {out}", file=sys.stderr)
     for path in done.unknown:
         print(f"{path} has no provenance metadata, so the merged results have none either", file=sys.stderr)
 
@@ -101,9 +103,11 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ELAN files that exist.")] = False,
 ) -> None:
     """Write results as files that other tools read."""
+    from fervid.cli.option_names import as_options
+    from fervid.errors import printable
     from fervid.export.export import export as write
 
     done = write(results, to, out, values, videos, overwrite)
     for note in done.notes:
-        print(note, file=sys.stderr)
+        print(printable(as_options(note)), file=sys.stderr)
     print(f"{len(done.files)} file{'' if len(done.files) == 1 else 's'}: {out}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from fervid.export.output_files import (
     write_csv,
 )
 from fervid.export.pyfeat_openface import pyfeat_frame, timeline_frame, write_openface
-from fervid.results.find_videos import Videos, find_videos
+from fervid.results.find_videos import FoundVideos, Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
 
@@ -67,7 +67,7 @@ def export(
         overwrite: Replace ELAN documents that exist. Without it they are kept, because they may hold manual work.
 
     Returns:
-        The files, and what the format could not hold.
+        The files, what the format could not hold, and which videos were not found for links.
 
     Raises:
         UsageError: The arguments do not fit together, or a file exists that must not be replaced.
@@ -90,21 +90,36 @@ def export(
         targets = target_files(list(_analysed(tables)["video"]), target, ".eaf" if to == "elan" else ".csv")
     if not isinstance(results, Results):
         refuse_overwriting_inputs(targets.values(), Path(results))
+    found = FoundVideos({}, "")
+    notes = NOTES[to]
     if to == "elan":
         refuse_existing(targets.values(), overwrite)
+        found = _sources(tables, targets, videos)
+        notes += _missing_links([name for name in targets if name not in found.paths], found.missing_message)
     writers: dict[Format, Callable[[], None]] = {
-        "elan": lambda: write_elan(tables, targets, _sources(tables, targets, videos)),
+        "elan": lambda: write_elan(tables, targets, found.paths),
         "openface": lambda: write_openface(tables, targets, chosen or "raw"),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),
     }
     writers[to]()
-    return Exported(tuple(targets.values()), NOTES[to])
+    return Exported(tuple(targets.values()), notes)
 
 
-def _sources(tables: Results, names: Iterable[str], videos: Videos) -> Mapping[str, Path]:
-    """The videos that ELAN documents link to; empty if their folder is neither given nor recorded."""
-    return {} if videos is None and not tables.roots else find_videos(tables, names, videos).paths
+def _sources(tables: Results, names: Iterable[str], videos: Videos) -> FoundVideos:
+    """The videos that ELAN documents link to; none if their folder is neither given nor recorded."""
+    if videos is None and not tables.roots:
+        return FoundVideos({}, "the results do not record the folder of the videos; `videos` names it")
+    return find_videos(tables, names, videos)
+
+
+def _missing_links(names: Sequence[str], reason: str) -> tuple[str, ...]:
+    """A note that names the videos to which ELAN documents have no full link; empty if there are none."""
+    if not names:
+        return ()
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    listed = ", ".join(names[:3]) + more
+    return (f"no full link to {listed}: {reason}. ELAN looks for a video in the folder of its document",)
 
 
 def _analysed(tables: Results) -> pd.DataFrame:

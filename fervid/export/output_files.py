@@ -30,7 +30,7 @@ class Exported:
 
     Attributes:
         files: The files.
-        notes: What the format could not hold, as sentences.
+        notes: What the format could not hold, and which videos were not found, as sentences.
     """
 
     files: tuple[Path, ...]
@@ -67,7 +67,7 @@ def target_files(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
         Video name → file.
 
     Raises:
-        UsageError: There are no videos, or several videos for one file.
+        UsageError: There are no videos, several videos for one file, or a file with another suffix.
     """
     if not names:
         raise UsageError("the results hold no video that was analysed")
@@ -75,6 +75,8 @@ def target_files(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
         if len(names) > 1:
             raise UsageError(f"the results hold {len(names)} videos; `out` must name a folder, not {out}")
         return {names[0]: out}
+    if out.suffix[1:2].isalpha() and not out.is_dir():
+        raise UsageError(f"`out` must name a folder, or a {suffix} file if there is only one video: {out}")
     return files_for(names, out, suffix)
 
 

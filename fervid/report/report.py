@@ -93,7 +93,7 @@ def _find_thumbnails(
             if name not in found.paths:
                 raise UnreadableVideo(found.missing_message)
             if fingerprint(found.paths[name]) != ids[name]:
-                raise UnreadableVideo("changed since it was analysed")
+                raise UnreadableVideo("changed since the analysis")
             images[name] = make_thumbnails(found.paths[name], faces)
         except UnreadableVideo as error:
             missing.append((name, str(error)))

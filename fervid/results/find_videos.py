@@ -68,4 +68,4 @@ def find_videos(
     roots = results.roots
     folders = ", ".join(map(str, roots)) if roots else "the working directory"
     paths = locate(names, [root for root in roots if root.is_dir()] if roots else None, is_same)
-    return FoundVideos(paths, f"not found in {folders}; `videos` names the folder that holds it")
+    return FoundVideos(paths, f"not found in {folders}; `videos` names another folder to search")

@@ -111,7 +111,7 @@ def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table
         timeline = _read_timeline(out)
         tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
-        raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
+        raise _bad_results(out, error) from error
     for name in SMALL:
         tables[name] = videos if name == "videos" and videos is not None else read_small(out, name)
     known = set(tables["videos"]["video_id"].to_pylist())
@@ -136,10 +136,36 @@ def read_small(out: Path, name: str) -> pa.Table:
     Raises:
         BadResults: fervid did not write what is there.
     """
+    if not small_path(out, name).exists():
+        raise _incomplete(out, name)
     try:
         return read_csv(small_path(out, name), SMALL[name], True)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
+        raise _bad_results(out, error) from error
+
+
+def _incomplete(out: Path, name: str) -> BadResults:
+    """The error for results that lack a small table."""
+    if out.is_dir() and not (out / "timeline").exists():
+        others = [path.name for path in sorted(out.glob("*.parquet")) if small_path(path, "videos").exists()]
+        found = f"; {others[0]} in it is one" if others else ""
+        return BadResults(f"{out} is a folder, but not results that fervid wrote{found}")
+    return BadResults(f"{out} is incomplete: {small_path(out, name)} is missing")
+
+
+def _bad_results(out: Path, error: Exception) -> BadResults:
+    """The error for a file that fervid did not write, or not as the timeline. It says which file to name instead."""
+    if isinstance(error, PermissionError):
+        return BadResults(f"{out} cannot be read: permission denied")
+    stem, _, table = out.stem.rpartition(".")
+    if out.suffix == ".csv" and table in SMALL:
+        if not stem:
+            return BadResults(f"{out} is only the table {table}; name its folder, {out.parent}, instead")
+        paths = [out.with_name(stem + suffix) for suffix in (".parquet", ".csv")]
+        timeline = next((path for path in paths if path.exists()), None)
+        instead = f"name {timeline} instead" if timeline else "name the results that it lies beside instead"
+        return BadResults(f"{out} is only the table {table}; {instead}")
+    return BadResults(f"{out} is not results of fervid; name the .parquet file, .csv file or folder that it wrote")
 
 
 def _read_timeline(out: Path) -> pa.Table:
@@ -211,7 +237,7 @@ def read_metadata(out: Path) -> dict[str, Any]:
         files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
         return _metadata(pq.read_schema(files[0]).metadata) if files else {}
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadResults(f"{out} is not a results table of fervid: {str(error).splitlines()[0]}") from error
+        raise _bad_results(out, error) from error
 
 
 def _recorded(out: Path) -> dict[bytes, bytes]:

@@ -366,7 +366,7 @@ def test_videos_are_searched_in_the_analysed_folders(tmp_path: Path) -> None:
     results.metadata["roots"] = [str(tmp_path / "gone"), str(tmp_path / "empty")]
     ((_, message),) = outcomes(annotate(results, None, tmp_path / "out")).values()
     assert message == (
-        f"not found in {tmp_path / 'gone'}, {tmp_path / 'empty'}; `videos` names the folder that holds it"
+        f"not found in {tmp_path / 'gone'}, {tmp_path / 'empty'}; `videos` names another folder to search"
     )
 
 

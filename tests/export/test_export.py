@@ -124,7 +124,9 @@ def test_elan_points_to_the_video(two: Path, tmp_path: Path) -> None:
     video = tmp_path / "videos" / "talk" / "first.mp4"
     video.parent.mkdir(parents=True)
     video.touch()
-    path, other = export(two, "elan", tmp_path / "out", videos=tmp_path / "videos").files
+    exported = export(two, "elan", tmp_path / "out", videos=tmp_path / "videos")
+    path, other = exported.files
+    assert exported.notes[-1].startswith(f"no full link to empty.mov: not found in {tmp_path / 'videos'}.")
     (media,) = Eaf(str(path)).get_linked_files()
     assert (path.parent / unquote(media["RELATIVE_MEDIA_URL"])).resolve() == video
     assert Path(unquote(urlparse(media["MEDIA_URL"]).path)) == video
@@ -282,6 +284,8 @@ def test_refusals(two: Path, tmp_path: Path) -> None:
         export(two, "elan", tmp_path / "x", values="raw")
     with pytest.raises(UsageError, match="2 videos; `out` must name a folder"):
         export(two, "elan", tmp_path / "x.eaf")
+    with pytest.raises(UsageError, match=r"`out` must name a folder, or a \.eaf file"):
+        export(two, "elan", tmp_path / "e.csv")
     with pytest.raises(UsageError, match=r"must name a \.csv file"):
         export(two, "pyfeat", tmp_path / "x.txt")
     with pytest.raises(UsageError, match="overwrite the results"):

@@ -201,7 +201,7 @@ def test_a_box_across_the_border_of_the_frame_can_be_cut_out(side: float, corner
 def test_a_changed_or_missing_video_has_no_thumbnails(tmp_path: Path) -> None:
     results = write_results(tmp_path / "r.parquet", [MadeVideo("cut.mp4", [GAPPY]), MadeVideo("gone.mp4", [GAPPY])])
     written = write_report(results, tmp_path / "r.html", videos=SAMPLES)
-    assert written.missing == (("cut.mp4", "changed since it was analysed"), ("gone.mp4", f"not found in {SAMPLES}"))
+    assert written.missing == (("cut.mp4", "changed since the analysis"), ("gone.mp4", f"not found in {SAMPLES}"))
     assert write_report(results, tmp_path / "r.html", thumbnails=False).missing == ()
 
 
@@ -214,7 +214,7 @@ def test_thumbnails_come_only_from_the_analysed_content(tmp_path: Path, changed:
     written = write_report(results, tmp_path / "r.html", videos=tmp_path, fingerprint=contents.__getitem__)
     (face,) = values_of(written.path.read_text())["videos"][0]["faces"]
     if changed:
-        assert written.missing == (("clip.mp4", "changed since it was analysed"),)
+        assert written.missing == (("clip.mp4", "changed since the analysis"),)
         assert face["thumb"] is None
     else:
         assert written.missing == ()

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 import fervid
+from fervid.errors import BadResults
 from fervid.results.reader import Results
 from fervid.results.schema import SMALL, VIDEOS, small_path
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS
 from tests.support.paths import SAMPLES
+from tests.support.synthetic_results import MadeVideo, write_results
 
 FORMS = ("r.parquet", "r.csv", "results")
 VOLATILE = ["seconds", "finished_at"]
@@ -104,3 +106,28 @@ def test_small_tables_of_an_earlier_version_can_be_read(forms: dict[str, Path], 
     assert videos.columns.tolist() == VIDEOS.names
     assert videos["trust"].isna().all()
     assert videos["longest_gap"].notna().any()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("r.summary.csv", "is only the table summary; name {root}/r.parquet instead"),
+        ("folder/videos.csv", "is only the table videos; name its folder, {root}/folder, instead"),
+        ("notes.txt", "is not results of fervid; name the .parquet file, .csv file or folder that it wrote"),
+        ("notes.csv", "is not results of fervid; name the .parquet file, .csv file or folder that it wrote"),
+        ("", "is a folder, but not results that fervid wrote; r.parquet in it is one"),
+        ("texts", "is a folder, but not results that fervid wrote"),
+        ("alone.parquet", "is incomplete: {root}/alone.videos.csv is missing"),
+    ],
+)
+def test_what_is_not_results_is_refused_in_one_sentence(name: str, said: str, tmp_path: Path) -> None:
+    write_results(tmp_path / "r.parquet", [MadeVideo("a.mp4")])
+    write_results(tmp_path / "folder", [MadeVideo("a.mp4")])
+    write_results(tmp_path / "alone.parquet", [MadeVideo("a.mp4")])
+    (tmp_path / "alone.videos.csv").unlink()
+    for text in ("notes.txt", "notes.csv", "texts/notes.txt"):
+        (tmp_path / text).parent.mkdir(exist_ok=True)
+        (tmp_path / text).write_text("some notes\nof mine")
+    with pytest.raises(BadResults) as caught:
+        fervid.read_results(tmp_path / name)
+    assert str(caught.value) == f"{tmp_path / name} {said.format(root=tmp_path)}"

@@ -97,6 +97,11 @@ def _connect(address: str) -> None:
             ray.init(address=place, log_to_driver=False, logging_level=logging.CRITICAL, **options)
         except (ConnectionError, OSError, RuntimeError, ValueError, RayError) as error:
             ray.shutdown()
+            if place == "auto" and isinstance(error, ConnectionError):
+                raise WorkerFailed(
+                    "no Ray cluster runs on this machine; `address` names its head as host:port, or is local, which"
+                    " starts a cluster on this machine for this run"
+                ) from error
             reason = str(error).strip().splitlines()[0]
             raise WorkerFailed(f"cannot join the Ray cluster at {place!r}: {reason}") from error
         except BaseException:
