@@ -157,7 +157,7 @@ def test_overwriting_recomputes_everything_and_then_drops_the_old_parts(folder: 
         assert store.failure("2") is None
 
 
-def test_a_run_that_stored_nothing_does_not_bind_the_next(folder: Path) -> None:
+def test_a_run_that_stored_nothing_does_not_affect_the_next(folder: Path) -> None:
     with ResumeStore(folder, IDENTITY, tables_exist=False):
         pass
     StoreView(folder, OTHER, tables_exist=False)
@@ -178,7 +178,7 @@ def test_overwriting_that_stored_nothing_leaves_the_output_to_its_settings(folde
         assert store.done("1")
 
 
-def test_a_failed_overwriting_does_not_vouch_for_tables_of_unknown_making(folder: Path) -> None:
+def test_a_failed_overwriting_does_not_claim_tables_of_unknown_origin(folder: Path) -> None:
     with ResumeStore(folder, IDENTITY, tables_exist=True, overwrite=True):
         pass
     with pytest.raises(UsageError, match="`overwrite`"):
