@@ -134,6 +134,7 @@ def test_the_tables_are_those_of_the_local_engine(cluster: Any, videos: Path, pl
     assert ray.is_initialized()  # a connection that was open before stays open
 
 
+@pytest.mark.slow
 def test_real_clips_too(cluster: Any, shared_media: Path, tmp_path: Path) -> None:
     clips = [shared_media / name for name in ("d19_vp9_opus.webm", "emo7_happy.mp4", "d9_vfr.mp4", "no_face.mp4")]
     for name, engine in {"local": None, "ray": RayEngine(cluster.address)}.items():
@@ -200,6 +201,7 @@ def root(tmp_path: Path) -> Path:
     return hostile_workers.write_clips(tmp_path / "root")
 
 
+@pytest.mark.slow
 def test_each_costs_exactly_its_own_file(cluster: Any, root: Path, tmp_path: Path) -> None:
     engine = RayEngine(cluster.address, timeout=25, memory=2 << 30, work=hostile_workers.scan)
     hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=25)
@@ -217,7 +219,7 @@ fervid.cli.main.main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_an_ended_run_leaves_nothing_running(cluster: Any, root: Path, tmp_path: Path, number: signal.Signals) -> None:
     out, noted = tmp_path / "r.parquet", root / "stuck.attempts"
     line = [sys.executable, "-c", SCRIPT, str(root / "a good one.mp4"), str(root / "stuck.mp4"), "--out", str(out)]

@@ -164,7 +164,10 @@ def test_training_learns(faces: Dataset, tmp_path: Path) -> None:
     assert load_classifier(tmp_path / "m.keras").sidecar.training["epoch"] == result.epoch
 
 
-@pytest.mark.parametrize("changes", [{"balance": "sampler"}, {"balance": "weights", "votes": 0.0, "optimizer": "sgd"}])
+OTHER_RECIPE = {"balance": "weights", "votes": 0.0, "optimizer": "sgd"}
+
+
+@pytest.mark.parametrize("changes", [{"balance": "sampler"}, pytest.param(OTHER_RECIPE, marks=pytest.mark.slow)])
 def test_going_on_from_a_checkpoint_equals_never_having_stopped(
     faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
@@ -383,6 +386,7 @@ def test_what_was_held_out_is_found_again(faces: Dataset, trained: Run) -> None:
 # the last layer
 
 
+@pytest.mark.slow
 def test_the_last_layer_is_fitted_to_the_classes_as_frequent_as_they_are(faces: Dataset, tmp_path: Path) -> None:
     recipe = replace(TINY, balance="sampler", refit=0.001, votes=0.0)
     train(faces, tmp_path / "plain.keras", FER2013_GEOMETRY, replace(recipe, refit=0.0))
@@ -461,6 +465,7 @@ def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
         soft_targets([tmp_path / "gone.keras"], faces, tmp_path / "other.npy")
 
 
+@pytest.mark.slow
 def test_a_run_may_begin_with_trained_weights(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     larger = replace(TINY.architecture, enlarge=56)
     enlarged = replace(TINY, begin_with=str(trained.weights), epochs=1, crop=48, architecture=larger)
