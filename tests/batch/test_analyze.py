@@ -51,7 +51,13 @@ def plain(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Plain:
 
 
 @pytest.mark.parametrize(
-    "run", [RunSettings(workers=1), RunSettings(workers=2), RunSettings(batch_size=1), RunSettings(batch_size=7)]
+    "run",
+    [
+        RunSettings(workers=1),
+        pytest.param(RunSettings(workers=2), marks=pytest.mark.slow),
+        pytest.param(RunSettings(batch_size=1), marks=pytest.mark.slow),
+        RunSettings(batch_size=7),
+    ],
 )
 def test_how_a_batch_is_run_changes_no_result(plain: Plain, folder: Path, tmp_path: Path, run: RunSettings) -> None:
     fervid.analyze(folder, tmp_path / "r.parquet", AnalyzeSettings(run=run))

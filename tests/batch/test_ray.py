@@ -219,7 +219,8 @@ fervid.cli.main.main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_ended_run_leaves_nothing_running(cluster: Any, root: Path, tmp_path: Path, number: signal.Signals) -> None:
     out, noted = tmp_path / "r.parquet", root / "stuck.attempts"
     line = [sys.executable, "-c", SCRIPT, str(root / "a good one.mp4"), str(root / "stuck.mp4"), "--out", str(out)]
@@ -297,6 +298,7 @@ def test_a_node_with_another_version_is_reported(
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
 
 
+@pytest.mark.slow
 def test_a_node_with_another_face_embedder_is_reported(cluster: Any, tmp_path: Path) -> None:
     other = shutil.copytree(ROOT / "fervid", tmp_path / "other")
     with (other / "faces" / "embedding.py").open("a") as file:
@@ -306,7 +308,8 @@ def test_a_node_with_another_face_embedder_is_reported(cluster: Any, tmp_path: P
         fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
 
 
-@pytest.mark.parametrize("hidden", ["out", pytest.param("root", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden", ["out", "root"])
 def test_a_node_without_the_shared_folders_is_reported(cluster: Any, root: Path, tmp_path: Path, hidden: str) -> None:
     out, said = tmp_path / "out", r"node \S+ cannot see .*inputs and output must be on a path"
     out.mkdir()
@@ -386,7 +389,8 @@ class Mortal:
         return Answer([ClassifiedVideo(key, None, 0.0) for key in held], [])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("deaths", [1, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("deaths", [1, 9])
 def test_a_scorer_that_dies_is_replaced(cluster: Any, tmp_path: Path, deaths: int) -> None:
     scorer = ray.remote(num_cpus=0, max_restarts=0)(Mortal)
     batcher = RemoteBatcher[int](lambda: scorer.remote(str(tmp_path / "lives"), deaths), lambda: 1, lambda _: None)

@@ -410,7 +410,10 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {name: path.read_bytes() for name, path in found.items() if not any(p.startswith(".") for p in name.parts)}
 
 
-@pytest.mark.parametrize(("name", "left"), [("r.parquet", "nothing"), ("r.csv", "a link"), ("r", "a link")])
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("r.parquet", "nothing"), ("r", "a link"), pytest.param("r.csv", "a link", marks=pytest.mark.slow)],
+)
 def test_an_input_that_is_suddenly_empty_leaves_the_tables(root: Path, tmp_path: Path, name: str, left: str) -> None:
     """A network share that is not mounted is an empty folder."""
     (tmp_path / "made").mkdir()
