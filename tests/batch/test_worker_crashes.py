@@ -197,7 +197,7 @@ def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> N
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
     assert out.read_bytes() == kept  # the old tables stay until new ones replace them
-    done = command("analyze", *videos, "--out", out, "--workers", "1", "--fps", "5")
+    done = command("analyze", *videos, "--out", out, "--workers", "1", "--fps", "5", "--overwrite")
     assert done.returncode == 0, done.stderr
 
 

@@ -42,6 +42,7 @@ FILES = {
     "faces/retinaface_gate": "detect",
     "faces/roi_detector": "detect",
     "faces/boxes": "detect",
+    "faces/array_checks": "detect",
     "faces/tracking": "track",
     "faces/appearance": "track",
     "faces/alignment": "track",
