@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray
+from fervid.video.picture import split_planes
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]
@@ -115,8 +116,7 @@ class Canvas:
 
     def __init__(self, planes: ByteArray, code: int) -> None:
         self.height, self.width = planes.shape[0] * 2 // 3, planes.shape[1]
-        chroma = planes[self.height :].reshape(2, self.height // 2, self.width // 2)
-        self._planes: Planes = (planes[: self.height], chroma[0], chroma[1])
+        self._planes: Planes = split_planes(planes)
         self._code = code
 
     def draw_sprite(self, sprite: Sprite, x: float, y: float) -> None:

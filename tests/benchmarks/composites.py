@@ -19,7 +19,8 @@ import numpy as np
 from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.settings import ScanSettings
 from fervid.types import Box, ByteArray, Face, FloatArray, Frame
-from fervid.video.reader import THUMBNAIL_SIDE, VideoReader
+from fervid.video.picture import THUMBNAIL_SIDE
+from fervid.video.reader import VideoReader
 from fervid.video.sampling import TIME_TOLERANCE
 from tests.support.paths import ROOT
 

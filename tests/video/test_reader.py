@@ -18,6 +18,7 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.scan.scan import scan_video
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray
+from fervid.video.picture import PictureConverter, PictureShape, thumbnail
 from fervid.video.reader import VideoReader
 from tests.support.clips import (
     HEIGHT,
@@ -220,14 +221,14 @@ def test_index_counts_all_frames_not_samples(clip: ClipFactory) -> None:
 
 def test_only_frames_whose_image_is_read_are_converted(clip: ClipFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     converted = 0
-    convert = VideoReader._convert
+    convert = PictureConverter.image
 
-    def counting(self: VideoReader, frame: av.VideoFrame) -> ByteArray:
+    def counting(self: PictureConverter, frame: av.VideoFrame, shape: PictureShape) -> ByteArray:
         nonlocal converted
         converted += 1
-        return convert(self, frame)
+        return convert(self, frame, shape)
 
-    monkeypatch.setattr(VideoReader, "_convert", counting)
+    monkeypatch.setattr(PictureConverter, "image", counting)
     with VideoReader(clip(at_rate(25, 50)), fps=5) as reader:
         for frame in reader.frames():
             if frame.sampled:
@@ -401,10 +402,11 @@ def test_a_file_that_is_not_a_video_is_refused_with_nvdec_too(tmp_path: Path) ->
 
 def test_frames_in_the_gpu_format_give_the_same_images(clip: ClipFactory) -> None:
     """NVDEC gives NV12: the same luma plane, and both chroma planes in one."""
-    with VideoReader(clip(at_rate(25, 3), width=320, height=180), fps=0) as reader:
-        for _, frame in reader._timed():
+    converter, shape = PictureConverter(), PictureShape((320, 180), 0, 1.0)
+    with av.open(str(clip(at_rate(25, 3), width=320, height=180))) as container:
+        for frame in container.decode(video=0):
             other = frame.reformat(format="nv12")
             assert other.format.name == "nv12"
-            assert np.array_equal(reader._thumbnail(other), reader._thumbnail(frame))
-            assert np.array_equal(reader._planes(other), reader._planes(frame))
-            assert np.abs(reader._convert(other).astype(int) - reader._convert(frame)).max() <= 2
+            assert np.array_equal(thumbnail(other), thumbnail(frame))
+            assert np.array_equal(converter.planes(other, shape), converter.planes(frame, shape))
+            assert np.abs(converter.image(other, shape).astype(int) - converter.image(frame, shape)).max() <= 2
