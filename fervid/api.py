@@ -33,6 +33,7 @@ def analyze(
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
+    stream: int | None = None,
     min_face: float | None = None,
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
@@ -75,6 +76,8 @@ def analyze(
         fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
         start: Time at which the analysis starts, in seconds. Default 0.
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
+        stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
+            video stream that is not a still picture.
         min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
@@ -115,7 +118,7 @@ def analyze(
         raise ConfigError(f"`engine` must be local, ray or an Engine object, not {engine!r}")
 
     values: dict[str, Any] = {
-        "fps": fps, "start": start, "end": end, "min_face": min_face, "detector": detector,
+        "fps": fps, "start": start, "end": end, "stream": stream, "min_face": min_face, "detector": detector,
         "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder, "smooth": smooth,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
@@ -195,6 +198,7 @@ def analyze_video(
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
+    stream: int | None = None,
     min_face: float | None = None,
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
@@ -224,6 +228,8 @@ def analyze_video(
         fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
         start: Time at which the analysis starts, in seconds. Default 0.
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
+        stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
+            video stream that is not a still picture.
         min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
@@ -250,7 +256,7 @@ def analyze_video(
     from fervid.pipeline import scan_and_classify
 
     values: dict[str, Any] = {
-        "fps": fps, "start": start, "end": end, "min_face": min_face, "detector": detector,
+        "fps": fps, "start": start, "end": end, "stream": stream, "min_face": min_face, "detector": detector,
         "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder, "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
@@ -127,12 +128,12 @@ class Video:
         notes: What went wrong in the frames that were read so far, such as damaged packets.
     """
 
-    def __init__(self, path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> None:
-        self._path, self._decoder = path, convert(DecoderName, decoder, "`decoder`")
+    def __init__(self, path: str | os.PathLike[str], settings: ScanSettings) -> None:
+        self._path, self._settings = path, settings
         self._readers: set[VideoReader] = set()
         self._closed = False
         self.notes: list[str] = []
-        with _naming(path), VideoReader(path, decoder=decoder) as reader:
+        with _naming(path), VideoReader(path, options=settings.open_options) as reader:
             self.info: VideoInfo = reader.info
 
     def __enter__(self) -> Video:
@@ -166,7 +167,7 @@ class Video:
             UnreadableVideo: The video cannot be decoded any further.
             UsageError: The video is closed.
         """
-        settings = ScanSettings(fps=fps, start=start, end=end, decoder=self._decoder)
+        settings = dataclasses.replace(self._settings, fps=fps, start=start, end=end)
         if self._closed:
             raise UsageError("the video is closed")
         return self._sampled(settings)
@@ -174,7 +175,7 @@ class Video:
     def _sampled(self, settings: ScanSettings) -> Iterator[Frame]:
         with _naming(self._path):
             reader = VideoReader(
-                self._path, fps=settings.fps, start=settings.start, end=settings.end, decoder=settings.decoder
+                self._path, fps=settings.fps, start=settings.start, end=settings.end, options=settings.open_options
             )
         self._readers.add(reader)
         try:
@@ -189,7 +190,7 @@ class Video:
             self._readers.discard(reader)
 
 
-def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> Video:
+def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu", stream: int | None = None) -> Video:
     """Open a video file to read its frames.
 
     Example:
@@ -203,6 +204,7 @@ def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> Vi
     Args:
         path: The video file.
         decoder: ``cpu``, or ``nvdec`` to decode on an NVIDIA GPU where possible.
+        stream: Number of the video stream to read, as ffprobe counts all streams from 0. None takes the default one.
 
     Returns:
         The open video; use it in a ``with`` statement. Its ``info`` describes it, its ``frames`` method reads it.
@@ -210,9 +212,9 @@ def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu") -> Vi
     Raises:
         InputNotFound: The file does not exist.
         UnreadableVideo: The file cannot be decoded.
-        ConfigError: ``decoder`` is not one of the choices.
+        ConfigError: ``decoder`` is not one of the choices, or ``stream`` is not a number from 0.
     """
-    return Video(path, decoder)
+    return Video(path, ScanSettings(decoder=decoder, stream=stream))
 
 
 @cache

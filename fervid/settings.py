@@ -128,6 +128,31 @@ def convert_fields(settings: Any) -> None:
 
 
 @dataclass(frozen=True)
+class OpenOptions:
+    """How a video file is opened. These are settings of ScanSettings, where they are checked and described.
+
+    Whatever reads the pictures of a video again, such as annotated videos and thumbnails, needs the same options.
+    """
+
+    decoder: DecoderName = "cpu"
+    stream: int | None = None
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> OpenOptions:
+        """Find the options with which the videos of results were opened.
+
+        Args:
+            metadata: The metadata of the results; empty if they have none.
+
+        Returns:
+            The options. The decoder is the CPU, which opens every video that a GPU opens.
+        """
+        scan = metadata.get("settings", {}).get("scan", {})
+        names = {field.name for field in dataclasses.fields(cls)} - {"decoder"}
+        return cls(**{name: scan[name] for name in names & scan.keys()})
+
+
+@dataclass(frozen=True)
 class ScanSettings:
     """How a video becomes face tracks and crops.
 
@@ -139,6 +164,9 @@ class ScanSettings:
     decoder: DecoderName = "cpu"
     """Where videos are decoded. nvdec uses an NVIDIA GPU; a video that it cannot decode is decoded on the CPU, and the
     manifest says so."""
+    stream: int | None = None
+    """Number of the video stream that is analysed, as ffprobe counts all streams of a file, from 0. None takes the
+    default video stream that is not a still picture."""
     start: float = 0.0
     """Time at which the analysis starts, in seconds."""
     end: float | None = None
@@ -164,6 +192,7 @@ class ScanSettings:
     def __post_init__(self) -> None:
         convert_fields(self)
         check(0 <= self.fps <= 1000, f"`fps` must be between 0 and 1000, not {self.fps}")
+        check(self.stream is None or self.stream >= 0, f"`stream` must not be negative: {self.stream}")
         check(self.start >= 0, f"`start` must not be negative: {self.start}")
         later = self.end is None or self.end > self.start
         check(later, f"`end` ({self.end}) must be later than `start` ({self.start})")
@@ -172,6 +201,11 @@ class ScanSettings:
         check(64 <= self.long_side <= 4096, f"`long_side` must be between 64 and 4096: {self.long_side}")
         check(self.max_gap > 0, f"`max_gap` must be positive: {self.max_gap}")
         check(self.min_track >= 0, f"`min_track` must not be negative: {self.min_track}")
+
+    @property
+    def open_options(self) -> OpenOptions:
+        """How the files are opened."""
+        return OpenOptions(**{field.name: getattr(self, field.name) for field in dataclasses.fields(OpenOptions)})
 
 
 @dataclass(frozen=True)

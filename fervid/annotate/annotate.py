@@ -22,6 +22,7 @@ from fervid.files.names import files_for
 from fervid.results.find_videos import Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
+from fervid.settings import OpenOptions
 from fervid.timeline.interpolation import FaceTimeline
 from fervid.types import Progress, ProgressCallback, ignore_progress
 from fervid.version import __version__
@@ -120,7 +121,8 @@ def annotate(
     analysed = tables.videos[tables.videos["status"].isin(ANALYSED)]
     found = find_videos(tables, tables.videos["video"], videos, fingerprint)
     targets = prepare(analysed["video"].tolist(), found.paths, Path(out))
-    job = _Job(FaceTimelines(tables), style, blur, fingerprint, found.missing_message)
+    options = OpenOptions.of(tables.metadata)
+    job = _Job(FaceTimelines(tables), style, blur, fingerprint, found.missing_message, options)
     total, done = float(analysed["duration"].sum()), 0.0
     outcomes = []
     for row in tables.videos.to_dict("records"):
@@ -180,6 +182,7 @@ class _Job:
     blur: bool
     fingerprint: Callable[[Path], str]
     missing_message: str
+    options: OpenOptions
 
     def run(
         self, row: Mapping[str, Any], source: Path | None, target: Path | None, on_progress: ProgressCallback
@@ -196,12 +199,13 @@ class _Job:
                 return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
             faces = self.faces.of(row["video_id"])
             margin = self.faces.step + BLUR_MARGIN if self.blur else None
-            comment = _comment(row["video_id"], faces, self.style, margin)
+            comment = _comment(f"{row['video_id']} {self.style} {margin} {self.options}", row["video_id"], faces)
             if target.exists() and read_comment(target) == comment:
                 return AnnotatedVideo(name, "unchanged", target)
             with writing(target.parent):
                 target.parent.mkdir(parents=True, exist_ok=True)
-            notes = annotate_video(source, target, faces, STYLES[self.style], margin, on_progress, comment)
+            drawing = Drawing(STYLES[self.style], margin, comment)
+            notes = annotate_video(source, target, faces, drawing, on_progress, self.options)
         except (UnreadableVideo, EncodingFailed) as error:
             return AnnotatedVideo(name, "failed", message=str(error))
         return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
@@ -212,9 +216,9 @@ def _is_annotated(path: Path) -> bool:
     return path.name.endswith(ANNOTATED) and (read_comment(path) or "").startswith("fervid ")
 
 
-def _comment(video_id: str, faces: Iterable[FaceTimeline], style: str, blur_margin: float | None) -> str:
+def _comment(made_with: str, video_id: str, faces: Iterable[FaceTimeline]) -> str:
     """The comment stored in an annotated file. Two files have the same comment only if the same was drawn."""
-    digest = hashlib.sha256(f"{video_id} {style} {blur_margin}".encode())
+    digest = hashlib.sha256(made_with.encode())
     for face in faces:
         digest.update(f"{face.face_id} {face.trust} {face.held_until} {len(face.times)}".encode())
         for values in (face.times, face.boxes, face.smoothed, face.gap_follows):
@@ -222,14 +226,29 @@ def _comment(video_id: str, faces: Iterable[FaceTimeline], style: str, blur_marg
     return f"fervid {__version__}; video {video_id}; drawing {digest.hexdigest()[:32]}"
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How faces are drawn into a video.
+
+    Attributes:
+        style: See ``annotate``.
+        blur_margin: Blur each face, and begin and end this many seconds before its first and after its last sample.
+            None: no blur.
+        comment: Stored in the file as its comment.
+    """
+
+    style: Style = "full"
+    blur_margin: float | None = None
+    comment: str | None = None
+
+
 def annotate_video(
     source: Path,
     target: Path,
     faces: list[FaceTimeline],
-    style: Style = "full",
-    blur_margin: float | None = None,
+    drawing: Drawing = Drawing(),
     on_progress: ProgressCallback = ignore_progress,
-    comment: str | None = None,
+    options: OpenOptions | None = None,
 ) -> list[str]:
     """Draw faces on every frame of one video.
 
@@ -237,11 +256,9 @@ def annotate_video(
         source: The video.
         target: The MP4 file to write; it appears when it is complete.
         faces: The faces to draw.
-        style: See ``annotate``.
-        blur_margin: Blur each face, and begin and end this many seconds before its first and after its last
-            sample. None: no blur.
+        drawing: How they are drawn.
         on_progress: Called after each frame with the seconds of video written.
-        comment: Stored in the file as its comment.
+        options: How the video was opened when it was analysed; None: with the defaults.
 
     Returns:
         Problems that did not stop the work, as sentences.
@@ -250,7 +267,10 @@ def annotate_video(
         UnreadableVideo: No frame can be decoded.
         OutputError: The file cannot be written or encoded.
     """
-    with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as audio:
+    with (
+        VideoReader(source, fps=0, threads=THREADS, options=options) as reader,
+        AudioRemuxer(source, reader.origin) as audio,
+    ):
         frames = reader.planes()
         time, planes = next(frames, (0.0, None))
         if planes is None:
@@ -259,13 +279,13 @@ def annotate_video(
         code = matrix_code(reader.colour[0], height)
         first, duration = time, reader.info.duration
         end = max([duration or 0.0, *(float(face.times[-1]) for face in faces)])
-        overlay = Overlay(faces, width, height, end, code, style)
+        overlay = Overlay(faces, width, height, end, code, drawing.style)
         encoder = EncoderSettings(CRF, PRESET, THREADS, colour=reader.colour)
-        with VideoWriter(target, width, height, encoder, audio, comment) as writer:
+        with VideoWriter(target, width, height, encoder, audio, drawing.comment) as writer:
             while planes is not None:
                 canvas = Canvas(planes, code)
-                if blur_margin is not None:
-                    _blur(canvas, faces, time, blur_margin)
+                if drawing.blur_margin is not None:
+                    _blur(canvas, faces, time, drawing.blur_margin)
                 overlay.draw(canvas, time)
                 writer.write_planes(planes, time)
                 time, planes = next(frames, (time, None))

@@ -122,6 +122,15 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Analyse this video stream of each file, numbered from 0 as ffprobe numbers all streams. Default: the "
+            "default video stream that is not a still picture. Example: --stream 1",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
     min_face: MinFace = 20.0,
     smooth: Annotated[
         float,
@@ -225,7 +234,7 @@ def analyze(
     A later run with the same output analyses only what is new or changed.
     """
     values = {
-        "fps": fps, "start": start, "end": end, "min_face": min_face, "smooth": smooth,
+        "fps": fps, "start": start, "end": end, "stream": stream, "min_face": min_face, "smooth": smooth,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,

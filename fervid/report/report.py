@@ -18,6 +18,7 @@ from fervid.report.page import render
 from fervid.report.thumbnails import MAX_THUMBNAILS, make_thumbnails
 from fervid.results.find_videos import Videos, find_videos
 from fervid.results.reader import Results, read_results
+from fervid.settings import OpenOptions
 from fervid.types import Progress, ProgressCallback, ignore_progress
 
 
@@ -94,7 +95,7 @@ def _find_thumbnails(
                 raise UnreadableVideo(found.missing_message)
             if fingerprint(found.paths[name]) != ids[name]:
                 raise UnreadableVideo("changed since the analysis")
-            images[name] = make_thumbnails(found.paths[name], faces)
+            images[name] = make_thumbnails(found.paths[name], faces, OpenOptions.of(tables.metadata))
         except UnreadableVideo as error:
             missing.append((name, str(error)))
         on_progress(Progress("report", done, len(wanted), "videos"))

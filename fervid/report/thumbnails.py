@@ -11,6 +11,7 @@ import numpy as np
 
 from fervid.errors import UnreadableVideo
 from fervid.runtime.opencv import cv2
+from fervid.settings import OpenOptions
 from fervid.types import Box, ByteArray
 from fervid.video.index import VideoIndex, read_index
 from fervid.video.reader import VideoReader
@@ -46,12 +47,13 @@ class Wanted:
     box: Box
 
 
-def make_thumbnails(path: Path, wanted: Iterable[Wanted]) -> dict[int, str]:
+def make_thumbnails(path: Path, wanted: Iterable[Wanted], options: OpenOptions | None = None) -> dict[int, str]:
     """Make thumbnails of the faces of one video.
 
     Args:
         path: The video.
         wanted: The faces.
+        options: How the video was opened when it was analysed; None: with the defaults.
 
     Returns:
         face_id → JPEG as a data URI, without the faces whose frames cannot be decoded.
@@ -60,11 +62,12 @@ def make_thumbnails(path: Path, wanted: Iterable[Wanted]) -> dict[int, str]:
         UnreadableVideo: The video cannot be decoded.
     """
     found: dict[int, str] = {}
-    for seek_point, faces in read_ranges(path, wanted):
+    options = options or OpenOptions()
+    for seek_point, faces in read_ranges(path, wanted, options.stream):
         by_frame: dict[int, list[Wanted]] = {}
         for face in faces:
             by_frame.setdefault(face.frame, []).append(face)
-        with VideoReader(path, seek_point=seek_point) as reader:
+        with VideoReader(path, seek_point=seek_point, options=options) as reader:
             for frame in reader.frames():
                 for face in by_frame.pop(frame.index, []):
                     found[face.face_id] = _encode(cut_out(frame.image, face.box))
@@ -73,12 +76,15 @@ def make_thumbnails(path: Path, wanted: Iterable[Wanted]) -> dict[int, str]:
     return found
 
 
-def read_ranges(path: Path, wanted: Iterable[Wanted]) -> list[tuple[SeekPoint | None, list[Wanted]]]:
+def read_ranges(
+    path: Path, wanted: Iterable[Wanted], stream: int | None = None
+) -> list[tuple[SeekPoint | None, list[Wanted]]]:
     """Decide where to start reading a video, so that few unneeded frames are decoded.
 
     Args:
         path: The video.
         wanted: The faces to cut out.
+        stream: Number of the stream; see ``choose_stream``.
 
     Returns:
         One entry per range of frames to read: where it starts (None: at the beginning of the video), and the faces
@@ -93,7 +99,7 @@ def read_ranges(path: Path, wanted: Iterable[Wanted]) -> list[tuple[SeekPoint | 
         last = face.time
     if all(group[0].time <= SEEK_SECONDS for group in groups):
         return [(None, group) for group in groups]
-    index = read_index(path, 0.0)
+    index = read_index(path, 0.0, stream)
     ranges: list[tuple[SeekPoint | None, list[Wanted]]] = []
     for group in groups:
         seek_point = _seek_point(index, group[0]) if index and group[0].time > SEEK_SECONDS else None

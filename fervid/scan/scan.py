@@ -44,7 +44,7 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
     started = clock.monotonic()
     cv2.setNumThreads(1)
     with VideoReader(
-        path, fps=settings.fps, start=settings.start, end=settings.end, threads=1, decoder=settings.decoder
+        path, fps=settings.fps, start=settings.start, end=settings.end, threads=1, options=settings.open_options
     ) as reader:
         embedder, refused = cached_embedder()
         tracked = track_faces(reader.frames(), settings, geometry, cached_detector(settings), scratch, embedder)
@@ -160,7 +160,7 @@ def reader_notes(reader: VideoReader, settings: ScanSettings) -> list[str]:
     Returns:
         Sentences for the manifest.
     """
-    notes = []
+    notes = [reader.stream_note] if reader.stream_note else []
     if settings.decoder == "nvdec" and not reader.accelerated:
         notes.append("no NVIDIA decoder for this video; decoded on the CPU")
     if reader.truncated:

@@ -46,7 +46,7 @@ def divide_video(path: Path, settings: ScanSettings, period: float, seconds: flo
     end = np.inf if settings.end is None else settings.end
     if end < 2 * seconds:
         return []
-    index = read_index(path, 2 * seconds)
+    index = read_index(path, 2 * seconds, settings.stream)
     if index is None:
         return []
     count = int(np.searchsorted(index.times, end + TIME_TOLERANCE, "right"))
@@ -135,7 +135,7 @@ def scan_segment(
                 end=settings.end,
                 threads=1,
                 seek_point=segment.begin,
-                decoder=settings.decoder,
+                options=settings.open_options,
             ) as reader,
             RecordFile(records) as file,
         ):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import av
 import av.error
 from av.codec.hwaccel import HWAccel
+from av.stream import Disposition
 
 from fervid.errors import UnreadableVideo
 
@@ -42,6 +43,106 @@ def open_local(path: str | os.PathLike[str], device: HWAccel | None = None) -> A
         raise UnreadableVideo(failure_reason(error)) from error
     except OSError as error:
         raise UnreadableVideo(error.strerror or str(error)) from error
+
+
+STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+"""Marks of a stream that holds still pictures beside the sound or the video: covers, thumbnails, chapter images."""
+
+IMAGE_CODECS = {"mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff", "jpeg2000", "jpegxl", "ppm", "targa"}
+"""Codecs of covers. Some are also codecs of videos."""
+
+STILL_SECONDS = 60.0
+"""A stream beside others that has no second picture within this time of the file is a still picture."""
+
+
+def choose_stream(container: Any, number: int | None = None) -> tuple[Any, str | None]:
+    """Choose the video stream to read.
+
+    Covers, thumbnails and other still pictures beside the video are passed over, whether they are marked as such or are
+    ordinary tracks. Of the others, the first that is marked as default is chosen, or the first of all if none is.
+    Streams that cannot be decoded are chosen only if there is no other.
+
+    Args:
+        container: An open ``av`` container.
+        number: Number of the stream, as ffprobe counts all streams of a file, from 0. It may be a still picture. None
+            chooses as described.
+
+    Returns:
+        The stream, and a note that names the video streams if there are several that are not still pictures.
+
+    Raises:
+        UnreadableVideo: There is no video stream, none of this number, or no decoder for it.
+    """
+    streams = list(container.streams.video)
+    if not streams:
+        raise UnreadableVideo("no video stream")
+    real = _moving(container, streams)
+    if number is not None:
+        chosen = next((stream for stream in streams if stream.index == number), None)
+        if chosen is None:
+            raise UnreadableVideo(f"stream {number} is not a video stream; video streams: {_described(streams)}")
+    elif not real:
+        raise UnreadableVideo("no video stream, only a still picture such as a cover; `stream` can choose it")
+    else:
+        chosen = min(real, key=_rank)
+    if chosen.codec_context is None:
+        raise UnreadableVideo("no decoder supports the codec")
+    others = [stream for stream in real if stream is not chosen]
+    if not others:
+        return chosen, None
+    described = f"{_described([chosen])} of {len(others) + 1} video streams"
+    return chosen, f"stream {described} is analysed; `stream` chooses another: {_described(others)}"
+
+
+def _moving(container: Any, streams: list[Any]) -> list[Any]:
+    """The streams that are not still pictures. A file's only stream counts, unless it is marked as a still picture."""
+    unmarked = [stream for stream in streams if not stream.disposition & STILL]
+    others = len(container.streams) > 1
+    few = [stream for stream in unmarked if others and stream.frames < 10]  # AVI may state one too many, others none
+    suspects = [stream for stream in few if len(unmarked) > 1 or _codec(stream) in IMAGE_CODECS]
+    stills = _without_second_picture(container.name, {stream.index for stream in suspects}) if suspects else set()
+    moving = [stream for stream in unmarked if stream.index not in stills]
+    return moving or [stream for stream in unmarked if _codec(stream) not in IMAGE_CODECS]
+
+
+def _without_second_picture(name: str, suspects: set[int]) -> set[int]:
+    """Those of the streams that have one picture, or none, in the first minute of a file."""
+    pictures, first = dict.fromkeys(suspects, 0), None
+    try:
+        with open_local(name.removeprefix("file:")) as container:
+            for packet in container.demux():
+                if not packet.size:
+                    continue
+                if packet.dts is not None and packet.time_base:
+                    time = float(packet.dts * packet.time_base)
+                    first = time if first is None else first
+                    if time - first > STILL_SECONDS:
+                        break
+                if packet.stream_index in pictures:
+                    pictures[packet.stream_index] += 1
+                    if all(count > 1 for count in pictures.values()):
+                        break
+    except av.error.FFmpegError:
+        pass  # damaged: judged by what was read so far
+    return {index for index, count in pictures.items() if count < 2}
+
+
+def _rank(stream: Any) -> tuple[bool, bool, int]:
+    """Streams that can be decoded and have a picture come first, then the default one, then the first."""
+    context = stream.codec_context
+    return context is None or not context.width, not stream.disposition & Disposition.default, stream.index
+
+
+def _codec(stream: Any) -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown codec"
+
+
+def _described(streams: list[Any]) -> str:
+    def one(stream: Any) -> str:
+        size = f" {stream.width}x{stream.height}" if stream.codec_context else ""
+        return f"{stream.index} ({_codec(stream)}{size})"
+
+    return ", ".join(map(one, streams))
 
 
 def failure_reason(error: Exception) -> str:

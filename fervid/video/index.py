@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fervid.errors import UnreadableVideo
 from fervid.types import DoubleArray
-from fervid.video.container import open_local
+from fervid.video.container import choose_stream, open_local
 
 CONTAINERS = {"mp4", "matroska"}
 """Container formats that store the exact presentation time of each packet and an index for seeking."""
@@ -51,29 +51,30 @@ class VideoIndex:
     key_times: DoubleArray
 
 
-def read_index(path: str | os.PathLike[str], min_duration: float) -> VideoIndex | None:
+def read_index(path: str | os.PathLike[str], min_duration: float, stream: int | None = None) -> VideoIndex | None:
     """Read the index of a video.
 
     Args:
         path: Video file.
         min_duration: Shortest duration in seconds of a video that is indexed.
+        stream: Number of the stream; see ``choose_stream``.
 
     Returns:
         The index; None if the video is too short, unreadable, or has no safe seek points.
     """
     try:
         with open_local(path) as container:
-            return _read_packets(container, min_duration)
+            return _read_packets(container, min_duration, stream)
     except (UnreadableVideo, av.error.FFmpegError):
         return None  # the scan reports what is wrong
 
 
-def _read_packets(container: Any, min_duration: float) -> VideoIndex | None:
-    if not container.streams.video or not CONTAINERS & set(container.format.name.split(",")):
+def _read_packets(container: Any, min_duration: float, number: int | None) -> VideoIndex | None:
+    if not CONTAINERS & set(container.format.name.split(",")):
         return None
-    stream = container.streams.video[0]
-    if stream.codec_context is None or (container.duration or 0) / av.time_base < min_duration:
+    if (container.duration or 0) / av.time_base < min_duration:
         return None
+    stream, _ = choose_stream(container, number)
     codec = stream.codec_context.codec
     if not (codec.canonical_name in CLEAN_KEYFRAME_CODECS | {"h264", "hevc"} or codec.intra_only):
         return None

@@ -14,9 +14,9 @@ from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
 
 from fervid.errors import UnreadableVideo
-from fervid.settings import DecoderName
+from fervid.settings import OpenOptions
 from fervid.types import ByteArray, Frame, VideoInfo
-from fervid.video.container import failure_reason, open_local
+from fervid.video.container import choose_stream, failure_reason, open_local
 from fervid.video.picture import MAX_PIXELS, PictureConverter, PictureShape, colour_codes, thumbnail
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
 from fervid.video.timestamps import FrameTimes
@@ -26,7 +26,7 @@ MAX_CORRUPT = 250
 
 
 class VideoReader:
-    """Reads the first video stream of a local file.
+    """Reads one video stream of a local file.
 
     Use it as a context manager and iterate ``frames()`` or ``planes()``, once. The counters are final after iteration.
     Time 0 is the start of the file, as video players count it.
@@ -34,6 +34,7 @@ class VideoReader:
     Attributes:
         info: What the container says about the stream.
         accelerated: Whether an NVIDIA GPU decodes.
+        stream_note: Names the video streams if there are several; None otherwise.
         corrupt: Number of undecodable packets and damaged frames.
         end_time: End of the last frame in seconds.
         truncated: Whether the file ends early.
@@ -48,7 +49,7 @@ class VideoReader:
         end: float | None = None,
         threads: int = 0,
         seek_point: SeekPoint | None = None,
-        decoder: DecoderName = "cpu",
+        options: OpenOptions | None = None,
     ) -> None:
         """Open a file and decode its first frame.
 
@@ -59,18 +60,21 @@ class VideoReader:
             end: Time in seconds after which reading stops; None reads to the end.
             threads: Decoder threads; 0 lets FFmpeg choose.
             seek_point: Where reading begins; None: at the start. Frames before it are left out.
-            decoder: ``nvdec`` decodes on an NVIDIA GPU if there is one that supports the codec, else on the CPU.
+            options: Which stream is read, and where it is decoded. ``nvdec`` decodes on an NVIDIA GPU if there is one
+                that supports the codec, else on the CPU. None: the default stream, decoded on the CPU.
 
         Raises:
-            UnreadableVideo: The file is not a video that can be decoded.
+            UnreadableVideo: The file is not a video that can be decoded, or has no video stream of that number.
         """
         self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
+        options = options or OpenOptions()
+        self._number = options.stream
         self.corrupt = 0
         self.truncated = False
         self.end_time = 0.0
         self._converter = PictureConverter()
         self.accelerated = False
-        if decoder == "nvdec":
+        if options.decoder == "nvdec":
             try:
                 self._open(path, threads, HWAccel("cuda", allow_software_fallback=True))
                 self.accelerated = bool(self._stream.codec_context.is_hwaccel)
@@ -82,11 +86,7 @@ class VideoReader:
     def _open(self, path: str | os.PathLike[str], threads: int, device: HWAccel | None) -> None:
         self._container = open_local(path, device)
         try:
-            if not self._container.streams.video:
-                raise UnreadableVideo("no video stream")
-            self._stream = self._container.streams.video[0]
-            if self._stream.codec_context is None:
-                raise UnreadableVideo("no decoder supports the codec")
+            self._stream, self.stream_note = choose_stream(self._container, self._number)
             self._stream.thread_type = "AUTO"
             self._stream.codec_context.thread_count = threads
             if self._seek_point is not None:

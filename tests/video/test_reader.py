@@ -16,7 +16,7 @@ import pytest
 from fervid.errors import UnreadableVideo
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.scan.scan import scan_video
-from fervid.settings import ScanSettings
+from fervid.settings import OpenOptions, ScanSettings
 from fervid.types import ByteArray
 from fervid.video.picture import PictureConverter, PictureShape, thumbnail
 from fervid.video.reader import VideoReader
@@ -382,7 +382,7 @@ def test_a_video_of_one_frame(tmp_path: Path, suffix: str, fps: float) -> None:
 @pytest.mark.skipif(_has_nvidia(), reason="a GPU is there")
 def test_without_a_gpu_the_cpu_decodes_and_the_scan_says_so(clip: ClipFactory, tmp_path: Path) -> None:
     path = clip(at_rate(25, 20))
-    with VideoReader(path, fps=0, decoder="nvdec") as reader, VideoReader(path, fps=0) as other:
+    with VideoReader(path, fps=0, options=OpenOptions(decoder="nvdec")) as reader, VideoReader(path, fps=0) as other:
         assert not reader.accelerated
         assert reader.info == other.info
         for one, two in zip(reader.frames(), other.frames(), strict=True):
@@ -397,7 +397,7 @@ def test_a_file_that_is_not_a_video_is_refused_with_nvdec_too(tmp_path: Path) ->
     path = tmp_path / "text.mp4"
     path.write_text("no video" * 100)
     with pytest.raises(UnreadableVideo, match="not a video"):
-        VideoReader(path, decoder="nvdec")
+        VideoReader(path, options=OpenOptions(decoder="nvdec"))
 
 
 def test_frames_in_the_gpu_format_give_the_same_images(clip: ClipFactory) -> None:
