@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from fervid.scan.types import Scan
 from fervid.settings import ScanSettings
 from fervid.types import DoubleArray, Frame, Track, VideoInfo
 from fervid.video.reader import VideoReader
+
+MAX_JUMPS = 3
+"""So many jumps of the clock are named in the manifest."""
 
 
 def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: CropGeometry, scratch: Path) -> Scan:
@@ -49,7 +53,7 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
         embedder, refused = cached_embedder()
         tracked = track_faces(reader.frames(), settings, geometry, cached_detector(settings), scratch, embedder)
         notes = [*reader_notes(reader, settings), *refused]
-        info = reader.info
+        info = replace(reader.info, duration=reader.duration)
     return scan_result(video_id, settings, info, tracked, notes, scratch, clock.monotonic() - started)
 
 
@@ -168,5 +172,8 @@ def reader_notes(reader: VideoReader, settings: ScanSettings) -> list[str]:
     if reader.corrupt:
         notes.append(f"{reader.corrupt} damaged packets or frames skipped")
     if reader.repaired:
-        notes.append(f"{reader.repaired} missing or backward frame times repaired")
+        notes.append(f"{reader.repaired} missing, doubled, far-off or backward frame times repaired")
+    notes += [str(jump) for jump in reader.jumps[:MAX_JUMPS]]
+    if len(reader.jumps) > MAX_JUMPS:
+        notes.append(f"{len(reader.jumps) - MAX_JUMPS} more jumps of the clock")
     return notes

@@ -1,7 +1,7 @@
 """Frame times and safe seek points of a video, read from its packets without decoding.
 
 A seek point is safe if decoding from there gives the same frames as decoding from the start. Only containers and codecs
-that guarantee this are indexed.
+that guarantee this are indexed, and only files whose stated times need no repair and do not jump.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from fervid.errors import UnreadableVideo
 from fervid.types import DoubleArray
 from fervid.video.container import choose_stream, open_local
+from fervid.video.stated_times import stores_decoding_times
+from fervid.video.timestamps import MIN_JUMP
 
 CONTAINERS = {"mp4", "matroska"}
 """Container formats that store the exact presentation time of each packet and an index for seeking."""
@@ -75,10 +77,12 @@ def _read_packets(container: Any, min_duration: float, number: int | None) -> Vi
     if (container.duration or 0) / av.time_base < min_duration:
         return None
     stream, _ = choose_stream(container, number)
+    if stores_decoding_times(container, stream):
+        return None
     codec = stream.codec_context.codec
     if not (codec.canonical_name in CLEAN_KEYFRAME_CODECS | {"h264", "hevc"} or codec.intra_only):
         return None
-    stamps, keys = array("q"), array("q")
+    stamps, keys, copied = array("q"), array("q"), True
     length = _length_size(codec.canonical_name, stream.codec_context.extradata or b"")
     for packet in container.demux(stream):
         if not packet.size:
@@ -86,10 +90,14 @@ def _read_packets(container: Any, min_duration: float, number: int | None) -> Vi
         if packet.pts is None or packet.is_corrupt or packet.is_discard:
             return None
         stamps.append(packet.pts)
+        copied &= packet.pts == packet.dts
         if packet.is_keyframe and _is_seek_point(codec.canonical_name, memoryview(packet), length):
             keys.append(packet.pts)
     ordered, seek_points = np.sort(np.array(stamps, np.int64)), np.sort(np.array(keys, np.int64))
-    if not len(ordered) or np.any(np.diff(ordered) == 0):
+    steps = np.diff(ordered)
+    if not len(ordered) or np.any(steps == 0) or np.any(steps * float(stream.time_base) > MIN_JUMP):
+        return None
+    if copied and stream.codec_context.has_b_frames:  # no presentation times if frames are reordered
         return None
     base, origin = stream.time_base, Fraction(container.start_time or 0, av.time_base)
     return VideoIndex(_seconds(ordered, base, origin), seek_points, _seconds(seek_points, base, origin))

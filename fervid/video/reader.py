@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -17,9 +16,11 @@ from fervid.errors import UnreadableVideo
 from fervid.settings import OpenOptions
 from fervid.types import ByteArray, Frame, VideoInfo
 from fervid.video.container import choose_stream, failure_reason, open_local
+from fervid.video.ending import Ending
 from fervid.video.picture import MAX_PIXELS, PictureConverter, PictureShape, colour_codes, thumbnail
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
-from fervid.video.timestamps import FrameTimes
+from fervid.video.stated_times import StatedTimes
+from fervid.video.timestamps import ClockJump, FrameTimes
 
 MAX_CORRUPT = 250
 """Reading fails after this many undecodable packets in a row."""
@@ -37,6 +38,8 @@ class VideoReader:
         stream_note: Names the video streams if there are several; None otherwise.
         corrupt: Number of undecodable packets and damaged frames.
         end_time: End of the last frame in seconds.
+        duration: Length of the video in seconds: as the container states it, but corrected when the whole file has been
+            read and frames show that it is missing or wrong.
         truncated: Whether the file ends early.
     """
 
@@ -91,10 +94,13 @@ class VideoReader:
             self._stream.codec_context.thread_count = threads
             if self._seek_point is not None:
                 self._container.seek(self._seek_point.seek, stream=self._stream)
-            self._times = self._frame_times()
-            self._decoded = self._times.assign(self._decode())
+            self._ending = Ending(self._container, self._stream)
+            period = self._period()
+            self._stated, self._times = StatedTimes(self._container, self._stream, period), FrameTimes(period)
+            self._decoded = self._times.assign((self._stated.time(frame), frame) for frame in self._decode())
             self._first = self._peek()
             self.info = self._describe()
+            self.duration = self.info.duration
         except av.error.FFmpegError as error:
             self._container.close()
             raise UnreadableVideo(failure_reason(error)) from error
@@ -115,22 +121,21 @@ class VideoReader:
     @property
     def origin(self) -> float:
         """Time 0 on the container's own clock, in seconds."""
-        return self._times.origin
+        return self._stated.origin - self._times.shift
 
     @property
     def repaired(self) -> int:
-        """Number of missing or backward timestamps that were replaced."""
+        """Number of missing, doubled, far-off or backward timestamps that were replaced."""
         return self._times.repaired
 
-    def _frame_times(self) -> FrameTimes:
-        container, stream = self._container, self._stream
-        rate = stream.average_rate or stream.guessed_rate
-        return FrameTimes(
-            base=stream.time_base or Fraction(1, 90000),
-            origin=Fraction(container.start_time or 0, av.time_base),
-            period=float(1 / rate) if rate and 1 <= rate <= 1000 else 0.04,
-            sort=container.format.name == "avi" and stream.codec_context.has_b_frames,
-        )
+    @property
+    def jumps(self) -> list[ClockJump]:
+        """The jumps of the container's clock up to the frame that was read last."""
+        return self._times.jumps
+
+    def _period(self) -> float:
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        return float(1 / rate) if rate and 1 <= rate <= 1000 else 0.04
 
     def _peek(self) -> tuple[float, VideoFrame]:
         try:
@@ -148,21 +153,15 @@ class VideoReader:
         self._shape = PictureShape.of(self._first[1], float(stream.sample_aspect_ratio or 1))
         width, height = self._shape.shown
         codec, shape = stream.codec_context.codec.canonical_name, self._shape
-        return VideoInfo(width, height, shape.rotation, codec, self._duration(), shape.aspect)
-
-    def _duration(self) -> float | None:
-        """Seconds from time 0 to the end that the container states."""
-        container, stream = self._container, self._stream
-        if container.duration is not None:
-            # Matroska files written by FFmpeg state the end time, not the duration.
-            skipped = container.start_time or 0 if "matroska" in container.format.name else 0
-            return max(0.0, float(container.duration - skipped) / av.time_base)
-        return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+        return VideoInfo(width, height, shape.rotation, codec, self._ending.duration, shape.aspect)
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream. A demuxing error ends the file early and raises nothing."""
         try:
-            yield from self._container.demux(self._stream)
+            for packet in self._container.demux(self._stream):
+                self._ending.sent(packet)
+                self._stated.sent(packet)
+                yield packet
         except av.error.FFmpegError:
             self.truncated = True
             yield None
@@ -233,28 +232,10 @@ class VideoReader:
                     yield index, time, frame
         except av.error.FFmpegError as error:
             raise UnreadableVideo(failure_reason(error)) from error
-        self.truncated |= self._ends_early(self.end_time)
-
-    def _ends_early(self, end: float) -> bool:
-        """Whether the last frame ends well before the end that the container states.
-
-        If only the duration of the whole file is known, the tolerance is larger, because the audio may be longer.
-        """
-        stated, duration = self._stated_end(), self.info.duration
-        if stated is not None:
-            return end < stated - max(0.25, 0.02 * stated)
-        return duration is not None and end < duration - max(1.0, 0.05 * duration)
-
-    def _stated_end(self) -> float | None:
-        """End of the video stream in seconds, which MP4, MOV and AVI state separately from the audio. None
-        elsewhere."""
-        stream, container = self._stream, self._container
-        if "mp4" in container.format.name and stream.duration and stream.start_time is not None:
-            origin = Fraction(container.start_time or 0, av.time_base)
-            return float((stream.start_time + stream.duration) * stream.time_base - origin)
-        if container.format.name == "avi" and stream.frames and stream.average_rate:
-            return float(stream.frames / stream.average_rate)
-        return None
+        self.truncated |= self._ending.early(self.end_time)
+        if self._seek_point is None:
+            intact = not self.truncated and not self.corrupt
+            self.duration = self._ending.true_duration(self.end_time, intact)
 
     def _convert(self, frame: VideoFrame) -> ByteArray:
         return self._converter.image(frame, self._shape)
