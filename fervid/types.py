@@ -32,6 +32,7 @@ class VideoInfo:
         codec: Name of the codec.
         duration: Length in seconds; None if the container does not state it.
         sample_aspect_ratio: Width of a stored pixel divided by its height.
+        mirrored: Whether left and right are exchanged, before the rotation.
     """
 
     width: int
@@ -40,6 +41,35 @@ class VideoInfo:
     codec: str
     duration: float | None
     sample_aspect_ratio: float = 1.0
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class PictureShape:
+    """What turns a stored frame into the image as shown. It may change within a video.
+
+    Attributes:
+        stored: Width and height with square pixels, before mirroring and rotation.
+        rotation: Degrees clockwise: 0, 90, 180 or 270.
+        aspect: Width of a stored pixel divided by its height.
+        mirrored: Whether left and right are exchanged, before the rotation.
+    """
+
+    stored: tuple[int, int]
+    rotation: int = 0
+    aspect: float = 1.0
+    mirrored: bool = False
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height of the image as shown."""
+        width, height = self.stored
+        return (height, width) if self.rotation in (90, 270) else (width, height)
+
+    @property
+    def layout(self) -> tuple[int, int, int, bool]:
+        """Width and height as shown, rotation and mirroring: what must agree for two frames to be compared."""
+        return (*self.shown, self.rotation, self.mirrored)
 
 
 @dataclass(eq=False)
@@ -51,6 +81,7 @@ class Frame:
         time: Presentation time in seconds, on the player's clock.
         sampled: Whether the sampling rate selects this frame for analysis.
         thumbnail: (h, w) uint8, a small gray image for the detection of cuts.
+        shape: Size and orientation of this frame.
         convert: Makes ``image``.
     """
 
@@ -58,12 +89,23 @@ class Frame:
     time: float
     sampled: bool
     thumbnail: ByteArray
+    shape: PictureShape
     convert: Callable[[], ByteArray] = field(repr=False)
 
     @cached_property
     def image(self) -> ByteArray:
         """The frame as shown: (height, width, 3) uint8, blue-green-red. It is converted on first use."""
         return self.convert()
+
+    @property
+    def width(self) -> int:
+        """Width of ``image`` in pixels."""
+        return self.shape.shown[0]
+
+    @property
+    def height(self) -> int:
+        """Height of ``image`` in pixels."""
+        return self.shape.shown[1]
 
 
 @dataclass(frozen=True)

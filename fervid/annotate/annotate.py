@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fervid.annotate.face_timelines import FaceTimelines
+from fervid.annotate.face_timelines import FaceTimelines, SampledSizes
 from fervid.annotate.overlay import STYLES, Overlay, Style
 from fervid.annotate.yuv_canvas import Canvas, matrix_code
 from fervid.errors import EncodingFailed, UnreadableVideo, UsageError, batch_exit_code
@@ -197,15 +197,15 @@ class _Job:
         try:
             if self.fingerprint(source) != row["video_id"]:
                 return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
-            faces = self.faces.of(row["video_id"])
+            faces, sizes = self.faces.of(row["video_id"]), self.faces.sizes(row["video_id"])
             margin = self.faces.step + BLUR_MARGIN if self.blur else None
-            comment = _comment(f"{row['video_id']} {self.style} {margin} {self.options}", row["video_id"], faces)
+            comment = _comment(f"{row['video_id']} {self.style} {margin} {self.options}", row["video_id"], faces, sizes)
             if target.exists() and read_comment(target) == comment:
                 return AnnotatedVideo(name, "unchanged", target)
             with writing(target.parent):
                 target.parent.mkdir(parents=True, exist_ok=True)
             drawing = Drawing(STYLES[self.style], margin, comment)
-            notes = annotate_video(source, target, faces, drawing, on_progress, self.options)
+            notes = annotate_video(source, target, faces, sizes, drawing, on_progress, self.options)
         except (UnreadableVideo, EncodingFailed) as error:
             return AnnotatedVideo(name, "failed", message=str(error))
         return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
@@ -216,13 +216,15 @@ def _is_annotated(path: Path) -> bool:
     return path.name.endswith(ANNOTATED) and (read_comment(path) or "").startswith("fervid ")
 
 
-def _comment(made_with: str, video_id: str, faces: Iterable[FaceTimeline]) -> str:
+def _comment(made_with: str, video_id: str, faces: Iterable[FaceTimeline], sizes: SampledSizes) -> str:
     """The comment stored in an annotated file. Two files have the same comment only if the same was drawn."""
     digest = hashlib.sha256(made_with.encode())
     for face in faces:
         digest.update(f"{face.face_id} {face.trust} {face.held_until} {len(face.times)}".encode())
         for values in (face.times, face.boxes, face.smoothed, face.gap_follows):
             digest.update(np.ascontiguousarray(values).tobytes())
+    if len(np.unique(sizes.sizes, axis=0)) > 1:
+        digest.update(sizes.sizes.tobytes())
     return f"fervid {__version__}; video {video_id}; drawing {digest.hexdigest()[:32]}"
 
 
@@ -246,16 +248,21 @@ def annotate_video(
     source: Path,
     target: Path,
     faces: list[FaceTimeline],
+    sizes: SampledSizes,
     drawing: Drawing = Drawing(),
     on_progress: ProgressCallback = ignore_progress,
     options: OpenOptions | None = None,
 ) -> list[str]:
     """Draw faces on every frame of one video.
 
+    If the picture changes size, all frames are scaled to one canvas and get bars where their shape differs. A frame
+    whose size is that of no sample beside it is blurred whole if faces are blurred, because its faces are unknown.
+
     Args:
         source: The video.
         target: The MP4 file to write; it appears when it is complete.
         faces: The faces to draw.
+        sizes: The sizes of the sampled frames.
         drawing: How they are drawn.
         on_progress: Called after each frame with the seconds of video written.
         options: How the video was opened when it was analysed; None: with the defaults.
@@ -271,27 +278,29 @@ def annotate_video(
         VideoReader(source, fps=0, threads=THREADS, options=options) as reader,
         AudioRemuxer(source, reader.origin) as audio,
     ):
-        frames = reader.planes()
-        time, planes = next(frames, (0.0, None))
-        if planes is None:
-            raise UnreadableVideo("no frame can be decoded")
-        height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-        code = matrix_code(reader.colour[0], height)
-        first, duration = time, reader.info.duration
+        width, height = sizes.canvas((reader.info.width, reader.info.height))
+        faces, code = sizes.on_canvas(faces, (width, height)), matrix_code(reader.colour[0], height)
+        first, time, duration, unknown = None, 0.0, reader.info.duration, 0
         end = max([duration or 0.0, *(float(face.times[-1]) for face in faces)])
         overlay = Overlay(faces, width, height, end, code, drawing.style)
         encoder = EncoderSettings(CRF, PRESET, THREADS, colour=reader.colour)
         with VideoWriter(target, width, height, encoder, audio, drawing.comment) as writer:
-            while planes is not None:
+            for time, planes, shape in reader.planes((width, height)):
                 canvas = Canvas(planes, code)
-                if drawing.blur_margin is not None:
+                if drawing.blur_margin is not None and not sizes.include(time, shape.shown):
+                    canvas.hide(0, 0, width, height)
+                    unknown += 1
+                elif drawing.blur_margin is not None:
                     _blur(canvas, faces, time, drawing.blur_margin)
                 overlay.draw(canvas, time)
                 writer.write_planes(planes, time)
-                time, planes = next(frames, (time, None))
+                first = time if first is None else first
                 on_progress(Progress("annotate", time - first, duration, "seconds"))
+            if first is None:
+                raise UnreadableVideo("no frame can be decoded")
             writer.hold(min(reader.end_time, max(duration or reader.end_time, time)))
-        return audio.notes
+        whole = f"{unknown} frames between samples have another size and are blurred whole"
+        return [*audio.notes, *([whole] if unknown else [])]
 
 
 def _blur(canvas: Canvas, faces: Iterable[FaceTimeline], time: float, margin: float) -> None:

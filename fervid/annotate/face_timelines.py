@@ -2,14 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fervid.results.reader import Results
+from fervid.results.schema import FRAME_SIZE
 from fervid.settings import ScanSettings
 from fervid.timeline.gaps import gap_threshold, gaps, median_step
 from fervid.timeline.interpolation import FaceTimeline
-from fervid.types import EMOTIONS, DoubleArray
+from fervid.types import EMOTIONS, DoubleArray, FloatArray
+from fervid.video.picture import fit
+
+_TIME_TOLERANCE = 1e-6
+"""Seconds by which the time of a frame may differ from that of a sample and still be the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class SampledSizes:
+    """The sizes of the sampled frames of one video.
+
+    Attributes:
+        times: (n,) float64 increasing times in seconds.
+        sizes: (n, 2) int32 width and height as shown.
+    """
+
+    times: DoubleArray
+    sizes: npt.NDArray[np.int32]
+
+    def canvas(self, first: tuple[int, int]) -> tuple[int, int]:
+        """Choose a canvas for all frames.
+
+        Args:
+            first: Width and height of the video's first frame.
+
+        Returns:
+            Even width and height, at least those of every sample and of the first frame.
+        """
+        width, height = np.max([first, *self.sizes], axis=0).tolist()
+        return width + width % 2, height + height % 2
+
+    def on_canvas(self, faces: Sequence[FaceTimeline], canvas: tuple[int, int]) -> list[FaceTimeline]:
+        """Move boxes from the pixels of their frames to those of a canvas.
+
+        Args:
+            faces: Faces of this video.
+            canvas: Width and height.
+
+        Returns:
+            The faces, with boxes where ``fervid.video.picture.fit`` places their frames.
+        """
+        return [replace(face, boxes=self._placed(face, canvas)) for face in faces]
+
+    def _placed(self, face: FaceTimeline, canvas: tuple[int, int]) -> FloatArray:
+        sizes = self.sizes[np.searchsorted(self.times, face.times)]
+        boxes = face.boxes.copy()
+        for width, height in np.unique(sizes, axis=0).tolist():
+            left, top, across, down = fit((width, height), canvas)
+            if (across - width, down - height) in ((0, 0), (0, 1), (1, 0), (1, 1)):  # odd sides grow by one pixel
+                across, down = width, height
+            rows = (sizes == (width, height)).all(axis=1)
+            scale = np.array([across / width, down / height] * 2)
+            boxes[rows] = face.boxes[rows] * scale + np.array([left, top, 0, 0])
+        return boxes
+
+    def include(self, time: float, size: tuple[int, int]) -> bool:
+        """Whether a frame has the size of the sample before or after it, so that the samples tell what it shows.
+
+        Args:
+            time: Time of the frame in seconds.
+            size: Width and height of the frame.
+
+        Returns:
+            False if the frame has another size than both.
+        """
+        after = int(np.searchsorted(self.times, time - _TIME_TOLERANCE))
+        before = int(np.searchsorted(self.times, time + _TIME_TOLERANCE, "right")) - 1
+        near = [number for number in (before, after) if 0 <= number < len(self.times)]
+        return any(tuple(self.sizes[number].tolist()) == size for number in near)
 
 
 class FaceTimelines:
@@ -45,6 +118,21 @@ class FaceTimelines:
             self._face(video_id, int(face_id), face.sort_values("time"), sampled)
             for face_id, face in with_face.groupby("face_id")
         ]
+
+    def sizes(self, video_id: str) -> SampledSizes:
+        """Get the sizes of the sampled frames of one video.
+
+        Args:
+            video_id: Fingerprint of the video.
+
+        Returns:
+            The sizes.
+        """
+        rows = self._rows.get(video_id)
+        if rows is None:
+            return SampledSizes(np.zeros(0), np.zeros((0, 2), np.int32))
+        rows = rows.drop_duplicates("time").sort_values("time")
+        return SampledSizes(rows["time"].to_numpy(np.float64), rows[list(FRAME_SIZE)].to_numpy(np.int32))
 
     def _face(self, video_id: str, face_id: int, rows: pd.DataFrame, sampled: DoubleArray) -> FaceTimeline:
         times = rows["time"].to_numpy(np.float64)

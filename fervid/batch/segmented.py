@@ -11,6 +11,7 @@ from typing import Any
 from fervid.batch.tasks import Division, JoinTask, ScanJob, ScanTask, SegmentTask, UndividedTask, records_path
 from fervid.errors import FervidError
 from fervid.scan.types import ScannedSegment
+from fervid.types import VideoInfo
 
 MIN_TIMEOUT = 0.01
 """Seconds a task gets when the other tasks of its video have used up the video's time limit."""
@@ -124,7 +125,14 @@ def segments_match(segments: Sequence[ScannedSegment]) -> bool:
     """
     return all(
         segment.intact
-        and segment.info == segments[0].info
+        and _same_stream(segment.info, segments[0].info)
         and segment.next_digest == (following.first_digest if following else None)
         for segment, following in zip_longest(segments, segments[1:])
     )
+
+
+def _same_stream(first: VideoInfo | None, second: VideoInfo | None) -> bool:
+    """Whether both describe one stream. Size and orientation are those of a segment's first frame and may change."""
+    if first is None or second is None:
+        return first is second
+    return (first.codec, first.duration) == (second.codec, second.duration)

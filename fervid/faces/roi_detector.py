@@ -104,7 +104,8 @@ class RegionDetector:
     In the first sample of each ``PERIOD`` the full image is processed. In later samples only regions are: around each
     face and possible face, and around changed blocks. The full image is used again if the regions would cost nearly as
     much (as after a cut), if a face is lost, if a score is near the threshold, or if a face touches the edge of its
-    region. Very large faces are detected at half or a quarter of the resolution. After a cut the detector starts over.
+    region. Very large faces are detected at half or a quarter of the resolution. After a cut or a change
+    of the image's size the detector starts over.
 
     The result for a sample depends only on the samples since the last multiple of ``PERIOD``. So a scan that begins at
     such a time gives the same faces as one that began earlier.
@@ -113,6 +114,8 @@ class RegionDetector:
     def __init__(self, detector: RetinaFace) -> None:
         self._detector = detector
         self._period: int | None = None
+        self._size: tuple[int, ...] = ()
+        """Shape of the last image."""
         self._brightness: FloatArray = np.zeros((0, 0), np.float32)
         """Mean of each block when it was last examined."""
         self._candidates: list[Face] = []
@@ -133,7 +136,7 @@ class RegionDetector:
             The faces, best score first, in pixels of ``small``.
         """
         brightness, period, found = _block_means(small), period_index(time, PERIOD), None
-        if period != self._period or brightness.shape != self._brightness.shape:
+        if period != self._period or small.shape != self._size:
             self._reset()
         else:
             found = self._detect_in_regions(small, brightness)
@@ -143,7 +146,7 @@ class RegionDetector:
         lost = [*self._lost, *((time, face) for face in self._candidates if self._is_face(face))]
         self._lost = [(since, face) for since, face in lost if time - since <= LOST_SECONDS and _is_new(face, found)]
         self._has_small |= any(_size(face) < SMALL_SIZE for face in found)
-        self._period, self._candidates = period, found
+        self._period, self._size, self._candidates = period, small.shape, found
         return [face for face in found if self._is_face(face)]
 
     def _reset(self) -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from fervid.errors import BadDataset, BadResults, InputNotFound
 from fervid.results.csv import csv_safe, read_csv
-from fervid.results.schema import COMMON, SMALL, TIMELINE, output_paths, small_path
+from fervid.results.schema import COMMON, FRAME_SIZE, SMALL, TIMELINE, output_paths, small_path
 from fervid.results.store_files import composed_metadata, store_folder
 from fervid.settings import TimelineSettings
 from fervid.types import EMOTIONS
@@ -108,7 +108,7 @@ def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
     try:
-        timeline = _read_timeline(out)
+        timeline = _with_frame_size(_read_timeline(out), out, videos)
         tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
@@ -121,6 +121,18 @@ def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
         tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
     return tables
+
+
+def _with_frame_size(timeline: pa.Table, out: Path, videos: pa.Table | None) -> pa.Table:
+    """Add the columns that version 1 of the tables did not have. It scaled all frames to the size in the manifest."""
+    if set(timeline.column_names) & set(FRAME_SIZE) or not {"video_id", "face_quality"} <= set(timeline.column_names):
+        return timeline
+    manifest = read_small(out, "videos") if videos is None else videos
+    manifest = manifest.filter(pc.is_valid(manifest["width"]))
+    rows = pc.index_in(timeline["video_id"], value_set=manifest["video_id"].combine_chunks())
+    for name, column in zip(FRAME_SIZE, ("width", "height"), strict=True):
+        timeline = timeline.append_column(name, manifest[column].take(rows))
+    return timeline
 
 
 def read_small(out: Path, name: str) -> pa.Table:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from fervid.results.parts import Row
-from fervid.results.schema import PART
+from fervid.results.schema import FRAME_SIZE, PART
 from fervid.scan.types import Scan
 from fervid.settings import TimelineSettings
 from fervid.settings_io import to_mapping
@@ -46,7 +46,7 @@ def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSetting
         found += [{"face_id": track.face_id, **_episode_row(episode)} for episode in of_face]
         faces.append(summarize_face(track, smooth_values, scan.times, max_gap))
         smoothed.append(smooth_values)
-    timeline = timeline_table(scan.video_id, scan.frames, scan.times, scan.tracks, raw, smoothed)
+    timeline = timeline_table(scan.video_id, scan.frames, scan.times, scan.sizes, scan.tracks, raw, smoothed)
     summary = to_mapping(summarize_video(scan.tracks, faces, scan.times, scan.info.duration))
     tables = {"episodes": found, "summary": list(map(_summary_row, faces)), "videos": [_manifest_row(scan) | summary]}
     return timeline, {name: [{"video_id": scan.video_id, **row} for row in rows] for name, rows in tables.items()}
@@ -103,6 +103,7 @@ def timeline_table(
     video_id: str,
     frames: np.ndarray[Any, Any],
     times: DoubleArray,
+    sizes: np.ndarray[Any, Any],
     tracks: Sequence[Track],
     raw: Sequence[FloatArray],
     smoothed: Sequence[FloatArray],
@@ -113,6 +114,7 @@ def timeline_table(
         video_id: Fingerprint of the video.
         frames: (n,) int64 indices of all sampled frames.
         times: (n,) float64 their times in seconds.
+        sizes: (n, 2) int32 width and height of each of them as shown.
         tracks: The faces of the video.
         raw: Per track, (samples, 7) float32 probabilities of each frame alone.
         smoothed: Per track, (samples, 7) float32 smoothed probabilities.
@@ -143,6 +145,9 @@ def timeline_table(
     }
     for axis, name in enumerate(("face_x", "face_y", "face_width", "face_height")):
         columns[name] = column([track.boxes[:, axis] for track in tracks], pa.float32())
+    shown = sizes[np.searchsorted(frames, columns["frame"].to_numpy())]
+    for axis, name in enumerate(FRAME_SIZE):
+        columns[name] = pa.array(shown[:, axis], pa.int32())
     for index, name in enumerate(EMOTIONS):
         columns[name] = column([values[:, index] for values in raw], pa.float32())
         columns[f"{name}_smooth"] = column([values[:, index] for values in smoothed], pa.float32())

@@ -10,7 +10,7 @@ from fervid.errors import OutputError, UsageError
 from fervid.results.store_files import store_folder
 from fervid.types import EMOTIONS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables, stored in their metadata."""
 
 _LABEL = pa.dictionary(pa.int8(), pa.string())
@@ -25,6 +25,9 @@ def _emotions(pattern: str, kind: pa.DataType) -> list[pa.Field]:
     return _fields(kind, *(pattern.format(emotion) for emotion in EMOTIONS))
 
 
+FRAME_SIZE = ("frame_width", "frame_height")
+"""The columns of the timeline that version 1 did not have."""
+
 TIMELINE = pa.schema(
     [
         *_fields(pa.string(), "video", "video_id"),
@@ -32,6 +35,7 @@ TIMELINE = pa.schema(
         *_fields(pa.float64(), "time"),
         *_fields(pa.int32(), "face_id", "person"),
         *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality"),
+        *_fields(pa.int32(), *FRAME_SIZE),
         *_emotions("{}", pa.float32()),
         *_emotions("{}_smooth", pa.float32()),
         pa.field("emotion", _LABEL),

@@ -23,7 +23,7 @@ from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector
 from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
-from fervid.types import ByteArray, Face, FloatArray, Frame
+from fervid.types import ByteArray, Face, FloatArray, Frame, PictureShape
 from fervid.video.sampling import period_index
 
 DESCRIPTOR_MIN_SIDE = 48
@@ -62,11 +62,13 @@ class FrameResult:
     Attributes:
         time: Presentation time in seconds.
         thumbnail: Small gray image for finding cuts, (h, w) uint8.
+        shape: Size and orientation of the frame.
         sample: The faces; None if the frame is not sampled.
     """
 
     time: float
     thumbnail: ByteArray
+    shape: PictureShape
     sample: FaceDetections | None
 
 
@@ -100,9 +102,10 @@ class FrameAnalyzer:
             frame: The frame.
 
         Returns:
-            Its thumbnail and, if it is sampled, its faces.
+            Its thumbnail, its shape and, if it is sampled, its faces.
         """
-        return FrameResult(frame.time, frame.thumbnail, self._sample(frame) if frame.sampled else None)
+        sample = self._sample(frame) if frame.sampled else None
+        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample)
 
     def _sample(self, frame: Frame) -> FaceDetections:
         small, factor = shrink(frame.image, self._settings.long_side)

@@ -8,9 +8,6 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from fervid.errors import BadWeights, UnreadableVideo
 from fervid.faces.crop import SIZE, CropGeometry
 from fervid.faces.detectors import FaceDetector, create_detector
@@ -18,10 +15,11 @@ from fervid.faces.embedding import FaceEmbedder, load_embedder
 from fervid.files.scratch import CropFile
 from fervid.runtime.opencv import cv2
 from fervid.scan.frame_analysis import FrameAnalyzer
+from fervid.scan.pictures import picture_notes, with_usual_picture
 from fervid.scan.track_assembly import TrackBuilder
-from fervid.scan.types import Scan
+from fervid.scan.types import Scan, TrackedFaces
 from fervid.settings import ScanSettings
-from fervid.types import DoubleArray, Frame, Track, VideoInfo
+from fervid.types import Frame, VideoInfo
 from fervid.video.reader import VideoReader
 
 MAX_JUMPS = 3
@@ -61,7 +59,7 @@ def scan_result(
     video_id: str,
     settings: ScanSettings,
     info: VideoInfo,
-    tracked: tuple[npt.NDArray[np.int64], DoubleArray, list[Track]],
+    tracked: TrackedFaces,
     notes: list[str],
     scratch: Path,
     seconds: float,
@@ -72,8 +70,8 @@ def scan_result(
         video_id: Fingerprint of the file.
         settings: The settings of the scan.
         info: What the container says.
-        tracked: Frames, times and tracks, as ``track_faces`` returns them.
-        notes: Problems that did not end the scan.
+        tracked: The sampled frames and the faces in them.
+        notes: Problems that did not end the scan, but for changes of the picture's size.
         scratch: The file with the crops of all tracks.
         seconds: Processing time.
 
@@ -83,12 +81,13 @@ def scan_result(
     Raises:
         UnreadableVideo: No frame was sampled.
     """
-    frames, times, tracks = tracked
+    frames, times, tracks = tracked.frames, tracked.times, tracked.tracks
     if not len(times):
         where = "between `start` and `end`" if settings.start or settings.end is not None else "in the file"
         raise UnreadableVideo(f"no frame can be decoded {where}")
     crops = CropFile(scratch, 0, sum(len(track.times) for track in tracks), SIZE)
-    return Scan(video_id, info, frames, times, tracks, notes, crops, seconds)
+    info, notes = with_usual_picture(info, tracked.runs), [*notes, *picture_notes(tracked.runs)]
+    return Scan(video_id, info, frames, times, tracked.sizes, tracks, notes, crops, seconds)
 
 
 def track_faces(
@@ -98,7 +97,7 @@ def track_faces(
     detector: FaceDetector,
     scratch: Path | None = None,
     embedder: FaceEmbedder | None = None,
-) -> tuple[npt.NDArray[np.int64], DoubleArray, list[Track]]:
+) -> TrackedFaces:
     """Detect and track faces in the sampled frames, and find cuts in all frames.
 
     Args:
@@ -110,8 +109,7 @@ def track_faces(
         embedder: The face embedder; None: tracks are not assigned to persons.
 
     Returns:
-        Index (n,) int64 and time in seconds (n,) float64 of each sampled frame, and the tracks, ids from 0 in order
-        of appearance.
+        The sampled frames and the tracks.
 
     Raises:
         UnreadableVideo: ``frames`` cannot be decoded.

@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import numpy.typing as npt
 
 from fervid.faces.crop import SIZE
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder
@@ -18,8 +17,10 @@ from fervid.faces.identity import choose_for_embedding, cluster_tracks
 from fervid.faces.tracking import FaceTracker
 from fervid.files.scratch import ScratchArray, write_grouped
 from fervid.scan.frame_analysis import FaceDetections, FrameResult
+from fervid.scan.pictures import PictureRuns
+from fervid.scan.types import TrackedFaces
 from fervid.settings import ScanSettings
-from fervid.types import DoubleArray, FloatArray, Track
+from fervid.types import FloatArray, PictureShape, Track
 from fervid.video.shots import ShotBoundaryDetector
 
 
@@ -49,6 +50,9 @@ class TrackBuilder:
         """Number of the first crop of each sample."""
         self._frames = array("q")
         self._times = array("d")
+        self._sizes = array("i")
+        """Width and height of each sample."""
+        self._pictures = PictureRuns()
         self._aligned_faces = ScratchArray(folder, (ALIGNED_SIDE, ALIGNED_SIDE, 3), np.uint8)
         self._aligned_number: dict[int, int] = {}
         """Number of a face's crop → number of its aligned face."""
@@ -59,14 +63,16 @@ class TrackBuilder:
         Args:
             result: The frame's result; its time is later than that of the frame before.
         """
-        self._cuts.update(result.time, result.thumbnail)
+        self._cuts.update(result.time, result.thumbnail, result.shape)
+        self._pictures.add(result.time, result.shape, result.sample is not None)
         if result.sample is not None:
-            self._add_sample(result.time, result.sample)
+            self._add_sample(result.time, result.shape, result.sample)
 
-    def _add_sample(self, time: float, sample: FaceDetections) -> None:
+    def _add_sample(self, time: float, shape: PictureShape, sample: FaceDetections) -> None:
         self._tracker.update(time, sample.faces, sample.descriptors)
         self._frames.append(sample.index)
         self._times.append(time)
+        self._sizes.extend(shape.shown)
         self._first_crop.append(len(self._crops))
         for position, aligned in sample.aligned_faces.items():
             self._aligned_number[len(self._crops) + position] = self._aligned_faces.add(aligned)
@@ -74,15 +80,15 @@ class TrackBuilder:
             self._crops.add(crop)
             self._faces.extend((*face.box, face.score, quality))
 
-    def finish(self, threads: int = 1) -> tuple[npt.NDArray[np.int64], DoubleArray, list[Track]]:
-        """Build the tracks. Tracks with too little evidence are dropped, and no track continues over a cut.
+    def finish(self, threads: int = 1) -> TrackedFaces:
+        """Build the tracks. Tracks with too little evidence are dropped, and no track continues over a cut or
+        over a change of the picture's size or orientation.
 
         Args:
             threads: Number of threads that embed faces.
 
         Returns:
-            Index (n,) int64 and time in seconds (n,) float64 of each sampled frame, and the tracks, ids from 0 in
-            order of appearance.
+            The sampled frames and the tracks.
         """
         members = self._tracker.finish(self._cuts.finish())
         numbers = [[self._first_crop[sample] + position for sample, position in samples] for samples in members]
@@ -99,7 +105,8 @@ class TrackBuilder:
         self._aligned_faces.close()
         for track, person in zip(tracks, cluster_tracks(vectors, [track.frames for track in tracks]), strict=True):
             track.person = person
-        return frames, times, tracks
+        sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
+        return TrackedFaces(frames, times, sizes, tracks, self._pictures.runs)
 
     def _embeddings(self, tracks: Sequence[Sequence[int]], threads: int) -> list[FloatArray]:
         """For each track, given by the numbers of its crops, unit vectors (n, 128) of some of its faces."""

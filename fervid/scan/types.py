@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.files.scratch import CropFile
+from fervid.scan.pictures import PictureRun
 from fervid.types import DoubleArray, Track, VideoInfo
 from fervid.video.sampling import SeekPoint
 
@@ -61,14 +62,34 @@ class ScannedSegment:
 
 
 @dataclass(frozen=True, eq=False)
+class TrackedFaces:
+    """The sampled frames of a video and the faces in them over time.
+
+    Attributes:
+        frames: (n,) int64, 0-based index of every sampled frame.
+        times: (n,) float64, presentation time of each of them in seconds.
+        sizes: (n, 2) int32, width and height of each of them as shown.
+        tracks: The faces, ids from 0 in order of appearance.
+        runs: The sizes and orientations of all frames.
+    """
+
+    frames: npt.NDArray[np.int64]
+    times: DoubleArray
+    sizes: npt.NDArray[np.int32]
+    tracks: list[Track]
+    runs: list[PictureRun]
+
+
+@dataclass(frozen=True, eq=False)
 class Scan:
     """The faces of one video, before any emotion is classified.
 
     Attributes:
         video_id: Fingerprint of the file.
-        info: What the container says about the video.
+        info: What the container says about the video, with the size and orientation of most samples.
         frames: (n,) int64, 0-based index of every sampled frame, with or without a face.
         times: (n,) float64, presentation time of each of them in seconds.
+        sizes: (n, 2) int32, width and height of each of them as shown.
         tracks: The faces over time, ids from 0 in order of appearance.
         notes: Problems that did not end the scan, as sentences.
         crops: (m, 48, 48) uint8, the crops of all tracks, one track after another.
@@ -79,6 +100,7 @@ class Scan:
     info: VideoInfo
     frames: npt.NDArray[np.int64]
     times: DoubleArray
+    sizes: npt.NDArray[np.int32]
     tracks: list[Track]
     notes: list[str]
     crops: CropFile

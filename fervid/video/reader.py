@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import av
@@ -14,10 +15,10 @@ from av.video.frame import VideoFrame
 
 from fervid.errors import UnreadableVideo
 from fervid.settings import OpenOptions
-from fervid.types import ByteArray, Frame, VideoInfo
+from fervid.types import ByteArray, Frame, PictureShape, VideoInfo
 from fervid.video.container import choose_stream, failure_reason, open_local
 from fervid.video.ending import Ending
-from fervid.video.picture import MAX_PIXELS, PictureConverter, PictureShape, colour_codes, thumbnail
+from fervid.video.picture import MAX_PIXELS, PictureConverter, ShapeFinder, colour_codes, thumbnail
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
 from fervid.video.stated_times import StatedTimes
 from fervid.video.timestamps import ClockJump, FrameTimes
@@ -33,7 +34,7 @@ class VideoReader:
     Time 0 is the start of the file, as video players count it.
 
     Attributes:
-        info: What the container says about the stream.
+        info: What the container says about the stream, with the size and orientation of the first frame.
         accelerated: Whether an NVIDIA GPU decodes.
         stream_note: Names the video streams if there are several; None otherwise.
         corrupt: Number of undecodable packets and damaged frames.
@@ -94,6 +95,7 @@ class VideoReader:
             self._stream.codec_context.thread_count = threads
             if self._seek_point is not None:
                 self._container.seek(self._seek_point.seek, stream=self._stream)
+            self._shapes = ShapeFinder(self._stream)
             self._ending = Ending(self._container, self._stream)
             period = self._period()
             self._stated, self._times = StatedTimes(self._container, self._stream, period), FrameTimes(period)
@@ -149,11 +151,8 @@ class VideoReader:
         return first
 
     def _describe(self) -> VideoInfo:
-        stream = self._stream
-        self._shape = PictureShape.of(self._first[1], float(stream.sample_aspect_ratio or 1))
-        width, height = self._shape.shown
-        codec, shape = stream.codec_context.codec.canonical_name, self._shape
-        return VideoInfo(width, height, shape.rotation, codec, self._ending.duration, shape.aspect)
+        shape, codec = self._shapes.of(self._first[1]), self._stream.codec_context.codec.canonical_name
+        return VideoInfo(*shape.shown, shape.rotation, codec, self._ending.duration, shape.aspect, shape.mirrored)
 
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream. A demuxing error ends the file early and raises nothing."""
@@ -186,8 +185,8 @@ class VideoReader:
     def frames(self) -> Iterator[Frame]:
         """Decode the frames up to ``end`` in presentation order. Can be called once.
 
-        Frames of the sampling grid are marked as sampled; see ``SamplingGrid``. Reading ``Frame.image`` converts that
-        frame to blue-green-red; other frames are not converted.
+        Each frame has its own size and orientation. Frames of the sampling grid are marked as sampled; see
+        ``SamplingGrid``. Reading ``Frame.image`` converts that frame to blue-green-red; other frames are not converted.
 
         Yields:
             Every decoded frame that is not damaged.
@@ -196,29 +195,34 @@ class VideoReader:
             UnreadableVideo: Decoding fails.
         """
         grid = SamplingGrid(self._fps, self._start, self._seek_point.tick if self._seek_point else None)
-        for index, time, frame in self._intact():
-            sampled = grid.takes(time)
-            yield Frame(index, time, sampled, thumbnail(frame), lambda f=frame: self._convert(f))  # type: ignore[misc]
+        for index, time, frame, shape in self._intact():
+            image = partial(self._converter.image, frame, shape)
+            yield Frame(index, time, grid.takes(time), thumbnail(frame), shape, image)
 
-    def planes(self) -> Iterator[tuple[float, ByteArray]]:
+    def planes(self, canvas: tuple[int, int] | None = None) -> Iterator[tuple[float, ByteArray, PictureShape]]:
         """Decode all frames up to ``end`` as I420, for drawing and encoding. Can be called once, in place of
         ``frames``.
 
+        Args:
+            canvas: See ``PictureConverter.planes``. None: each frame has its own size.
+
         Yields:
-            Time in seconds, and the frame as shown: (height * 3 / 2, width) uint8, 8-bit 4:2:0 in limited range, the
-            luma plane above the two chroma planes. The caller may change it. Odd sides grow by one pixel.
+            Time in seconds, the frame as shown, and its shape. The frame is (height * 3 / 2, width) uint8, 8-bit 4:2:0
+            in limited range, the luma plane above the two chroma planes. The caller may change it. Odd sides grow by
+            one pixel.
 
         Raises:
             UnreadableVideo: Decoding fails.
         """
-        for _, time, frame in self._intact():
-            yield time, self._converter.planes(frame, self._shape)
+        for _, time, frame, shape in self._intact():
+            yield time, self._converter.planes(frame, shape, canvas), shape
 
-    def _intact(self) -> Iterator[tuple[int, float, VideoFrame]]:
-        """(index, time, frame) of every decoded frame up to ``end`` that is not damaged."""
+    def _intact(self) -> Iterator[tuple[int, float, VideoFrame, PictureShape]]:
+        """(index, time, frame, shape) of every decoded frame up to ``end`` that is not damaged."""
         index = self._seek_point.index - 1 if self._seek_point else -1
         try:
             for time, frame in itertools.chain([self._first], self._decoded):
+                shape = self._shapes.of(frame)  # of frames that are left out too: later ones may depend on them
                 if self._seek_point and time < self._seek_point.time:
                     self.corrupt += frame.is_corrupt
                     continue
@@ -229,16 +233,13 @@ class VideoReader:
                 if frame.is_corrupt:
                     self.corrupt += 1
                 else:
-                    yield index, time, frame
+                    yield index, time, frame, shape
         except av.error.FFmpegError as error:
             raise UnreadableVideo(failure_reason(error)) from error
         self.truncated |= self._ending.early(self.end_time)
         if self._seek_point is None:
             intact = not self.truncated and not self.corrupt
             self.duration = self._ending.true_duration(self.end_time, intact)
-
-    def _convert(self, frame: VideoFrame) -> ByteArray:
-        return self._converter.image(frame, self._shape)
 
     @property
     def colour(self) -> tuple[int, int, int]:

@@ -1,6 +1,7 @@
 """Shot boundary detection: hard cuts, dissolves, and fades through black or white.
 
-It compares thumbnails of frames; all times are in seconds. Similar frames are compared after the best linear change of
+It compares thumbnails of frames; all times are in seconds. A change of the picture's size or orientation begins a shot
+too. Similar frames are compared after the best linear change of
 brightness and contrast, so that a flash or a change of light is not taken for a cut. A transition is gradual if all its
 frames are mixtures of the frame before and the frame after it (the production model of Hampapur, Jain and Weymouth,
 1995). Frames of a pan or of a moving crowd are not.
@@ -17,7 +18,7 @@ from statistics import median
 import numpy as np
 
 from fervid.runtime.opencv import cv2
-from fervid.types import ByteArray, FloatArray
+from fervid.types import ByteArray, FloatArray, PictureShape
 
 MAX_STALL = 3.0
 """After missing frames, motion may explain a jump of up to this many times the usual change."""
@@ -51,7 +52,8 @@ FLAT = 4.0
 class _Thumbnail:
     """A thumbnail with its statistics.
 
-    ``levels`` (n,) uint8; ``mean``; ``pixels`` (n,) float32: levels minus mean; ``deviation``: standard deviation.
+    ``levels`` (n,) uint8; ``mean``; ``pixels`` (n,) float32: levels minus mean; ``deviation``: standard deviation;
+    ``layout``: size of the thumbnail, and size and orientation of its frame.
     """
 
     time: float
@@ -59,7 +61,7 @@ class _Thumbnail:
     mean: float
     pixels: FloatArray
     deviation: float
-    shape: tuple[int, ...]
+    layout: tuple[object, ...]
 
 
 @dataclass
@@ -96,16 +98,17 @@ class ShotBoundaryDetector:
         self._last_search = -np.inf
         self._cuts: list[float] = []
 
-    def update(self, time: float, thumbnail: ByteArray) -> None:
-        """Add the next frame.
+    def update(self, time: float, thumbnail: ByteArray, shape: PictureShape | None = None) -> None:
+        """Add the next frame. If its size or orientation is not that of the frame before, a shot begins.
 
         Args:
             time: Time of the frame in seconds.
             thumbnail: (h, w) uint8 gray thumbnail.
+            shape: Shape of the frame; None if it is the same for all frames.
         """
-        current = _thumbnail(time, thumbnail)
+        current = _thumbnail(time, thumbnail, shape)
         last = self._history[-1] if self._history else None
-        if last is not None and last.shape != current.shape:
+        if last is not None and last.layout != current.layout:
             self._accept()
             self._begin(time)
         elif last is not None and not self._flash_is_over(current):
@@ -200,12 +203,12 @@ class ShotBoundaryDetector:
         return None
 
 
-def _thumbnail(time: float, thumbnail: ByteArray) -> _Thumbnail:
+def _thumbnail(time: float, thumbnail: ByteArray, shape: PictureShape | None) -> _Thumbnail:
     levels = np.ascontiguousarray(thumbnail).ravel()
     mean = cv2.mean(levels)[0]
     pixels = levels - np.float32(mean)
     deviation = math.sqrt(float(pixels @ pixels) / len(pixels))
-    return _Thumbnail(time, levels, mean, pixels, deviation, thumbnail.shape)
+    return _Thumbnail(time, levels, mean, pixels, deviation, (thumbnail.shape, shape.layout if shape else None))
 
 
 def _correlation(first: _Thumbnail, second: _Thumbnail) -> float:

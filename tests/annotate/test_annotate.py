@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -25,11 +26,12 @@ from fervid.annotate.overlay import face_color
 from fervid.annotate.timeline_strip import TimelineStrip
 from fervid.annotate.yuv_canvas import Canvas
 from fervid.colors import EMOTION_COLORS, rgb
-from fervid.errors import OutputError, UsageError
+from fervid.errors import OutputError, UnreadableVideo, UsageError
 from fervid.faces.detectors import create_detector
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
 from fervid.results.reader import Results, read_results
+from fervid.results.schema import FRAME_SIZE
 from fervid.runtime.opencv import cv2
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS, ByteArray, Progress
@@ -82,6 +84,13 @@ SEEK = """
 """
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a video; any size for a file that is none."""
+    with contextlib.suppress(UnreadableVideo), VideoReader(path) as reader:
+        return reader.info.width, reader.info.height
+    return WIDTH, HEIGHT
+
+
 def table(
     videos: Mapping[str, Path],
     faces: Mapping[int, Samples] | None = None,
@@ -98,12 +107,13 @@ def table(
         for moment, face_id, (x, y, width, height) in [*samples, *empty]:
             row: dict[str, Any] = {"video": name, "video_id": video_id, "frame": 0, "time": moment, "face_id": face_id}
             row |= {"face_x": x, "face_y": y, "face_width": width, "face_height": height}
+            row |= dict(zip(FRAME_SIZE, size_of(path), strict=True))
             row |= {f"{emotion}_smooth": 0.7 if emotion == "happy" else 0.05 for emotion in EMOTIONS}
             rows.append(row)
         summary += [{"video_id": video_id, "face_id": face_id, "trust": trust} for face_id in faces or {}]
         status = "ok" if faces else "no_face"
         manifest.append({"video": name, "video_id": video_id, "status": status, "message": None, "duration": 2.0})
-    columns = ["video", "video_id", "time", "face_id"]
+    columns = ["video", "video_id", "time", "face_id", *FRAME_SIZE]
     timeline = pd.DataFrame(rows, columns=None if rows else columns)
     timeline["face_id"] = timeline["face_id"].astype("Int32")
     summaries = pd.DataFrame(summary, columns=["video_id", "face_id", "trust"])

@@ -108,7 +108,7 @@ def test_a_folder_of_results_holds_the_last_run_only(tmp_path: Path) -> None:
 
 def test_the_table_contains_its_provenance(plain: Plain) -> None:
     metadata = read_results(plain[0]).metadata
-    assert metadata["schema_version"] == "1"
+    assert metadata["schema_version"] == "2"
     assert metadata["version"] == fervid.__version__
     assert metadata["settings"]["scan"]["fps"] == 5.0
     assert len(metadata["weights_sha256"]) == len(metadata["detector_sha256"]) == 64

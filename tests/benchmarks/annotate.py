@@ -37,7 +37,7 @@ def encode_again(source: Path, target: Path) -> int:
     with VideoReader(source, fps=0, threads=THREADS) as reader, AudioRemuxer(source, reader.origin) as audio:
         width, height = reader.info.width, reader.info.height
         with VideoWriter(target, width, height, EncoderSettings(CRF, PRESET, THREADS), audio) as writer:
-            for moment, planes in reader.planes():
+            for moment, planes, _ in reader.planes():
                 writer.write_planes(planes, moment)
                 count += 1
     return count

@@ -18,7 +18,7 @@ import numpy as np
 
 from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.settings import ScanSettings
-from fervid.types import Box, ByteArray, Face, FloatArray, Frame
+from fervid.types import Box, ByteArray, Face, FloatArray, Frame, PictureShape
 from fervid.video.picture import THUMBNAIL_SIDE
 from fervid.video.reader import VideoReader
 from fervid.video.sampling import TIME_TOLERANCE
@@ -278,7 +278,8 @@ class DrawnScene:
         """The frames as ``VideoReader`` would give them, sampled at ``fps``; 0 samples all."""
         taken = set(sampled_frames(self.scene.times, fps))
         for index, (time, image) in enumerate(zip(self.scene.times, self.images, strict=True)):
-            yield Frame(index, time, index in taken, _thumbnail(image), lambda image=image: image)  # type: ignore[misc]
+            shape = PictureShape((image.shape[1], image.shape[0]))
+            yield Frame(index, time, index in taken, _thumbnail(image), shape, lambda image=image: image)  # type: ignore[misc]
 
 
 def sampled_frames(times: Sequence[float], fps: float) -> list[int]:

@@ -123,7 +123,7 @@ def test_scenes_are_well_formed(make: object) -> None:
 def tracks_of(path: Path, fps: float) -> list[Track]:
     settings = ScanSettings(fps=fps)
     with VideoReader(path, fps=fps) as reader:
-        return track_faces(reader.frames(), settings, FER2013_GEOMETRY, detector())[2]
+        return track_faces(reader.frames(), settings, FER2013_GEOMETRY, detector()).tracks
 
 
 FRONT = {

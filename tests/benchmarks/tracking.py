@@ -98,10 +98,10 @@ class Score:
 def play(drawn: DrawnScene, fps: float, finder: FaceDetector, adaptive: bool = False) -> Rows:
     """Track the faces of a scene as in a scan; one row per sampled frame."""
     settings = ScanSettings(fps=fps, adaptive=adaptive)
-    frames, times, tracks = track_faces(drawn.frames(fps), settings, FER2013_GEOMETRY, finder)
-    rows: Rows = [[] for _ in times]
-    position = {int(frame): sample for sample, frame in enumerate(frames)}
-    for track in tracks:
+    found = track_faces(drawn.frames(fps), settings, FER2013_GEOMETRY, finder)
+    rows: Rows = [[] for _ in found.times]
+    position = {int(frame): sample for sample, frame in enumerate(found.frames)}
+    for track in found.tracks:
         for frame, box in zip(track.frames, track.boxes, strict=True):
             rows[position[int(frame)]].append((track.face_id, np.asarray(box, np.float64)))
     return rows

@@ -154,7 +154,9 @@ def embedder() -> FaceEmbedder:
 def tracks_of(path: Path, fps: float = 4.0, end: float | None = None) -> list[Track]:
     settings = ScanSettings(fps=fps, end=end)
     with VideoReader(path, fps=fps, end=end) as reader:
-        return track_faces(reader.frames(), settings, FER2013_GEOMETRY, create_detector(settings), None, embedder())[2]
+        return track_faces(
+            reader.frames(), settings, FER2013_GEOMETRY, create_detector(settings), None, embedder()
+        ).tracks
 
 
 def test_embeddings_are_unit_vectors_that_distinguish_two_people() -> None:
@@ -214,7 +216,9 @@ def test_refused_weights_leave_a_note_and_no_person(monkeypatch: pytest.MonkeyPa
 
 def test_without_an_embedder_there_are_no_persons() -> None:
     with VideoReader(ROOT / "sample_videos" / "cut.mp4", fps=2) as reader:
-        tracks = track_faces(reader.frames(), ScanSettings(fps=2), FER2013_GEOMETRY, create_detector(ScanSettings()))[2]
+        tracks = track_faces(
+            reader.frames(), ScanSettings(fps=2), FER2013_GEOMETRY, create_detector(ScanSettings())
+        ).tracks
     assert [track.person for track in tracks] == [None, None]
 
 
@@ -227,7 +231,7 @@ def test_the_table_holds_the_person_of_each_face() -> None:
 
     tracks = [track(0, [0, 1], 0), track(1, [1], None), track(2, [3], 0)]
     shares = [np.full((len(one.times), 7), 1 / 7, np.float32) for one in tracks]
-    table = timeline_table("id", np.arange(5), np.arange(5.0), tracks, shares, shares)
+    table = timeline_table("id", np.arange(5), np.arange(5.0), np.full((5, 2), 100), tracks, shares, shares)
     rows = [(row["frame"], row["face_id"], row["person"]) for row in table.to_pylist()]
     assert rows == [(0, 0, 0), (1, 0, 0), (1, 1, None), (2, None, None), (3, 2, 0), (4, None, None)]
     assert str(table.schema.field("person").type) == "int32"

@@ -281,7 +281,7 @@ def test_segments_that_differ_in_anything_do_not_match(tmp_path: Path) -> None:
     assert not segments_match(segments[:-1])
     assert segments[1].info is not None
     changes: list[dict[str, Any]] = [{"intact": False}, {"first_digest": "0"}, {"next_digest": "0"}]
-    changes.append({"info": dataclasses.replace(segments[1].info, width=1)})
+    changes.append({"info": dataclasses.replace(segments[1].info, codec="vp8")})
     for change in changes:
         assert not segments_match([segments[0], dataclasses.replace(segments[1], **change), segments[2]])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -154,3 +156,69 @@ def read_numbers(path: Path, fps: float = 0.0, start: float = 0.0, end: float | 
     """The numbers drawn into the sampled frames."""
     with VideoReader(path, fps=fps, start=start, end=end) as reader:
         return [read_number(frame.image) for frame in reader.frames() if frame.sampled]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Successive frames of one size, encoded by themselves.
+
+    Attributes:
+        images: The frames, (height, width, 3) uint8.
+        aspect: Pixel aspect that the codec states; None: none.
+        filtering: Bitstream filter for the packets, such as ``h264_metadata=crop_left=8``; None: none.
+    """
+
+    images: Sequence[ByteArray]
+    aspect: Fraction | None = None
+    filtering: str | None = None
+
+
+def encode_parts(
+    path: Path,
+    parts: Sequence[Part],
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    pixel_format: str = "yuv420p",
+    aspect: Fraction | None = None,
+) -> Path:
+    """Parts of different sizes one after another in one stream at 25 frames a second, as a recorder writes them.
+
+    ``aspect`` is the pixel aspect that the container states; None: none, or that of the first part if the container
+    copies it.
+    """
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.height, stream.width = parts[0].images[0].shape[:2]
+        stream.pix_fmt, stream.options = pixel_format, options or {}
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        first = 0
+        for part in parts:
+            for packet in _encoded(part, codec, options or {}, pixel_format):
+                packet.stream, packet.pts, packet.dts = stream, packet.pts + first, packet.dts + first
+                container.mux(packet)
+            first += len(part.images)
+    return path
+
+
+def _encoded(part: Part, codec: str, options: dict[str, str], pixel_format: str) -> Iterator[Any]:
+    """The packets of a part, from an encoder of its own; times are frame numbers."""
+    context: Any = av.CodecContext.create(codec, "w")
+    context.height, context.width = part.images[0].shape[:2]
+    context.pix_fmt, context.time_base, context.framerate = pixel_format, Fraction(1, 25), 25
+    context.options = options
+    if part.aspect is not None:
+        context.sample_aspect_ratio = part.aspect
+    change: Any = None
+    if part.filtering is not None:
+        with av.open(io.BytesIO(), "w", format="matroska") as unused:
+            change = av.BitStreamFilterContext(part.filtering, unused.add_stream(codec, rate=25))
+    for index, image in enumerate([*part.images, None]):
+        frame = None
+        if image is not None:
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+        for packet in context.encode(frame):
+            for changed in change.filter(packet) if change else [packet]:
+                changed.time_base = Fraction(1, 25)
+                yield changed

@@ -127,7 +127,8 @@ def _entry(part: Path, position: int, video: MadeVideo) -> Entry:
     frames, key = np.arange(video.count) * 5, {"video_id": video_id}
     tracks = [_track(video, number, face) for number, face in enumerate(video.faces)]
     values = [face.probabilities for face in video.faces]
-    timeline = timeline_table(video_id, frames, video.times, tracks, values, values)
+    sizes = np.full((video.count, 2), (640, 360), np.int32)
+    timeline = timeline_table(video_id, frames, video.times, sizes, tracks, values, values)
     summary = [key | _summary(video, number, face) for number, face in enumerate(video.faces)]
     episodes = [
         key | episode for number, face in enumerate(video.faces) for episode in made_episodes(video, number, face)

@@ -83,7 +83,7 @@ def moved(source: Path, target: Path) -> list[str]:
     """Write the video again with its audio; returns the notes."""
     with VideoReader(source) as reader, AudioRemuxer(source, reader.origin) as audio:
         with VideoWriter(target, WIDTH, HEIGHT, audio=audio) as writer:
-            for time, planes in reader.planes():
+            for time, planes, _ in reader.planes():
                 writer.write_planes(planes, time)
         return audio.notes
 

@@ -17,8 +17,8 @@ from fervid.errors import UnreadableVideo
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.scan.scan import scan_video
 from fervid.settings import OpenOptions, ScanSettings
-from fervid.types import ByteArray
-from fervid.video.picture import PictureConverter, PictureShape, thumbnail
+from fervid.types import ByteArray, PictureShape
+from fervid.video.picture import PictureConverter, thumbnail
 from fervid.video.reader import VideoReader
 from tests.support.clips import (
     HEIGHT,

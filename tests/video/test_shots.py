@@ -237,7 +237,7 @@ def test_the_change_between_two_frames_agrees_with_its_formula(seed: int) -> Non
         first[:] = random.integers(0, 256)
     noise = random.normal(0, random.choice([0.5, 5, 60]), first.shape)
     second = np.clip(first * random.uniform(0.2, 1.2) + random.uniform(-40, 60) + noise, 0, 255).astype(np.uint8)
-    one, other = cuts._thumbnail(0.0, first), cuts._thumbnail(0.1, second)
+    one, other = cuts._thumbnail(0.0, first, None), cuts._thumbnail(0.1, second, None)
     assert one.deviation == pytest.approx(float(first.std()), abs=1e-4)
     assert one.mean == pytest.approx(float(first.mean()), abs=1e-4)
     assert cuts._change(one, other) == pytest.approx(plainly_changed(first, second), abs=1e-3)

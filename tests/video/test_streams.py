@@ -24,6 +24,7 @@ import pytest
 from av.stream import Disposition
 
 from fervid.annotate.annotate import annotate_video
+from fervid.annotate.face_timelines import SampledSizes
 from fervid.errors import ConfigError, UnreadableVideo
 from fervid.report.thumbnails import Wanted, make_thumbnails
 from fervid.settings import OpenOptions, ScanSettings
@@ -217,7 +218,7 @@ def test_index_thumbnails_and_annotated_video_use_the_same_stream(tmp_path: Path
         assert index is not None
         assert len(index.times) == PICTURES
         target = tmp_path / f"{stream}.mp4"
-        annotate_video(path, target, [], options=options)
+        annotate_video(path, target, [], SampledSizes(np.zeros(0), np.zeros((0, 2), np.int32)), options=options)
         assert read(target)[0] == numbers(track)
         box = (0.0, 0.0, WIDTH, HEIGHT)
         made = make_thumbnails(path, [Wanted(0, 5, 0.2, box)], options)

@@ -217,11 +217,11 @@ def test_a_single_frame_has_a_duration(clip: ClipFactory) -> None:
 def test_written_planes_are_read_back_unchanged(clip: ClipFactory, tmp_path: Path) -> None:
     source, target = clip(at_rate(25, 20)), tmp_path / "again.mp4"
     with VideoReader(source) as reader, VideoWriter(target, WIDTH, HEIGHT, EncoderSettings(crf=0)) as writer:
-        before = [(time, planes.copy()) for time, planes in reader.planes()]
+        before = [(time, planes.copy()) for time, planes, _ in reader.planes()]
         for time, planes in before:
             writer.write_planes(planes, time)
     with VideoReader(target) as reader:
-        after = list(reader.planes())
+        after = [(time, planes) for time, planes, _ in reader.planes()]
     assert [time for time, _ in after] == pytest.approx([time for time, _ in before], abs=1e-5)
     for (_, one), (_, other) in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -234,7 +234,7 @@ def test_planes_show_the_same_as_the_image(clip: ClipFactory, rotation: int, wid
     with VideoReader(path, fps=0) as reader:
         images = [frame.image for frame in reader.frames()]
     with VideoReader(path) as reader:
-        planes = [canvas for _, canvas in reader.planes()]
+        planes = [canvas for _, canvas, _ in reader.planes()]
     for one, other in zip(images, planes, strict=True):
         shown = np.asarray(cv2.cvtColor(other, cv2.COLOR_YUV2BGR_I420), np.uint8)
         assert shown.shape == one.shape
