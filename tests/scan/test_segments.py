@@ -39,7 +39,7 @@ from fervid.types import ByteArray
 from fervid.video import index as video_index
 from fervid.video.reader import VideoReader
 from fervid.video.sampling import SamplingGrid, period_index
-from tests.support.clips import Tone, at_rate, draw_number, encode, numbered, packets, write_clip
+from tests.support.clips import Part, Tone, at_rate, draw_number, encode, encode_parts, numbered, packets, write_clip
 from tests.support.paths import SAMPLES
 
 SETTINGS = ScanSettings(fps=3, long_side=192, adaptive=True)
@@ -91,6 +91,7 @@ def assert_same(one: Scan, other: Scan) -> None:
     assert (one.info, one.notes, one.video_id) == (other.info, other.notes, other.video_id)
     assert np.array_equal(one.frames, other.frames)
     assert np.array_equal(one.times, other.times)
+    assert np.array_equal(one.sizes, other.sizes)
     assert [(t.face_id, t.person) for t in one.tracks] == [(t.face_id, t.person) for t in other.tracks]
     for first, second in zip(one.tracks, other.tracks, strict=True):
         for name in ("frames", "times", "boxes", "scores", "qualities"):
@@ -251,6 +252,20 @@ def test_segments_give_what_scanning_in_one_go_gives(tmp_path: Path, scenes: lis
 def test_with_other_settings_too(tmp_path: Path, scenes: list[ByteArray], settings: ScanSettings) -> None:
     path = encode(tmp_path / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
     assert_divided_alike(path, settings, tmp_path, 2)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_with_a_picture_that_changes_size(tmp_path: Path, scenes: list[ByteArray], suffix: str) -> None:
+    sizes, edges = ((320, 240), (180, 320), (480, 360)), (0, 60, 170, 300)
+    made = [
+        Part([np.asarray(cv2.resize(image, size), np.uint8) for image in scenes[begin:end]])
+        for size, (begin, end) in zip(sizes, pairwise(edges), strict=True)
+    ]
+    path = encode_parts(tmp_path / f"clip{suffix}", made, options={"g": "20", "bf": "2"})
+    assert_divided_alike(path, SETTINGS, tmp_path)
+    scan = whole(path, SETTINGS, tmp_path)
+    assert scan.notes == ["the picture changes size: 320x240 until 2.4 s, then 180x320 until 6.8 s, then 480x360"]
+    assert (scan.info.width, scan.info.height) == sizes[2]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
