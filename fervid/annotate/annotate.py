@@ -28,6 +28,7 @@ from fervid.types import Progress, ProgressCallback, ignore_progress
 from fervid.version import __version__
 from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
+from fervid.video.timestamps import ClosedJumps
 from fervid.video.writer import EncoderSettings, VideoWriter, read_comment
 
 PRESET, CRF, THREADS = "fast", 20, 2
@@ -276,7 +277,7 @@ def annotate_video(
     """
     with (
         VideoReader(source, fps=0, threads=THREADS, options=options) as reader,
-        AudioRemuxer(source, reader.origin) as audio,
+        AudioRemuxer(source, reader.origin, jumps := ClosedJumps(reader.jumps)) as audio,
     ):
         width, height = sizes.canvas((reader.info.width, reader.info.height))
         faces, code = sizes.on_canvas(faces, (width, height)), matrix_code(reader.colour[0], height)
@@ -293,14 +294,16 @@ def annotate_video(
                 elif drawing.blur_margin is not None:
                     _blur(canvas, faces, time, drawing.blur_margin)
                 overlay.draw(canvas, time)
-                writer.write_planes(planes, time)
+                writer.write_planes(planes, time - jumps.gap(time))
                 first = time if first is None else first
                 on_progress(Progress("annotate", time - first, duration, "seconds"))
             if first is None:
                 raise UnreadableVideo("no frame can be decoded")
-            writer.hold(min(reader.end_time, max(duration or reader.end_time, time)))
-        whole = f"{unknown} frames between samples have another size and are blurred whole"
-        return [*audio.notes, *([whole] if unknown else [])]
+            writer.hold(min(reader.end_time, max(duration or reader.end_time, time)) - jumps.gap(time))
+        notes = [*audio.notes, *(f"{jump}; the annotated video goes on at once" for jump in jumps.closed)]
+        if unknown:
+            notes.append(f"{unknown} frames between samples have another size and are blurred whole")
+        return notes
 
 
 def _blur(canvas: Canvas, faces: Iterable[FaceTimeline], time: float, margin: float) -> None:

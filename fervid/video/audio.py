@@ -17,7 +17,8 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 
 from fervid.types import FloatArray
-from fervid.video.container import open_local
+from fervid.video.container import demux, open_local
+from fervid.video.timestamps import ClosedJumps
 
 COPIED = frozenset({"aac", "mp3", "opus", "flac"})
 """Codecs that are copied, because Chromium, Firefox and Safari play them from MP4. Others are re-encoded as AAC.
@@ -51,18 +52,20 @@ class AudioRemuxer:
         notes: Sentences about what could not be copied.
     """
 
-    def __init__(self, path: str | os.PathLike[str], origin: float) -> None:
+    def __init__(self, path: str | os.PathLike[str], origin: float, jumps: ClosedJumps | None = None) -> None:
         """Open the file.
 
         Args:
             path: Video file.
             origin: Time on the file's own clock, in seconds, that becomes time 0; see ``VideoReader.origin``.
+            jumps: Jumps of the clock that are left out; None: all are kept. A jump must be known before
+                the audio after it is asked for.
 
         Raises:
             UnreadableVideo: The file cannot be opened.
         """
         self.notes: list[str] = []
-        self._origin = Fraction(origin).limit_denominator(1_000_000)
+        self._clock = _Clock(Fraction(origin).limit_denominator(1_000_000), jumps or ClosedJumps(()))
         self._container = open_local(path)
         self._outputs: dict[int, _CopiedStream | _ReencodedStream] = {}
         self._packets: Iterator[Any] = iter(())
@@ -85,7 +88,7 @@ class AudioRemuxer:
             else:
                 self._outputs[stream.index] = output
         if self._outputs:
-            self._packets = self._container.demux([self._container.streams[index] for index in self._outputs])
+            self._packets = demux(self._container, *(self._container.streams[index] for index in self._outputs))
 
     def _output(self, stream: Any, container: Any) -> _CopiedStream | _ReencodedStream | None:
         context = stream.codec_context
@@ -93,8 +96,8 @@ class AudioRemuxer:
             return None
         name = context.codec.canonical_name
         if name in COPIED and not (name == "mp3" and context.sample_rate < MIN_MP3_RATE):
-            return _CopiedStream(stream, container, self._origin)
-        return _ReencodedStream(stream, container, self._origin)
+            return _CopiedStream(stream, container, self._clock)
+        return _ReencodedStream(stream, container, self._clock)
 
     def packets(self, until: float) -> Iterator[Any]:
         """See AudioSource.packets."""
@@ -134,14 +137,27 @@ class AudioRemuxer:
 
     def _start_time(self, packet: Any) -> float:
         stamp = packet.dts if packet.pts is None else packet.pts
-        return -math.inf if stamp is None else float(stamp * packet.time_base - self._origin)
+        return -math.inf if stamp is None else float(self._clock.time(stamp * packet.time_base))
+
+
+class _Clock:
+    """Turns times on the file's own clock into those of the copy."""
+
+    def __init__(self, origin: Fraction, jumps: ClosedJumps) -> None:
+        self._origin, self._jumps = origin, jumps
+
+    def time(self, stated: Fraction) -> Fraction:
+        """The time in the copy, in seconds."""
+        time = stated - self._origin
+        gap = self._jumps.gap(float(time)) if self._jumps.closed else 0.0
+        return time - Fraction(gap).limit_denominator(1_000_000) if gap else time
 
 
 class _CopiedStream:
     """A stream whose packets are copied with adapted timestamps."""
 
-    def __init__(self, stream: Any, container: Any, origin: Fraction) -> None:
-        self._origin = origin
+    def __init__(self, stream: Any, container: Any, clock: _Clock) -> None:
+        self._clock = clock
         self._time_base = Fraction(1, stream.codec_context.sample_rate)
         self._length = stream.codec_context.frame_size or 0
         self._rounding = math.ceil(stream.time_base / self._time_base)
@@ -155,7 +171,9 @@ class _CopiedStream:
         """The packet with new timestamps."""
         stamp = packet.dts if packet.pts is None else packet.pts
         length = self._length or round((packet.duration or 0) * packet.time_base / self._time_base)
-        begin = self._next_pts if stamp is None else round((stamp * packet.time_base - self._origin) / self._time_base)
+        begin = self._next_pts
+        if stamp is not None:
+            begin = round(self._clock.time(stamp * packet.time_base) / self._time_base)
         if self._last_pts is not None:
             # Containers that round times to milliseconds make the steps uneven.
             if abs(begin - self._next_pts) <= self._rounding:
@@ -181,9 +199,9 @@ class _ReencodedStream:
 
     _BLOCK = 1024
 
-    def __init__(self, stream: Any, container: Any, origin: Fraction) -> None:
+    def __init__(self, stream: Any, container: Any, clock: _Clock) -> None:
         self._source = stream.codec_context
-        self._origin = float(origin)
+        self._clock = clock
         self._rate = min(AAC_RATES, key=lambda rate: abs(rate - self._source.sample_rate))
         self._layout = "mono" if self._source.layout.nb_channels == 1 else "stereo"
         self._resampler = self._new_resampler()
@@ -220,7 +238,7 @@ class _ReencodedStream:
 
     def _take(self, frame: Any) -> Iterator[Any]:
         """Encode the samples of a decoded frame at its timestamp."""
-        time = None if frame.pts is None else float(frame.pts * frame.time_base) - self._origin
+        time = None if frame.pts is None else float(self._clock.time(frame.pts * frame.time_base))
         if self._begin is None:
             self._begin = round((time or 0.0) * self._rate)
         length = frame.samples / frame.sample_rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import av
@@ -110,7 +111,7 @@ def _without_second_picture(name: str, suspects: set[int]) -> set[int]:
     pictures, first = dict.fromkeys(suspects, 0), None
     try:
         with open_local(name.removeprefix("file:")) as container:
-            for packet in container.demux():
+            for packet in demux(container):
                 if not packet.size:
                     continue
                 if packet.dts is not None and packet.time_base:
@@ -143,6 +144,24 @@ def _described(streams: list[Any]) -> str:
         return f"{stream.index} ({_codec(stream)}{size})"
 
     return ", ".join(map(one, streams))
+
+
+def demux(container: Any, *streams: Any) -> Iterator[Any]:
+    """Read the packets of streams. Streams that begin later in the file are passed over; PyAV fails at them.
+
+    Args:
+        container: The ``av`` container.
+        streams: The streams; none: all of them.
+
+    Yields:
+        ``av`` packets; at the end an empty one of each stream.
+    """
+    while True:
+        try:
+            yield from container.demux(*streams)
+            return
+        except IndexError:
+            continue
 
 
 def failure_reason(error: Exception) -> str:

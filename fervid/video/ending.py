@@ -10,7 +10,7 @@ import av
 import av.error
 
 from fervid.errors import UnreadableVideo
-from fervid.video.container import open_local
+from fervid.video.container import demux, open_local
 
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
@@ -20,6 +20,7 @@ class Ending:
 
     Attributes:
         duration: Seconds from time 0 to the end that the container states; None: it states none.
+        origin: Time 0 on the container's own clock, in seconds.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
@@ -31,8 +32,9 @@ class Ending:
         """
         self._container, self._stream = container, stream
         self._base: Fraction = stream.time_base or Fraction(1, 90000)
-        self._origin = Fraction(container.start_time or 0, av.time_base)
+        self.origin = (container.start_time or 0) / av.time_base
         self._reached: int | None = None
+        self._hidden: int | None = None
         self.duration = self._stated_duration()
 
     def sent(self, packet: Any) -> None:
@@ -43,12 +45,14 @@ class Ending:
         """
         stamps = [stamp for stamp in (packet.pts, packet.dts) if stamp is not None]
         if packet.size and stamps:
-            self._reached = max(max(stamps) + (packet.duration or 0), self._reached or 0)
+            end = max(stamps) + (packet.duration or 0)
+            self._reached = end if self._reached is None else max(end, self._reached)
+            if packet.is_discard:
+                self._hidden = end if self._hidden is None else max(end, self._hidden)
 
-    @property
-    def reached(self) -> float:
-        """End of the latest packet in seconds, whether or not it is shown. 0 if none has a time."""
-        return 0.0 if self._reached is None else float(self._reached * self._base - self._origin)
+    def _seconds(self, stamp: int | None) -> float:
+        """A time stamp in seconds; 0 for none."""
+        return 0.0 if stamp is None else float(stamp * self._base) - self.origin
 
     def early(self, end: float) -> bool:
         """Whether the video ends well before the end that the container states.
@@ -62,7 +66,9 @@ class Ending:
         Returns:
             Whether it ends early.
         """
-        end, stated = max(end, self.reached), self._stated_end()
+        if self._seconds(self._hidden) > end:  # an edit list cuts off the rest
+            return False
+        end, stated = max(end, self._seconds(self._reached)), self._stated_end()
         if stated is not None:
             return end < stated - max(0.25, 0.02 * stated)
         if self.duration is None:
@@ -85,7 +91,8 @@ class Ending:
             return end or None
         if end > self.duration + 0.5:
             return end
-        if intact and min(self.reached, self.duration) > end + 0.25:
+        reached = min(self._seconds(self._reached), self.duration)
+        if intact and (reached > end + 0.25 or self._seconds(self._hidden) > end):
             return max(end, min(self._others_end(), self.duration))
         return self.duration
 
@@ -102,14 +109,14 @@ class Ending:
         audio. None elsewhere."""
         stream, name = self._stream, self._container.format.name
         if "mp4" in name and stream.duration and stream.start_time is not None:
-            return float((stream.start_time + stream.duration) * self._base - self._origin)
+            return self._seconds(stream.start_time + stream.duration)
         if name == "avi" and stream.frames and stream.average_rate:
             return float(stream.frames / stream.average_rate)
         if "matroska" in name:
             tags = (value for key, value in stream.metadata.items() if re.fullmatch(r"DURATION(-\w+)?", key))
             for match in filter(None, map(_DURATION.match, tags)):
                 hours, minutes, seconds = match.groups()
-                return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - float(self._origin)
+                return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - self.origin
         return None
 
     def _others_end(self) -> float:
@@ -118,11 +125,10 @@ class Ending:
         try:
             with open_local(self._container.name.removeprefix("file:")) as container:
                 others = [stream for stream in container.streams.audio if stream.index != self._stream.index]
-                for packet in container.demux(others) if others else ():
+                for packet in demux(container, *others) if others else ():
                     stamp = packet.pts if packet.pts is not None else packet.dts
-                    if packet.size and stamp is not None:
-                        length = (stamp + (packet.duration or 0)) * packet.time_base - self._origin
-                        end = max(end, float(length))
+                    if packet.size and stamp is not None and not packet.is_discard:
+                        end = max(end, float((stamp + (packet.duration or 0)) * packet.time_base) - self.origin)
         except (UnreadableVideo, av.error.FFmpegError):
             pass
         return end

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fervid.errors import UnreadableVideo
 from fervid.types import DoubleArray
-from fervid.video.container import choose_stream, open_local
+from fervid.video.container import choose_stream, demux, open_local
 from fervid.video.stated_times import stores_decoding_times
 from fervid.video.timestamps import MIN_JUMP
 
@@ -82,22 +82,22 @@ def _read_packets(container: Any, min_duration: float, number: int | None) -> Vi
     codec = stream.codec_context.codec
     if not (codec.canonical_name in CLEAN_KEYFRAME_CODECS | {"h264", "hevc"} or codec.intra_only):
         return None
-    stamps, keys, copied = array("q"), array("q"), True
+    stamps, keys, increasing = array("q"), array("q"), True
     length = _length_size(codec.canonical_name, stream.codec_context.extradata or b"")
-    for packet in container.demux(stream):
+    for packet in demux(container, stream):
         if not packet.size:
             continue
         if packet.pts is None or packet.is_corrupt or packet.is_discard:
             return None
+        increasing &= not stamps or packet.pts > stamps[-1]
         stamps.append(packet.pts)
-        copied &= packet.pts == packet.dts
         if packet.is_keyframe and _is_seek_point(codec.canonical_name, memoryview(packet), length):
             keys.append(packet.pts)
     ordered, seek_points = np.sort(np.array(stamps, np.int64)), np.sort(np.array(keys, np.int64))
     steps = np.diff(ordered)
     if not len(ordered) or np.any(steps == 0) or np.any(steps * float(stream.time_base) > MIN_JUMP):
         return None
-    if copied and stream.codec_context.has_b_frames:  # no presentation times if frames are reordered
+    if increasing and stream.codec_context.has_b_frames:  # no presentation times if frames are reordered
         return None
     base, origin = stream.time_base, Fraction(container.start_time or 0, av.time_base)
     return VideoIndex(_seconds(ordered, base, origin), seek_points, _seconds(seek_points, base, origin))

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from fervid.errors import UnreadableVideo
 from fervid.settings import OpenOptions
 from fervid.types import ByteArray, Frame, PictureShape, VideoInfo
-from fervid.video.container import choose_stream, failure_reason, open_local
+from fervid.video.container import choose_stream, demux, failure_reason, open_local
 from fervid.video.ending import Ending
 from fervid.video.picture import MAX_PIXELS, PictureConverter, ShapeFinder, colour_codes, thumbnail
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
@@ -157,7 +157,7 @@ class VideoReader:
     def _packets(self) -> Iterator[Any]:
         """Packets of the stream. A demuxing error ends the file early and raises nothing."""
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in demux(self._container, self._stream):
                 self._ending.sent(packet)
                 self._stated.sent(packet)
                 yield packet
@@ -229,13 +229,14 @@ class VideoReader:
                 index += 1
                 if self._end is not None and time > self._end + TIME_TOLERANCE:
                     return
-                self.end_time = time + float((frame.duration or 0) * (frame.time_base or 0))
+                self.end_time = time + (float((frame.duration or 0) * (frame.time_base or 0)) or self._period())
                 if frame.is_corrupt:
                     self.corrupt += 1
                 else:
                     yield index, time, frame, shape
         except av.error.FFmpegError as error:
             raise UnreadableVideo(failure_reason(error)) from error
+        self._ending.origin = self.origin
         self.truncated |= self._ending.early(self.end_time)
         if self._seek_point is None:
             intact = not self.truncated and not self.corrupt

@@ -16,15 +16,18 @@ from av.video.frame import VideoFrame
 
 _REORDERED = ("h264", "hevc", "mpeg4")
 
-MAX_OUTSTANDING = 64
-"""More packets in the decoder than this are not remembered."""
+REMEMBERED = 64
+"""Number of latest packets whose times are remembered, more than a decoder holds."""
+
+_Stamps = tuple[int | None, int | None]
 
 
 class StatedTimes:
     """Gives the stated presentation time of each decoded frame, in seconds from the start of the file.
 
-    Attributes:
-        origin: Time 0 on the container's own clock, in seconds.
+    Some files copy the decoding times over the presentation times. This shows where the decoder changes the order of
+    the frames although the times of the packets increase; from there on such a file is read as if it stored only
+    decoding times.
     """
 
     def __init__(self, container: Any, stream: Any, period: float) -> None:
@@ -37,12 +40,14 @@ class StatedTimes:
         """
         self._base: Fraction = stream.time_base or Fraction(1, 90000)
         self._start: Fraction | None = None
-        self._by_decoding = stores_decoding_times(container, stream)
         if container.start_time is not None:
             self._start = Fraction(container.start_time, av.time_base)
         self._period = period
-        self._undecided = not self._by_decoding and bool(stream.codec_context.has_b_frames)
-        self._outstanding: deque[tuple[int | None, int | None]] = deque(maxlen=MAX_OUTSTANDING)
+        self._by_decoding = stores_decoding_times(container, stream)
+        self._copied = False
+        self._increasing = not self._by_decoding
+        self._sent: deque[_Stamps] = deque(maxlen=REMEMBERED)
+        self._expected: deque[int | None] = deque(maxlen=REMEMBERED)
         self._delay: int | None = None
         self._last: float | None = None
 
@@ -61,10 +66,12 @@ class StatedTimes:
             return
         if self._start is None and self._by_decoding and packet.dts is not None:
             self._start = packet.dts * self._base
-        if self._undecided and packet.pts != packet.dts:
-            self._undecided = False
-        if self._undecided or self._delay is None:
-            self._outstanding.append((packet.pts, packet.dts))
+        before = self._sent[-1][0] if self._sent else None
+        if self._increasing and (packet.pts is None or (before is not None and packet.pts <= before)):
+            self._increasing = False
+        self._sent.append((packet.pts, packet.dts))
+        if self._increasing:
+            self._expected.append(packet.pts)
 
     def time(self, frame: VideoFrame) -> float | None:
         """Get the stated time of a frame. Call this once for each frame, in the order of the decoder.
@@ -75,15 +82,26 @@ class StatedTimes:
         Returns:
             Seconds; None if the container states none.
         """
-        self._measure(frame)
-        if not self._by_decoding:
+        shown = self._trigger(frame)
+        if self._delay is None:  # by how much the decoder delays the frames
+            own = next((stamps for stamps in self._sent if stamps[0] == frame.pts), (None, None))
+            first = own[1 if self._by_decoding else 0]
+            self._delay = 0 if shown is None or first is None else shown - first
+        if self._increasing and not self._copied:
+            self._copied = bool(self._expected) and frame.pts != self._expected.popleft()
+        if not self._by_decoding and not self._copied:
             return self._seconds(frame.pts)
-        if frame.dts is not None:
-            time = self._seconds(frame.dts - (self._delay or 0))
-        else:  # the last frames, which the decoder gives out when no packet is left
-            time = None if self._last is None else self._last + self._period
-        self._last = time
-        return time
+        if shown is not None:
+            self._last = self._seconds(shown - self._delay)
+        elif self._last is not None:  # the last frames, which the decoder gives out when no packet is left
+            self._last += self._period
+        return self._last
+
+    def _trigger(self, frame: VideoFrame) -> int | None:
+        """Time stamp of the packet for which the decoder gave out a frame: of decoding, or its copy."""
+        if self._by_decoding or frame.dts is None:
+            return frame.dts
+        return next((pts for pts, dts in self._sent if dts == frame.dts), None)
 
     def _seconds(self, stamp: int | None) -> float | None:
         if stamp is None:
@@ -91,20 +109,6 @@ class StatedTimes:
         if self._start is None:  # a raw stream, whose clock begins anywhere
             self._start = stamp * self._base
         return float(stamp * self._base - self._start)
-
-    def _measure(self, frame: VideoFrame) -> None:
-        """Note by how much the decoder delays the first frame, and whether presentation times are only copies of the
-        decoding times although frames are reordered."""
-        if self._delay is None:
-            own = next((dts for pts, dts in self._outstanding if pts == frame.pts), None)
-            if own is not None and frame.dts is not None:
-                self._delay = frame.dts - own
-            elif frame.dts is not None:
-                self._delay = 0
-        if self._undecided and self._outstanding:
-            if frame.pts != self._outstanding[0][0]:
-                self._by_decoding, self._undecided = True, False
-            self._outstanding.popleft()
 
 
 def stores_decoding_times(container: Any, stream: Any) -> bool:

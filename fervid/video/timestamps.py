@@ -19,6 +19,9 @@ MAX_WINDOW_BYTES = 2**28
 MIN_JUMP = 10.0
 """A step of the clock of more than this many seconds is reported, if its neighbours are much shorter."""
 
+MAX_HOLD = 600.0
+"""A copy of a video shows a frame for at most this many seconds where the clock jumps."""
+
 MIN_CONTINUATION = 4
 """So many of the latest frames of a window must continue the times before it to show that others are far off."""
 
@@ -43,6 +46,34 @@ class ClockJump:
     def __str__(self) -> str:
         length = f"{abs(self.seconds):.0f}" if abs(self.seconds) >= 100 else f"{abs(self.seconds):.3g}"
         return f"the clock jumps {'by' if self.seconds > 0 else 'back by'} {length} s at {self.time:.1f} s"
+
+
+class ClosedJumps:
+    """The clock of a copy that leaves out long jumps, because no player waits for hours and MP4 cannot store it."""
+
+    def __init__(self, jumps: Sequence[ClockJump]) -> None:
+        """Take the jumps.
+
+        Args:
+            jumps: The jumps, such as ``VideoReader.jumps``. Later ones may be added while the video is read.
+        """
+        self._jumps = jumps
+
+    @property
+    def closed(self) -> list[ClockJump]:
+        """The jumps that are left out."""
+        return [jump for jump in self._jumps if jump.seconds > MAX_HOLD]
+
+    def gap(self, time: float) -> float:
+        """Get how much is left out before a time.
+
+        Args:
+            time: Time in the video, in seconds.
+
+        Returns:
+            Seconds. Each jump is left out but for the usual step from one frame to the next.
+        """
+        return sum(jump.seconds - jump.step for jump in self.closed if time > jump.time + jump.seconds / 2)
 
 
 class FrameTimes:
@@ -123,7 +154,7 @@ class FrameTimes:
         repaired = first != 0
         for time in placed:
             frame = self._window.popleft()[1]
-            self.repaired += repaired
+            self.repaired += repaired and not self._offset
             yield self._accept(time, ahead), frame
 
     def _fitting(self) -> tuple[list[float | None], list[int]]:
@@ -189,7 +220,7 @@ def longest_increasing(times: Sequence[float | None], last: float, near: float) 
     Args:
         times: Times in seconds; None: missing.
         last: All found times are later than this.
-        near: Largest step in seconds that needs no proof.
+        near: Largest step in seconds from one frame to the next that needs no proof.
 
     Returns:
         Positions in ``times``, increasing. Of several sequences of one length, that of the smallest times.
@@ -199,7 +230,7 @@ def longest_increasing(times: Sequence[float | None], last: float, near: float) 
         return found
     latest = next((time for time in reversed(times) if time is not None), -math.inf)
     other = _longest(times, last, latest)
-    if len(other) >= MIN_CONTINUATION and (times[other[0]] or 0.0) - last <= near:
+    if len(other) >= MIN_CONTINUATION and (times[other[0]] or 0.0) - last <= near * (other[0] + 1):
         return other
     return found
 
