@@ -34,6 +34,7 @@ def analyze(
     start: float | None = None,
     end: float | None = None,
     stream: int | None = None,
+    fps_in: float | None = None,
     min_face: float | None = None,
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
@@ -78,6 +79,7 @@ def analyze(
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
         stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
             video stream that is not a still picture.
+        fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
         min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
@@ -118,8 +120,9 @@ def analyze(
         raise ConfigError(f"`engine` must be local, ray or an Engine object, not {engine!r}")
 
     values: dict[str, Any] = {
-        "fps": fps, "start": start, "end": end, "stream": stream, "min_face": min_face, "detector": detector,
-        "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder, "smooth": smooth,
+        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in, "min_face": min_face,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
+        "smooth": smooth,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
         "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
@@ -199,6 +202,7 @@ def analyze_video(
     start: float | None = None,
     end: float | None = None,
     stream: int | None = None,
+    fps_in: float | None = None,
     min_face: float | None = None,
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
@@ -230,6 +234,7 @@ def analyze_video(
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
         stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
             video stream that is not a still picture.
+        fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
         min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
@@ -256,8 +261,9 @@ def analyze_video(
     from fervid.pipeline import scan_and_classify
 
     values: dict[str, Any] = {
-        "fps": fps, "start": start, "end": end, "stream": stream, "min_face": min_face, "detector": detector,
-        "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder, "smooth": smooth,
+        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in, "min_face": min_face,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
+        "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip
     return scan_and_classify(path, override(AnalyzeSettings() if settings is None else settings, values), classifier)

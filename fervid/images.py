@@ -16,8 +16,9 @@ from fervid.errors import OutputError, UsageError, batch_exit_code
 from fervid.faces.crop import fit_square
 from fervid.faces.detect_and_crop import FoundFaces, find_faces
 from fervid.faces.detectors import create_detector
+from fervid.files.animated import is_animated
 from fervid.files.atomic import writing
-from fervid.files.discover import IMAGE_SUFFIXES, Source, discover, refuse_overwriting, shown_name
+from fervid.files.discover import IMAGES, OUTSIDE, Source, discover, refuse_overwriting, shown_name
 from fervid.files.image_io import decode_image
 from fervid.results.csv import write_image_table
 from fervid.runtime.opencv import cv2
@@ -33,11 +34,13 @@ class ImagesReport:
         images: Number of images, including those that failed.
         faces: Number of classified faces.
         failed: (image, reason) for each image that cannot be read.
+        notes: (image, note) for each image that was passed over or not classified as a whole, such as an animation.
     """
 
     images: int
     faces: int
     failed: tuple[tuple[str, str], ...]
+    notes: tuple[tuple[str, str], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -62,16 +65,17 @@ def classify_images(
         detect: Find the faces; False takes each image as a face crop.
 
     Returns:
-        How many images and faces there were, and which images failed.
+        How many images and faces there were, which images failed, and which were passed over.
 
     Raises:
         UsageError: There are no images, or ``out`` cannot be used.
         OutputError: ``out`` cannot be written.
     """
     given, scan, run = list(paths), scan or ScanSettings(), run or RunSettings()
-    listed = discover(given, IMAGE_SUFFIXES)
+    listed = discover(given, IMAGES)
     # links to folders are not followed, and not counted as failed images
-    sources = [source for source in listed if not (source.skip and source.path.is_dir())]
+    sources = [source for source in listed if not source.skip or (source.skip == OUTSIDE and not source.path.is_dir())]
+    notes = [(shown_name(source.name), source.skip) for source in listed if source.skip and source.skip != OUTSIDE]
     if not sources:
         raise UsageError(f"no images in {', '.join(map(str, given))}")
     refuse_overwriting(sources, [out])
@@ -91,13 +95,15 @@ def classify_images(
         if isinstance(image, str):
             failed.append((shown_name(source.name), image))
             continue
+        if is_animated(source.path):
+            notes.append((shown_name(source.name), "an animation, or a GIF file: only its first picture is classified"))
         found = find(image)
         crops += found.crops
         name = shown_name(source.name)
         rows += [_face_row(name, face) for face in found.faces] or [{"image": name}]
     _add_emotions([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
     write_image_table(out, rows)
-    return ImagesReport(len(sources), len(crops), tuple(failed))
+    return ImagesReport(len(sources), len(crops), tuple(failed), tuple(notes))
 
 
 def _read_image(source: Source) -> ByteArray | str:

@@ -23,6 +23,7 @@ from fervid.faces.array_checks import check_image
 from fervid.faces.crop import SIZE, CropGeometry, crop_face
 from fervid.files.discover import shown_name
 from fervid.files.fingerprint import fingerprint
+from fervid.files.sequences import exists
 from fervid.results.in_memory import results_of_video
 from fervid.results.provenance import made_with
 from fervid.results.reader import Results
@@ -99,7 +100,7 @@ def scan_and_classify(
 @contextlib.contextmanager
 def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Check that a file exists, and name it in the error if it cannot be read."""
-    if not os.path.exists(path):
+    if not exists(Path(path)):
         raise InputNotFound(f"no such file: {path}")
     if os.path.isdir(path):
         raise UnreadableVideo(f"{path}: a folder, not a video")
@@ -190,7 +191,12 @@ class Video:
             self._readers.discard(reader)
 
 
-def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu", stream: int | None = None) -> Video:
+def open_video(
+    path: str | os.PathLike[str],
+    decoder: DecoderName = "cpu",
+    stream: int | None = None,
+    fps_in: float | None = None,
+) -> Video:
     """Open a video file to read its frames.
 
     Example:
@@ -205,6 +211,7 @@ def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu", strea
         path: The video file.
         decoder: ``cpu``, or ``nvdec`` to decode on an NVIDIA GPU where possible.
         stream: Number of the video stream to read, as ffprobe counts all streams from 0. None takes the default one.
+        fps_in: Images per second, if ``path`` is an image sequence such as ``frame_%05d.png``.
 
     Returns:
         The open video; use it in a ``with`` statement. Its ``info`` describes it, its ``frames`` method reads it.
@@ -212,9 +219,9 @@ def open_video(path: str | os.PathLike[str], decoder: DecoderName = "cpu", strea
     Raises:
         InputNotFound: The file does not exist.
         UnreadableVideo: The file cannot be decoded.
-        ConfigError: ``decoder`` is not one of the choices, or ``stream`` is not a number from 0.
+        ConfigError: ``decoder`` is not one of the choices, or another value is out of range.
     """
-    return Video(path, ScanSettings(decoder=decoder, stream=stream))
+    return Video(path, ScanSettings(decoder=decoder, stream=stream, fps_in=fps_in))
 
 
 @cache

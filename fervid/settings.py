@@ -136,6 +136,7 @@ class OpenOptions:
 
     decoder: DecoderName = "cpu"
     stream: int | None = None
+    fps_in: float | None = None
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> OpenOptions:
@@ -167,6 +168,10 @@ class ScanSettings:
     stream: int | None = None
     """Number of the video stream that is analysed, as ffprobe counts all streams of a file, from 0. None takes the
     default video stream that is not a still picture."""
+    fps_in: float | None = None
+    """Images per second of image sequences: inputs such as ``frame_%05d.png``. If it is set, numbered images in folders
+    are sequences too. It is also the frame rate of bare streams that state none, such as ``.mjpeg``. It has no effect
+    on other videos."""
     start: float = 0.0
     """Time at which the analysis starts, in seconds."""
     end: float | None = None
@@ -192,6 +197,8 @@ class ScanSettings:
     def __post_init__(self) -> None:
         convert_fields(self)
         check(0 <= self.fps <= 1000, f"`fps` must be between 0 and 1000, not {self.fps}")
+        rate = self.fps_in is None or 0.001 <= self.fps_in <= 1000
+        check(rate, f"`fps_in` must be between 0.001 and 1000, not {self.fps_in}")
         check(self.stream is None or self.stream >= 0, f"`stream` must not be negative: {self.stream}")
         check(self.start >= 0, f"`start` must not be negative: {self.start}")
         later = self.end is None or self.end > self.start

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fervid.errors import InputNotFound, OutputError, UsageError
 from fervid.images import classify_images
@@ -101,3 +102,26 @@ def test_wrong_calls_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     with pytest.raises(UsageError, match="no images"):
         classify_images([tmp_path / "void"], tmp_path / "l.csv")
+
+
+@pytest.mark.parametrize("ending", ["jfif", "jpe", "gif", "avif", "jp2", "webp", "tif", "ppm"])
+def test_images_of_any_ending_are_found(tmp_path: Path, two_faces: ByteArray, ending: str) -> None:
+    (tmp_path / "in").mkdir()
+    done, data = cv2.imencode({"jfif": ".jpg"}.get(ending, f".{ending}"), two_faces)
+    assert done
+    (tmp_path / f"in/a.{ending}").write_bytes(data.tobytes())
+    report = classify_images([tmp_path / "in"], tmp_path / "l.csv")
+    assert (report.images, report.faces, report.failed) == (1, 2, ())
+
+
+def test_what_is_not_classified_is_noted(folder: Path, tmp_path: Path, two_faces: ByteArray) -> None:
+    (folder / "a.heic").touch()
+    (folder / "b.CR2").touch()
+    pictures = [Image.fromarray(image) for image in (two_faces, two_faces[::-1])]
+    pictures[0].save(folder / "moving.webp", save_all=True, append_images=pictures[1:])
+    report = classify_images([folder], tmp_path / "l.csv")
+    notes = dict(report.notes)
+    assert set(notes) == {"a.heic", "b.CR2", "moving.webp"}
+    assert "convert it" in notes["a.heic"]
+    assert "first picture" in notes["moving.webp"]
+    assert (report.images, report.faces, report.exit_code) == (3, 4, 0)

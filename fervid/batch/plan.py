@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,11 @@ from fervid.batch.store import ResumeStore, StoreView
 from fervid.emotions.background_loader import BatcherLoader
 from fervid.emotions.classifier import check_weights
 from fervid.emotions.sidecar import SHIPPED, sidecar_path
-from fervid.errors import UnreadableVideo
+from fervid.errors import UnreadableVideo, UsageError
 from fervid.faces.crop import CropGeometry
-from fervid.files.discover import Source, discover, refuse_overwriting, select, shown_name
+from fervid.files.discover import VIDEOS, Source, discover, refuse_overwriting, select, shown_name
 from fervid.files.fingerprint import fingerprint, sha256
+from fervid.files.sequences import is_sequence
 from fervid.results.provenance import made_with
 from fervid.results.schema import is_folder, output_paths, refuse_foreign
 from fervid.results.store_files import store_folder
@@ -98,6 +99,14 @@ def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> 
         first_with.setdefault(video_id, name)
 
 
+def _found(paths: list[str | os.PathLike[str]], settings: AnalyzeSettings) -> list[Source]:
+    wanted = replace(VIDEOS, sequences=settings.scan.fps_in is not None)
+    found = discover(paths, wanted, settings.inputs.follow_links)
+    if not wanted.sequences and (sequence := next((one for one in found if is_sequence(one.path)), None)):
+        raise UsageError(f"{sequence.path} is an image sequence; `fps_in` must say how many images make a second")
+    return found
+
+
 @dataclass(frozen=True)
 class BatchSetup:
     """The inputs, settings and provenance of a batch, as known before it starts.
@@ -136,7 +145,7 @@ class BatchSetup:
             UsageError: An input does not exist, the output would overwrite one, or a setting cannot be used.
         """
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        sources = select(discover(given, follow_links=settings.inputs.follow_links), settings.inputs)
+        sources = select(_found(given, settings), settings.inputs)
         refuse_overwriting(sources, output_paths(out))
         weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
         sidecar = check_weights(weights, settings.run.device)

@@ -332,7 +332,7 @@ class _BatchRun:
                     first_names[video_id] = item.name
             entries.append(Entry(item.name, part, row))
             first = self._first_reports.get(video_id or "")
-            fresh = item.failure is not None or (first is not None and first.fresh)
+            fresh = bool(item.source.skip) or item.failure is not None or (first is not None and first.fresh)
             reports.append(report_of_row(item.name, row, fresh))
         return entries, reports
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from fervid.errors import OutputError, OutputLocked, UsageError
 from fervid.files.atomic import write_text_atomically, writing
+from fervid.files.sequences import images_of, is_sequence
 from fervid.results.store_files import COMPOSED_FILE, read_identity, stamps
 
 STAMP_SETTLE_SECONDS = 2.0
@@ -60,7 +61,7 @@ class Stamp:
         """Read the stamp of a file.
 
         Args:
-            path: The file; links are followed.
+            path: The file, or the pattern of an image sequence; links are followed.
 
         Returns:
             Its stamp.
@@ -68,8 +69,12 @@ class Stamp:
         Raises:
             OSError: The file cannot be examined.
         """
-        status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        files = [file for _, file in images_of(path)] if is_sequence(path) else [path]
+        stats = [file.stat() for file in files]
+        if not stats:
+            raise FileNotFoundError(path)
+        modified, changed = max(one.st_mtime_ns for one in stats), max(one.st_ctime_ns for one in stats)
+        return cls(sum(one.st_size for one in stats), modified, changed)
 
 
 @dataclass(frozen=True)

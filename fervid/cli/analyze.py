@@ -131,6 +131,15 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = None,
+    fps_in: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Frames per second of image sequences (patterns such as frame_%05d.png, numbered images of folders) "
+            "and of bare streams that state no rate. Default: images are not analysed. Example: --fps-in 25",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     min_face: MinFace = 20.0,
     smooth: Annotated[
         float,
@@ -234,7 +243,8 @@ def analyze(
     A later run with the same output analyses only what is new or changed.
     """
     values = {
-        "fps": fps, "start": start, "end": end, "stream": stream, "min_face": min_face, "smooth": smooth,
+        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in, "min_face": min_face,
+        "smooth": smooth,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,

@@ -37,6 +37,8 @@ def classify(
     from fervid.images import classify_images
 
     report = classify_images(images, out, settings.scan, settings.run, detect)
+    for name, note in report.notes:
+        print(f"{name}: {note}", file=sys.stderr)
     for name, reason in report.failed:
         print(f"failed: {name}: {reason}", file=sys.stderr)
     print(f"{report.images} images, {report.faces} faces, {len(report.failed)} failed: {out}", file=sys.stderr)

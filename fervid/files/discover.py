@@ -9,19 +9,107 @@ import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fervid.errors import InputNotFound, UsageError
+from fervid.files.animated import is_animated
+from fervid.files.sequences import exists, find_sequences, images_of, is_sequence
 from fervid.settings import InputSettings
 
-SUFFIXES = frozenset(
-    {".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m1v", ".m2ts", ".m2v", ".m4v", ".mkv"}
-    | {".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts"}
-    | {".vob", ".webm", ".wmv"}
+
+def _endings(text: str) -> frozenset[str]:
+    return frozenset(f".{ending}" for ending in text.split())
+
+
+SUFFIXES = (
+    _endings("3g2 3gp 3gp2 3gpp 360 f4v insv ismv k3g lrf lrv m4v mj2 mov mp4 mp4v mqv psp qt")  # MOV and MP4
+    | _endings("mk3d mkv webm amv avi divx asf dvr-ms wm wmv flv ogm ogv ogx rm rmvb mxf nut wtv swf dif dv")
+    | _endings("evo m1v m2p m2v mod mp2v mpe mpeg mpg mpv mpv2 vob vro m2t m2ts mts tod tp trp ts")  # MPEG
+    | _endings("263 264 265 266 avc h263 h264 h265 h266 h26l hevc ivf mjpeg mjpg obu vvc y4m apng gif")  # bare streams
 )
 """Endings by which files in a folder count as videos. A file given by itself always counts."""
+
+IMAGE_SUFFIXES = _endings("apng avif bmp dib gif j2k jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm ras sr tif tiff webp")
+"""Endings by which files in a folder count as still images."""
+
+ANIMATED_SUFFIXES = _endings("avif avifs png webp")
+"""Endings of still images that count as videos if their header says that they are animations."""
+
+_CAMERA_IMAGES = _endings("3fr arw cr2 cr3 dng exr heic heics heif hif jxl nef nrw orf pef psd raf raw rw2 srw svg tga")
+
+_SOUND = _endings("aac ac3 aif aiff amr ape au caf dts flac m4a m4b mka mp2 mp3 oga ogg opus wav wma")
+
+_OTHER_VIDEOS = _endings(
+    "ari arf avs av1 bik braw camrec crm dav flc fli h261 ism mlv nsv r3d roq smk trec viv wrf yuv"
+)
+
+_LISTS = _endings("asx f4m m3u m3u8 mpd mpls pls smil wpl xspf")
+
+_NO_VIDEO = {
+    **dict.fromkeys(_OTHER_VIDEOS, "a video format that is not supported; convert it to MP4"),
+    **dict.fromkeys(_LISTS, "a list of other files, which is not followed; name these files instead"),
+}
+"""Ending of a file that is not taken as a video → the reason."""
+
+_NO_VIDEOS = {
+    **dict.fromkeys((IMAGE_SUFFIXES | _CAMERA_IMAGES) - SUFFIXES, "still images, not videos"),
+    **dict.fromkeys(_SOUND, "sound, not video; a file with pictures is analysed if it is named itself"),
+}
+"""The same for files of which there may be thousands. They are listed once for each folder."""
+
+_NO_IMAGE = dict.fromkeys(_CAMERA_IMAGES, "an image format that is not supported; convert it to JPEG or PNG")
+"""Ending of a file that is not taken as a still image → the reason."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which files of a folder are inputs.
+
+    Attributes:
+        suffixes: Endings, in lower case, that are.
+        if_animated: Endings that are if the file is an animation.
+        refused: Ending → why a file is listed as skipped.
+        refused_together: The same; all files of a folder with that ending are listed as one entry.
+        sequences: Whether the numbered images of a folder together are an input.
+    """
+
+    suffixes: frozenset[str]
+    if_animated: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    refused_together: Mapping[str, str] = field(default_factory=dict)
+    sequences: bool = False
+
+    def accepts(self, path: Path) -> bool:
+        """Whether a file is an input.
+
+        Args:
+            path: The file.
+
+        Returns:
+            True if its ending counts.
+        """
+        ending = path.suffix.lower()
+        return ending in self.suffixes or (ending in self.if_animated and is_animated(path))
+
+
+VIDEOS = Wanted(SUFFIXES, ANIMATED_SUFFIXES, _NO_VIDEO, _NO_VIDEOS)
+IMAGES = Wanted(IMAGE_SUFFIXES, refused=_NO_IMAGE)
+
+SYSTEM_FOLDERS = frozenset(
+    {
+        "$recycle.bin",
+        "recycler",
+        "recycled",
+        "system volume information",
+        "lost+found",
+        "__macosx",
+        "network trash folder",
+    }
+    | {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb", "@tmp", "temporary items"}
+)
+"""Folders of deleted files, backups and thumbnails, in lower case. They are passed over like hidden folders."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +140,20 @@ ANNOTATED = ".annotated.mp4"
 MADE_HERE = f"*{ANNOTATED} is fervid's own output; pass the file by name to analyse it"
 """Reason for skipping an annotated video."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Endings by which files in a folder count as still images."""
-
 
 def discover(
-    paths: Iterable[str | os.PathLike[str]], suffixes: frozenset[str] = SUFFIXES, follow_links: bool = False
+    paths: Iterable[str | os.PathLike[str]], wanted: Wanted = VIDEOS, follow_links: bool = False
 ) -> list[Source]:
-    """Find videos (or files with other endings) by files, folders and glob patterns.
+    """Find videos (or still images) by files, folders and glob patterns.
 
-    Folders are searched recursively in the order of their names, without hidden entries. A file that is reached more
+    Folders are searched recursively in the order of their names, without hidden entries and SYSTEM_FOLDERS. Files that
+    look like media and are not taken are listed with the reason why they are skipped. A file that is reached more
     than once is listed once, and a folder is searched once, so that a loop of links ends. Without ``follow_links``, a
     link that points outside its input folder is listed with the reason why it is skipped.
 
     Args:
         paths: Files, folders and glob patterns.
-        suffixes: Endings, in lower case, that count inside folders. A file given by itself always counts.
+        wanted: Which files inside folders count. A file given by itself always counts.
         follow_links: Whether to follow links that point outside the input folder.
 
     Returns:
@@ -81,7 +167,7 @@ def discover(
         literal = bool(os.fspath(given)) and os.path.lexists(given)
         for root in _expand(given):
             linked = not literal and not follow_links and _leaves(root, _fixed(given))
-            for source in _search(root, suffixes, follow_links and not linked):
+            for source in _search(root, wanted, follow_links and not linked):
                 if linked:
                     source = replace(source, skip=OUTSIDE)
                 elif not literal and source.path.name.endswith(ANNOTATED):
@@ -136,11 +222,12 @@ def _in_shard(name: str, settings: InputSettings) -> bool:
 def _age(path: Path) -> float:
     """Seconds since a file was modified; infinite if the file cannot be examined."""
     try:
-        status = path.stat()
+        files = [file for _, file in images_of(path)] if is_sequence(path) else [path]
+        status = max((file.stat() for file in files), key=lambda one: one.st_mtime)
         now = time.time()
         # another machine's clock may be ahead, and would make the file appear new forever; ctime is this machine's
         return now - (status.st_mtime if status.st_mtime <= now else status.st_ctime)
-    except OSError:
+    except (OSError, ValueError):
         return float("inf")
 
 
@@ -161,9 +248,11 @@ def refuse_overwriting(sources: Iterable[Source], outputs: Iterable[Path]) -> No
 
 
 def _expand(given: str | os.PathLike[str]) -> list[Path]:
-    """The path itself if it exists, otherwise what it matches as a glob pattern."""
+    """The path itself if it exists or is an image sequence, otherwise what it matches as a glob pattern."""
     path = Path(given)
     if os.fspath(given) and os.path.lexists(path):  # an empty name would be the working directory
+        return [path]
+    if is_sequence(path) and exists(path):
         return [path]
     pattern = os.fspath(given)
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
@@ -179,7 +268,7 @@ def _fixed(given: str | os.PathLike[str]) -> Path:
     return Path(*fixed)
 
 
-def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterator[Source]:
+def _search(root: Path, wanted: Wanted, follow_links: bool) -> Iterator[Source]:
     """The inputs under a folder, in order; or the file itself."""
     if not root.is_dir():
         yield Source(root, root.name, root.name, root=root.parent)
@@ -192,7 +281,7 @@ def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterato
     unreadable: list[OSError] = []
     visited = {os.path.realpath(root)}
     for folder, subfolders, files in os.walk(root, onerror=unreadable.append, followlinks=True):
-        inner = [Path(folder) / name for name in sorted(subfolders) if not name.startswith(".")]
+        inner = [Path(folder) / name for name in sorted(subfolders) if not _is_passed_over(name)]
         leading_out = [path for path in inner if _leaves(path, root)]
         if not follow_links:
             yield from (source(path, OUTSIDE, "/") for path in leading_out)
@@ -204,13 +293,37 @@ def _search(root: Path, suffixes: frozenset[str], follow_links: bool) -> Iterato
         new = {real: path.name for path in reversed(chosen) if (real := os.path.realpath(path)) not in visited}
         subfolders[:] = sorted(new.values())
         visited |= new.keys()
-        for name in sorted(files):
-            path = Path(folder) / name
-            if not name.startswith(".") and path.suffix.lower() in suffixes:
-                outside = not follow_links and _leaves(path, root)
-                yield source(path, OUTSIDE if outside else MADE_HERE if name.endswith(ANNOTATED) else None)
+        visible = [Path(folder) / name for name in sorted(files) if not name.startswith(".")]
+        for path in visible:
+            outside = not follow_links and _leaves(path, root)
+            if wanted.accepts(path):
+                yield source(path, OUTSIDE if outside else MADE_HERE if path.name.endswith(ANNOTATED) else None)
+            elif path.suffix.lower() in wanted.refused:
+                yield source(path, wanted.refused[path.suffix.lower()])
+        images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES and not wanted.accepts(path)]
+        sequences = find_sequences(images) if wanted.sequences else {}
+        for pattern, members in sorted(sequences.items()):
+            outside = not follow_links and any(_leaves(path, root) for path in members)
+            yield source(pattern, OUTSIDE if outside else None)
+        single = set(visible).difference(*sequences.values())
+        for pattern, reason in _refused_together(single, wanted):
+            yield source(pattern, reason)
     for error in unreadable:  # kept as inputs, so that they are reported as failed
         yield source(Path(error.filename))
+
+
+def _is_passed_over(folder: str) -> bool:
+    return folder.startswith(".") or folder.casefold() in SYSTEM_FOLDERS or folder.casefold().startswith("found.0")
+
+
+def _refused_together(files: Iterable[Path], wanted: Wanted) -> Iterator[tuple[Path, str]]:
+    """For each ending of ``refused_together`` in a folder, a pattern of the files and why they are skipped."""
+    refused = [path for path in files if path.suffix.lower() in wanted.refused_together and not wanted.accepts(path)]
+    counts = Counter(path.suffix.lower() for path in refused)
+    for ending, count in sorted(counts.items()):
+        (folder,) = {path.parent for path in refused}
+        number = f"{count} files: " if count > 1 else ""
+        yield folder / f"*{ending}", f"{number}{wanted.refused_together[ending]}"
 
 
 def _leaves(path: Path, root: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from fervid.errors import InputNotFound
 from fervid.files.discover import discover, shown_name
+from fervid.files.sequences import exists, is_sequence
 
 
 def locate(
@@ -80,6 +81,6 @@ def _candidates(name: str, folder: Path) -> Iterator[Path]:
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.is_file() or (is_sequence(path) and exists(path))
     except (OSError, ValueError):  # the name is too long, or contains a null character
         return False

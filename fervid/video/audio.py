@@ -66,7 +66,7 @@ class AudioRemuxer:
         """
         self.notes: list[str] = []
         self._clock = _Clock(Fraction(origin).limit_denominator(1_000_000), jumps or ClosedJumps(()))
-        self._container = open_local(path)
+        self._container = open_local(path, images_per_second=1)  # an image sequence is silent at any rate
         self._outputs: dict[int, _CopiedStream | _ReencodedStream] = {}
         self._packets: Iterator[Any] = iter(())
         self._waiting: Any = None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import av
@@ -12,38 +15,75 @@ from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from fervid.errors import UnreadableVideo
+from fervid.files.animated import is_animated
+from fervid.files.sequences import is_sequence
+from fervid.video.pictures import PictureContainer, open_sequence, open_webp
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,nut,dv,rm,gif,ivf,obu,"
-    "h264,hevc,m4v,mjpeg,h263,vvc,wtv,swf,vob,amv"
+    "h264,hevc,m4v,mjpeg,h263,vvc,wtv,swf,yuv4mpegpipe,apng"
 )
 """Allowed demuxers. Each reads one local file. Playlists and pattern formats are missing because they open other files
 or addresses."""
 
 
-def open_local(path: str | os.PathLike[str], device: HWAccel | None = None) -> Any:
+BARE = {"h264", "hevc", "vvc", "mjpeg", "obu", "m4v", "h263"}
+"""Formats without times: a stream alone, without a container."""
+
+
+def open_local(
+    path: str | os.PathLike[str], device: HWAccel | None = None, images_per_second: float | None = None
+) -> Any:
     """Open a local video file. Network protocols and playlists are disabled.
 
     Args:
-        path: Video file.
+        path: Video file, or the pattern of an image sequence.
         device: Hardware decoder; None decodes on the CPU.
+        images_per_second: Rate of an image sequence, and of a bare stream that states none.
 
     Returns:
-        The ``av`` container.
+        The ``av`` container, or a PictureContainer.
 
     Raises:
         UnreadableVideo: The file cannot be opened as a video.
     """
     name = os.fsdecode(os.path.abspath(path))
+    if is_sequence(path):
+        return open_sequence(path, images_per_second)
     try:
         if os.path.getsize(path) == 0:
             raise UnreadableVideo("empty file")
-        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        return av.open(f"file:{name}", options=options, metadata_errors="replace", hwaccel=device)
+        if _is_animated_webp(path):
+            return open_webp(path)
+        container = _open(name, device)
+        rate = _bare_rate(container, images_per_second)
+        if rate is None:
+            return container
+        container.close()
+        return _open(name, device, {"framerate": str(rate)})
     except av.error.FFmpegError as error:
         raise UnreadableVideo(failure_reason(error)) from error
     except OSError as error:
         raise UnreadableVideo(error.strerror or str(error)) from error
+
+
+def _open(name: str, device: HWAccel | None, more: Mapping[str, str] = MappingProxyType({})) -> Any:
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, **more}
+    return av.open(f"file:{name}", options=options, metadata_errors="replace", hwaccel=device)
+
+
+def _bare_rate(container: Any, wanted: float | None) -> Fraction | None:
+    """The frame rate with which a bare stream must be opened; None: as it is. FFmpeg would assume 25 for all of them,
+    also for those that state another rate."""
+    if container.format.name not in BARE or not container.streams.video or not container.streams.video[0].codec_context:
+        return None
+    stated = container.streams.video[0].codec_context.framerate
+    return stated or (None if wanted is None else Fraction(wanted).limit_denominator(1001))
+
+
+def _is_animated_webp(path: str | os.PathLike[str]) -> bool:
+    with open(path, "rb") as file:
+        return file.read(16)[8:16] == b"WEBPVP8X" and is_animated(Path(path))
 
 
 STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -69,7 +109,8 @@ def choose_stream(container: Any, number: int | None = None) -> tuple[Any, str |
             chooses as described.
 
     Returns:
-        The stream, and a note that names the video streams if there are several that are not still pictures.
+        The stream, and a note for the user: it names the video streams if there are several that are not still
+        pictures, or says that the frame rate is a guess.
 
     Raises:
         UnreadableVideo: There is no video stream, none of this number, or no decoder for it.
@@ -77,6 +118,8 @@ def choose_stream(container: Any, number: int | None = None) -> tuple[Any, str |
     streams = list(container.streams.video)
     if not streams:
         raise UnreadableVideo("no video stream")
+    if isinstance(container, PictureContainer) and number in (None, 0):
+        return streams[0], container.note
     real = _moving(container, streams)
     if number is not None:
         chosen = next((stream for stream in streams if stream.index == number), None)
@@ -89,6 +132,9 @@ def choose_stream(container: Any, number: int | None = None) -> tuple[Any, str |
     if chosen.codec_context is None:
         raise UnreadableVideo("no decoder supports the codec")
     others = [stream for stream in real if stream is not chosen]
+    if container.format.name in BARE and not chosen.codec_context.framerate:
+        rate = float(chosen.average_rate or 25)
+        return chosen, f"the file states no frame rate; {rate:g} frames a second are assumed; `fps_in` sets another"
     if not others:
         return chosen, None
     described = f"{_described([chosen])} of {len(others) + 1} video streams"

@@ -36,7 +36,7 @@ class VideoReader:
     Attributes:
         info: What the container says about the stream, with the size and orientation of the first frame.
         accelerated: Whether an NVIDIA GPU decodes.
-        stream_note: Names the video streams if there are several; None otherwise.
+        stream_note: A note on how the stream was chosen, see ``choose_stream``; None if there is nothing to say.
         corrupt: Number of undecodable packets and damaged frames.
         end_time: End of the last frame in seconds.
         duration: Length of the video in seconds: as the container states it, but corrected when the whole file has been
@@ -58,7 +58,7 @@ class VideoReader:
         """Open a file and decode its first frame.
 
         Args:
-            path: Video file.
+            path: Video file, or the pattern of an image sequence.
             fps: Samples per second; 0 samples every frame.
             start: Time of the first sample in seconds.
             end: Time in seconds after which reading stops; None reads to the end.
@@ -72,7 +72,7 @@ class VideoReader:
         """
         self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
         options = options or OpenOptions()
-        self._number = options.stream
+        self._number, self._fps_in = options.stream, options.fps_in
         self.corrupt = 0
         self.truncated = False
         self.end_time = 0.0
@@ -88,7 +88,7 @@ class VideoReader:
         self._open(path, threads, None)
 
     def _open(self, path: str | os.PathLike[str], threads: int, device: HWAccel | None) -> None:
-        self._container = open_local(path, device)
+        self._container = open_local(path, device, self._fps_in)
         try:
             self._stream, self.stream_note = choose_stream(self._container, self._number)
             self._stream.thread_type = "AUTO"

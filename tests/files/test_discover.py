@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fervid.errors import InputNotFound
-from fervid.files.discover import IMAGE_SUFFIXES, MADE_HERE, SUFFIXES, discover, select
+from fervid.files.discover import IMAGES, MADE_HERE, OUTSIDE, SUFFIXES, VIDEOS, discover, select
 from fervid.settings import InputSettings
 
 ODD = ["with space.mp4", "quote'\".mp4", "new\nline.mp4", "-dash.mp4", "ünïcödé.mp4", os.fsdecode(b"\xfc\xff.mp4")]
@@ -67,8 +69,64 @@ def test_every_known_ending_counts_in_small_and_capital_letters(here: Path, suff
 
 def test_other_endings_on_demand(here: Path) -> None:
     make("in/a.mp4", "in/b.png", "in/c.JPG")
-    assert [source.name for source in discover(["in"], IMAGE_SUFFIXES)] == ["b.png", "c.JPG"]
-    assert not SUFFIXES & IMAGE_SUFFIXES
+    assert [source.name for source in discover(["in"], IMAGES)] == ["b.png", "c.JPG"]
+
+
+def test_what_looks_like_media_and_is_not_taken_is_named(here: Path) -> None:
+    make("in/a.mp4", "in/b.BRAW", "in/c.m3u8", "in/deep/1.jpg", "in/deep/2.JPG", "in/deep/3.heic", "in/deep/4.wav")
+    found = {source.name: source.skip for source in discover(["in"])}
+    assert list(found) == ["a.mp4", "b.BRAW", "c.m3u8", "deep/*.heic", "deep/*.jpg", "deep/*.wav"]
+    assert found["a.mp4"] is None
+    assert "convert it" in (found["b.BRAW"] or "")
+    assert "list of other files" in (found["c.m3u8"] or "")
+    assert found["deep/*.jpg"] == "2 files: still images, not videos"
+    assert found["deep/*.heic"] == "still images, not videos"
+    assert (found["deep/*.wav"] or "").startswith("sound")
+    chosen = select(discover(["in"]), InputSettings(exclude=("deep/*",)))
+    assert [source.name for source in chosen] == ["a.mp4", "b.BRAW", "c.m3u8"]
+    photos = {source.name: source.skip for source in discover(["in"], IMAGES)}
+    assert list(photos) == ["deep/1.jpg", "deep/2.JPG", "deep/3.heic"]
+    assert "convert it" in (photos["deep/3.heic"] or "")
+
+
+@pytest.mark.parametrize("folder", ["$RECYCLE.BIN", "@eaDir", "lost+found", ".Trash-1000", "System Volume Information"])
+def test_folders_of_the_system_are_passed_over_unless_named(here: Path, folder: str) -> None:
+    make("in/a.mp4", f"in/{folder}/deleted.mp4", f"in/deep/{folder}/b.mp4")
+    assert names(["in"]) == ["a.mp4"]
+    assert names([f"in/{folder}"]) == ["deleted.mp4"]
+
+
+def test_animated_images_count_as_videos(here: Path) -> None:
+    make("in/a.gif")
+    pictures = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    for ending in ("webp", "png", "apng"):
+        pictures[0].save(here / f"in/moving.{ending}", save_all=True, append_images=pictures[1:])
+    for ending in ("webp", "png"):
+        pictures[0].save(here / f"in/still.{ending}")
+    taken = [source.name for source in discover(["in"]) if not source.skip]
+    assert taken == ["a.gif", "moving.apng", "moving.png", "moving.webp"]
+    assert [source.name for source in discover(["in"]) if source.skip] == ["*.png", "*.webp"]
+
+
+def test_numbered_images_are_a_sequence_on_demand(here: Path) -> None:
+    make("in/a.mp4", "in/x/f_099.png", "in/x/f_100.png", "in/x/g7.jpg", "in/x/g10.jpg", "in/x/alone1.png", "in/x/b.png")
+    assert names(["in"]) == ["a.mp4", "x/*.jpg", "x/*.png"]
+    found = discover(["in"], replace(VIDEOS, sequences=True))
+    assert [source.name for source in found if not source.skip] == ["a.mp4", "x/f_%03d.png", "x/g%d.jpg"]
+    assert {source.name: source.skip for source in found if source.skip} == {
+        "x/*.png": "2 files: still images, not videos"
+    }
+    assert names(["in/x/f_%03d.png"]) == ["f_%03d.png"]
+    with pytest.raises(InputNotFound):
+        discover(["in/x/f_%04d.png"])
+
+
+def test_a_sequence_with_a_link_that_leads_out_is_skipped(here: Path) -> None:
+    make("in/f_1.png", "elsewhere/x.png")
+    (here / "in/f_2.png").symlink_to("../elsewhere/x.png")
+    wanted = replace(VIDEOS, sequences=True)
+    assert [source.skip for source in discover(["in"], wanted)] == [OUTSIDE]
+    assert [source.skip for source in discover(["in"], wanted, follow_links=True)] == [None]
 
 
 def test_hidden_entries_are_left_out_unless_named(here: Path) -> None:
