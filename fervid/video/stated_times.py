@@ -43,6 +43,7 @@ class StatedTimes:
         if container.start_time is not None:
             self._start = Fraction(container.start_time, av.time_base)
         self._period = period
+        self._context = stream.codec_context
         self._by_decoding = stores_decoding_times(container, stream)
         self._copied = False
         self._increasing = not self._by_decoding
@@ -88,7 +89,9 @@ class StatedTimes:
             first = own[1 if self._by_decoding else 0]
             self._delay = 0 if shown is None or first is None else shown - first
         if self._increasing and not self._copied:
-            self._copied = bool(self._expected) and frame.pts != self._expected.popleft()
+            # a codec that never changes the order lost a damaged packet if another time follows
+            other = bool(self._expected) and frame.pts != self._expected.popleft()
+            self._copied = other and bool(self._context.has_b_frames)
         if not self._by_decoding and not self._copied:
             return self._seconds(frame.pts)
         if shown is not None:
