@@ -303,7 +303,7 @@ def differences(recipe: Recipe, path: Path) -> tuple[list[str], list[str]]:
     expected = make(recipe, path)
     with VideoReader(path, fps=0) as reader:
         found = [
-            (read_number(frame.image), Shown(frame.index, frame.time, frame.image.shape[1::-1]))  # type: ignore[arg-type]
+            (read_number(frame.image), Shown(frame.index, frame.time, frame.image.shape[1::-1]))
             for frame in reader.frames()
         ]
         notes = reader_notes(reader, ScanSettings(fps=0))

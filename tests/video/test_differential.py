@@ -1,4 +1,4 @@
-"""A part of the made videos of tests/video/differential.py. The complete run: ``python -m tests.video.differential``."""
+"""Every frame of made videos; see tests/video/differential.py. In every run a part, nightly three hundred more."""
 
 from __future__ import annotations
 
