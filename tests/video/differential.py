@@ -49,8 +49,8 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "nut": ("libx264", "mpeg4"),
 }
 B_FRAMES = {"libx264", "libx265", "mpeg4", "mpeg2video"}
-TIMES = {"avi": ["even"], "mpg": ["even"], "asf": ["even", "hole"]}
-"""Where a container cannot state every time."""
+TIMES = {"avi": ["even"], "mpg": ["even"], "asf": ["even", "hole"], "flv1": ["even", "hole"]}
+"""Where a container cannot state every time. Sorenson video in FLV (``flv1``) has decoding times only."""
 
 AAC_DELAY = 1024 / 44100
 """Seconds of silence that an AAC encoder puts before the sound."""
@@ -149,7 +149,9 @@ def recipe(seed: int) -> Recipe:
         aspect=rng.choice([Fraction(1), Fraction(4, 3), Fraction(16, 11)]) if codec in ASPECT else Fraction(1),
         start=rng.choice(starts) if container not in ("avi", "mpg") else 0.0,
         sound=sound,
-        times=rng.choice(TIMES.get(container, ["even", "varied", "hole", "double", "far"])),
+        times=rng.choice(
+            TIMES.get("flv1" if codec == "flv" else container, ["even", "varied", "hole", "double", "far"])
+        ),
         resized=resized,
         fragmented=container == "mp4" and rng.random() < 0.25,
         odd=codec in ("libx264", "libvpx", "ffv1", "mpeg4") and rng.random() < 0.2,
@@ -230,6 +232,8 @@ def make(recipe: Recipe, path: Path) -> list[Shown]:
         offset += AAC_DELAY  # elsewhere the container says to leave it out
     shown = []
     for number, (time, (width, height)) in enumerate(zip(right, dimensions, strict=True)):
+        if recipe.codec == "mpeg2video" and number + 1 < FRAMES and dimensions[number + 1] != (width, height):
+            continue  # FFmpeg's decoder drops the last frame before a change of size
         size = (round(width * recipe.aspect), height)
         shown.append(Shown(number, time + offset, size[::-1] if _turned(recipe.orientation) else size))
     return shown
