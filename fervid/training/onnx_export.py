@@ -21,9 +21,10 @@ from fervid.emotions.keras_io import load_network, write_sidecar
 from fervid.emotions.keras_network import KerasNetwork
 from fervid.emotions.onnx_network import OnnxNetwork
 from fervid.emotions.sidecar import EXPORT_COMMAND, Sidecar, mismatch, onnx_path
-from fervid.errors import BadWeights, FervidError, MissingLibrary
+from fervid.errors import BadWeights, MissingLibrary
 from fervid.faces.crop import SIZE, normalize
 from fervid.files.atomic import atomic_path
+from fervid.training.single_path import run_on_path
 from fervid.types import EMOTIONS
 
 TOLERANCE = 1e-4
@@ -128,13 +129,7 @@ def main(arguments: list[str]) -> int | str:
     Returns:
         0, or a sentence that says what went wrong.
     """
-    if len(arguments) != 1:
-        return f"usage: {EXPORT_COMMAND} WEIGHTS.keras"
-    try:
-        export(Path(arguments[0]))
-    except FervidError as error:
-        return str(error)
-    return 0
+    return run_on_path(arguments, f"{EXPORT_COMMAND} WEIGHTS.keras", export)
 
 
 if __name__ == "__main__":
