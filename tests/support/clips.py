@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from fervid.types import ByteArray
 from fervid.video.reader import VideoReader
 from fervid.video.writer import AudioSource, EncoderSettings, VideoWriter
+from tests.support.paths import SAMPLES
 
 ROWS, COLUMNS = 3, 4
 WIDTH, HEIGHT = 64, 48
@@ -86,6 +88,16 @@ def write_clip(
     with VideoWriter(path, width, height, encoder, audio) as writer:
         for number, time in enumerate(times):
             writer.write(draw_number(number, width, height), time)
+    return path
+
+
+def face_clip(path: Path, times: Iterable[float]) -> Path:
+    """A face that does not move, 240x180 pixels, shown from ``times`` on."""
+    with VideoReader(SAMPLES / "cut.mp4", fps=0) as reader:
+        image = np.asarray(cv2.resize(next(iter(reader.frames())).image, (240, 180)), np.uint8)
+    with VideoWriter(path, 240, 180) as writer:
+        for time in times:
+            writer.write(image, time)
     return path
 
 
