@@ -136,6 +136,18 @@ def numbered(count: int, width: int = WIDTH, height: int = HEIGHT) -> list[ByteA
     return [draw_number(number, width, height) for number in range(count)]
 
 
+def beginning(source: Path, target: Path, seconds: float) -> Path:
+    """Copy the packets of the first ``seconds`` of a file, picture and sound, without encoding them again."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as part:
+        kept = [stream for stream in whole.streams if stream.type in ("video", "audio")]
+        copies = {stream.index: part.add_stream_from_template(stream, opaque=True) for stream in kept}
+        for packet in whole.demux(kept):
+            if packet.dts is not None and packet.dts * packet.time_base < seconds:
+                packet.stream = copies[packet.stream.index]
+                part.mux(packet)
+    return target
+
+
 def write_sound(path: Path, seconds: float = 1.0) -> Path:
     """A file with sound and no video."""
     rate = 8000
