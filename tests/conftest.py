@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from tests.support.clips import ClipFactory, write_clip
+from tests.support.encoding import encoded_quickly
 from tests.support.paths import ROOT
 from tests.support.replay import replayed_scans
 from tests.support.scheduling import Scheduling, order
@@ -55,6 +56,13 @@ def clip(tmp_path: Path) -> ClipFactory:
         return write_clip(tmp_path / name, times, **options)
 
     return write
+
+
+@pytest.fixture
+def quick_encoding() -> Iterator[None]:
+    """Annotated videos are encoded several times faster, for tests that do not look into them."""
+    with encoded_quickly():
+        yield
 
 
 @pytest.fixture

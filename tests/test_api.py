@@ -22,6 +22,7 @@ from fervid.faces.opencv_detectors import YUNET
 from fervid.settings import AnalyzeSettings, DetectorName, RunSettings, ScanSettings
 from fervid.types import Progress
 from tests.support.paths import ROOT
+from tests.support.replay import replaying
 
 SAMPLES = ROOT / "sample_videos"
 TABLES = ("timeline", "episodes", "summary", "videos")
@@ -33,7 +34,8 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of two sample videos, with all that ``analyze`` can write beside them."""
     folder = tmp_path_factory.mktemp("api")
     videos = [SAMPLES / "cut.mp4", SAMPLES / "crossing.mp4"]
-    fervid.analyze(videos, folder / "results.parquet", fps=2, report=folder / "report.html")
+    with replaying():
+        fervid.analyze(videos, folder / "results.parquet", fps=2, report=folder / "report.html")
     return folder / "results.parquet"
 
 
@@ -74,14 +76,17 @@ def test_keywords_are_named_like_the_options_of_the_command_line() -> None:
 
 @pytest.fixture
 def examples_folder(analysed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the examples expect it, with results and the sample videos."""
-    (tmp_path / "sample_videos").symlink_to(SAMPLES)
+    """A folder as the examples expect it, with results and their sample videos."""
+    (tmp_path / "sample_videos").mkdir()
+    for name in ("cut.mp4", "crossing.mp4"):
+        (tmp_path / "sample_videos" / name).symlink_to(SAMPLES / name)
     for path in analysed.parent.glob("results.*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+@pytest.mark.usefixtures("replayed_scans", "quick_encoding")
 @pytest.mark.parametrize("name", ["fervid", *fervid.__all__])
 def test_the_examples_in_docstrings_run(name: str, examples_folder: Path) -> None:
     thing = fervid if name == "fervid" else getattr(fervid, name)
@@ -152,6 +157,7 @@ def test_frames_can_be_read_again_and_in_part() -> None:
         video.frames()
 
 
+@pytest.mark.usefixtures("quick_encoding")
 def test_plots_reports_annotated_videos_and_exports(analysed: Path, tmp_path: Path) -> None:
     axes = fervid.plot_timeline(fervid.read_results(analysed), "crossing.mp4")
     assert axes.get_title().startswith("crossing.mp4")
@@ -171,7 +177,9 @@ def test_plots_reports_annotated_videos_and_exports(analysed: Path, tmp_path: Pa
 # one video in memory
 
 
-@pytest.mark.parametrize("name", ["cut.mp4", "leaving.mp4", "variable_rate.mp4"])
+@pytest.mark.parametrize(
+    "name", ["leaving.mp4", *(pytest.param(f"{name}.mp4", marks=pytest.mark.slow) for name in ("cut", "variable_rate"))]
+)
 def test_one_video_in_memory_has_the_tables_that_are_written(name: str, tmp_path: Path) -> None:
     fervid.analyze(SAMPLES / name, tmp_path / "r.parquet")
     written = fervid.read_results(tmp_path / "r.parquet")
@@ -226,6 +234,7 @@ def test_every_public_name_is_used_here_or_in_an_example() -> None:
     assert set(fervid.__all__) <= shown
 
 
+@pytest.mark.usefixtures("replayed_scans")
 def test_settings_are_public_and_errors_can_be_caught(tmp_path: Path) -> None:
     settings = fervid.AnalyzeSettings(
         fervid.ScanSettings(fps=1),
@@ -243,6 +252,7 @@ def test_settings_are_public_and_errors_can_be_caught(tmp_path: Path) -> None:
     assert str(fervid.Progress("analyze", 1, 2, "videos")) == "analyze: 1 of 2 videos"
 
 
+@pytest.mark.usefixtures("replayed_scans")
 def test_keywords_override_the_settings(tmp_path: Path) -> None:
     settings = AnalyzeSettings(ScanSettings(fps=3, min_face=30), run=RunSettings(workers=1))
     engine = LocalEngine(workers=1)

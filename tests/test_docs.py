@@ -7,9 +7,12 @@ import inspect
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import typer
@@ -33,7 +36,9 @@ from tests.support.documents import (
     prose,
     sections,
 )
+from tests.support.encoding import encoded_quickly
 from tests.support.paths import ROOT, SAMPLES
+from tests.support.replay import replaying
 
 PAGES = [README, *GUIDES]
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -120,13 +125,14 @@ def test_every_code_block_is_of_a_kind_that_is_checked(page: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def analysed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after the README's first command. All pages use it, so that videos are drawn once."""
+def analysed_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder after the README's first command. All pages use it, so that videos are scanned and drawn once."""
     folder = tmp_path_factory.mktemp("docs")
     (folder / "sample_videos").symlink_to(SAMPLES)
-    printed = run_shell(INSTALL[INSTALL.index("fervid") :], folder, "README.md")
-    (folder / "printed.txt").write_text(printed, encoding="utf-8")
-    return folder
+    with replaying(), encoded_quickly():
+        printed = run_shell(INSTALL[INSTALL.index("fervid") :], folder, "README.md")
+        (folder / "printed.txt").write_text(printed, encoding="utf-8")
+        yield folder
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -186,6 +192,62 @@ def test_the_extras_that_the_documentation_installs_exist() -> None:
     for page in [*PAGES, *OTHERS]:
         named = re.findall(r"(?:'\.|fervid)\[([\w,]+)\]", page.read_text(encoding="utf-8"))
         assert {extra for names in named for extra in names.split(",")} <= set(extras), page_name(page)
+
+
+# the cookbook's timelines in pandas
+
+COOKBOOK_EXAMPLE = "## Timelines in pandas"
+
+
+@pytest.fixture(scope="module")
+def example() -> str:
+    """The cookbook's code for timelines in pandas."""
+    cookbook = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+    assert COOKBOOK_EXAMPLE in cookbook, f"the cookbook has no section {COOKBOOK_EXAMPLE!r}"
+    block = re.search(r"```python\n(.*?)```", cookbook.split(COOKBOOK_EXAMPLE)[1], flags=re.DOTALL)
+    assert block is not None
+    return block[1]
+
+
+@pytest.fixture
+def example_names(
+    example: str, analysed_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
+    """The variables of the example after it ran, and under ``printed`` what it printed."""
+    monkeypatch.chdir(analysed_folder)
+    left: dict[str, Any] = {"__name__": "example"}
+    exec(compile(example, "cookbook.md", "exec"), left)
+    return left | {"printed": capsys.readouterr().out}
+
+
+def test_the_example_shows_each_person_second_by_second(example_names: dict[str, Any]) -> None:
+    happiness = example_names["happiness"]
+    assert isinstance(happiness, pd.DataFrame)
+    together = happiness.loc["crossing.mp4"].dropna(axis="columns", how="all")
+    assert together.shape[1] == 2
+    assert together.stack().between(0, 1).all()
+    assert together.index.tolist() == list(range(5))
+    assert "crossing.mp4" in example_names["printed"]
+
+
+def test_the_example_gives_the_synchrony_of_two_faces(example_names: dict[str, Any]) -> None:
+    found = re.findall(r"crossing\.mp4: faces \d+ and \d+: (\S+)", example_names["printed"])
+    assert len(found) == 1
+    assert -1 <= float(found[0]) <= 1
+
+
+def test_the_synchrony_of_the_example_is_a_correlation_at_common_times(example_names: dict[str, Any]) -> None:
+    def face(times: Any, values: Any) -> pd.DataFrame:
+        return pd.DataFrame({"time": times, "happy_smooth": values})
+
+    times = np.arange(0, 20, 0.2)
+    one, other = face(times, np.sin(times)), face(times[10:] + 0.07, np.sin(times[10:] + 0.07))
+    assert example_names["synchrony"](one, one) == pytest.approx(1)
+    assert example_names["synchrony"](one, other) == pytest.approx(1, abs=1e-3)
+    assert example_names["synchrony"](one, face(times, -np.sin(times))) == pytest.approx(-1)
+    holed = other[(other["time"] < 4) | (other["time"] > 15)]
+    assert example_names["synchrony"](one, holed) == pytest.approx(1, abs=1e-3)
+    assert np.isnan(example_names["synchrony"](one, face(times + 100, times)))
 
 
 # links

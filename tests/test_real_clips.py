@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import av
@@ -16,16 +14,20 @@ import pytest
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import SMALL, TIMELINE
 from fervid.types import EMOTIONS
+from tests.support.command import fresh_command
+from tests.support.report_page import open_all, opened
 
 SMOOTH = [f"{name}_smooth" for name in EMOTIONS]
 D19 = ["d19_av1_opus.mkv", "d19_h264_longgop.mkv", "d19_hevc_aac.mp4", "d19_vp9_opus.webm"]
 
 
-@pytest.fixture(scope="module")
-def run(shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["2", pytest.param("5", marks=pytest.mark.slow)], ids="{} fps".format)
+def run(request: pytest.FixtureRequest, shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of all clips, with a report. The night samples them at 5 fps, as users do."""
     out = tmp_path_factory.mktemp("media") / "r.parquet"
-    command = [sys.executable, "-m", "fervid", "analyze", str(shared_media), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = fresh_command(
+        "analyze", shared_media, "--out", out, "--fps", request.param, "--report", out.with_suffix(".html")
+    )
     assert done.returncode == 0, done.stderr
     assert "oneDNN" not in done.stderr
     assert "failed  0" in done.stderr
@@ -181,3 +183,15 @@ def test_two_people_who_cross_keep_two_tracks(results: Results, shared_media: Pa
         alone = joined[inside].drop_duplicates("frame", keep=False)
         people[face_id] = set(alone["id"])
     assert sorted(map(sorted, people.values())) == [["A"], ["B"]], "an identity swapped when they crossed"
+
+
+def test_the_report_opens_clean(run: Path) -> None:
+    page_path = run.with_suffix(".html")
+    assert page_path.stat().st_size < 1_000_000
+    for size in ((1280, 900), (390, 844)):
+        with opened(page_path, size=size, mobile=size[0] < 600) as page:
+            open_all(page)
+            drawn = page.evaluate("document.querySelectorAll('.chart canvas').length")
+            assert drawn == page.evaluate("document.querySelectorAll('.face').length") > 20
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")

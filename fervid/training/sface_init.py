@@ -17,9 +17,10 @@ import numpy as np
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.keras_io import save
 from fervid.emotions.keras_network import build
-from fervid.errors import FervidError, MissingLibrary
+from fervid.errors import MissingLibrary
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.embedding import SFACE
+from fervid.training.single_path import run_on_path
 from fervid.types import FloatArray
 
 ARCHITECTURE = Architecture(widths=(32, 64, 128, 256, 512), pairs=(1, 2, 2, 6), dropout=0.3, family="separable")
@@ -115,13 +116,7 @@ def main(arguments: list[str]) -> int | str:
     Returns:
         0, or a sentence that says what went wrong.
     """
-    if len(arguments) != 1:
-        return "usage: python -m fervid.training.sface_init OUT.keras"
-    try:
-        begin(Path(arguments[0]))
-    except FervidError as error:
-        return str(error)
-    return 0
+    return run_on_path(arguments, "python -m fervid.training.sface_init OUT.keras", begin)
 
 
 if __name__ == "__main__":

@@ -199,9 +199,16 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     network.optimizer.build(network.trainable_variables)
+    _build_losses(network, settings.crop)
     if settings.begin_with:
         _copy_weights(network, settings)
     return network
+
+
+def _build_losses(network: Any, crop: int) -> None:
+    """Make the variables of the losses. Made in the first step, they would have TensorFlow trace the step twice."""
+    outputs = network(np.zeros((1, crop, crop, 1), np.float32))
+    network.compute_loss(y=keras.tree.map_structure(keras.ops.zeros_like, outputs), y_pred=outputs)
 
 
 def _copy_weights(network: Any, settings: TrainSettings) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -30,10 +26,10 @@ from fervid.errors import OutputError, UnreadableVideo, UsageError
 from fervid.faces.detectors import create_detector
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
-from fervid.results.reader import Results, read_results
+from fervid.results.reader import Results
 from fervid.results.schema import FRAME_SIZE
 from fervid.runtime.opencv import cv2
-from fervid.settings import AnalyzeSettings, ScanSettings
+from fervid.settings import ScanSettings
 from fervid.types import EMOTIONS, ByteArray, Progress
 from fervid.video.reader import VideoReader
 from fervid.video.writer import EncoderSettings, VideoWriter
@@ -42,6 +38,7 @@ from tests.support.clips import (
     ClipFactory,
     Tone,
     at_rate,
+    beginning,
     encode,
     numbered,
     read_number,
@@ -49,8 +46,6 @@ from tests.support.clips import (
     read_times,
     write_clip,
 )
-from tests.support.command import command
-from tests.support.paths import ROOT, SAMPLES
 
 WIDTH, HEIGHT = 320, 240
 BOX = (100.0, 80.0, 60.0, 70.0)
@@ -323,21 +318,6 @@ def test_blur_refuses_results_without_sampling_metadata(clip: ClipFactory, tmp_p
         annotate(table({"clip.mp4": source}), {"clip.mp4": source}, tmp_path / "out", blur=True)
 
 
-def test_csv_has_sampling_metadata_only_in_its_original_folder(clip: ClipFactory, tmp_path: Path) -> None:
-    source, out = clip(at_rate(25, 50)), tmp_path / "results.csv"
-    arguments = ("--videos", source.parent, "--out", tmp_path / "out", "--blur")
-    assert command("analyze", source, "--out", out, "--end", "1").returncode == 0
-    done = command("annotate", out, *arguments)
-    assert (done.returncode, "--end" in done.stderr) == (2, True)
-    assert command("analyze", source, "--out", out, "--overwrite").returncode == 0
-    assert command("annotate", out, *arguments).returncode == 0
-    away = tmp_path / "away"
-    away.mkdir()
-    for path in tmp_path.glob("results.*"):
-        path.rename(away / path.name)
-    assert command("annotate", away / "results.csv", *arguments).returncode == 2
-
-
 # failures
 
 
@@ -424,30 +404,6 @@ def test_frames_that_the_encoder_refuses_fail_only_their_video(tmp_path: Path) -
     report = annotate(table(paths), paths, tmp_path / "out")
     assert [video.status for video in report.videos] == ["failed", "written"]
     assert report.exit_code == 3
-
-
-def test_a_folder_of_annotated_videos_may_lie_among_the_inputs(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    write_clip(tmp_path / "in" / "a.mp4", at_rate(25, 20))
-    line = ("analyze", "in", "--out", "in/r.parquet", "--annotate", "in/annotated")
-    for _ in range(2):
-        done = command(*line, folder=tmp_path)
-        assert done.returncode == 0, done.stderr
-    assert os.listdir(tmp_path / "in" / "annotated") == ["a.annotated.mp4"]
-    done = command("annotate", "in/r.parquet", "--videos", "in", "--out", "in/annotated", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_foreign_file_named_annotated_is_never_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    write_clip(tmp_path / "in" / "a.mp4", at_rate(25, 20))
-    own = write_clip(tmp_path / "in" / "a.annotated.mp4", at_rate(25, 10)).read_bytes()
-    done = command("analyze", "in", "--out", "r.parquet", "--annotate", "in", folder=tmp_path)
-    assert (done.returncode, "overwrite" in done.stderr, (tmp_path / "r.parquet").exists()) == (2, True, False)
-    assert command("analyze", "in", "--out", "r.parquet", folder=tmp_path).returncode == 0
-    done = command("annotate", "r.parquet", "--videos", "in", "--out", "in", folder=tmp_path)
-    assert (done.returncode, "overwrite" in done.stderr) == (2, True)
-    assert (tmp_path / "in" / "a.annotated.mp4").read_bytes() == own
 
 
 def test_an_unchanged_video_is_not_annotated_again(clip: ClipFactory, tmp_path: Path) -> None:
@@ -542,92 +498,6 @@ def test_odd_names_are_found_and_written(tmp_path: Path, name: str | bytes) -> N
     assert len(os.listdir(tmp_path / "out")) == 1
 
 
-# the command line
-
-
-@pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("analysed") / "r.parquet"
-    fervid.analyze([SAMPLES / "cut.mp4", SAMPLES / "rotated.mp4"], out, AnalyzeSettings(scan=ScanSettings(fps=2)))
-    return out
-
-
-def test_the_command_writes_every_video_and_reports_each(analysed: Path, tmp_path: Path) -> None:
-    done = command("annotate", analysed, "--videos", SAMPLES, "--out", tmp_path / "out", "--style", "minimal")
-    assert done.returncode == 0, done.stderr
-    assert sorted(os.listdir(tmp_path / "out")) == ["cut.annotated.mp4", "rotated.annotated.mp4"]
-    lines = done.stderr.strip().splitlines()
-    assert lines[0] == f"written: {tmp_path / 'out' / 'cut.annotated.mp4'}"
-    assert lines[-1] == f"annotated videos: 2 written, 0 skipped, 0 failed: {tmp_path / 'out'}"
-    assert "\r" not in done.stderr
-    assert done.stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["{tmp}/none.parquet", "--out", "{tmp}/out"], 2, "no such results"),
-        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/none"], 2, "no such"),
-        (["{results}", "--out", "{tmp}/out", "--videos", "{samples}", "--style", "loud"], 2, "minimal or full"),
-        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}"], 4, "failed: cut.mp4: not found in"),
-        (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/some", "--quiet"], 3, "failed: rotated.mp4"),
-        (["{results}", "--out", "/proc/fervid", "--videos", "{samples}"], 5, "cannot write"),
-    ],
-)
-def test_exit_codes(analysed: Path, tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
-    (tmp_path / "some").mkdir()
-    shutil.copy(SAMPLES / "cut.mp4", tmp_path / "some")
-    done = command("annotate", *(word.format(results=analysed, samples=SAMPLES, tmp=tmp_path) for word in arguments))
-    assert done.returncode == code, done.stderr
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    if "--quiet" in arguments:
-        assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_without_a_videos_folder_the_working_directory_is_searched(analysed: Path, tmp_path: Path) -> None:
-    done = command("annotate", analysed, "--out", tmp_path / "out", "--quiet", folder=SAMPLES)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(os.listdir(tmp_path / "out")) == 2
-
-
-def test_analyze_can_annotate_in_the_same_run(tmp_path: Path) -> None:
-    (tmp_path / "bad.mp4").touch()
-    shutil.copy(SAMPLES / "cut.mp4", tmp_path)
-    paths = [tmp_path / "bad.mp4", tmp_path / "cut.mp4"]
-    done = command("analyze", *paths, "--out", tmp_path / "r.parquet", "--fps", "1", "--annotate", tmp_path / "out")
-    assert done.returncode == 3, done.stderr
-    assert "skipped: bad.mp4: it could not be analysed: empty file" in done.stderr
-    assert os.listdir(tmp_path / "out") == ["cut.annotated.mp4"]
-    assert read_times(tmp_path / "out" / "cut.annotated.mp4") == pytest.approx(
-        read_times(SAMPLES / "cut.mp4"), abs=1e-3
-    )
-
-
-def test_an_unusable_folder_is_reported_before_the_analysis(tmp_path: Path) -> None:
-    done = command("analyze", SAMPLES, "--out", tmp_path / "r.parquet", "--annotate", "/proc/fervid")
-    assert done.returncode == 5
-    assert "cannot write" in done.stderr
-    assert not (tmp_path / "r.parquet").exists()
-
-
-def test_a_signal_leaves_no_partial_file(tmp_path: Path) -> None:
-    source, out = tmp_path / "long.mp4", tmp_path / "out"
-    write_clip(source, at_rate(25, 1500), 640, 480, EncoderSettings(preset="ultrafast"))
-    results = tmp_path / "r.parquet"
-    fervid.analyze(source, results, AnalyzeSettings(scan=ScanSettings(fps=0.1)))
-    line = [sys.executable, "-m", "fervid", "annotate", str(results), "--videos", str(tmp_path), "--out", str(out)]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        while not list(out.glob(".*partial*")) and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, said
-    assert said.strip().startswith("fervid: interrupted; run the same command again")
-    assert len(said.strip().splitlines()) == 1
-    assert os.listdir(out) == []
-
-
 # real clips
 
 QUICK = ["d19_av1_opus.mkv", "hamilton_cuts.mp4", "composite_cross.mp4"]
@@ -642,30 +512,28 @@ SLOW = [
 ]
 SLOW += ["talking_d3.mp4", "face_noface_hevc_vfr.mov"]
 SLOW += [f"emo7_{name}.mp4" for name in ("angry", "disgust", "fear", "happy", "neutral", "sadness", "surprise")]
-CLIPS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+CLIPS = [pytest.param(name, 2.5, id=f"the beginning of {name}") for name in QUICK]
+CLIPS += [pytest.param(name, None, id=name, marks=pytest.mark.slow) for name in QUICK + SLOW]
 
 Annotated = Callable[..., tuple[Path, Path, Results]]
 
 
 @pytest.fixture(scope="module")
 def annotated(shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Annotated:
-    """Make the source, the annotated file and the results of a clip. Each is made once."""
+    """Make the source, the annotated file and the results of a clip or of its first seconds. Each is made once."""
     folder = tmp_path_factory.mktemp("annotated")
-    tables: dict[tuple[str, float], Results] = {}
-    done: dict[tuple[str, bool], Path] = {}
 
-    def make(name: str, fps: float = 1.0, blur: bool = False) -> tuple[Path, Path, Results]:
+    @functools.cache
+    def make(name: str, seconds: float | None, fps: float = 1.0, blur: bool = False) -> tuple[Path, Path, Results]:
         source = shared_media / name
-        if (name, fps) not in tables:
-            out = folder / f"{name}.{fps}.parquet"
-            fervid.analyze(source, out, AnalyzeSettings(scan=ScanSettings(fps=fps)))
-            tables[name, fps] = read_results(out)
-        if (name, blur) not in done:
-            report = annotate(tables[name, fps], {name: source}, folder / f"{name}.{blur}", blur=blur)
-            assert report.exit_code == 0
-            assert report.videos[0].path is not None
-            done[name, blur] = report.videos[0].path
-        return source, done[name, blur], tables[name, fps]
+        if seconds is not None:
+            (folder / f"{seconds} s").mkdir(exist_ok=True)
+            source = beginning(source, folder / f"{seconds} s" / name, seconds)
+        results = fervid.analyze_video(source, fps=fps)
+        report = annotate(results, {name: source}, folder / f"{name}.{seconds}.{blur}", blur=blur)
+        assert report.exit_code == 0
+        assert report.videos[0].path is not None
+        return source, report.videos[0].path, results
 
     return make
 
@@ -676,9 +544,9 @@ def packets(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in container.demux(sound[0]) if packet.size] if sound else []
 
 
-@pytest.mark.parametrize("name", CLIPS)
-def test_a_real_clip_keeps_its_frames_times_and_sound(annotated: Annotated, name: str) -> None:
-    source, target, _ = annotated(name)
+@pytest.mark.parametrize(("name", "seconds"), CLIPS)
+def test_a_real_clip_keeps_its_frames_times_and_sound(annotated: Annotated, name: str, seconds: float | None) -> None:
+    source, target, _ = annotated(name, seconds)
     times, made = read_times(source), read_times(target)
     assert len(made) == len(times)
     assert made == pytest.approx(times, abs=1e-3)
@@ -687,9 +555,9 @@ def test_a_real_clip_keeps_its_frames_times_and_sound(annotated: Annotated, name
         assert (other.info.width, other.info.height) == (one.info.width, one.info.height)
 
 
-@pytest.mark.parametrize("name", CLIPS)
-def test_chromium_plays_a_real_clip(annotated: Annotated, tmp_path: Path, name: str) -> None:
-    source, target, _ = annotated(name)
+@pytest.mark.parametrize(("name", "seconds"), CLIPS)
+def test_chromium_plays_a_real_clip(annotated: Annotated, tmp_path: Path, name: str, seconds: float | None) -> None:
+    source, target, _ = annotated(name, seconds)
     shown = frames(target)
     picked = [shown[round(part * (len(shown) - 2))] for part in (0.15, 0.5, 0.85)]
     begins = [moment for moment, _ in shown]
@@ -716,7 +584,7 @@ def _shrunk(image: ByteArray) -> ByteArray:
     return np.asarray(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-@pytest.mark.parametrize("rate", [25, 30])
+@pytest.mark.parametrize("rate", [pytest.param(25, marks=pytest.mark.slow), 30])
 def test_chromium_shows_the_right_frame_at_each_time(tmp_path: Path, rate: int) -> None:
     """Each frame shows its number. There is a gap in the frame times."""
     times = [moment + (0.7 if index >= 30 else 0.0) for index, moment in enumerate(at_rate(rate, 80))]
@@ -731,7 +599,7 @@ def test_chromium_shows_the_right_frame_at_each_time(tmp_path: Path, rate: int) 
     assert shown == wanted
 
 
-def faces_left(target: Path, results: Results, until: float) -> tuple[int, list[tuple[float, float]]]:
+def faces_left(target: Path, results: Results, until: float | None = None) -> tuple[int, list[tuple[float, float]]]:
     """Count the frames with a face in the table, and detect clear faces of 40 pixels or more inside these boxes.
 
     Returns the number of frames, and (time, score) of each detected face.
@@ -755,16 +623,16 @@ def faces_left(target: Path, results: Results, until: float) -> tuple[int, list[
 
 
 @pytest.mark.parametrize(
-    ("name", "until"),
+    ("name", "seconds"),
     [
-        ("crowd_1080p.mp4", 1.0),
-        pytest.param("crowd_1080p.mp4", 999.0, marks=pytest.mark.slow),
-        pytest.param("wolfgang.mp4", 999.0, marks=pytest.mark.slow),
+        ("crowd_1080p.mp4", 0.7),
+        pytest.param("crowd_1080p.mp4", None, marks=pytest.mark.slow),
+        pytest.param("wolfgang.mp4", None, marks=pytest.mark.slow),
     ],
 )
-def test_no_known_face_is_found_again_after_blurring(annotated: Annotated, name: str, until: float) -> None:
-    source, target, results = annotated(name, fps=5.0, blur=True)
-    count, left = faces_left(target, results, until)
+def test_no_known_face_is_found_again_after_blurring(annotated: Annotated, name: str, seconds: float | None) -> None:
+    source, target, results = annotated(name, seconds, fps=5.0, blur=True)
+    count, left = faces_left(target, results)
     assert count > 10
     assert left == []
-    assert len(faces_left(source, results, min(until, 1.0))[1]) > 10, "the detector would have found nothing anyway"
+    assert len(faces_left(source, results, until=1.0)[1]) > 10, "the detector would have found nothing anyway"

@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,16 @@ from fervid.errors import BadResults, InputNotFound, OutputError, UsageError
 from fervid.results.reader import read_results
 from fervid.results.schema import SMALL, TIMELINE
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
-from fervid.video.reader import VideoReader
-from fervid.video.writer import VideoWriter
+from tests.support.clips import at_rate, face_clip, write_clip
 from tests.support.command import command, fresh_command
 from tests.support.comparison import assert_same
 from tests.support.paths import ROOT, SAMPLES
+from tests.support.processes import members, wait_for
+
+REPLAYED = pytest.mark.usefixtures("replayed_scans")
+"""For tests that are not about scanning."""
+
+FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
 
 Plain = tuple[Path, BatchReport]
 
@@ -46,21 +52,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plain(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Plain:
     out = tmp_path_factory.mktemp("plain") / "r.parquet"
-    report = fervid.analyze(folder, out)
+    report = fervid.analyze(folder, out, FAST)
     return out, report
 
 
 @pytest.mark.parametrize(
     "run",
     [
-        RunSettings(workers=1),
+        RunSettings(workers=1, batch_size=7),
+        pytest.param(RunSettings(workers=1), marks=pytest.mark.slow),
         pytest.param(RunSettings(workers=2), marks=pytest.mark.slow),
         pytest.param(RunSettings(batch_size=1), marks=pytest.mark.slow),
-        RunSettings(batch_size=7),
+        pytest.param(RunSettings(batch_size=7), marks=pytest.mark.slow),
     ],
 )
 def test_how_a_batch_is_run_changes_no_result(plain: Plain, folder: Path, tmp_path: Path, run: RunSettings) -> None:
-    fervid.analyze(folder, tmp_path / "r.parquet", AnalyzeSettings(run=run))
+    fervid.analyze(folder, tmp_path / "r.parquet", AnalyzeSettings(scan=FAST.scan, run=run))
     assert_same(read_results(plain[0]), read_results(tmp_path / "r.parquet"))
 
 
@@ -84,9 +91,10 @@ def test_no_temporary_file_is_left(plain: Plain) -> None:
     assert {path.suffix for path in state.glob("parts-*/*")} == {".parquet", ".json"}
 
 
+@REPLAYED
 @pytest.mark.parametrize("name", ["r.csv", "results"])
 def test_every_output_form_holds_the_same(plain: Plain, folder: Path, tmp_path: Path, name: str) -> None:
-    fervid.analyze(folder, tmp_path / name)
+    fervid.analyze(folder, tmp_path / name, FAST)
     expected, found = read_results(plain[0]), read_results(tmp_path / name)
     order = ["video", "frame", "face_id"]
     one, other = (frame.timeline.sort_values(order).reset_index(drop=True) for frame in (expected, found))
@@ -98,10 +106,10 @@ def test_every_output_form_holds_the_same(plain: Plain, folder: Path, tmp_path: 
         assert partitions == ["_common_metadata", *sorted(f"video_id={video_id}" for video_id in ids)]
 
 
+@REPLAYED
 def test_a_folder_of_results_holds_the_last_run_only(tmp_path: Path) -> None:
-    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
     for name in ("cut.mp4", "leaving.mp4", "cut.mp4"):
-        fervid.analyze(SAMPLES / name, tmp_path / "results", fast)
+        fervid.analyze(SAMPLES / name, tmp_path / "results", FAST)
         assert set(read_results(tmp_path / "results").timeline["video"]) == {name}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
 
@@ -110,17 +118,18 @@ def test_the_table_contains_its_provenance(plain: Plain) -> None:
     metadata = read_results(plain[0]).metadata
     assert metadata["schema_version"] == "2"
     assert metadata["version"] == fervid.__version__
-    assert metadata["settings"]["scan"]["fps"] == 5.0
+    assert metadata["settings"]["scan"]["fps"] == 2.0
     assert len(metadata["weights_sha256"]) == len(metadata["detector_sha256"]) == 64
     assert metadata["detector"] == "retinaface"
 
 
+@REPLAYED
 def test_copies_are_analysed_once(tmp_path: Path) -> None:
     root = tmp_path / "videos"
     root.mkdir()
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(SAMPLES / "cut.mp4", root / name)
-    report = fervid.analyze(root, tmp_path / "r.parquet")
+    report = fervid.analyze(root, tmp_path / "r.parquet", FAST)
     assert [video.status for video in report.videos] == ["ok", "skipped"]
     results = read_results(tmp_path / "r.parquet")
     assert set(results.timeline["video"]) == {"a.mp4"}
@@ -129,14 +138,16 @@ def test_copies_are_analysed_once(tmp_path: Path) -> None:
     assert results.videos.loc[1, ["duration", "frames_sampled", "faces", "coverage", "trust"]].isna().all()
 
 
+@REPLAYED
 def test_hostile_file_names(tmp_path: Path) -> None:
     root = tmp_path / "videos"
     root.mkdir()
     names = ["-dash.mp4", "=1+1.mp4", 'quo"te, comma.mp4', "new\nline.mp4", "ünï.mp4"]
+    content = face_clip(tmp_path / "face.mp4", at_rate(4, 8)).read_bytes()
     for number, name in enumerate(names):
-        (root / name).write_bytes((SAMPLES / "cut.mp4").read_bytes() + b"\0" * (8 * number))
+        (root / name).write_bytes(content + b"\0" * (8 * number))
     os.rename(root / "ünï.mp4", os.fsencode(root) + b"/latin\xfc.mp4")
-    report = fervid.analyze(root, tmp_path / "r.csv", AnalyzeSettings(scan=ScanSettings(fps=1)))
+    report = fervid.analyze(root, tmp_path / "r.csv", FAST)
     assert [video.status for video in report.videos] == ["ok"] * len(names)
     shown = set(read_results(tmp_path / "r.csv").videos["video"])
     assert shown == {*names[:4], "latin\\xfc.mp4"}
@@ -159,6 +170,7 @@ def test_irregular_files_and_timeouts_are_reported(tmp_path: Path) -> None:
     }
 
 
+@REPLAYED
 def test_end_and_start_limit_the_samples(tmp_path: Path) -> None:
     settings = AnalyzeSettings(scan=ScanSettings(start=1.0, end=2.0))
     fervid.analyze(SAMPLES / "crossing.mp4", tmp_path / "r.parquet", settings)
@@ -186,34 +198,31 @@ def test_a_folder_of_results_never_replaces_foreign_files(tmp_path: Path) -> Non
             fervid.analyze(SAMPLES / "cut.mp4", name)
 
 
+@REPLAYED
 def test_files_of_one_name_in_two_folders_have_different_names(tmp_path: Path) -> None:
     for root, clip in (("a", "cut.mp4"), ("b", "leaving.mp4")):
         (tmp_path / root).mkdir()
         shutil.copy(SAMPLES / clip, tmp_path / root / "clip.mp4")
-    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
-    report = fervid.analyze([tmp_path / "a", tmp_path / "b"], tmp_path / "r.parquet", fast)
+    report = fervid.analyze([tmp_path / "a", tmp_path / "b"], tmp_path / "r.parquet", FAST)
     assert [video.video for video in report.videos] == [f"{tmp_path}/{root}/clip.mp4" for root in "ab"]
 
 
+@REPLAYED
 def test_tables_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
-    fast = AnalyzeSettings(scan=ScanSettings(fps=1))
-    fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", fast)
+    fervid.analyze(SAMPLES / "cut.mp4", tmp_path / "r.parquet", FAST)
     with pytest.raises(UsageError, match="small tables of the same names"):
-        fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "r.csv", fast)
-    fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "other.parquet", fast)
+        fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "r.csv", FAST)
+    fervid.analyze(SAMPLES / "leaving.mp4", tmp_path / "other.parquet", FAST)
     for name in SMALL:
         shutil.copy(tmp_path / f"other.{name}.csv", tmp_path / f"r.{name}.csv")
     with pytest.raises(BadResults, match="another run"):
         read_results(tmp_path / "r.parquet")
 
 
+@REPLAYED
 def test_a_face_is_found_at_a_low_frame_rate(tmp_path: Path) -> None:
-    with VideoReader(SAMPLES / "cut.mp4", fps=0) as reader:
-        image = next(iter(reader.frames())).image
-    with VideoWriter(tmp_path / "slow.mp4", image.shape[1], image.shape[0]) as writer:
-        for index in range(8):
-            writer.write(image, 2.0 * index)
-    report = fervid.analyze(tmp_path / "slow.mp4", tmp_path / "NA.csv")
+    slow = face_clip(tmp_path / "slow.mp4", at_rate(Fraction(1, 2), 8))
+    report = fervid.analyze(slow, tmp_path / "NA.csv")
     assert (report.videos[0].status, report.videos[0].faces) == ("ok", 1)
     results = read_results(tmp_path / "NA.csv")
     assert results.summary["coverage"].tolist() == [1.0]
@@ -244,17 +253,18 @@ def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
     assert len(read_results(tmp_path / "r.parquet").videos) == 0
 
 
+@REPLAYED
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["analyze", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "1", "--quiet"], 0, ""),
+        (["analyze", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "2", "--quiet"], 0, ""),
         (["analyze", "{samples}/cut.mp4"], 2, "--out"),
         (["analyze", "{tmp}/nothing", "--out", "{tmp}/r.parquet"], 2, "no such file or folder"),
         (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--fps", "-1"], 2, "--fps must be between"),
         (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--device", "tpu"], 2, "must be one of auto, cpu, gpu"),
         (["analyze", "{samples}", "--out", "{tmp}/r.parquet", "--model", "{tmp}/no.keras"], 2, "no such weights"),
         (
-            ["analyze", "{tmp}/bad.mp4", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "1"],
+            ["analyze", "{tmp}/bad.mp4", "{samples}/cut.mp4", "--out", "{tmp}/r.parquet", "--fps", "2"],
             3,
             "failed: bad.mp4",
         ),
@@ -273,17 +283,38 @@ def test_exit_codes(tmp_path: Path, arguments: list[str], code: int, said: str) 
         assert done.stderr == ""
 
 
+def workers_start(state: Path, session: int) -> bool:
+    return len(members(session)) > 1
+
+
+def a_video_is_scanned(state: Path, session: int) -> bool:
+    return any(state.glob("scratch/*/*.crops"))
+
+
+def a_video_is_stored(state: Path, session: int) -> bool:
+    return (state / "identity.json").exists()
+
+
 @pytest.mark.parametrize(
-    ("number", "delay"), [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.0), (signal.SIGTERM, 0.8), (signal.SIGINT, 1.6)]
+    ("number", "stage"),
+    [
+        (signal.SIGINT, workers_start),
+        pytest.param(signal.SIGTERM, workers_start, marks=pytest.mark.slow),
+        (signal.SIGTERM, a_video_is_scanned),
+        pytest.param(signal.SIGINT, a_video_is_scanned, marks=pytest.mark.slow),
+        (signal.SIGINT, a_video_is_stored),
+        pytest.param(signal.SIGTERM, a_video_is_stored, marks=pytest.mark.slow),
+    ],
 )
-def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals, delay: float) -> None:
-    """The delays hit different stages: starting workers, loading TensorFlow, scanning."""
-    out = tmp_path / "out" / "r.parquet"
-    line = [sys.executable, "-m", "fervid", "analyze", str(SAMPLES), "--out", str(out), "--fps", "0"]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        while not (out.parent / ".r.parquet.fervid" / "identity.json").exists():
-            time.sleep(0.05)
-        time.sleep(delay)
+def test_a_signal_ends_the_batch_cleanly(
+    tmp_path: Path, number: signal.Signals, stage: Callable[[Path, int], bool]
+) -> None:
+    """The first video is stored at once, the second one takes long."""
+    out, brief = tmp_path / "out" / "r.parquet", write_clip(tmp_path / "brief.mp4", at_rate(25, 5))
+    state = out.parent / ".r.parquet.fervid"
+    line = [sys.executable, "-m", "fervid", "analyze", str(brief), str(SAMPLES / "pan_zoom.mp4"), "--out", str(out)]
+    with subprocess.Popen([*line, "--fps", "0"], stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for(lambda: process.poll() is not None or stage(state, process.pid), "the stage is never reached")
         os.killpg(process.pid, number)
         try:
             said = process.communicate(timeout=60)[1]
@@ -292,8 +323,8 @@ def test_a_signal_ends_the_batch_cleanly(tmp_path: Path, number: signal.Signals,
             raise
     assert process.returncode == 130, said
     assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to continue"
-    assert [path.name for path in out.parent.iterdir()] == [".r.parquet.fervid"]
-    assert not (out.parent / ".r.parquet.fervid" / "scratch").exists()
+    assert [path.name for path in out.parent.iterdir()] == [state.name]
+    assert not (state / "scratch").exists()
 
 
 IN_A_CALLBACK = """

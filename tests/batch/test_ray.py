@@ -27,10 +27,11 @@ from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 from fervid.types import Progress
 from tests.support import hostile_workers
-from tests.support.clips import at_rate, encode, numbered, write_clip
+from tests.support.clips import at_rate, encode, face_clip, numbered, write_clip
 from tests.support.comparison import assert_identical
 from tests.support.paths import LONG_AGO, ROOT, SAMPLES
 from tests.support.processes import PATIENCE, wait_for
+from tests.support.replay import replaying
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fervid[ray]'")
 
@@ -66,8 +67,9 @@ def cluster() -> Iterator[Any]:
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Clips with and without faces, and a file that is not a video."""
     root = tmp_path_factory.mktemp("videos")
-    for name in ("crossing", "cut", "rotated"):
-        shutil.copy(SAMPLES / f"{name}.mp4", root)
+    shutil.copy(SAMPLES / "cut.mp4", root)
+    for name, count in (("a face", 8), ("same face", 9)):
+        face_clip(root / f"{name}.mp4", at_rate(4, count))
     write_clip(root / "numbers.mp4", at_rate(25, 50))
     (root / "broken.mp4").write_text("this is no video")
     for path in root.iterdir():
@@ -77,9 +79,10 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tables that the local engine writes for the same videos."""
+    """The tables of the same videos, scanned in this process."""
     out = tmp_path_factory.mktemp("plain") / "r.parquet"
-    fervid.analyze(videos, out, FAST)
+    with replaying():
+        fervid.analyze(videos, out, FAST)
     return out
 
 
@@ -127,7 +130,7 @@ def test_a_run_with_nothing_to_do_joins_no_cluster(plain: Path, videos: Path) ->
 # the same results
 
 
-def test_the_tables_are_those_of_the_local_engine(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
+def test_the_tables_are_those_of_one_process(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
     report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=RayEngine(cluster.address))
     assert [report.count(status) for status in ("ok", "no_face", "failed")] == [3, 1, 1]
     assert_identical(read_results(plain), read_results(tmp_path / "r.parquet"))
@@ -283,7 +286,9 @@ def foreign_node(cluster: Any, mount: str, *arguments: Path) -> Iterator[None]:
     ("package", "said"),
     [
         ({"version.py": "__version__ = '0.0'\n", "__init__.py": ""}, "has fervid 0.0; install fervid"),
-        ({"__init__.py": "raise ImportError('not here')\n"}, "has no fervid; install fervid"),
+        pytest.param(
+            {"__init__.py": "raise ImportError('not here')\n"}, "has no fervid; install fervid", marks=pytest.mark.slow
+        ),
     ],
     ids=["other version", "missing"],
 )

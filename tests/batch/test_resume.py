@@ -20,11 +20,12 @@ from fervid.batch.engines.local import LocalEngine
 from fervid.batch.plan import plan
 from fervid.batch.report import BatchReport, VideoReport
 from fervid.batch.run import analyze as run_batch
+from fervid.emotions.sidecar import SHIPPED, sidecar_path
 from fervid.errors import BadResults, OutputLocked, UsageError, WorkerFailed
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
 from fervid.types import Progress
-from tests.support.clips import at_rate, write_clip
+from tests.support.clips import at_rate, face_clip, write_clip
 from tests.support.command import command
 from tests.support.comparison import assert_same
 from tests.support.paths import LONG_AGO, ROOT, SAMPLES
@@ -67,8 +68,8 @@ def root(tmp_path: Path) -> Path:
     """Two clips with faces, one without, and a file that is not a video. None was modified recently."""
     folder = tmp_path / "videos"
     folder.mkdir()
-    shutil.copy(SAMPLES / "cut.mp4", folder / "cut.mp4")
-    shutil.copy(SAMPLES / "leaving.mp4", folder / "leaving.mp4")
+    face_clip(folder / "face.mp4", at_rate(4, 8))
+    face_clip(folder / "later.mp4", at_rate(4, 12, start=0.5))
     write_clip(folder / "numbers.mp4", at_rate(10, 20))
     (folder / "broken.mp4").write_text("this is no video")
     for path in folder.iterdir():
@@ -79,7 +80,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_second_run_does_nothing_and_touches_nothing(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
     first, fresh = run(root, out)
-    assert fresh == ["broken.mp4", "cut.mp4", "leaving.mp4", "numbers.mp4"]
+    assert fresh == ["broken.mp4", "face.mp4", "later.mp4", "numbers.mp4"]
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("r.*")}
     again, fresh = run(root, out)
     assert fresh == []
@@ -94,10 +95,10 @@ def test_new_changed_and_vanished_files(root: Path, tmp_path: Path, name: str) -
     run(root, out)
     shutil.copy(SAMPLES / "crossing.mp4", root / "new.mp4")
     write_clip(root / "numbers.mp4", at_rate(10, 30))
-    (root / "leaving.mp4").unlink()
+    (root / "later.mp4").unlink()
     report, fresh = run(root, out)
     assert fresh == ["new.mp4", "numbers.mp4"]
-    assert [video.video for video in report.videos] == ["broken.mp4", "cut.mp4", "new.mp4", "numbers.mp4"]
+    assert [video.video for video in report.videos] == ["broken.mp4", "face.mp4", "new.mp4", "numbers.mp4"]
     run(root, tmp_path / f"whole{out.suffix}")
     assert_same(read_results(tmp_path / f"whole{out.suffix}"), read_results(out))
 
@@ -106,14 +107,14 @@ def test_a_moved_file_is_not_analysed_again(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
     run(root, out)
     (root / "deep").mkdir()
-    (root / "cut.mp4").rename(root / "deep" / "moved.mp4")
+    (root / "face.mp4").rename(root / "deep" / "moved.mp4")
     report, fresh = run(root, out)
     assert fresh == []
     assert "deep/moved.mp4" in [video.video for video in report.videos]
     results = read_results(out)
     for table in (results.timeline, results.summary, results.videos):
         assert "deep/moved.mp4" in set(table["video"])
-        assert "cut.mp4" not in set(table["video"])
+        assert "face.mp4" not in set(table["video"])
 
 
 def test_a_lost_index_costs_reading_but_no_work(root: Path, tmp_path: Path) -> None:
@@ -150,12 +151,12 @@ def test_a_stored_timeout_is_forgotten_after_a_success(
 ) -> None:
     out = tmp_path / "r.parquet"
     replayed_scans.undo()
-    report, _ = run(root / "cut.mp4", out, timeout=0.01)
+    report, _ = run(root / "face.mp4", out, timeout=0.01)
     assert "not scanned within" in str(report.videos[0].message)
-    assert run(root / "cut.mp4", out)[1] == []
-    report, fresh = run(root / "cut.mp4", out, retry_failed=True)
-    assert (fresh, report.exit_code) == (["cut.mp4"], 0)
-    assert run(root / "cut.mp4", out)[0].exit_code == 0
+    assert run(root / "face.mp4", out)[1] == []
+    report, fresh = run(root / "face.mp4", out, retry_failed=True)
+    assert (fresh, report.exit_code) == (["face.mp4"], 0)
+    assert run(root / "face.mp4", out)[0].exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -201,13 +202,12 @@ def test_a_run_that_fails_at_its_start_changes_nothing(root: Path, tmp_path: Pat
 
 
 def test_other_weights_are_noticed(root: Path, tmp_path: Path) -> None:
-    from fervid.emotions.architecture import Architecture
-    from tests.support.weights import save_weights
-
-    save_weights(tmp_path / "w.keras", Architecture((4, 8), (1,), 0.0))
+    sidecar = json.loads(sidecar_path(SHIPPED).read_text())
+    (tmp_path / "w.json").write_text(json.dumps(sidecar | {"weights_sha256": "ab" * 32}))
+    shutil.copy(SHIPPED, tmp_path / "w.onnx")
     run(root, tmp_path / "r.parquet")
     with pytest.raises(UsageError, match="weights_sha256"):
-        run(root, tmp_path / "r.parquet", model=str(tmp_path / "w.keras"))
+        run(root, tmp_path / "r.parquet", model=str(tmp_path / "w.onnx"))
 
 
 def test_how_a_batch_is_run_may_change(root: Path, tmp_path: Path) -> None:
@@ -274,37 +274,37 @@ def test_a_file_that_changes_while_it_is_read_fails_until_the_next_run(root: Pat
                     file.write(b"more")
                 yield task, outcome
 
-    report = fervid.analyze(root / "cut.mp4", tmp_path / "r.parquet", FAST, engine=Camera())
+    report = fervid.analyze(root / "face.mp4", tmp_path / "r.parquet", FAST, engine=Camera())
     assert report.videos[0].status == "failed"
     assert "changed while it was read" in str(report.videos[0].message)
-    assert run(root / "cut.mp4", tmp_path / "r.parquet")[1] == ["cut.mp4"]
+    assert run(root / "face.mp4", tmp_path / "r.parquet")[1] == ["face.mp4"]
 
 
 def test_recently_modified_files_are_skipped(root: Path, tmp_path: Path) -> None:
     now = time.time()
-    os.utime(root / "cut.mp4", (now, now))
+    os.utime(root / "face.mp4", (now, now))
     settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(settle=3600, exclude=("broken*",)))
     report = fervid.analyze(root, tmp_path / "r.parquet", settings)
     assert {v.video: v.status for v in report.videos} == {
-        "cut.mp4": "skipped",
-        "leaving.mp4": "ok",
+        "face.mp4": "skipped",
+        "later.mp4": "ok",
         "numbers.mp4": "no_face",
     }
     assert report.exit_code == 0
-    os.utime(root / "cut.mp4", (LONG_AGO, LONG_AGO))
+    os.utime(root / "face.mp4", (LONG_AGO, LONG_AGO))
     assert fervid.analyze(root, tmp_path / "r.parquet", settings).count("ok", fresh=True) == 1
 
 
 def test_links_that_lead_outside_are_skipped_by_default(root: Path, tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "crossing.mp4", tmp_path / "secret.mp4")
     (root / "link.mp4").symlink_to(tmp_path / "secret.mp4")
-    (root / "inner.mp4").symlink_to(root / "cut.mp4")
+    (root / "inner.mp4").symlink_to(root / "face.mp4")
     report = fervid.analyze(root, tmp_path / "r.parquet", FAST)
     found = {video.video: (video.status, video.message) for video in report.videos}
     assert found["link.mp4"][0] == "skipped"
     assert "`follow_links`" in str(found["link.mp4"][1])
-    assert found["cut.mp4"] == ("ok", None)
-    assert found["inner.mp4"] == ("skipped", "same content as cut.mp4")
+    assert found["face.mp4"] == ("ok", None)
+    assert found["inner.mp4"] == ("skipped", "same content as face.mp4")
     asked = AnalyzeSettings(scan=SCAN, inputs=InputSettings(follow_links=True))
     found = {
         video.video: (video.status, video.message)
@@ -315,7 +315,7 @@ def test_links_that_lead_outside_are_skipped_by_default(root: Path, tmp_path: Pa
 
 def test_a_dry_run_prints_a_plan_and_writes_nothing(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "results" / "r.parquet"
-    shutil.copy(root / "cut.mp4", root / "cut again.mp4")
+    shutil.copy(root / "face.mp4", root / "face again.mp4")
     done = command("analyze", root, "--out", out, "--fps", "2", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["analyze"] * 4 + ["copy"]
@@ -349,7 +349,7 @@ def test_the_json_log_has_one_object_per_line(root: Path, tmp_path: Path) -> Non
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]
     stages = {(event["video"], event["stage"]) for event in events if event["event"] == "stage"}
-    assert stages == {(f"{n}.mp4", s) for n in ("cut", "leaving", "numbers") for s in ("scan", "score", "finish")}
+    assert stages == {(f"{n}.mp4", s) for n in ("face", "later", "numbers") for s in ("scan", "score", "finish")}
     assert all(event["seconds"] >= 0 for event in events if event["event"] == "stage")
     assert events[-1]["exit_code"] == 3
 
@@ -388,13 +388,13 @@ def test_products_are_made_while_the_output_is_locked(root: Path, tmp_path: Path
 
     settings = AnalyzeSettings(scan=SCAN, inputs=InputSettings(exclude=("broken*", "numbers*")))
     run_batch(root, out, settings, products=[Witness()])
-    assert calls == [("prepare", ["cut.mp4", "leaving.mp4"]), ("make", ["cut.mp4", "leaving.mp4"])]
+    assert calls == [("prepare", ["face.mp4", "later.mp4"]), ("make", ["face.mp4", "later.mp4"])]
 
 
 def test_closed_streams_do_not_matter(root: Path, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "fervid", "analyze", str(root / "cut.mp4"), "--out", str(tmp_path / "r.parquet")]
+    line = [sys.executable, "-m", "fervid", "analyze", str(root / "face.mp4"), "--out", str(tmp_path / "r.parquet")]
     assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *line], check=False, cwd=ROOT).returncode == 0
-    assert len(read_results(tmp_path / "r.parquet").summary) == 2
+    assert len(read_results(tmp_path / "r.parquet").summary) == 1
 
 
 def test_quiet_reports_a_failure_once_and_success_never(root: Path, tmp_path: Path) -> None:
@@ -431,9 +431,9 @@ def test_an_input_that_is_suddenly_empty_leaves_the_tables(root: Path, tmp_path:
     assert contents(tmp_path / "made") == before
     shutil.rmtree(root)
     (tmp_path / "away").rename(root)
-    (root / "leaving.mp4").unlink()
+    (root / "later.mp4").unlink()
     assert command(*line).returncode == 3
-    assert "leaving.mp4" not in read_results(out).videos["video"].tolist()
+    assert "later.mp4" not in read_results(out).videos["video"].tolist()
 
 
 def test_overwriting_empties_the_tables_of_an_empty_input(root: Path, tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_overwriting_empties_the_tables_of_an_empty_input(root: Path, tmp_path: 
 
 
 def test_skipped_inputs_do_not_count_for_the_exit_code(root: Path, tmp_path: Path) -> None:
-    for name in ("cut.mp4", "leaving.mp4", "numbers.mp4"):
+    for name in ("face.mp4", "later.mp4", "numbers.mp4"):
         (root / name).unlink()
     write_clip(root / "old.annotated.mp4", at_rate(10, 20))
     report, _ = run(root, tmp_path / "r.parquet")
@@ -458,7 +458,7 @@ def test_skipped_inputs_do_not_count_for_the_exit_code(root: Path, tmp_path: Pat
 
 
 def test_merged_shards_equal_an_undivided_run(root: Path, tmp_path: Path) -> None:
-    shutil.copy(root / "cut.mp4", root / "zz copy.mp4")
+    shutil.copy(root / "face.mp4", root / "zz copy.mp4")
     fervid.analyze(root, tmp_path / "whole.parquet", FAST)
     shards = []
     for number in (1, 2, 3):
@@ -479,12 +479,12 @@ def test_merged_shards_equal_an_undivided_run(root: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["m.csv", "merged"])
 def test_results_merge_into_every_form(root: Path, tmp_path: Path, name: str) -> None:
-    fervid.analyze(root / "cut.mp4", tmp_path / "a.parquet", FAST)
-    fervid.analyze([root / "leaving.mp4", root / "broken.mp4"], tmp_path / "b", FAST)
+    fervid.analyze(root / "face.mp4", tmp_path / "a.parquet", FAST)
+    fervid.analyze([root / "later.mp4", root / "broken.mp4"], tmp_path / "b", FAST)
     assert command("merge", tmp_path / "a.parquet", tmp_path / "b", "--out", tmp_path / name).returncode == 0
     merged = read_results(tmp_path / name)
-    assert merged.videos["video"].tolist() == ["cut.mp4", "leaving.mp4", "broken.mp4"]
-    assert set(merged.timeline["video"]) == {"cut.mp4", "leaving.mp4"}
+    assert merged.videos["video"].tolist() == ["face.mp4", "later.mp4", "broken.mp4"]
+    assert set(merged.timeline["video"]) == {"face.mp4", "later.mp4"}
     assert not list(tmp_path.glob(".m*.partial*"))
 
 
@@ -501,7 +501,7 @@ def test_folders_without_a_row_merge_and_keep_their_settings(tmp_path: Path) -> 
 
 def test_a_merge_does_not_overwrite_the_output_of_a_batch(root: Path, tmp_path: Path) -> None:
     for name in ("a.parquet", "b.parquet"):
-        fervid.analyze(root / "cut.mp4", tmp_path / name, FAST)
+        fervid.analyze(root / "face.mp4", tmp_path / name, FAST)
     kept = (tmp_path / "b.parquet").read_bytes()
     done = command("merge", tmp_path / "a.parquet", "--out", tmp_path / "b.parquet")
     assert done.returncode == 2
@@ -510,8 +510,8 @@ def test_a_merge_does_not_overwrite_the_output_of_a_batch(root: Path, tmp_path: 
 
 
 def test_results_with_other_settings_are_not_merged(root: Path, tmp_path: Path) -> None:
-    fervid.analyze(root / "cut.mp4", tmp_path / "a.parquet", FAST)
-    fervid.analyze(root / "leaving.mp4", tmp_path / "b.parquet", AnalyzeSettings(scan=ScanSettings(fps=1)))
+    fervid.analyze(root / "face.mp4", tmp_path / "a.parquet", FAST)
+    fervid.analyze(root / "later.mp4", tmp_path / "b.parquet", AnalyzeSettings(scan=ScanSettings(fps=1)))
     done = command("merge", tmp_path / "a.parquet", tmp_path / "b.parquet", "--out", tmp_path / "m.parquet")
     assert done.returncode == 2
     assert "scan.fps" in done.stderr

@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.settings import AnalyzeSettings, ScanSettings
 from tests.support import hostile_workers
+from tests.support.clips import at_rate, face_clip
 from tests.support.command import command
 from tests.support.paths import ROOT, SAMPLES
 from tests.support.processes import children, members, wait_for
@@ -119,8 +119,9 @@ def test_workers_killed_between_two_tasks_affect_no_video(
                         os.kill(child, signal.SIGKILL)
                 yield outcome
 
-    report = fervid.analyze(SAMPLES, tmp_path / "r.parquet", FAST, engine=Unlucky(workers=2))
-    assert report.count("ok") == len(report.videos) == 6
+    engine = Unlucky(workers=2, work=hostile_workers.find_done)
+    names = [f"{number}" for number in range(6)]  # more than are handed out before the first result
+    assert hostile_workers.done_in(engine, [tmp_path / f"{name}.mp4" for name in names], tmp_path) == names
 
 
 def _workers() -> list[int]:
@@ -130,9 +131,6 @@ def _workers() -> list[int]:
 
 def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pool learns which worker has a task only after that worker has died."""
-    videos = [tmp_path / "a waits.mp4", tmp_path / "b dies.mp4"]
-    for video, source in zip(videos, (SAMPLES / "cut.mp4", SAMPLES / "leaving.mp4"), strict=True):
-        shutil.copy(source, video)
     begin = TaskManager.task_start
 
     def notice_late(tasks: TaskManager, task_id: int, worker_id: int | None) -> None:
@@ -147,8 +145,8 @@ def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(TaskManager, "task_start", notice_late)
     for module in (local, worker_pool):
         monkeypatch.setattr(module, "WORKER_LOST_SECONDS", 1.0)
-    report = fervid.analyze(videos, tmp_path / "r.parquet", FAST, engine=LocalEngine(2, work=hostile_workers.scan))
-    assert [video.status for video in report.videos] == ["ok", "ok"]
+    engine, names = LocalEngine(2, work=hostile_workers.find_done), ["a waits", "b dies"]
+    assert hostile_workers.done_in(engine, [tmp_path / f"{name}.mp4" for name in names], tmp_path) == names
     assert hostile_workers.attempts_in(tmp_path)["b dies"] == 2
 
 
@@ -177,27 +175,28 @@ def test_a_signal_while_workers_start_leaves_none_running(monkeypatch: pytest.Mo
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.usefixtures("replayed_scans")  # in this process; the run on the full disk is in another one
 def test_a_full_disk_ends_with_5_and_keeps_what_is_complete(tmp_path: Path) -> None:
     """A limit on file size simulates a full disk: small videos fit, the crops of a long one do not."""
     out = tmp_path / "r.parquet"
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
-    videos = [SAMPLES / "cut.mp4", SAMPLES / "crossing.mp4"]
-    done = command("analyze", *videos, "--out", out, "--workers", "1", "--fps", "2")
+    videos = [face_clip(tmp_path / f"{count}.mp4", at_rate(4, count)) for count in (8, 9)]
+    done = command("analyze", *videos, "--out", out, "--fps", "2")
     assert done.returncode == 0, done.stderr
     kept = out.read_bytes()
-    videos.append(SAMPLES / "pan_zoom.mp4")
+    videos.append(face_clip(tmp_path / "long.mp4", at_rate(4, 20)))
     line = [sys.executable, "-m", "fervid", "analyze", *map(str, videos), "--out", str(out), "--workers", "1"]
     done = subprocess.run(
-        [*line, "--fps", "5", "--overwrite"], capture_output=True, text=True, check=False, preexec_fn=limit
+        [*line, "--fps", "4", "--overwrite"], capture_output=True, text=True, check=False, preexec_fn=limit
     )
     assert done.returncode == 5, done.stderr
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
     assert out.read_bytes() == kept  # the old tables stay until new ones replace them
-    done = command("analyze", *videos, "--out", out, "--workers", "1", "--fps", "5", "--overwrite")
+    done = command("analyze", *videos, "--out", out, "--fps", "4", "--overwrite")
     assert done.returncode == 0, done.stderr
 
 
@@ -211,7 +210,7 @@ fervid.analyze({sample!r}, {out!r})
 """
 
 
-@pytest.mark.parametrize("attempt", range(2))
+@pytest.mark.parametrize("attempt", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_script_whose_workers_cannot_start_ends_with_the_reason(tmp_path: Path, attempt: int) -> None:
     """Workers cannot import a script that was read from a pipe. They die while the pool is starting."""
     script = STDIN.format(sample=str(SAMPLES / "cut.mp4"), out=str(tmp_path / "r.parquet"))
@@ -227,7 +226,8 @@ def test_files_in_the_working_folder_are_never_imported(tmp_path: Path) -> None:
             f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\nraise ImportError\n"
         )
     line = "import sys; sys.path.remove(''); from fervid.cli.main import main; main()"  # as the installed command does
-    arguments = ["analyze", str(SAMPLES / "cut.mp4"), "--out", "r.parquet", "--fps", "1", "--quiet"]
+    face_clip(tmp_path / "face.mp4", at_rate(4, 8))
+    arguments = ["analyze", "face.mp4", "--out", "r.parquet", "--fps", "2", "--quiet"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", line, *arguments], cwd=tmp_path, env=environment, check=True)
     assert not (tmp_path / "ran").exists()

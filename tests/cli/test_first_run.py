@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
 
 from fervid.cli.first_run import FirstRun
+from tests.support.clips import beginning
 from tests.support.command import command
 from tests.support.paths import SAMPLES
+
+pytestmark = pytest.mark.usefixtures("replayed_scans")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A working folder with one video in ``my videos``."""
     (tmp_path / "my videos").mkdir()
-    shutil.copy(SAMPLES / "cut.mp4", tmp_path / "my videos" / "cut.mp4")
+    beginning(SAMPLES / "cut.mp4", tmp_path / "my videos" / "cut.mp4", 1.0)
     return tmp_path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz.__main__ import CLIP, run_batch
 from tests.fuzz.mutate import MUTATIONS, SEEDS, make_seeds, mutate
 
@@ -20,8 +22,9 @@ def test_mutations_are_repeatable_and_differ(tmp_path: Path) -> None:
         assert any(mutation.__name__ in title for title, _ in files)
 
 
-def test_three_hundred_spoilt_files_cost_nothing_but_themselves(tmp_path: Path) -> None:
-    outcome = run_batch(tmp_path, make_seeds(tmp_path / "seeds", CLIP), range(300), seed=1, timeout=30)
-    assert sum(outcome.statuses.values()) == 300
-    assert outcome.statuses.get("ok", 0) > 20  # much survives a few flipped bytes
-    assert outcome.statuses.get("UnreadableVideo", 0) > 20
+@pytest.mark.parametrize("count", [100, pytest.param(300, marks=pytest.mark.slow)])
+def test_spoilt_files_cost_nothing_but_themselves(tmp_path: Path, count: int) -> None:
+    outcome = run_batch(tmp_path, make_seeds(tmp_path / "seeds", CLIP), range(count), seed=1, timeout=30)
+    assert sum(outcome.statuses.values()) == count
+    assert outcome.statuses.get("ok", 0) > count / 15  # much survives a few flipped bytes
+    assert outcome.statuses.get("UnreadableVideo", 0) > count / 15

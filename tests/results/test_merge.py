@@ -18,7 +18,7 @@ from tests.support.command import command
 from tests.support.paths import SAMPLES
 from tests.support.synthetic_results import MadeVideo, write_results
 
-FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
+pytestmark = pytest.mark.usefixtures("replayed_scans")
 
 
 def month(folder: Path, name: str, sample: str, out: str = "{}.parquet", fps: float = 2) -> Path:

@@ -15,6 +15,7 @@ from fervid.results.schema import SMALL, VIDEOS, small_path
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS
 from tests.support.paths import SAMPLES
+from tests.support.replay import replaying
 from tests.support.synthetic_results import MadeVideo, write_results
 
 FORMS = ("r.parquet", "r.csv", "results")
@@ -28,8 +29,9 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (root / "broken.mp4").write_text("this is no video")
     inputs = [SAMPLES / "rotated.mp4", root / "broken.mp4", SAMPLES / "cut.mp4"]
     found = {name: root / f"as {name}" / name for name in FORMS}
-    for out in found.values():
-        fervid.analyze(inputs, out, AnalyzeSettings(scan=ScanSettings(fps=2.5)))
+    with replaying():
+        for out in found.values():
+            fervid.analyze(inputs, out, AnalyzeSettings(scan=ScanSettings(fps=2)))
     return found
 
 

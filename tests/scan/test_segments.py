@@ -44,6 +44,9 @@ from tests.support.paths import SAMPLES
 
 SETTINGS = ScanSettings(fps=3, long_side=192, adaptive=True)
 
+SPARSE = ScanSettings(fps=1, long_side=192)
+"""For clips without faces."""
+
 SECONDS = 3.0
 """Length of the segments in these tests."""
 
@@ -231,7 +234,12 @@ MADE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", MADE)
+IN_EVERY_RUN = ("h264.mp4", "hevc.mp4", "vp9.webm", "rotated.mov", "every_one_a_key.mov")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in IN_EVERY_RUN else pytest.param(name, marks=pytest.mark.slow) for name in MADE]
+)
 def test_segments_give_what_scanning_in_one_go_gives(tmp_path: Path, scenes: list[ByteArray], name: str) -> None:
     if MADE[name].get("codec", "libx264") not in av.codecs_available:
         pytest.skip(f"needs an FFmpeg with {MADE[name]['codec']}")
@@ -243,8 +251,8 @@ def test_segments_give_what_scanning_in_one_go_gives(tmp_path: Path, scenes: lis
     "settings",
     [
         ScanSettings(fps=0, end=7.5, long_side=192),
-        ScanSettings(fps=2.3, start=4.0, long_side=192),
-        ScanSettings(fps=3, start=8.7, max_gap=0.5, long_side=192),
+        pytest.param(ScanSettings(fps=2.3, start=4.0, long_side=192), marks=pytest.mark.slow),
+        pytest.param(ScanSettings(fps=3, start=8.7, max_gap=0.5, long_side=192), marks=pytest.mark.slow),
         ScanSettings(fps=3, start=3.3, end=12.2, long_side=192),
     ],
     ids=str,
@@ -254,7 +262,7 @@ def test_with_other_settings_too(tmp_path: Path, scenes: list[ByteArray], settin
     assert_divided_alike(path, settings, tmp_path, 2)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", pytest.param(".mkv", marks=pytest.mark.slow)])
 def test_with_a_picture_that_changes_size(tmp_path: Path, scenes: list[ByteArray], suffix: str) -> None:
     sizes, edges = ((320, 240), (180, 320), (480, 360)), (0, 60, 170, 300)
     made = [
@@ -268,7 +276,7 @@ def test_with_a_picture_that_changes_size(tmp_path: Path, scenes: list[ByteArray
     assert (scan.info.width, scan.info.height) == sizes[2]
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", pytest.param(".mkv", marks=pytest.mark.slow)])
 def test_with_a_rate_that_varies(tmp_path: Path, scenes: list[ByteArray], suffix: str) -> None:
     steps = np.random.default_rng(3).choice([0.011, 0.033, 0.04, 0.07, 0.5], len(scenes), p=[0.2, 0.3, 0.3, 0.18, 0.02])
     path = shown_at(tmp_path / f"clip{suffix}", scenes, np.cumsum(steps).tolist())
@@ -277,7 +285,7 @@ def test_with_a_rate_that_varies(tmp_path: Path, scenes: list[ByteArray], suffix
 
 @pytest.mark.parametrize("name", ["wolfgang.mp4"])
 def test_real_clips(tmp_path: Path, shared_media: Path, name: str) -> None:
-    assert_divided_alike(shared_media / name, ScanSettings(fps=2), tmp_path)
+    assert_divided_alike(shared_media / name, ScanSettings(fps=1), tmp_path)
 
 
 def test_a_false_keyframe_is_noticed(tmp_path: Path, scenes: list[ByteArray], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,9 +356,11 @@ def never_done(video_id: str) -> bool:
     return False
 
 
-def run(engine: LocalEngine, paths: Sequence[Path], scratch: Path) -> dict[str, Scan | FervidError]:
+def run(
+    engine: LocalEngine, paths: Sequence[Path], scratch: Path, settings: ScanSettings = SPARSE
+) -> dict[str, Scan | FervidError]:
     """Outcomes by name."""
-    job = ScanJob(SETTINGS, FER2013_GEOMETRY, never_done, scratch)
+    job = ScanJob(settings, FER2013_GEOMETRY, never_done, scratch)
     found: dict[str, Scan | FervidError] = {}
     for task, outcome in engine.run([ScanTask(number, path) for number, path in enumerate(paths)], job):
         assert type(task) is ScanTask
@@ -377,7 +387,7 @@ def logbook(tmp_path: Path) -> Logbook:
 def test_the_engine_divides_and_joins(tmp_path: Path, scratch: Path, logbook: Logbook, scenes: list[ByteArray]) -> None:
     path = encode(tmp_path / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
     engine = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
-    found = run(engine, [path], scratch)["clip"]
+    found = run(engine, [path], scratch, SETTINGS)["clip"]
     assert isinstance(found, Scan)
     expected = dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id)
     assert_same(found, expected)
@@ -403,7 +413,7 @@ def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, scratch: Path,
     found = run(engine, [path], scratch)["clip"]
     assert isinstance(found, Scan)
     assert found.notes
-    assert_same(found, dataclasses.replace(whole(path, SETTINGS, tmp_path), video_id=found.video_id))
+    assert_same(found, dataclasses.replace(whole(path, SPARSE, tmp_path), video_id=found.video_id))
     assert logbook.kinds[-1] == UndividedTask.__name__
     assert logbook.kinds.count("JoinTask") == 0
     assert not list(scratch.glob("*.segment"))
@@ -419,7 +429,7 @@ def test_each_outcome_of_a_segment(tmp_path: Path, scratch: Path, logbook: Logbo
     for name in ("a good one", "once", "z good one"):
         outcome = found[name]
         assert isinstance(outcome, Scan), outcome
-        expected = whole(tmp_path / f"{name}.mp4", SETTINGS, tmp_path)
+        expected = whole(tmp_path / f"{name}.mp4", SPARSE, tmp_path)
         assert_same(outcome, dataclasses.replace(expected, video_id=outcome.video_id))
         outcome.discard()
     said = {name: str(outcome) for name, outcome in found.items() if isinstance(outcome, WorkerFailed)}
@@ -431,10 +441,10 @@ def test_each_outcome_of_a_segment(tmp_path: Path, scratch: Path, logbook: Logbo
 
 def test_a_segment_that_hangs_fails_its_video(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "sleeps.mp4", numbered(300), options={"g": "20"})
-    engine = LocalEngine(2, timeout=8, work=partial(watched, logbook.path), segment_seconds=SECONDS)
+    engine = LocalEngine(2, timeout=4, work=partial(watched, logbook.path), segment_seconds=SECONDS)
     outcome = run(engine, [path], scratch)["sleeps"]
     assert isinstance(outcome, WorkerFailed)
-    assert "not scanned within 8 s" in str(outcome)
+    assert "not scanned within 4 s" in str(outcome)
     assert list(scratch.iterdir()) == []
 
 
@@ -463,7 +473,7 @@ def test_analyze_gives_the_same_tables(tmp_path: Path, scenes: list[ByteArray], 
     encode(folder / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
     encode(folder / "short.mp4", scenes[200:260], options={"g": "20"})
     divided = LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS)
-    settings = AnalyzeSettings(scan=SETTINGS)
+    settings = AnalyzeSettings(scan=dataclasses.replace(SETTINGS, fps=2))
     for out, engine in (("one", LocalEngine(1)), ("two", divided)):
         report = fervid.analyze(folder, tmp_path / f"{out}.parquet", settings, engine=engine)
         assert report.exit_code == 0

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from fervid.types import ByteArray
 from fervid.video.reader import VideoReader
 from fervid.video.writer import AudioSource, EncoderSettings, VideoWriter
+from tests.support.paths import SAMPLES
 
 ROWS, COLUMNS = 3, 4
 WIDTH, HEIGHT = 64, 48
@@ -91,6 +93,16 @@ def write_clip(
     return path
 
 
+def face_clip(path: Path, times: Iterable[float]) -> Path:
+    """A face that does not move, 240x180 pixels, shown from ``times`` on."""
+    with VideoReader(SAMPLES / "cut.mp4", fps=0) as reader:
+        image = np.asarray(cv2.resize(next(iter(reader.frames())).image, (240, 180)), np.uint8)
+    with VideoWriter(path, 240, 180) as writer:
+        for time in times:
+            writer.write(image, time)
+    return path
+
+
 def encode(
     path: Path,
     images: Sequence[ByteArray],
@@ -124,6 +136,18 @@ def encode(
 def numbered(count: int, width: int = WIDTH, height: int = HEIGHT) -> list[ByteArray]:
     """Images of the numbers 0 to ``count`` - 1."""
     return [draw_number(number, width, height) for number in range(count)]
+
+
+def beginning(source: Path, target: Path, seconds: float) -> Path:
+    """Copy the packets of the first ``seconds`` of a file, picture and sound, without encoding them again."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as part:
+        kept = [stream for stream in whole.streams if stream.type in ("video", "audio")]
+        copies = {stream.index: part.add_stream_from_template(stream, opaque=True) for stream in kept}
+        for packet in whole.demux(kept):
+            if packet.dts is not None and packet.dts * packet.time_base < seconds:
+                packet.stream = copies[packet.stream.index]
+                part.mux(packet)
+    return target
 
 
 def write_sound(path: Path, seconds: float = 1.0) -> Path:

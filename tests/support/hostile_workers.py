@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import fervid
 from fervid.batch.engines import worker_pool
 from fervid.batch.engines.base import Engine
 from fervid.batch.report import BatchReport
-from fervid.batch.tasks import ScanJob, ScanTask
+from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
 from fervid.batch.worker import scan_or_divide
+from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
-from tests.support.paths import SAMPLES
+from tests.support.clips import at_rate, face_clip
 
 FATES = ("a good one", "greedy", "killed", "once", "raises", "segfault", "sleeps", "stuck", "z good one")
 """Stems of file names; ``scan`` does what the name says."""
 
 
 def scan(task: ScanTask, job: ScanJob) -> Any:
-    """Scan a video, or crash, hang or fail as its name says.
+    """Scan a video, or crash, hang or fail as its name says."""
+    _meet_fate(task)
+    return scan_or_divide(task, job)
+
+
+def find_done(task: ScanTask, job: ScanJob) -> AlreadyDone:
+    """Like ``scan``, but the video counts as scanned before, and need not exist."""
+    _meet_fate(task)
+    return AlreadyDone(task.path.stem)
+
+
+def _meet_fate(task: ScanTask) -> None:
+    """Crash, hang or fail as the video's name says.
 
     Each attempt adds a line with the worker's process id to a file beside the video.
     """
@@ -50,14 +65,24 @@ def scan(task: ScanTask, job: ScanJob) -> Any:
         ctypes.PyDLL(None).sleep(3600)  # no other thread of Python runs meanwhile
     ballast = []
     while name == "greedy":
-        ballast.append(bytearray(b"x") * (64 << 20))
-    return scan_or_divide(task, job)
+        ballast.append(np.empty(64 << 20, np.uint8))  # the limit also counts memory that nobody writes to
 
 
 def prepare_worker_that_waits_briefly(memory: int, seats: Any) -> None:
     """What a pool may run in each worker at its start, so that one waits 3 seconds for the pipe that all share."""
     worker_pool.PIPE_LOCK_TIMEOUT = 3.0
     worker_pool._prepare_worker(memory, seats)
+
+
+def done_in(engine: Engine, videos: Sequence[Path], scratch: Path) -> list[str]:
+    """The sorted stems of the videos that an engine, whose work is ``find_done``, finds done."""
+    job = ScanJob(ScanSettings(), FER2013_GEOMETRY, _never_done, scratch)
+    outcomes = [outcome for _, outcome in engine.run([ScanTask(*numbered) for numbered in enumerate(videos)], job)]
+    return sorted(outcome.video_id for outcome in outcomes if isinstance(outcome, AlreadyDone))
+
+
+def _never_done(video_id: str) -> bool:
+    return False
 
 
 def attempts_in(folder: Path) -> dict[str, int]:
@@ -69,9 +94,7 @@ def write_clips(folder: Path) -> Path:
     """A clip for each of ``FATES``, no two with the same content."""
     folder.mkdir()
     for index, name in enumerate(FATES):
-        path = Path(shutil.copy(SAMPLES / ("cut.mp4" if index % 2 else "rotated.mp4"), folder / f"{name}.mp4"))
-        with path.open("ab") as file:
-            file.write(bytes([index]))
+        face_clip(folder / f"{name}.mp4", at_rate(4, 8 + index))
     return folder
 
 

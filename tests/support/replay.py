@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,9 +57,16 @@ def _moved(scan: Scan, path: Path) -> Scan:
     return replace(scan, tracks=tracks, crops=replace(scan.crops, path=path))
 
 
+@contextlib.contextmanager
+def replaying() -> Iterator[pytest.MonkeyPatch]:
+    """Make local engines reuse scans until the context ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalEngine, "run", lambda self, tasks, job: replay(tasks, job))
+        yield patch
+
+
 @pytest.fixture
 def replayed_scans() -> Iterator[pytest.MonkeyPatch]:
     """Make local engines reuse scans; ``replayed_scans.undo()`` restores real scans."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalEngine, "run", lambda self, tasks, job: replay(tasks, job))
+    with replaying() as patch:
         yield patch

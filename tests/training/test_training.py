@@ -1,4 +1,4 @@
-"""Augmentation, the training loop, and the figures of an evaluation."""
+"""The training loop, and the figures of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -25,7 +26,6 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.embedding import load_embedder
 from fervid.settings_io import from_mapping, to_mapping
 from fervid.training import train as training
-from fervid.training.augment import AugmentSettings, augment, degrade, mix
 from fervid.training.class_prior import ClassShares, adjust
 from fervid.training.dataset import Dataset, split
 from fervid.training.distillation import soft_targets
@@ -45,7 +45,7 @@ from fervid.training.evaluate import (
 from fervid.training.evaluation_report import format_evaluation, write_evaluation
 from fervid.training.last_layer import regression
 from fervid.training.train import Epoch, TrainResult, TrainSettings, train
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, ByteArray, Progress
 from tests.support.command import command
 from tests.support.paths import ROOT
 
@@ -61,27 +61,21 @@ TINY = TrainSettings(
 )
 
 
-TRAINED = replace(TINY, select="last")
+TRAINED = replace(TINY, epochs=3, select="last", balance="sampler", teachers=(str(SHIPPED),), distill=0.25)
 """The recipe of the network that most tests share."""
-
-
-@pytest.fixture(scope="module")
-def faces() -> Dataset:
-    """Images of seven patterns that even a tiny network can classify."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(7), 20)
-    rows = np.arange(48)
-    images = [128 + 80 * np.sin(rows[:, None] * (label + 1) / 4) + rng.normal(0, 15, (48, 48)) for label in labels]
-    votes = np.eye(8, dtype=np.float32)[labels]
-    return Dataset(np.clip(images, 0, 255).astype(np.uint8), labels, np.array(["Training"] * len(labels)), votes)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its weights ``m.keras`` with their sidecar, its run folder ``m``, and what it gave back."""
+    """A finished run: its weights ``m.keras`` with their sidecar, its run folder ``m``, and what it gave back.
+
+    ``interrupted``: the folder as it was before the last epoch. ``traced``: how often Python ran the training step.
+    """
 
     folder: Path
     result: TrainResult
+    interrupted: Path
+    traced: int
 
     @property
     def weights(self) -> Path:
@@ -94,84 +88,67 @@ class Run:
 
 @pytest.fixture(scope="module")
 def trained(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("trained")
-    return Run(folder, train(faces, folder / "m.keras", FER2013_GEOMETRY, TRAINED))
+    folder, interrupted = tmp_path_factory.mktemp("trained"), tmp_path_factory.mktemp("interrupted") / "run"
+    train_step, traced = keras.Model.train_step, 0
 
+    def counting(self: Any, data: Any) -> Any:
+        nonlocal traced
+        traced += 1
+        return train_step(self, data)
 
-def test_augmentation_is_repeatable_and_keeps_the_type(faces: Dataset) -> None:
-    settings = AugmentSettings()
-    one = augment(faces.images[:40], settings, np.random.default_rng(5), 44)
-    assert one.shape == (40, 44, 44)
-    assert one.dtype == np.uint8
-    np.testing.assert_array_equal(one, augment(faces.images[:40], settings, np.random.default_rng(5), 44))
-    assert (one != augment(faces.images[:40], settings, np.random.default_rng(6), 44)).any()
+    def keep_before_the_last_epoch(progress: Progress) -> None:
+        if progress.message and progress.done * TRAINED.epochs == (progress.total or 0) * (TRAINED.epochs - 1):
+            shutil.copytree(folder, interrupted)
 
-
-def test_no_augmentation_is_the_central_crop(faces: Dataset) -> None:
-    none = AugmentSettings(flip=0, rotation=0, scale=0, stretch=0, shift=0, gamma=0, erase=0, degrade=0)
-    np.testing.assert_array_equal(augment(faces.images, none, np.random.default_rng(0), 48), faces.images)
-    np.testing.assert_array_equal(
-        augment(faces.images, none, np.random.default_rng(0), 44), faces.images[:, 2:-2, 2:-2]
-    )
-
-
-def test_flip_mirrors(faces: Dataset) -> None:
-    image = np.tile(np.arange(48, dtype=np.uint8), (48, 1))[None]
-    always = AugmentSettings(flip=1, rotation=0, scale=0, stretch=0, shift=0, gamma=0, erase=0, degrade=0)
-    np.testing.assert_array_equal(augment(image, always, np.random.default_rng(0), 48), image[:, :, ::-1])
-
-
-def test_degradation_changes_detail_more_than_the_mean(faces: Dataset) -> None:
-    rng = np.random.default_rng(1)
-    for image in faces.images[:30]:
-        result = degrade(image, rng)
-        assert result.shape == image.shape
-        assert result.dtype == np.uint8
-        assert abs(float(result.mean()) - float(image.mean())) < 6
-
-
-def test_mixup_blends_inputs_and_targets_alike() -> None:
-    inputs = np.arange(8, dtype=np.float32).reshape(8, 1)
-    mixed, (targets,) = mix(inputs, (inputs.copy(),), 0.4, np.random.default_rng(0))
-    np.testing.assert_allclose(mixed, targets)
-    assert (mixed != inputs).any()
-    assert (np.abs(mixed - inputs) <= 3.5 + 1e-5).all(), "each row keeps at least half of itself"
-    same, _ = mix(inputs, (inputs,), 0.0, np.random.default_rng(0))
-    np.testing.assert_array_equal(same, inputs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "train_step", counting)
+        weights, on_progress = folder / "m.keras", keep_before_the_last_epoch
+        result = train(faces, weights, FER2013_GEOMETRY, TRAINED, on_progress=on_progress)
+    return Run(folder, result, interrupted, traced)
 
 
 def test_training_writes_weights_sidecar_and_run_folder(faces: Dataset, trained: Run) -> None:
     model = load_classifier(trained.weights)
     assert model.sidecar.geometry == FER2013_GEOMETRY
     assert model.sidecar.temperature == pytest.approx(trained.result.temperature)
-    assert model.sidecar.training["epoch"] == trained.result.epoch == 2
+    assert model.sidecar.training["epoch"] == trained.result.epoch == 3
     assert model.sidecar.training["images"] == len(faces)
     with (trained.folder / "m" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert (trained.folder / "m" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((trained.folder / "m" / "settings.json").read_text())["epochs"] == 2
+    assert json.loads((trained.folder / "m" / "settings.json").read_text())["epochs"] == 3
     assert not list(trained.folder.rglob("*.tmp"))
 
 
-def test_training_learns(faces: Dataset, tmp_path: Path) -> None:
-    settings = TrainSettings(**{**vars(TINY), "epochs": 12, "augment": AugmentSettings(degrade=0, erase=0, mixup=0)})
-    result = train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
-    assert result.history[-1]["loss"] < 0.75 * result.history[0]["loss"]
-    accuracies = [row["accuracy"] for row in result.history]
-    assert max(accuracies) > 0.5
-    assert result.epoch == 1 + accuracies.index(max(accuracies))  # the first of the best epochs is kept
-    assert load_classifier(tmp_path / "m.keras").sidecar.training["epoch"] == result.epoch
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="another backend makes no graph")
+def test_the_training_step_is_traced_once(trained: Run) -> None:
+    assert trained.traced == 1
 
 
-OTHER_RECIPE = {"balance": "weights", "votes": 0.0, "optimizer": "sgd"}
+def assert_same_training(one: TrainResult, other: TrainResult) -> None:
+    for first, second in zip(one.history, other.history, strict=True):
+        assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
+        assert first["nll"] == pytest.approx(second["nll"], rel=1e-3)
 
 
-@pytest.mark.parametrize("changes", [{"balance": "sampler"}, pytest.param(OTHER_RECIPE, marks=pytest.mark.slow)])
-def test_going_on_from_a_checkpoint_equals_never_having_stopped(
-    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
-) -> None:
-    settings = TrainSettings(**{**vars(TINY), "epochs": 3, **changes})
+def assert_same_logits(weights: Path, others: Path, images: ByteArray) -> None:
+    logits = [load_classifier(path).logits(images) for path in (weights, others)]
+    np.testing.assert_allclose(logits[0], logits[1], atol=0.02)
+
+
+def test_going_on_from_a_checkpoint_equals_never_having_stopped(faces: Dataset, trained: Run) -> None:
+    weights = trained.interrupted / "m.keras"
+    assert not weights.exists()
+    assert len((trained.interrupted / "m" / "metrics.csv").read_text().splitlines()) == TRAINED.epochs
+    resumed = train(faces, weights, FER2013_GEOMETRY, TRAINED)
+    assert_same_training(resumed, trained.result)
+    assert_same_logits(weights, trained.weights, faces.images)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_goes_on(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(TINY, epochs=3, balance="weights", votes=0.0, optimizer="sgd")
     straight = train(faces, tmp_path / "a.keras", FER2013_GEOMETRY, settings)
     run_epoch = training._run_epoch
 
@@ -184,17 +161,13 @@ def test_going_on_from_a_checkpoint_equals_never_having_stopped(
     with pytest.raises(KeyboardInterrupt):
         train(faces, tmp_path / "b.keras", FER2013_GEOMETRY, settings)
     monkeypatch.undo()
-    resumed = train(faces, tmp_path / "b.keras", FER2013_GEOMETRY, settings)
-    for one, other in zip(straight.history, resumed.history, strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
-        assert one["nll"] == pytest.approx(other["nll"], rel=1e-3)
-    logits = [load_classifier(tmp_path / f"{name}.keras").logits(faces.images) for name in "ab"]
-    np.testing.assert_allclose(logits[0], logits[1], atol=0.02)
+    assert_same_training(train(faces, tmp_path / "b.keras", FER2013_GEOMETRY, settings), straight)
+    assert_same_logits(tmp_path / "b.keras", tmp_path / "a.keras", faces.images)
 
 
 def test_a_run_folder_belongs_to_one_recipe(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="other settings"):
-        train(faces, trained.copy(tmp_path), FER2013_GEOMETRY, replace(TRAINED, epochs=3))
+        train(faces, trained.copy(tmp_path), FER2013_GEOMETRY, replace(TRAINED, epochs=4))
 
 
 def test_a_run_goes_on_with_its_own_data_only(faces: Dataset, trained: Run, tmp_path: Path) -> None:
@@ -226,12 +199,6 @@ def test_a_damaged_checkpoint_is_named(faces: Dataset, trained: Run, tmp_path: P
 def test_nonsense_recipes_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         TrainSettings(**bad)
-
-
-@pytest.mark.parametrize("bad", [{"erase_size": -3}, {"gamma": -1.0}, {"shift": -4.0}, {"flip": 2.0}, {"scale": 1.0}])
-def test_nonsense_variation_is_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"augment.{next(iter(bad))}"):
-        AugmentSettings(**bad)
 
 
 @pytest.mark.parametrize("settings", [5, {}, {"holdout": "much", "seed": 0}, {"holdout": 0.1, "seed": None}])
@@ -346,20 +313,65 @@ def test_evaluation_is_told_in_full(faces: Dataset, tmp_path: Path) -> None:
         assert (tmp_path / "e" / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_command_trains_from_a_recipe_and_goes_on(faces: Dataset, tmp_path: Path) -> None:
+RECIPE = """
+epochs = 9
+holdout = 0.2
+batch-size = 16
+learning-rate = 0.02
+ema = 0.5
+[architecture]
+widths = [4, 8]
+pairs = [1]
+[augment]
+degrade = 0
+erase = 0
+mixup = 0
+"""
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """What ``fervid train`` said in a run of 5 epochs and when it was called again, its data and its weights."""
+
+    said: tuple[str, str]
+    data: Path
+    weights: Path
+
+
+@pytest.fixture(scope="module")
+def commanded(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Commanded:
+    folder = tmp_path_factory.mktemp("commanded")
     lines = ["emotion,pixels,Usage"]
     lines += [f"{y},{' '.join(map(str, x.ravel()))},Training" for x, y in zip(faces.images, faces.labels, strict=True)]
-    data, recipe, out = tmp_path / "fer2013.csv", tmp_path / "r.toml", tmp_path / "m.keras"
+    data, recipe, out = folder / "fer2013.csv", folder / "r.toml", folder / "m.keras"
     data.write_text("\n".join(lines))
-    recipe.write_text("epochs = 9\nholdout = 0.2\nbatch-size = 16\n[architecture]\nwidths = [4, 8]\npairs = [1]\n")
-    words = f"train --data {data} --recipe {recipe} --out {out} --epochs 1 --balance weights --no-mixed-precision"
-    for expected in ("epochs done: 0", "epochs done: 1"):
-        done = command(*words.split())
-        assert done.returncode == 0, done.stderr
-        assert expected in done.stderr
-        assert "oneDNN" not in done.stderr
-    settings = json.loads((tmp_path / "m" / "settings.json").read_text())
-    assert (settings["epochs"], settings["balance"], settings["batch_size"]) == (1, "weights", 16)
+    recipe.write_text(RECIPE)
+    words = f"train --data {data} --recipe {recipe} --out {out} --epochs 5 --balance weights --no-mixed-precision"
+    runs = [command(*words.split()) for _ in range(2)]
+    assert [done.returncode for done in runs] == [0, 0], runs
+    return Commanded((runs[0].stderr, runs[1].stderr), data, out)
+
+
+def test_the_command_trains_from_a_recipe_and_goes_on(commanded: Commanded) -> None:
+    for expected, said in zip(("epochs done: 0", "epochs done: 5"), commanded.said, strict=True):
+        assert expected in said
+        assert "oneDNN" not in said
+    settings = json.loads((commanded.weights.with_suffix("") / "settings.json").read_text())
+    assert (settings["epochs"], settings["balance"], settings["batch_size"]) == (5, "weights", 16)
+
+
+def test_training_learns_and_keeps_the_first_of_the_best_epochs(commanded: Commanded) -> None:
+    with (commanded.weights.with_suffix("") / "metrics.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert float(history[-1]["loss"]) < 0.75 * float(history[0]["loss"])
+    accuracies = [float(row["accuracy"]) for row in history]
+    assert max(accuracies) > 0.5
+    kept = load_classifier(commanded.weights).sidecar.training["epoch"]
+    assert kept == 1 + accuracies.index(max(accuracies))
+
+
+def test_the_command_evaluates_all_images_or_those_held_out(faces: Dataset, commanded: Commanded) -> None:
+    data, out = commanded.data, commanded.weights
     done = command(*f"evaluate --data {data} --split all --json --model {out}".split())
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["n"] == len(faces)
@@ -426,11 +438,13 @@ def test_a_class_taken_to_be_rarer_loses_that_much_of_its_odds(faces: Dataset, t
 
 def test_training_ends_with_the_shares_of_the_recipe(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     recipe = from_mapping(TrainSettings, {**to_mapping(TRAINED), "shares": {"fear": 0.5}})
-    train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, recipe)
-    networks = [load_network(path)[1] for path in (trained.weights, tmp_path / "m.keras")]
+    weights = trained.copy(tmp_path)  # all its epochs are done, so what is left to do is the end
+    (weights.with_suffix("") / "settings.json").write_text(json.dumps(to_mapping(recipe), indent=2) + "\n")
+    train(faces, weights, FER2013_GEOMETRY, recipe)
+    networks = [load_network(path)[1] for path in (trained.weights, weights)]
     plain, moved = (network.get_layer("emotion").get_weights()[1] for network in networks)
     np.testing.assert_allclose(moved - plain, [0, 0, np.log(0.5), 0, 0, 0, 0], atol=2e-3)  # kept in half precision
-    assert load_classifier(tmp_path / "m.keras").sidecar.training["settings"]["shares"]["fear"] == 0.5
+    assert load_classifier(weights).sidecar.training["settings"]["shares"]["fear"] == 0.5
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, float("nan"), float("inf")])
@@ -443,17 +457,20 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
 
 
 def test_teachers_take_part_in_the_targets(faces: Dataset, trained: Run, tmp_path: Path) -> None:
-    recipe = replace(TINY, teachers=(str(trained.weights),), distill=0.25)
     soft = soft_targets([trained.weights], faces, tmp_path / "soft.npy")
     assert soft.shape == (len(faces), 7)
     np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-5)
-    plain, mixed = Epoch(faces, TINY, 0), Epoch(faces, recipe, 0, soft)
+    plain, mixed = Epoch(faces, TINY, 0), Epoch(faces, replace(TINY, distill=0.25), 0, soft)
     rows = np.arange(9)
     np.testing.assert_allclose(mixed._targets(rows), 0.75 * plain._targets(rows) + 0.25 * soft[rows], atol=1e-6)
-    result = train(faces, tmp_path / "student.keras", FER2013_GEOMETRY, recipe)
-    assert len(result.history) == 2
-    written = load_classifier(tmp_path / "student.keras").sidecar.training
-    assert written["teachers_sha256"] == [load_classifier(trained.weights).sidecar.weights_sha256]
+
+
+def test_a_run_asks_the_teachers_of_its_recipe_and_names_them(faces: Dataset, trained: Run, tmp_path: Path) -> None:
+    rest = split(faces, TRAINED.holdout, TRAINED.seed)[0]
+    soft = soft_targets([SHIPPED], rest, tmp_path / "soft.npy")
+    np.testing.assert_array_equal(np.load(trained.folder / "m" / "teachers.npy"), soft)
+    written = load_classifier(trained.weights).sidecar.training
+    assert written["teachers_sha256"] == [read_sidecar(SHIPPED).weights_sha256]
 
 
 def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
