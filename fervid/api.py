@@ -35,6 +35,7 @@ def analyze(
     end: float | None = None,
     stream: int | None = None,
     fps_in: float | None = None,
+    rotate: int | None = None,
     min_face: float | None = None,
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
@@ -80,6 +81,8 @@ def analyze(
         stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
             video stream that is not a still picture.
         fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
+        rotate: Degrees by which frames are turned clockwise, beyond the rotation that the file states: 0, 90, 180 or
+            270. Default 0.
         min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
@@ -120,7 +123,8 @@ def analyze(
         raise ConfigError(f"`engine` must be local, ray or an Engine object, not {engine!r}")
 
     values: dict[str, Any] = {
-        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in, "min_face": min_face,
+        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
+        "rotate": rotate, "min_face": min_face,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "smooth": smooth,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
@@ -203,6 +207,7 @@ def analyze_video(
     end: float | None = None,
     stream: int | None = None,
     fps_in: float | None = None,
+    rotate: int | None = None,
     min_face: float | None = None,
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
@@ -235,6 +240,8 @@ def analyze_video(
         stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
             video stream that is not a still picture.
         fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
+        rotate: Degrees by which frames are turned clockwise, beyond the rotation that the file states: 0, 90, 180 or
+            270. Default 0.
         min_face: Ignore faces whose shorter side is below this number of pixels. Default 20.
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
@@ -261,7 +268,8 @@ def analyze_video(
     from fervid.pipeline import scan_and_classify
 
     values: dict[str, Any] = {
-        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in, "min_face": min_face,
+        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
+        "rotate": rotate, "min_face": min_face,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,

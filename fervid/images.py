@@ -16,6 +16,7 @@ from fervid.errors import OutputError, UsageError, batch_exit_code
 from fervid.faces.crop import fit_square
 from fervid.faces.detect_and_crop import FoundFaces, find_faces
 from fervid.faces.detectors import create_detector
+from fervid.faces.turned import TurnedFaceDetector
 from fervid.files.animated import is_animated
 from fervid.files.atomic import writing
 from fervid.files.discover import IMAGES, OUTSIDE, Source, discover, refuse_overwriting, shown_name
@@ -120,7 +121,12 @@ def _read_image(source: Source) -> ByteArray | str:
 def _face_finder(model: EmotionClassifier, settings: ScanSettings) -> Callable[[ByteArray], FoundFaces]:
     """Make a function that finds the faces of an image."""
     detector, geometry = create_detector(settings), model.sidecar.geometry
-    return lambda image: find_faces(image, detector.detect, geometry, settings.min_face)
+    turned = TurnedFaceDetector(detector, settings.score_threshold, settings.long_side)
+
+    def detect(image: ByteArray) -> list[Face]:
+        return turned.complete(image, detector.detect(image))
+
+    return lambda image: find_faces(image, detect, geometry, settings.min_face)
 
 
 def _whole_image_as_face(image: ByteArray) -> FoundFaces:

@@ -196,6 +196,7 @@ def open_video(
     decoder: DecoderName = "cpu",
     stream: int | None = None,
     fps_in: float | None = None,
+    rotate: int = 0,
 ) -> Video:
     """Open a video file to read its frames.
 
@@ -212,6 +213,8 @@ def open_video(
         decoder: ``cpu``, or ``nvdec`` to decode on an NVIDIA GPU where possible.
         stream: Number of the video stream to read, as ffprobe counts all streams from 0. None takes the default one.
         fps_in: Images per second, if ``path`` is an image sequence such as ``frame_%05d.png``.
+        rotate: Degrees by which frames are turned clockwise, beyond the rotation that the file states: 0, 90, 180 or
+            270.
 
     Returns:
         The open video; use it in a ``with`` statement. Its ``info`` describes it, its ``frames`` method reads it.
@@ -219,9 +222,9 @@ def open_video(
     Raises:
         InputNotFound: The file does not exist.
         UnreadableVideo: The file cannot be decoded.
-        ConfigError: ``decoder`` is not one of the choices, or another value is out of range.
+        ConfigError: ``decoder`` or ``rotate`` is not one of the choices, or another value is out of range.
     """
-    return Video(path, ScanSettings(decoder=decoder, stream=stream, fps_in=fps_in))
+    return Video(path, ScanSettings(decoder=decoder, stream=stream, fps_in=fps_in, rotate=rotate))
 
 
 @cache

@@ -137,6 +137,7 @@ class OpenOptions:
     decoder: DecoderName = "cpu"
     stream: int | None = None
     fps_in: float | None = None
+    rotate: int = 0
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> OpenOptions:
@@ -176,6 +177,8 @@ class ScanSettings:
     """Time at which the analysis starts, in seconds."""
     end: float | None = None
     """Time at which the analysis stops, in seconds; None analyses to the end."""
+    rotate: int = 0
+    """Degrees by which every frame is turned clockwise, beyond the rotation that the file states: 0, 90, 180 or 270."""
     min_face: float = 20.0
     """Faces whose shorter box side is below this number of pixels are ignored."""
     detector: DetectorName = "retinaface"
@@ -203,6 +206,7 @@ class ScanSettings:
         check(self.start >= 0, f"`start` must not be negative: {self.start}")
         later = self.end is None or self.end > self.start
         check(later, f"`end` ({self.end}) must be later than `start` ({self.start})")
+        check(self.rotate in (0, 90, 180, 270), f"`rotate` must be 0, 90, 180 or 270, not {self.rotate}")
         check(self.min_face >= 0, f"`min_face` must not be negative: {self.min_face}")
         check(0 < self.score_threshold < 1, f"`score_threshold` must be between 0 and 1: {self.score_threshold}")
         check(64 <= self.long_side <= 4096, f"`long_side` must be between 64 and 4096: {self.long_side}")

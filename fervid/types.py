@@ -156,6 +156,8 @@ class Track:
         qualities: (n,) float32, face quality between 0 and 1.
         crops: (n, 48, 48) uint8, gray.
         person: Number that all tracks of one person in the video share; None if unknown.
+        rolls: (n,) float32, degrees clockwise by which the face is turned in the image; NaN where unknown. None if it
+            was not measured.
     """
 
     face_id: int
@@ -166,6 +168,7 @@ class Track:
     qualities: FloatArray
     crops: Crops
     person: int | None = None
+    rolls: FloatArray | None = None
 
 
 @dataclass(frozen=True)

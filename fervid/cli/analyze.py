@@ -140,6 +140,15 @@ def analyze(
             rich_help_panel=INPUT,
         ),
     ] = None,
+    rotate: Annotated[
+        int,
+        typer.Option(
+            metavar="DEGREES",
+            help="Turn every frame clockwise: 90, 180 or 270. For recordings that play sideways or upside down. "
+            "Example: --rotate 90",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = 0,
     min_face: MinFace = 20.0,
     smooth: Annotated[
         float,
@@ -243,8 +252,8 @@ def analyze(
     A later run with the same output analyses only what is new or changed.
     """
     values = {
-        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in, "min_face": min_face,
-        "smooth": smooth,
+        "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
+        "rotate": rotate, "min_face": min_face, "smooth": smooth,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fervid.faces.roll import MAX_ROLL, roll_of
 from fervid.runtime.opencv import cv2
 from fervid.settings import check
 from fervid.types import ByteArray, Face, FloatArray
@@ -58,8 +59,9 @@ repeating its edge. ``python -m fervid.training.measure_crop_geometry DATA`` mea
 def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:
     """Crop a face from a gray image.
 
-    Outside the image its edge is repeated. Shrinking averages over the area that each crop pixel covers, which avoids
-    aliasing. Enlarging is bilinear.
+    A face whose eyes are turned by more than ``roll.MAX_ROLL`` is turned upright. Outside the image its edge is
+    repeated. Shrinking averages over the area that each crop pixel covers, which avoids aliasing. Enlarging is
+    bilinear.
 
     Args:
         gray: (h, w) uint8.
@@ -69,6 +71,9 @@ def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:
     Returns:
         (48, 48) uint8.
     """
+    roll = roll_of(face)
+    if roll is not None and abs(roll) > MAX_ROLL:
+        return _upright_crop(gray, face, geometry, roll)
     x, y, side = geometry.square(face)
     left, top = int(np.floor(x)), int(np.floor(y))
     right, bottom = max(left + 1, int(np.ceil(x + side))), max(top + 1, int(np.ceil(y + side)))
@@ -80,6 +85,17 @@ def crop_face(gray: ByteArray, face: Face, geometry: CropGeometry) -> ByteArray:
     if any(pads):
         inner = np.asarray(cv2.copyMakeBorder(inner, *pads, borderType=cv2.BORDER_REPLICATE), np.uint8)
     return _resize(inner, side)
+
+
+def _upright_crop(gray: ByteArray, face: Face, geometry: CropGeometry, roll: float) -> ByteArray:
+    """The crop of a face that is turned clockwise by ``roll`` degrees, turned back around the middle of its box."""
+    x, y, side = geometry.square(face)
+    centre_x, centre_y = face.x + face.width / 2, face.y + face.height / 2
+    size = max(1, round(side))
+    matrix = np.asarray(cv2.getRotationMatrix2D((centre_x, centre_y), roll, size / side), np.float64)
+    matrix[:, 2] += (centre_x - x) * size / side - centre_x, (centre_y - y) * size / side - centre_y
+    square = cv2.warpAffine(gray, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return _resize(np.asarray(square, np.uint8), side)
 
 
 def fit_square(gray: ByteArray) -> ByteArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fervid.faces.crop import SIZE, normalize
+from fervid.faces.roll import MAX_ROLL, approximate_roll, roll_of
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face
 
@@ -15,13 +16,15 @@ EDGE = 2.0
 
 
 def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
-    """Rate a face crop by the product of six terms, each limited to 0.02 to 1.
+    """Rate a face crop by the product of seven terms, each limited to 0.02 to 1.
 
     - Size: the shorter side of the box relative to 48 pixels.
     - Sharpness: the standard deviation of the Laplacian of the normalised crop, from 0.15 (only outlines visible) to
       0.45 (eyelids and teeth visible).
     - Contrast: the standard deviation of the crop relative to 16 gray levels.
     - Pose: how centred the nose is between the eyes, relative to three quarters; 0 in profile, 1 without landmarks.
+    - Roll that cannot be undone: 1 up to ``roll.MAX_ROLL`` and where ``crop_face`` turns the face upright, falling to 0
+      at twice that. Without landmarks, boxes wider than high count as faces on their side.
     - Completeness: the share of the face inside the image.
     - Score: the detector's.
 
@@ -43,6 +46,7 @@ def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
         (sharpness - 0.15) / 0.3,
         float(crop.std()) / 16,
         _frontal(face) / 0.75,
+        _upright(face),
         _complete(face, width, height),
         face.score,
     )
@@ -57,6 +61,16 @@ def _frontal(face: Face) -> float:
     line = left_eye - right_eye
     position = float((nose - right_eye) @ line / max(float(line @ line), 1e-6))
     return float(np.clip(1 - 2 * abs(position - 0.5), 0, 1))
+
+
+def _upright(face: Face) -> float:
+    """1 if the crop stands upright, 0 if it is turned by twice MAX_ROLL."""
+    rough = approximate_roll(face)
+    if rough is None and face.landmarks:
+        return 1.0
+    if rough is None:
+        return (1 / ASPECT - face.width / max(face.height, 1e-6)) / (1 / ASPECT - 1.0)
+    return 1.0 if roll_of(face) is not None else 2.0 - abs(rough) / MAX_ROLL
 
 
 def _complete(face: Face, width: int, height: int) -> float:

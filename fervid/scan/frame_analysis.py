@@ -21,7 +21,10 @@ from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder, aligned_face
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
 from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector
+from fervid.faces.roll import approximate_roll, roll_of
+from fervid.faces.turned import TurnedFaceDetector
 from fervid.runtime.opencv import cv2
+from fervid.scan.turned_looks import TurnedLooks
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray, Frame, PictureShape
 from fervid.video.sampling import period_index
@@ -43,6 +46,7 @@ class FaceDetections:
         descriptors: For each face, its appearance descriptor, (d,) float32.
         crops: For each face, the classifier's input, (48, 48) uint8, gray.
         qualities: For each face, its quality, 0 to 1.
+        rolls: For each face, its roll in degrees clockwise as far as it is known, otherwise NaN.
         aligned_faces: Position of a face → the face aligned for the embedder, (112, 112, 3) uint8, blue-green-red. Only
             for the faces that may be embedded.
     """
@@ -52,6 +56,7 @@ class FaceDetections:
     descriptors: list[FloatArray] = field(default_factory=list)
     crops: list[ByteArray] = field(default_factory=list)
     qualities: list[float] = field(default_factory=list)
+    rolls: list[float] = field(default_factory=list)
     aligned_faces: dict[int, ByteArray] = field(default_factory=dict)
 
 
@@ -93,6 +98,7 @@ class FrameAnalyzer:
         self._region_detector: RegionDetector | None = None
         if settings.adaptive and isinstance(detector, RetinaFace):
             self._region_detector = RegionDetector(detector)
+        self._turned_looks = TurnedLooks(TurnedFaceDetector(detector, settings.score_threshold, settings.long_side))
         self._embedded_period: int | None = None
 
     def analyze_frame(self, frame: Frame) -> FrameResult:
@@ -110,10 +116,13 @@ class FrameAnalyzer:
     def _sample(self, frame: Frame) -> FaceDetections:
         small, factor = shrink(frame.image, self._settings.long_side)
 
-        def detect(image: ByteArray) -> list[Face]:
+        def upright() -> list[Face]:
             if self._region_detector is None:
-                return self._detector.detect(image, (small, factor))
+                return self._detector.detect(frame.image, (small, factor))
             return [scale_face(face, factor) for face in self._region_detector.detect(frame.time, small)]
+
+        def detect(_: ByteArray) -> list[Face]:
+            return self._turned_looks.faces(frame, small, factor, upright)
 
         found = find_faces(frame.image, detect, self._geometry, self._settings.min_face)
         full, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
@@ -123,7 +132,8 @@ class FrameAnalyzer:
             face = found.faces[position]
             view = _nearest(full, reduced, face, ALIGNED_SIDE)
             aligned_faces[position] = aligned_face(view.image, scale_face(face, 1 / view.factor))
-        return FaceDetections(frame.index, found.faces, descriptors, found.crops, found.qualities, aligned_faces)
+        rolls = list(map(_known_roll, found.faces))
+        return FaceDetections(frame.index, found.faces, descriptors, found.crops, found.qualities, rolls, aligned_faces)
 
     def _faces_to_embed(self, time: float, faces: list[Face], qualities: list[float]) -> list[int]:
         """Positions of the good faces, in the first sample of each EMBEDDING_PERIOD that has any."""
@@ -138,6 +148,11 @@ class FrameAnalyzer:
         if good:
             self._embedded_period = period
         return good
+
+
+def _known_roll(face: Face) -> float:
+    exact, rough = roll_of(face), approximate_roll(face)
+    return exact if exact is not None else np.nan if rough is None else rough
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from fervid.errors import BadWeights, UnreadableVideo
 from fervid.faces.crop import SIZE, CropGeometry
@@ -19,7 +21,7 @@ from fervid.scan.pictures import picture_notes, with_usual_picture
 from fervid.scan.track_assembly import TrackBuilder
 from fervid.scan.types import Scan, TrackedFaces
 from fervid.settings import ScanSettings
-from fervid.types import Frame, VideoInfo
+from fervid.types import Frame, Track, VideoInfo
 from fervid.video.reader import VideoReader
 
 MAX_JUMPS = 3
@@ -86,8 +88,29 @@ def scan_result(
         where = "between `start` and `end`" if settings.start or settings.end is not None else "in the file"
         raise UnreadableVideo(f"no frame can be decoded {where}")
     crops = CropFile(scratch, 0, sum(len(track.times) for track in tracks), SIZE)
-    info, notes = with_usual_picture(info, tracked.runs), [*notes, *picture_notes(tracked.runs)]
+    info, hints = with_usual_picture(info, tracked.runs), rotation_hint(tracks, settings.rotate)
+    notes = [*notes, *picture_notes(tracked.runs), *hints]
     return Scan(video_id, info, frames, times, tracked.sizes, tracks, notes, crops, seconds)
+
+
+def rotation_hint(tracks: Sequence[Track], rotate: int) -> list[str]:
+    """Find out whether most faces of a video lie on one side or upside down.
+
+    Args:
+        tracks: The faces of the video.
+        rotate: The setting ``rotate`` of the scan.
+
+    Returns:
+        A sentence that says which angle would show more than half of the faces upright, or nothing.
+    """
+    rolls = np.concatenate([np.zeros(0, np.float32), *(track.rolls for track in tracks if track.rolls is not None)])
+    quarters = np.round(np.nan_to_num(rolls) / 90).astype(int) % 4
+    for quarter in (1, 2, 3):
+        if 2 * (quarters == quarter).sum() > len(quarters):
+            right = (rotate - 90 * quarter) % 360
+            how = f"with --rotate {right}" if right else "without --rotate"
+            return [f"most faces {'are upside down' if quarter == 2 else 'lie on their side'}; analyse again {how}"]
+    return []
 
 
 def track_faces(

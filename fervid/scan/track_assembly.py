@@ -45,7 +45,7 @@ class TrackBuilder:
         self._tracker = FaceTracker(settings.max_gap, settings.min_track, folder)
         self._crops = ScratchArray(folder, (SIZE, SIZE), np.uint8)
         self._faces = array("f")
-        """Box, score and quality of every face, in the order of the crops."""
+        """Box, score, quality and roll of every face, in the order of the crops."""
         self._first_crop = array("q")
         """Number of the first crop of each sample."""
         self._frames = array("q")
@@ -76,9 +76,10 @@ class TrackBuilder:
         self._first_crop.append(len(self._crops))
         for position, aligned in sample.aligned_faces.items():
             self._aligned_number[len(self._crops) + position] = self._aligned_faces.add(aligned)
-        for face, crop, quality in zip(sample.faces, sample.crops, sample.qualities, strict=True):
+        each = zip(sample.faces, sample.crops, sample.qualities, sample.rolls, strict=True)
+        for face, crop, quality, roll in each:
             self._crops.add(crop)
-            self._faces.extend((*face.box, face.score, quality))
+            self._faces.extend((*face.box, face.score, quality, roll))
 
     def finish(self, threads: int = 1) -> TrackedFaces:
         """Build the tracks. Tracks with too little evidence are dropped, and no track continues over a cut or
@@ -94,13 +95,13 @@ class TrackBuilder:
         numbers = [[self._first_crop[sample] + position for sample, position in samples] for samples in members]
         crops = write_grouped(self._crops, numbers, self._scratch, SIZE)
         self._crops.close()
-        faces = np.array(self._faces, np.float32).reshape(-1, 6)
+        faces = np.array(self._faces, np.float32).reshape(-1, 7)
         frames, times = np.array(self._frames, np.int64), np.array(self._times)
         tracks = []
         for face_id, samples in enumerate(members):
             sampled, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
             values = (rows[:, :4], rows[:, 4], rows[:, 5])
-            tracks.append(Track(face_id, frames[sampled], times[sampled], *values, crops[face_id]))
+            tracks.append(Track(face_id, frames[sampled], times[sampled], *values, crops[face_id], rolls=rows[:, 6]))
         vectors = self._embeddings(numbers, threads)
         self._aligned_faces.close()
         for track, person in zip(tracks, cluster_tracks(vectors, [track.frames for track in tracks]), strict=True):

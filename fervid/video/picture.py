@@ -39,17 +39,19 @@ class ShapeFinder:
     then holds until the next keyframe (ITU-T H.264, D.2.26). FFmpeg turns only the keyframe itself.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, rotate: int = 0) -> None:
         """Read what the container states.
 
         Args:
             stream: The ``av`` video stream, before any frame is decoded.
+            rotate: Degrees clockwise, a multiple of 90, to add to the rotation of every frame.
         """
         shown, coded = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
         self._stated = float(shown) if shown and shown != coded else None
         self._context = stream.codec_context
         self._reader: _AspectReader | None = None
         self._orientation = (0, False)
+        self._rotate = rotate
 
     def of(self, frame: VideoFrame) -> PictureShape:
         """Find the shape of the next frame.
@@ -68,7 +70,7 @@ class ShapeFinder:
         if stated is not None or frame.key_frame:
             self._orientation = stated or (0, False)
         rotation, mirrored = self._orientation
-        return PictureShape((width, height), rotation, aspect, mirrored)
+        return PictureShape((width, height), (rotation + self._rotate) % 360, aspect, mirrored)
 
     def _frame_aspect(self, frame: VideoFrame) -> float:
         """Pixel aspect of the frame. The decoder may be some frames ahead, so its own value is not the frame's."""

@@ -64,8 +64,9 @@ class VideoReader:
             end: Time in seconds after which reading stops; None reads to the end.
             threads: Decoder threads; 0 lets FFmpeg choose.
             seek_point: Where reading begins; None: at the start. Frames before it are left out.
-            options: Which stream is read, and where it is decoded. ``nvdec`` decodes on an NVIDIA GPU if there is one
-                that supports the codec, else on the CPU. None: the default stream, decoded on the CPU.
+            options: Which stream is read, how far its frames are turned, and where it is decoded. ``nvdec`` decodes on
+                an NVIDIA GPU if there is one that supports the codec, else on the CPU. None: the default stream, as the
+                file states its rotation, decoded on the CPU.
 
         Raises:
             UnreadableVideo: The file is not a video that can be decoded, or has no video stream of that number.
@@ -73,6 +74,7 @@ class VideoReader:
         self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
         options = options or OpenOptions()
         self._number, self._fps_in = options.stream, options.fps_in
+        self._rotate = options.rotate
         self.corrupt = 0
         self.truncated = False
         self.end_time = 0.0
@@ -95,7 +97,7 @@ class VideoReader:
             self._stream.codec_context.thread_count = threads
             if self._seek_point is not None:
                 self._container.seek(self._seek_point.seek, stream=self._stream)
-            self._shapes = ShapeFinder(self._stream)
+            self._shapes = ShapeFinder(self._stream, self._rotate)
             self._ending = Ending(self._container, self._stream)
             period = self._period()
             self._stated, self._times = StatedTimes(self._container, self._stream, period), FrameTimes(period)

@@ -1,0 +1,96 @@
+"""Roll: how far a face is turned within the plane of the image, read from its landmarks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fervid.types import DoubleArray, Face
+
+MAX_ROLL = 30.0
+"""Roll in degrees, to either side, up to which a face counts as upright. The emotion network is trained up to it."""
+MIN_DISTANCE = 0.2
+"""Smallest distance of the eyes, and of the eyes from the mouth, that is plausible; a share of the face's size, which
+is the geometric mean of its box's sides. Frontal faces have about 0.4 for both, faces in profile less for the eyes."""
+MAX_DISAGREEMENT = 25.0
+"""Largest plausible difference, in degrees, between the roll of the eyes' line and that of the line to the mouth."""
+
+
+def roll_of(face: Face) -> float | None:
+    """Measure the roll of a face by its eyes.
+
+    Args:
+        face: The face.
+
+    Returns:
+        Degrees clockwise, above -180 and at most 180: the angle of the line from the right eye to the left one. None
+        without five plausible landmarks: both distances must be at least MIN_DISTANCE, and the mouth must lie at a
+        right angle to the eyes, up to MAX_DISAGREEMENT.
+    """
+    eyes, mouth = _axes(face)
+    shortest = MIN_DISTANCE * math.sqrt(max(face.width * face.height, 0.0))
+    if eyes is None or mouth is None or not min(np.hypot(*eyes), np.hypot(*mouth)) >= max(shortest, 1e-6):
+        return None
+    roll = _angle(eyes)
+    return roll if abs(turned_by(roll, -_angle(_quarter_back(mouth)))) <= MAX_DISAGREEMENT else None
+
+
+def approximate_roll(face: Face) -> float | None:
+    """Measure the roll of a face by the line from its eyes to its mouth, which is also known in profile.
+
+    It is rough where ``roll_of`` gives None.
+
+    Args:
+        face: The face.
+
+    Returns:
+        Degrees clockwise, above -180 and at most 180; None without five landmarks or if they coincide.
+    """
+    mouth = _axes(face)[1]
+    return None if mouth is None or not np.hypot(*mouth) > 1e-6 else _angle(_quarter_back(mouth))
+
+
+def looks_turned(face: Face) -> bool:
+    """Tell whether the landmarks speak for a roll beyond MAX_ROLL.
+
+    Args:
+        face: The face.
+
+    Returns:
+        True if its eyes are turned further than that, or its eyes and mouth if the eyes are not plausible.
+    """
+    roll = roll_of(face)
+    if roll is None:
+        roll = approximate_roll(face)
+    return roll is not None and abs(roll) > MAX_ROLL
+
+
+def turned_by(roll: float, degrees: float) -> float:
+    """Add two angles.
+
+    Args:
+        roll: Degrees.
+        degrees: Degrees to add.
+
+    Returns:
+        The sum, above -180 and at most 180.
+    """
+    return 180.0 - (180.0 - roll - degrees) % 360.0
+
+
+def _axes(face: Face) -> tuple[DoubleArray | None, DoubleArray | None]:
+    """From the right eye to the left one, and from the middle of the eyes to that of the mouth; None if unknown."""
+    points = np.array(face.landmarks, np.float64)
+    if points.shape != (5, 2) or not np.isfinite(points).all():
+        return None, None
+    return points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)
+
+
+def _quarter_back(axis: DoubleArray) -> DoubleArray:
+    """The axis turned by 90 degrees anticlockwise, in an image whose y axis points down."""
+    return np.array([axis[1], -axis[0]])
+
+
+def _angle(axis: DoubleArray) -> float:
+    return turned_by(math.degrees(math.atan2(axis[1], axis[0])), 0.0)

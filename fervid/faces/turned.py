@@ -1,0 +1,227 @@
+"""Faces that lie on their side or upside down: a second look at the image, turned by quarter turns.
+
+Detectors are trained on upright faces. They miss turned ones, or find them with landmarks in the wrong places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fervid.faces.boxes import is_same_face, scale_face, shrink
+from fervid.faces.close_up import upright_close_up
+from fervid.faces.detectors import FaceDetector
+from fervid.faces.roll import MAX_ROLL, approximate_roll, looks_turned, roll_of, turned_by
+from fervid.runtime.opencv import cv2
+from fervid.types import ByteArray, Face
+
+TURNS = (180, 90, 270)
+"""Degrees clockwise by which an image is turned, in the order of the looks: detectors miss faces upside down most."""
+MAX_ROLL_IN_LOOK = 60.0
+"""A face counts in a turned image or close-up if its roll there, in degrees, is at most this."""
+RELIABLE_ROLL = 45.0
+"""A face with a larger roll than this, in degrees to either side, is no upright face."""
+DOUBTFUL_SCORE = {"yunet": 0.9, "retinaface": 0.9}
+"""Score of a detector below which a face may be turned although its landmarks say that it is upright. YuNet draws
+upright landmarks into most turned faces, with scores of 0.7 to 0.87, RetinaFace into some. Clear upright faces have
+0.93 or more. CenterFace never does so."""
+DOUBTFUL_PROFILE = {"yunet": 0.9, "retinaface": 0.97}
+"""The same for a face whose eyes are implausible, as they are in profile."""
+SURE_SCORE = 0.93
+"""Score of an upright close-up from which no other angle is tried."""
+SCORE_GAIN = 0.05
+"""How much a close-up must beat those at earlier angles."""
+UPRIGHT_GAIN = 0.03
+"""How much a turned close-up must beat the detection itself, if the landmarks there say that the face is upright."""
+
+_ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+class TurnedFaceDetector:
+    """Finds turned faces with a detector of upright ones.
+
+    Nothing here depends on earlier images.
+    """
+
+    def __init__(self, detector: FaceDetector, score_threshold: float, long_side: int) -> None:
+        """Take a detector.
+
+        Args:
+            detector: Finds upright faces.
+            score_threshold: Lowest score of a face. Faces of a turned image need a score halfway between it and 1.
+            long_side: Images are shrunk to this long side, in pixels. A first search takes half of it.
+        """
+        self._detector, self._threshold, self._long_side = detector, score_threshold, long_side
+        self._good_score = (1 + score_threshold) / 2
+        self._doubtful_score = DOUBTFUL_SCORE.get(detector.name, 0.0)
+        self._doubtful_profile = DOUBTFUL_PROFILE.get(detector.name, 0.0)
+
+    def is_good(self, face: Face) -> bool:
+        """Tell whether a face speaks against a search of the turned image.
+
+        Args:
+            face: The face.
+
+        Returns:
+            True if its score is good and it is upright, or nearly so.
+        """
+        roll = roll_of(face)
+        upright = not looks_turned(face) if roll is None else abs(roll) <= RELIABLE_ROLL
+        return face.score >= self._good_score and upright
+
+    def refine(self, image: ByteArray, faces: Sequence[Face], turn: int = 0) -> list[Face]:
+        """Look again, from near, at each face that may be turned.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            faces: The faces that the detector found in it, in its pixels.
+            turn: Degrees clockwise by which the image was turned to find them.
+
+        Returns:
+            The faces in the same order. Where a turned close-up shows a face better, it stands in place of the first.
+        """
+        return [self._closer(image, face) if self._may_be_misread(face, turn) else face for face in faces]
+
+    def search(self, image: ByteArray, turn: int) -> list[Face]:
+        """Look for faces in an image that is turned.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            turn: 90, 180 or 270: degrees clockwise by which the image is turned before detection.
+
+        Returns:
+            The faces that stand upright then, best score first, in pixels of ``image``.
+        """
+        small, factor = shrink(image, self._long_side)
+        found = [face for face in self._upright_in(small, turn) if face.score >= self._good_score]
+        return [scale_face(face, factor) for face in self.refine(small, found, turn)]
+
+    def may_show_faces(self, image: ByteArray, turn: int) -> bool:
+        """Look for faces as ``search`` does, at half the resolution, which is four times faster and misses small ones.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            turn: See ``search``.
+
+        Returns:
+            Whether ``search`` is likely to find a face.
+        """
+        return bool(self._upright_in(shrink(image, self._long_side // 2)[0], turn))
+
+    def complete(self, image: ByteArray, faces: Sequence[Face]) -> list[Face]:
+        """Look again at a single image: from near, and at the whole of it if it shows no good upright face.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            faces: The faces that the detector found in it, in its pixels.
+
+        Returns:
+            The faces, in the same pixels.
+        """
+        refined = self.refine(image, faces)
+        return refined if any(map(self.is_good, refined)) else self.merge(refined, self.search_all(image, refined)[1])
+
+    def search_all(self, image: ByteArray, faces: Sequence[Face] = ()) -> tuple[int, list[Face]]:
+        """Look for faces in the image turned by 180, 90 and 270 degrees, until one of them shows some.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            faces: Turned faces that are known. The turn that makes the first of them upright is tried first.
+
+        Returns:
+            The turn that shows faces, and the faces as ``search`` returns them; 0 and none if there are none.
+        """
+        known = (roll_of(face) or approximate_roll(face) or 0.0 for face in faces)
+        likely = [turn for roll in known if (turn := round(-roll / 90) * 90 % 360)]
+        for turn in dict.fromkeys((*likely, *TURNS)):
+            if self.may_show_faces(image, turn) and (found := self.search(image, turn)):
+                return turn, found
+        return 0, []
+
+    def merge(self, faces: Sequence[Face], turned: Sequence[Face]) -> list[Face]:
+        """Join the faces of the image itself and those of a turned one.
+
+        Args:
+            faces: The faces of the image.
+            turned: The faces of a turned image, in pixels of the image.
+
+        Returns:
+            The faces, best score first. Of two at one place the turned one is kept, unless the other is upright and
+            has nearly as high a score.
+        """
+        kept = [face for face in faces if not any(self._replaces(new, face) for new in _at(face, turned))]
+        new = [face for face in turned if not _at(face, kept)]
+        return sorted([*kept, *new], key=lambda face: -face.score)
+
+    def _replaces(self, turned: Face, face: Face) -> bool:
+        return not self.is_good(face) and (looks_turned(face) or turned.score >= face.score + SCORE_GAIN)
+
+    def _may_be_misread(self, face: Face, turn: int) -> bool:
+        roll = roll_of(face)
+        if roll is None:
+            return looks_turned(face) or face.score < self._doubtful_profile
+        return abs(turned_by(roll, turn)) > MAX_ROLL or face.score < self._doubtful_score
+
+    def _closer(self, image: ByteArray, face: Face) -> Face:
+        """What the clearest close-up shows in place of a face, or the face itself.
+
+        If no close-up shows the face and its landmarks say that it is turned, they are refuted.
+        """
+        best: Face | None = None
+        tried: list[float] = []
+        for roll in (approximate_roll(face) or 0.0, 0.0, 180.0, -90.0, 90.0):
+            if any(abs(turned_by(roll, -other)) < RELIABLE_ROLL for other in tried):
+                continue
+            tried.append(roll)
+            close = upright_close_up(image, face, roll, lambda part: self._detector.detect(part, (part, 1.0)))
+            if close is not None and (best is None or close.score >= best.score + SCORE_GAIN):
+                best = close
+            if best is not None and best.score >= SURE_SCORE:
+                break
+        wanted = self._threshold
+        if not looks_turned(face):
+            wanted = max(face.score + UPRIGHT_GAIN, self._doubtful_profile)
+        if best is not None and best.score >= wanted and (looks_turned(best) or looks_turned(face)):
+            return best
+        roll_now = roll_of(face)
+        return face if roll_now is None or abs(roll_now) <= RELIABLE_ROLL else _without_eyes(face)
+
+    def _upright_in(self, image: ByteArray, turn: int) -> list[Face]:
+        """The faces that stand upright in an image turned clockwise, in pixels of the image before the turn."""
+        turned = np.asarray(cv2.rotate(image, _ROTATIONS[turn]), np.uint8)
+        upright = [face for face in self._detector.detect(turned, (turned, 1.0)) if _is_upright(face)]
+        return [_turned_back(face, turn, turned.shape[1], turned.shape[0]) for face in upright]
+
+
+def _without_eyes(face: Face) -> Face:
+    """The face with both eyes in their middle, so that ``roll_of`` gives None."""
+    (right_x, right_y), (left_x, left_y) = face.landmarks[:2]
+    middle = (right_x + left_x) / 2, (right_y + left_y) / 2
+    return replace(face, landmarks=(middle, middle, *face.landmarks[2:]))
+
+
+def _is_upright(face: Face) -> bool:
+    roll = roll_of(face)
+    return roll is not None and abs(roll) <= MAX_ROLL_IN_LOOK
+
+
+def _at(face: Face, others: Sequence[Face]) -> list[Face]:
+    """Those of the others that show the same face."""
+    return [other for other, same in zip(others, is_same_face(face, others), strict=True) if same]
+
+
+def _turned_back(face: Face, turn: int, width: int, height: int) -> Face:
+    """A face of an image of ``width`` x ``height`` pixels, in pixels of the image before it was turned clockwise."""
+    for _ in range(turn // 90):
+        face = replace(
+            face,
+            x=face.y,
+            y=width - face.x - face.width,
+            width=face.height,
+            height=face.width,
+            landmarks=tuple((y, width - x) for x, y in face.landmarks),
+        )
+        width, height = height, width
+    return face
