@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -10,8 +9,9 @@ import pytest
 
 from fervid.faces.boxes import iou
 from fervid.types import Face
+from tests.benchmarks import detection
 from tests.benchmarks.detection import Count, Sample, clip_samples, measure, methods, pooled
-from tests.support.paths import ROOT
+from tests.support.paths import SAMPLES
 
 IMAGE = np.zeros((90, 160, 3), np.uint8)
 FIRST, SECOND = (10.0, 10.0, 20.0, 20.0), (60.0, 10.0, 20.0, 20.0)
@@ -44,7 +44,7 @@ def test_sets_are_pooled() -> None:
 
 
 def test_all_methods_find_the_faces_of_a_clip() -> None:
-    counts = measure(clip_samples(ROOT / "sample_videos" / "crossing.mp4"), 2)
+    counts = measure((samples[:11] for samples in clip_samples(SAMPLES / "crossing.mp4")), 2)
     assert list(counts) == list(methods())
     for rounds in counts.values():
         assert len(rounds) == 2
@@ -54,9 +54,11 @@ def test_all_methods_find_the_faces_of_a_clip() -> None:
     assert len({rounds[0].boxes for rounds in counts.values()}) == 1
 
 
-def test_the_table_has_a_row_for_each_method() -> None:
-    line = [sys.executable, "-m", "tests.benchmarks.detection", "sample_videos/cut.mp4", "--rounds", "1"]
-    done = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in done.stdout.splitlines()]
+def test_the_table_has_a_row_for_each_method(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["detection", str(SAMPLES / "cut.mp4"), "--rounds", "1"])
+    detection.main()
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in capsys.readouterr().out.splitlines()]
     assert {len(row) for row in rows} == {8}
     assert [row[:2] for row in rows[2:]] == [["cut.mp4", name] for name in methods()]

@@ -17,13 +17,13 @@ import pytest
 
 from fervid.files.fingerprint import fingerprint
 from fervid.video.reader import VideoReader
-from tests.benchmarks import fer_runs, fer_script, throughput
-from tests.benchmarks.throughput_clips import CODECS, RATE, SCENES, Clip, cover, heads, make, pictures, twins
+from tests.benchmarks import fer_runs, fer_script, throughput, throughput_profile
+from tests.benchmarks.throughput_clips import CODECS, RATE, SCENES, SIZES, Clip, cover, heads, make, pictures, twins
 from tests.benchmarks.throughput_profile import FILES, STAGES, Sampler, stage_of, stage_of_module
 from tests.benchmarks.throughput_runs import Decoders, Times, count_frames, fresh, peaks
 from tests.support.clips import at_rate, draw_number, encode, numbered, read_number
 from tests.support.imports import PACKAGE, modules_imported
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, SAMPLES
 
 
 def read(path: Path) -> tuple[list[float], list[int]]:
@@ -39,6 +39,13 @@ def counting(folder: Path) -> Clip:
     return Clip(encode(folder / "clip.mp4", numbered(60), options={"g": "25", "bf": "2"}), 60)
 
 
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of clips, which is not what is tested."""
+    monkeypatch.setitem(SIZES, "720p", (320, 180))
+
+
+@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("codec", CODECS)
 def test_clips_are_made_once_and_repeat_without_a_gap(shared_media: Path, tmp_path: Path, codec: str) -> None:
     clip = make(shared_media, tmp_path, "720p", codec, 0.4)
@@ -51,7 +58,7 @@ def test_clips_are_made_once_and_repeat_without_a_gap(shared_media: Path, tmp_pa
     with VideoReader(longer.path, fps=0) as reader:
         times = [frame.time for frame in reader.frames()]
         assert reader.info.codec == codec
-        assert (reader.info.width, reader.info.height) == (1280, 720)
+        assert (reader.info.width, reader.info.height) == (320, 180)
         assert reader.repaired == reader.corrupt == 0
     assert len(times) == longer.frames == 30
     assert np.diff(times) == pytest.approx(1 / RATE, abs=0.0011)
@@ -175,10 +182,10 @@ def test_the_sampler_divides_all_the_time() -> None:
     assert sampler.processor["detect"] > sampler.processor["track"] > 0
 
 
-def test_one_process_is_profiled() -> None:
-    line = [sys.executable, "-m", "tests.benchmarks.throughput_profile", "sample_videos/cut.mp4", "--fps", "2"]
-    done = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout)
+def test_one_process_is_profiled(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["throughput_profile", str(SAMPLES / "cut.mp4"), "--fps", "1"])
+    throughput_profile.main()
+    found = json.loads(capsys.readouterr().out)
     assert set(found) == {"wall", "processor"}
     for seconds in found.values():
         assert list(seconds) == list(STAGES)
@@ -199,7 +206,7 @@ def test_the_peer_reads_the_frames_that_fervid_samples(tmp_path: Path) -> None:
     assert np.abs(images[1].astype(int) - draw_number(5)).mean() < 12
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_peer_counts_frames_and_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     stand_in(tmp_path, monkeypatch, "return [{}, {}]")
     clips = twins(counting(tmp_path), tmp_path, 2)
@@ -229,6 +236,7 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
 # the command
 
 
+@pytest.mark.usefixtures("_small", "replayed_scans")
 def test_the_command_prints_and_saves_a_table(
     shared_media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

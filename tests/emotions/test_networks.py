@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fervid.emotions.architecture import Architecture, array_shapes
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.emotions.keras_file import Arrays, read_arrays
 from fervid.emotions.keras_io import load_network, save, write_sidecar
-from fervid.emotions.keras_network import KerasNetwork, build
+from fervid.emotions.keras_network import build
 from fervid.emotions.onnx_graph import check_file
 from fervid.emotions.onnx_network import OnnxNetwork
 from fervid.emotions.sidecar import Sidecar, onnx_path, read_sidecar
@@ -32,12 +33,14 @@ from fervid.runtime.onnx_editing import with_inputs, with_outputs
 from fervid.runtime.weights import PackagedFile
 from fervid.training import onnx_export
 from fervid.training import sface_init as sface
-from tests.support.weights import save_weights
+from fervid.types import FloatArray
+from tests.support.weights import copy_weights, save_weights
 
 onnx = pytest.importorskip("onnx", reason="onnx, which training needs, is not installed")
 
 RESIDUAL = Architecture((4, 8, 6), (1, 2), 0.1)
 SEPARABLE = Architecture((4, 8, 6), (2, 2), 0.1, "separable")
+ENLARGED = replace(SEPARABLE, enlarge=56)
 
 
 def randomized(network: Any) -> Any:
@@ -51,6 +54,25 @@ def randomized(network: Any) -> Any:
     return network
 
 
+SaveOnce = Callable[[Architecture], Path]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> SaveOnce:
+    """Gives randomized weights of an architecture, with all their files, which no test may change."""
+
+    @cache
+    def weights(architecture: Architecture) -> Path:
+        return save_weights(tmp_path_factory.mktemp("w") / "w.keras", architecture, randomized(build(architecture)))
+
+    return weights
+
+
+def outputs(network: Any, inputs: Any) -> FloatArray:
+    """What a Keras model computes; for one call a graph would cost more."""
+    return np.asarray(keras.ops.convert_to_numpy(network(inputs, training=False)), np.float32)
+
+
 def arrays(network: Any) -> Arrays:
     return {layer.name: layer.get_weights() for layer in network.layers if layer.get_weights()}
 
@@ -58,27 +80,28 @@ def arrays(network: Any) -> Arrays:
 @pytest.mark.parametrize(
     "architecture",
     [
-        RESIDUAL,
-        Architecture((4, 4, 4), (1, 2)),
-        SEPARABLE,
-        replace(SEPARABLE, enlarge=56),
-        Architecture((1, 3), (1,), 0.0, "separable"),
+        pytest.param(RESIDUAL, id="residual"),
+        pytest.param(Architecture((4, 4, 4), (1, 2)), id="without shortcuts"),
+        pytest.param(SEPARABLE, id="separable", marks=pytest.mark.slow),
+        pytest.param(ENLARGED, id="enlarged"),
+        pytest.param(Architecture((1, 3), (1,), 0.0, "separable"), id="one channel"),
     ],
-    ids=["residual", "without shortcuts", "separable", "enlarged", "one channel"],
 )
-def test_the_onnx_file_computes_what_keras_computes(architecture: Architecture, tmp_path: Path) -> None:
-    path = save_weights(tmp_path / "w.keras", architecture, randomized(build(architecture)))
+def test_the_onnx_file_computes_what_keras_computes(architecture: Architecture, trained: SaveOnce) -> None:
+    path = trained(architecture)
     inputs = np.random.default_rng(1).normal(size=(5, 48, 48, 1)).astype(np.float32)
-    expected = KerasNetwork(load_network(path)[1]).logits(inputs)
+    expected = outputs(load_network(path)[1], inputs)
     assert np.ptp(expected, axis=0).min() > 1e-3
     found = OnnxNetwork(onnx_path(path).read_bytes(), 2).logits(inputs)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     onnx.checker.check_model(str(onnx_path(path)), full_check=True)
 
 
-@pytest.mark.parametrize("architecture", [RESIDUAL, replace(SEPARABLE, enlarge=56)], ids=["residual", "separable"])
-def test_onnxruntime_merges_what_it_can_into_the_convolutions(architecture: Architecture, tmp_path: Path) -> None:
-    path = save_weights(tmp_path / "w.keras", architecture)
+@pytest.mark.parametrize("architecture", [RESIDUAL, ENLARGED], ids=["residual", "separable"])
+def test_onnxruntime_merges_what_it_can_into_the_convolutions(
+    architecture: Architecture, trained: SaveOnce, tmp_path: Path
+) -> None:
+    path = trained(architecture)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 4  # it warns that the optimised model is for this machine only
@@ -167,8 +190,10 @@ def training_graph(model: Any) -> None:
         training_graph,
     ],
 )
-def test_an_onnx_file_with_anything_else_is_refused(change: Callable[[Any], None], tmp_path: Path) -> None:
-    path = save_weights(tmp_path / "w.keras", SEPARABLE)
+def test_an_onnx_file_with_anything_else_is_refused(
+    change: Callable[[Any], None], trained: SaveOnce, tmp_path: Path
+) -> None:
+    path = copy_weights(trained(SEPARABLE), tmp_path)
     check_file(onnx_path(path).read_bytes(), SEPARABLE)
     onnx_path(path).write_bytes(changed_graph(path, change))
     write_sidecar(replace(read_sidecar(path), onnx_sha256=sha256(onnx_path(path))), path)
@@ -176,8 +201,8 @@ def test_an_onnx_file_with_anything_else_is_refused(change: Callable[[Any], None
         load_classifier(path)
 
 
-def test_bytes_that_are_no_onnx_file_are_refused(tmp_path: Path) -> None:
-    whole = onnx_path(save_weights(tmp_path / "w.keras", RESIDUAL)).read_bytes()
+def test_bytes_that_are_no_onnx_file_are_refused(trained: SaveOnce) -> None:
+    whole = onnx_path(trained(RESIDUAL)).read_bytes()
     rng = np.random.default_rng(0)
     broken = [b"", b"not a model", b"\x80" * 10_000, *(whole[: int(n)] for n in rng.integers(0, len(whole) - 20, 100))]
     broken += [rng.bytes(int(n)) for n in rng.integers(1, 2000, 100)]
@@ -206,30 +231,28 @@ def read_as(path: Path, architecture: Architecture) -> Arrays:
 
 
 @pytest.mark.parametrize("architecture", [RESIDUAL, SEPARABLE], ids=["residual", "separable"])
-def test_weights_are_read_without_keras_as_keras_reads_them(architecture: Architecture, tmp_path: Path) -> None:
-    save(randomized(build(architecture)), tmp_path / "w.keras", architecture, FER2013_GEOMETRY)
-    model = build(architecture)
-    model.load_weights(tmp_path / "w.keras")
-    expected, found = arrays(model), read_as(tmp_path / "w.keras", architecture)
+def test_weights_are_read_without_keras_as_keras_reads_them(architecture: Architecture, trained: SaveOnce) -> None:
+    model, path = build(architecture), trained(architecture)
+    model.load_weights(path)
+    expected, found = arrays(model), read_as(path, architecture)
     assert found.keys() == expected.keys() == array_shapes(architecture).keys()
     for name, values in expected.items():
         for one, other in zip(found[name], values, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
-    save(build(RESIDUAL), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
+def test_weights_of_another_network_are_refused_by_name(trained: SaveOnce) -> None:
+    path = trained(RESIDUAL)
     with pytest.raises(BadWeights, match="layer stage2_1_a_bn is not part of it"):
-        read_as(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 1)))
+        read_as(path, replace(RESIDUAL, pairs=(1, 1)))
     with pytest.raises(BadWeights, match="layer stage2_2_a_bn is missing"):
-        read_as(tmp_path / "w.keras", replace(RESIDUAL, pairs=(1, 3)))
+        read_as(path, replace(RESIDUAL, pairs=(1, 3)))
     with pytest.raises(BadWeights, match="layer stage1_0_shortcut_conv has the shapes"):
-        read_as(tmp_path / "w.keras", replace(RESIDUAL, widths=(4, 9, 6)))
+        read_as(path, replace(RESIDUAL, widths=(4, 9, 6)))
 
 
-def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
-    save(build(RESIDUAL), tmp_path / "w.keras", RESIDUAL, FER2013_GEOMETRY)
-    with zipfile.ZipFile(tmp_path / "w.keras") as archive:
+def test_weights_whose_layers_have_no_names_are_refused(trained: SaveOnce, tmp_path: Path) -> None:
+    with zipfile.ZipFile(trained(RESIDUAL)) as archive:
         stored = io.BytesIO(archive.read("model.weights.h5"))
     with h5py.File(stored, "r+") as file:
         del file["layers/conv2d/vars"].attrs["name"]
@@ -239,15 +262,13 @@ def test_weights_whose_layers_have_no_names_are_refused(tmp_path: Path) -> None:
         read_arrays(tmp_path / "old.keras", Sidecar(sha256(tmp_path / "old.keras"), RESIDUAL, FER2013_GEOMETRY, 1.0))
 
 
-def test_the_same_weights_fit_an_enlarged_crop(tmp_path: Path) -> None:
-    network, larger = randomized(build(SEPARABLE)), replace(SEPARABLE, enlarge=64)
-    save(network, tmp_path / "w.keras", SEPARABLE, FER2013_GEOMETRY)
-    loaded = build(larger)
-    loaded.load_weights(tmp_path / "w.keras")
+def test_the_same_weights_fit_an_enlarged_crop(trained: SaveOnce) -> None:
+    loaded = build(replace(SEPARABLE, enlarge=64))
+    loaded.load_weights(trained(SEPARABLE))
     crops = np.random.default_rng(1).normal(size=(3, 48, 48, 1)).astype(np.float32)
     whole = np.asarray(keras.ops.image.resize(crops, (64, 64), data_format="channels_last"))
-    _, kept = load_network(tmp_path / "w.keras")
-    np.testing.assert_allclose(loaded.predict_on_batch(crops), kept.predict_on_batch(whole), atol=1e-4)
+    _, kept = load_network(trained(SEPARABLE))
+    np.testing.assert_allclose(outputs(loaded, crops), outputs(kept, whole), atol=1e-4)
 
 
 def test_a_stride_keeps_every_second_row_and_column() -> None:
@@ -256,31 +277,29 @@ def test_a_stride_keeps_every_second_row_and_column() -> None:
     assert shapes["stem_prelu"] == shapes["stem_conv"] == (None, None, None, 3)
     for side, expected in ((48, 24), (47, 24), (17, 9)):
         stages = keras.Model(network.input, network.get_layer("stage2_0_depthwise_conv").output)
-        assert stages.predict_on_batch(np.zeros((2, side, side, 1), np.float32)).shape == (2, expected, expected, 4)
+        assert outputs(stages, np.zeros((2, side, side, 1), np.float32)).shape == (2, expected, expected, 4)
 
 
 def test_slopes_stay_at_most_one_in_training() -> None:
     network = randomized(build(Architecture((4, 4), (1,), 0.0, "separable")))
-    network.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    network.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), run_eagerly=True)
     slopes = network.get_layer("stem_prelu").slopes
     slopes.assign(np.full(slopes.shape, 7.0))
     network.train_on_batch(np.ones((2, 20, 20, 1), np.float32), np.eye(7, dtype=np.float32)[:2])
     assert float(np.max(np.asarray(slopes.value))) <= 1
 
 
-@pytest.mark.parametrize("count", [1, 3, 7, 32])
-def test_neighbours_in_a_batch_change_no_bit_of_a_separable_network(count: int, tmp_path: Path) -> None:
-    wide = Architecture((16, 32, 48), (1, 2), 0.0, "separable")
-    save_weights(tmp_path / "w.keras", wide, randomized(build(wide)))
-    model = load_classifier(tmp_path / "w.keras")
+def test_neighbours_in_a_batch_change_no_bit_of_a_separable_network(trained: SaveOnce) -> None:
+    model = load_classifier(trained(Architecture((16, 32, 48), (1, 2), 0.0, "separable")))
     crops = np.random.default_rng(2).integers(0, 256, (64, 48, 48)).astype(np.uint8)
-    np.testing.assert_array_equal(model.logits(crops[:count]), model.logits(crops)[:count])
+    whole = model.logits(crops)
+    for count in (1, 3, 7, 32):
+        np.testing.assert_array_equal(model.logits(crops[:count]), whole[:count])
 
 
-def test_a_family_is_kept_in_the_sidecar(tmp_path: Path) -> None:
-    save_weights(tmp_path / "w.keras", SEPARABLE)
-    assert read_sidecar(tmp_path / "w.keras").architecture == SEPARABLE
-    assert isinstance(load_classifier(tmp_path / "w.keras"), EmotionClassifier)
+def test_a_family_is_kept_in_the_sidecar(trained: SaveOnce) -> None:
+    assert read_sidecar(trained(SEPARABLE)).architecture == SEPARABLE
+    assert isinstance(load_classifier(trained(SEPARABLE)), EmotionClassifier)
 
 
 # SFace
@@ -306,7 +325,7 @@ def test_its_layers_give_what_they_gave_there(begun: Path) -> None:
     (expected,) = session.run(None, {"data": np.broadcast_to(gray, (1, 3, 112, 112)).copy()})
     _, network = load_network(begun)
     block = keras.Model(network.input, network.get_layer("stage4_5_pointwise_prelu").output)
-    found = block.predict_on_batch(((gray - 127.5) / 128 / sface.DEVIATION)[None, :, :, None])
+    found = outputs(block, ((gray - 127.5) / 128 / sface.DEVIATION)[None, :, :, None])
     assert np.corrcoef(found.ravel(), expected.transpose(0, 2, 3, 1).ravel())[0, 1] > 0.999
     np.testing.assert_allclose(found, expected.transpose(0, 2, 3, 1), atol=0.05 * np.abs(expected).max())
 

@@ -53,16 +53,15 @@ def frame_of(path: Path, time: float) -> ByteArray:
         return next(frame.image for frame in reader.frames() if frame.sampled)
 
 
-ONE_FACE = [
-    SAMPLES / "pan_zoom.mp4",
-    SAMPLES / "rotated.mp4",
-    SAMPLES / "variable_rate.mp4",
-    SHARED / "wolfgang.mp4",
-    SHARED / "d13_rot90.mov",
-]
+ONE_FACE = [SAMPLES / "pan_zoom.mp4", SHARED / "d13_rot90.mov"]
+ONE_FACE_NIGHTLY = [SAMPLES / "rotated.mp4", SAMPLES / "variable_rate.mp4", SHARED / "wolfgang.mp4"]
 
 
-@pytest.fixture(scope="module", params=ONE_FACE, ids=lambda path: path.name)
+@pytest.fixture(
+    scope="module",
+    params=[*ONE_FACE, *(pytest.param(path, marks=pytest.mark.slow) for path in ONE_FACE_NIGHTLY)],
+    ids=lambda path: path.name,
+)
 def portrait(request: pytest.FixtureRequest) -> ByteArray:
     """A frame with one person."""
     return frame_of(request.param, 1.0)
@@ -127,7 +126,7 @@ def test_the_same_image_gives_the_same_faces(detector: FaceDetector, portrait: B
     assert np.array_equal(portrait, kept)
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.5, 3.0])
+@pytest.mark.parametrize("factor", [0.5, pytest.param(1.5, marks=pytest.mark.slow), 3.0])
 def test_boxes_scale_with_the_image(detector: FaceDetector, portrait: ByteArray, factor: float) -> None:
     scaled = np.asarray(cv2.resize(portrait, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
     (face,), (other,) = detector.detect(portrait), detector.detect(scaled)
@@ -142,7 +141,7 @@ def test_a_blank_image_has_no_face(detector: FaceDetector, level: int, shape: tu
     assert detector.detect(np.full((*shape, 3), level, np.uint8)) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_noise_has_no_face(detector: FaceDetector, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (360, 480, 3)).astype(np.uint8)
     assert detector.detect(noise) == []

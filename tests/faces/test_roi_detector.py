@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +22,10 @@ from fervid.video.reader import VideoReader
 from tests.support.paths import ROOT
 
 SAMPLES = sorted((ROOT / "sample_videos").glob("*.mp4"))
+EVERYDAY_SAMPLES = ("crossing.mp4", "cut.mp4", "leaving.mp4")
 REAL = ("composite_cross.mp4", "wolfgang.mp4", "hamilton_cuts.mp4", "face_noface_hevc_vfr.mov", "no_face.mp4")
+EVERYDAY_REAL = (("composite_cross.mp4", 5.0), ("hamilton_cuts.mp4", 0.0), ("face_noface_hevc_vfr.mov", 5.0))
+"""The other clips, and the other rates, take their turn nightly."""
 STEP = 0.2
 
 
@@ -78,15 +83,24 @@ def assert_same_faces(found: list[Face], expected: list[Face], min_iou: float = 
         assert iou(face.box, [other.box for other in found]).max() > min_iou
 
 
-@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def nightly(*values: Any, unless: bool) -> Any:
+    """The values of a test, which runs nightly only unless it belongs to every run."""
+    return pytest.param(*values, marks=() if unless else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "path", [nightly(path, unless=path.name in EVERYDAY_SAMPLES) for path in SAMPLES], ids=lambda path: path.name
+)
 def test_the_faces_are_those_of_the_plain_detector(path: Path, plain: RetinaFace) -> None:
     adaptive = RegionDetector(plain)
     for time, image in samples_of(path):
         assert_same_faces(adaptive.detect(time, image), plain.detect(image))
 
 
-@pytest.mark.parametrize("fps", [5.0, 0.0])
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    ("name", "fps"),
+    [nightly(name, fps, unless=(name, fps) in EVERYDAY_REAL) for name, fps in itertools.product(REAL, (5.0, 0.0))],
+)
 def test_on_real_clips_no_face_is_missed_or_added(name: str, fps: float, shared_media: Path, plain: RetinaFace) -> None:
     watched = RecordingDetector()
     adaptive = RegionDetector(watched)
@@ -106,7 +120,7 @@ def test_on_real_clips_no_face_is_missed_or_added(name: str, fps: float, shared_
 
 
 def test_a_period_does_not_depend_on_samples_before_it(plain: RetinaFace) -> None:
-    samples = list(samples_of(ROOT / "sample_videos" / "crossing.mp4", fps=0))
+    samples = list(samples_of(ROOT / "sample_videos" / "crossing.mp4", fps=10))
     assert samples[-1][0] > PERIOD
     first, second = RegionDetector(plain), RegionDetector(plain)
     whole = [(time, first.detect(time, image)) for time, image in samples]

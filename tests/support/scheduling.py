@@ -25,7 +25,6 @@ ONE_BY_ONE = (
     "tests/batch/test_worker_crashes.py",
     "tests/batch/test_kill.py",
     "tests/scan/test_segments.py",
-    "tests/benchmarks/",
     "tests/fuzz/",
 )
 """Files, or folders, of long tests that share little."""
