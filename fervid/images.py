@@ -16,7 +16,7 @@ from fervid.errors import OutputError, UsageError, batch_exit_code
 from fervid.faces.crop import fit_square
 from fervid.faces.detect_and_crop import FoundFaces, find_faces
 from fervid.faces.detectors import create_detector
-from fervid.faces.turned import TurnedFaceDetector
+from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.files.animated import is_animated
 from fervid.files.atomic import writing
 from fervid.files.discover import IMAGES, OUTSIDE, Source, discover, refuse_overwriting, shown_name

@@ -38,7 +38,7 @@ OWNERS = {
     "onnxruntime": {"runtime/onnx_session"},
     "onnx": {"training"},
     "h5py": {"emotions/keras_file"},
-    "PIL": {"annotate", "video/pictures"},
+    "PIL": {"annotate", "video/image_sequences"},
     "pympi": {"export"},
     "jinja2": {"report"},
     "typer": {"cli"},

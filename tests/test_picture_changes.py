@@ -18,7 +18,7 @@ from fervid.results.csv import write_table_csv
 from fervid.results.reader import read_results
 from fervid.results.schema import FRAME_SIZE
 from fervid.runtime.opencv import cv2
-from fervid.scan.pictures import PictureRuns, picture_notes, with_usual_picture
+from fervid.scan.picture_changes import PictureRuns, picture_notes, with_usual_picture
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, PictureShape, VideoInfo
 from fervid.video.reader import VideoReader

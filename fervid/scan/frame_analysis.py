@@ -22,7 +22,7 @@ from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
 from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector
 from fervid.faces.roll import approximate_roll, roll_of
-from fervid.faces.turned import TurnedFaceDetector
+from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.runtime.opencv import cv2
 from fervid.scan.turned_looks import TurnedLooks
 from fervid.settings import ScanSettings

@@ -17,7 +17,7 @@ from fervid.faces.embedding import FaceEmbedder, load_embedder
 from fervid.files.scratch import CropFile
 from fervid.runtime.opencv import cv2
 from fervid.scan.frame_analysis import FrameAnalyzer
-from fervid.scan.pictures import picture_notes, with_usual_picture
+from fervid.scan.picture_changes import picture_notes, with_usual_picture
 from fervid.scan.track_assembly import TrackBuilder
 from fervid.scan.types import Scan, TrackedFaces
 from fervid.settings import ScanSettings

@@ -17,7 +17,7 @@ from fervid.faces.identity import choose_for_embedding, cluster_tracks
 from fervid.faces.tracking import FaceTracker
 from fervid.files.scratch import ScratchArray, write_grouped
 from fervid.scan.frame_analysis import FaceDetections, FrameResult
-from fervid.scan.pictures import PictureRuns
+from fervid.scan.picture_changes import PictureRuns
 from fervid.scan.types import TrackedFaces
 from fervid.settings import ScanSettings
 from fervid.types import FloatArray, PictureShape, Track

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fervid.faces.boxes import scale_face
-from fervid.faces.turned import TurnedFaceDetector
+from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.types import ByteArray, Face, Frame, PictureShape
 from fervid.video.sampling import period_index
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.files.scratch import CropFile
-from fervid.scan.pictures import PictureRun
+from fervid.scan.picture_changes import PictureRun
 from fervid.types import DoubleArray, Track, VideoInfo
 from fervid.video.sampling import SeekPoint
 

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from fervid.errors import UnreadableVideo
 from fervid.files.animated import is_animated
 from fervid.files.sequences import is_sequence
-from fervid.video.pictures import PictureContainer, open_sequence, open_webp
+from fervid.video.image_sequences import PictureContainer, open_sequence, open_webp
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,nut,dv,rm,gif,ivf,obu,"

@@ -196,6 +196,7 @@ class FrameTimes:
 
     def _accept(self, time: float, ahead: float | None) -> float:
         """Note a time, and the jump that leads to it; ``ahead``: the step after it."""
+        time = max(time, math.nextafter(self._last, math.inf))  # steps may be too small to add to a large time
         self.repaired += bool(self._offset)
         step = time - self._last
         if MIN_JUMP < step < math.inf and step > 5 * max(self._step, ahead or 0.0):

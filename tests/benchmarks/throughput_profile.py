@@ -43,6 +43,9 @@ FILES = {
     "faces/roi_detector": "detect",
     "faces/boxes": "detect",
     "faces/array_checks": "detect",
+    "faces/turned_faces": "detect",
+    "faces/close_up": "detect",
+    "faces/roll": "crop",
     "faces/tracking": "track",
     "faces/appearance": "track",
     "faces/alignment": "track",
@@ -54,6 +57,8 @@ FILES = {
     "files/scratch": "crop",
     "video/shots": "cuts",
     "video/sampling": "scan loop",
+    "scan/turned_looks": "detect",
+    "video/picture": "convert",
     "scan": "scan loop",
     "emotions": "classify",
     "runtime": "start-up",
@@ -86,7 +91,8 @@ def stage_of(frame: FrameType | None) -> str:
         if "fervid" in path.parts:
             if code.co_name in LOADING:
                 return "start-up"
-            module = "/".join(path.with_suffix("").parts[path.parts.index("fervid") + 1 :])
+            inside = path.parts[::-1].index("fervid")  # the last one, because the folder of a clone has that name too
+            module = "/".join(path.with_suffix("").parts[-inside:])
             found = found or stage_of_module(module, code.co_name)
         frame = frame.f_back
     return found or "other"
@@ -94,7 +100,7 @@ def stage_of(frame: FrameType | None) -> str:
 
 def stage_of_module(module: str, function: str = "") -> str:
     """The stage of a function in a module such as ``faces/crop``."""
-    if module == "video/reader":
+    if module in ("video/reader", "video/picture"):
         if "thumbnail" in function:
             return "cuts"
         return "convert" if any(word in function for word in CONVERTING) else "decode"

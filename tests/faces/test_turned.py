@@ -26,7 +26,7 @@ from fervid.faces.detect_and_crop import FoundFaces, find_faces
 from fervid.faces.detectors import load_detector
 from fervid.faces.quality import face_quality
 from fervid.faces.roll import approximate_roll, looks_turned, roll_of, turned_by
-from fervid.faces.turned import TURNS, TurnedFaceDetector
+from fervid.faces.turned_faces import TURNS, TurnedFaceDetector
 from fervid.files.scratch import read_records
 from fervid.images import classify_images
 from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FrameAnalyzer
