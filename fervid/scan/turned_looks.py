@@ -15,7 +15,7 @@ LOOK_PERIOD = 1.0
 """Seconds between looks at turned frames while no upright face is found. The schedule is absolute: a period begins at
 each multiple of this."""
 MEMORY_PERIOD = 3.0
-"""Seconds, in periods as above, for which a turn that has shown faces is used first. A cut ends it earlier."""
+"""Seconds, in periods as above, for which a turn that has shown faces is searched in every sample. A cut ends it earlier."""
 CUT_CHANGE = 20.0
 """Mean change of the thumbnail in gray levels, from one sample to the next, above which the scene counts as new."""
 
@@ -24,8 +24,8 @@ class TurnedLooks:
     """Completes the faces of successive samples of one video by looks at turned frames.
 
     Every face that may be turned is looked at again, from near. If a sample shows no good upright face, the whole frame
-    is searched in all turns, once in each LOOK_PERIOD and after a cut. Once a turn has shown faces, it is tried first
-    in the following samples, in place of the upright frame.
+    is searched in all turns, once in each LOOK_PERIOD and after a cut. Once a turn has shown faces, the following
+    samples are searched in that turn too, beside the upright frame: an upright face may come in at any time.
 
     The result for a sample depends only on the samples since the last multiple of MEMORY_PERIOD. So a scan that begins
     at such a time gives the same faces as one that began earlier.
@@ -54,11 +54,9 @@ class TurnedLooks:
             The faces, in pixels of the frame.
         """
         self._forget(frame)
-        if self._turn:
-            found = self._detector.search(small, self._turn)
-            if found:
-                return [scale_face(face, factor) for face in found]
         faces = self._detector.refine(frame.image, detect())
+        if self._turn and (found := self._detector.search(small, self._turn)):
+            return self._detector.merge(faces, [scale_face(face, factor) for face in found])
         period = period_index(frame.time, LOOK_PERIOD)
         if self._looked == period or any(map(self._detector.is_good, faces)):
             return faces

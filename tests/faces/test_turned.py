@@ -1,9 +1,9 @@
 """Faces on their side and upside down: found, cropped upright, judged like the upright face, or of low quality.
 
-Members of the kind: every angle; two people, one turned and one upright; a face that the detector misses unless the
-frame is turned; landmarks in the wrong places, or upright ones in a turned face (YuNet); no landmarks at all; profiles
-(eyes at one place, upright); faces at the border; a shot without any face; segments that begin in such a shot; still
-images; recordings whose rotation is not stated (``test_rotate``).
+Members of the kind: every angle; two people, one turned and one upright, together or one after the other; a face that
+the detector misses unless the frame is turned; landmarks in the wrong places, or upright ones in a turned face (YuNet);
+no landmarks at all; profiles (eyes at one place, upright); faces at the border; a shot without any face; segments that
+begin in such a shot; still images; recordings whose rotation is not stated (``test_rotate``).
 """
 
 from __future__ import annotations
@@ -288,6 +288,20 @@ def test_a_scan_finds_faces_upside_down_and_segments_give_the_same(upside_down: 
     for one, other in zip(joined.tracks, whole.tracks, strict=True):
         for name in ("frames", "times", "boxes", "scores", "qualities", "rolls"):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+def test_an_upright_face_that_comes_in_beside_a_turned_one_is_found_at_once() -> None:
+    lying, upright = quarter(still("leaving"), 180), still("cut", 4.0)
+    alone, both = np.hstack([lying, np.full_like(upright, 128)]), np.hstack([lying, upright])
+    analyzer = FrameAnalyzer(ScanSettings(fps=5), FER2013_GEOMETRY, load_detector())
+    height, width = both.shape[:2]
+    shape, thumbnail = PictureShape((width, height), 0, 1.0), np.zeros((36, 64), np.uint8)  # no cut
+    counts = []
+    for index, image in enumerate([alone, alone, both, both, both]):
+        result = analyzer.analyze_frame(Frame(index, index / 5, True, thumbnail, shape, lambda image=image: image))
+        assert result.sample is not None
+        counts.append(len(result.sample.faces))
+    assert counts == [1, 1, 2, 2, 2]
 
 
 class CountingDetector:
