@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from fervid.errors import InputNotFound, OutputError, UsageError
+from fervid.files.image_io import decode_image
 from fervid.images import classify_images
 from fervid.results.schema import STILLS
 from fervid.settings import ScanSettings
@@ -112,6 +114,22 @@ def test_images_of_any_ending_are_found(tmp_path: Path, two_faces: ByteArray, en
     (tmp_path / f"in/a.{ending}").write_bytes(data.tobytes())
     report = classify_images([tmp_path / "in"], tmp_path / "l.csv")
     assert (report.images, report.faces, report.failed) == (1, 2, ())
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "avif"])
+def test_an_image_is_shown_as_its_orientation_says(ending: str) -> None:
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:24, :32], pixels[24:, :32], pixels[:24, 32:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    expected = [pixels, pixels[:, ::-1], np.rot90(pixels, 2), pixels[::-1], np.transpose(pixels, (1, 0, 2))]
+    expected += [np.rot90(pixels, -1), np.rot90(pixels, 2).transpose(1, 0, 2), np.rot90(pixels)]
+    for orientation, shown in enumerate(expected, start=1):
+        data, exif = io.BytesIO(), Image.Exif()
+        exif[0x112] = orientation
+        Image.fromarray(pixels).save(data, format=Image.registered_extensions()[f".{ending}"], exif=exif)
+        decoded = decode_image(data.getvalue(), cv2.IMREAD_COLOR)
+        assert decoded is not None
+        assert decoded.shape == shown.shape, orientation
+        assert np.abs(decoded[:, :, ::-1].astype(int) - shown).mean() < 12, orientation
 
 
 def test_what_is_not_classified_is_noted(folder: Path, tmp_path: Path, two_faces: ByteArray) -> None:

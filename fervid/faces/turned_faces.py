@@ -33,8 +33,14 @@ SURE_SCORE = 0.93
 """Score of an upright close-up from which no other angle is tried."""
 SCORE_GAIN = 0.05
 """How much a close-up must beat those at earlier angles."""
-UPRIGHT_GAIN = 0.03
-"""How much a turned close-up must beat the detection itself, if the landmarks there say that the face is upright."""
+DOUBTFUL_LARGE = {"retinaface": 0.999}
+"""The same as DOUBTFUL_SCORE for large faces, whatever their eyes. RetinaFace draws upright landmarks into three of
+five large faces that are upside down, with scores up to 0.998. Four of five large upright faces have 0.999 or more."""
+LARGE = 1 / 8
+"""A face is large if its shorter side is at least this share of the image's longer side."""
+UPRIGHT_GAIN = {"yunet": 0.03, "retinaface": -0.005}
+"""How much a turned close-up must beat the detection itself, if the landmarks there say that the face is upright. With
+RetinaFace it may fall a little short, because turned close-ups of upright faces show no face, or one that is worse."""
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -57,6 +63,8 @@ class TurnedFaceDetector:
         self._good_score = (1 + score_threshold) / 2
         self._doubtful_score = DOUBTFUL_SCORE.get(detector.name, 0.0)
         self._doubtful_profile = DOUBTFUL_PROFILE.get(detector.name, 0.0)
+        self._doubtful_large = DOUBTFUL_LARGE.get(detector.name, 0.0)
+        self._upright_gain = UPRIGHT_GAIN.get(detector.name, 0.0)
 
     def is_good(self, face: Face) -> bool:
         """Tell whether a face speaks against a search of the turned image.
@@ -82,7 +90,8 @@ class TurnedFaceDetector:
         Returns:
             The faces in the same order. Where a turned close-up shows a face better, it stands in place of the first.
         """
-        return [self._closer(image, face) if self._may_be_misread(face, turn) else face for face in faces]
+        large = LARGE * max(image.shape[:2])
+        return [self._closer(image, face) if self._may_be_misread(face, turn, large) else face for face in faces]
 
     def search(self, image: ByteArray, turn: int) -> list[Face]:
         """Look for faces in an image that is turned.
@@ -155,11 +164,28 @@ class TurnedFaceDetector:
         new = [face for face in turned if not _at(face, kept)]
         return sorted([*kept, *new], key=lambda face: -face.score)
 
+    def add(self, image: ByteArray, faces: Sequence[Face], turned: Sequence[Face]) -> list[Face]:
+        """Join the faces of a turned image, and those that the image itself shows at other places.
+
+        Args:
+            image: (h, w, 3) uint8, blue-green-red.
+            faces: The faces that the detector found in it, not refined, in its pixels.
+            turned: The faces of the turned image, in pixels of the image.
+
+        Returns:
+            The faces, best score first.
+        """
+        others = self.refine(image, [face for face in faces if not _at(face, turned)])
+        new = [face for face in others if not _at(face, turned)]
+        return sorted([*turned, *new], key=lambda face: -face.score)
+
     def _replaces(self, turned: Face, face: Face) -> bool:
         return not self.is_good(face) and (looks_turned(face) or turned.score >= face.score + SCORE_GAIN)
 
-    def _may_be_misread(self, face: Face, turn: int) -> bool:
+    def _may_be_misread(self, face: Face, turn: int, large: float) -> bool:
         roll = roll_of(face)
+        if turn == 0 and min(face.width, face.height) >= large and face.score < self._doubtful_large:
+            return True
         if roll is None:
             return looks_turned(face) or face.score < self._doubtful_profile
         return abs(turned_by(roll, turn)) > MAX_ROLL or face.score < self._doubtful_score
@@ -169,21 +195,22 @@ class TurnedFaceDetector:
 
         If no close-up shows the face and its landmarks say that it is turned, they are refuted.
         """
+        upright = not looks_turned(face)
+        wanted = max(face.score + self._upright_gain, self._doubtful_profile) if upright else self._threshold
         best: Face | None = None
         tried: list[float] = []
-        for roll in (approximate_roll(face) or 0.0, 0.0, 180.0, -90.0, 90.0):
+        for roll in (180.0, -90.0, 90.0) if upright else (approximate_roll(face) or 0.0, 0.0, 180.0, -90.0, 90.0):
             if any(abs(turned_by(roll, -other)) < RELIABLE_ROLL for other in tried):
                 continue
             tried.append(roll)
             close = upright_close_up(image, face, roll, lambda part: self._detector.detect(part, (part, 1.0)))
+            if close is not None and upright and not looks_turned(close):
+                continue
             if close is not None and (best is None or close.score >= best.score + SCORE_GAIN):
                 best = close
-            if best is not None and best.score >= SURE_SCORE:
+            if best is not None and best.score >= max(SURE_SCORE, wanted):
                 break
-        wanted = self._threshold
-        if not looks_turned(face):
-            wanted = max(face.score + UPRIGHT_GAIN, self._doubtful_profile)
-        if best is not None and best.score >= wanted and (looks_turned(best) or looks_turned(face)):
+        if best is not None and best.score >= wanted:
             return best
         roll_now = roll_of(face)
         return face if roll_now is None or abs(roll_now) <= RELIABLE_ROLL else _without_eyes(face)

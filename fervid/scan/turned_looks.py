@@ -15,7 +15,8 @@ LOOK_PERIOD = 1.0
 """Seconds between looks at turned frames while no upright face is found. The schedule is absolute: a period begins at
 each multiple of this."""
 MEMORY_PERIOD = 3.0
-"""Seconds, in periods as above, for which a turn that has shown faces is searched in every sample. A cut ends it earlier."""
+"""Seconds, in periods as above, for which a turn that has shown faces is searched in every sample. A cut ends that
+earlier."""
 CUT_CHANGE = 20.0
 """Mean change of the thumbnail in gray levels, from one sample to the next, above which the scene counts as new."""
 
@@ -54,9 +55,10 @@ class TurnedLooks:
             The faces, in pixels of the frame.
         """
         self._forget(frame)
-        faces = self._detector.refine(frame.image, detect())
+        faces = detect()
         if self._turn and (found := self._detector.search(small, self._turn)):
-            return self._detector.merge(faces, [scale_face(face, factor) for face in found])
+            return self._detector.add(frame.image, faces, [scale_face(face, factor) for face in found])
+        faces = self._detector.refine(frame.image, faces)
         period = period_index(frame.time, LOOK_PERIOD)
         if self._looked == period or any(map(self._detector.is_good, faces)):
             return faces
