@@ -12,6 +12,7 @@ import pytest
 
 import fervid
 from fervid.annotate.annotate import annotate
+from fervid.annotate.face_timelines import SampledSizes
 from fervid.faces.detectors import create_detector
 from fervid.report.thumbnails import Wanted, make_thumbnails
 from fervid.results.csv import write_table_csv
@@ -118,11 +119,55 @@ def test_blur_hides_frames_whose_size_no_sample_has(images: list[ByteArray], tmp
     results = tmp_path / "r.parquet"
     fervid.analyze(path, results)
     (outcome,) = annotate(results, path.parent, tmp_path / "out", style="minimal", blur=True).videos
-    assert outcome.message == "3 frames between samples have another size and are blurred whole"
+    assert outcome.message == "3 frames between samples have another size or orientation and are blurred whole"
     assert outcome.path is not None
     with VideoReader(outcome.path, fps=0) as reader:
         detector = create_detector(ScanSettings())
         assert not any(detector.detect(frame.image) for frame in reader.frames())
+
+
+def shifted(image: ByteArray, share: float) -> ByteArray:
+    """The image moved to the right by a share of its width."""
+    matrix = np.array([[1, 0, share * image.shape[1]], [0, 1, 0]])
+    return np.asarray(cv2.warpAffine(image, matrix, image.shape[1::-1]), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "flip"),
+    [
+        ("a.mp4", ""),
+        pytest.param("a.ts", ":flip=horizontal", marks=pytest.mark.slow),
+        pytest.param("a.mkv", ":flip=horizontal", marks=pytest.mark.slow),
+    ],
+)
+def test_blur_hides_frames_whose_orientation_no_sample_has(
+    images: list[ByteArray], tmp_path: Path, name: str, flip: str
+) -> None:
+    usual = [shifted(images[0], -0.25)] * 11
+    turned = Part(
+        [np.ascontiguousarray(shifted(images[0], 0.25)[::-1, :: 1 if flip else -1])] * 3,
+        None,
+        f"h264_metadata=display_orientation=insert:rotate=180{flip}",
+    )
+    path = encode_parts(tmp_path / name, [Part(usual), turned, Part(usual)], options={"bf": "0"})
+    results = tmp_path / "r.parquet"
+    fervid.analyze(path, results)
+    (outcome,) = annotate(results, path.parent, tmp_path / "out", style="minimal", blur=True).videos
+    assert outcome.message == "3 frames between samples have another size or orientation and are blurred whole"
+    assert outcome.path is not None
+    with VideoReader(outcome.path, fps=0) as reader:
+        detector = create_detector(ScanSettings())
+        assert not any(detector.detect(frame.image) for frame in reader.frames())
+
+
+def test_blur_hides_frames_of_a_new_size_that_are_far_from_its_first_sample() -> None:
+    sizes = SampledSizes(np.array([0.0, 0.2, 3.0]), np.array([[320, 180], [320, 180], [180, 320]], np.int32))
+    assert sizes.include(0.24, (320, 180), 0.3)
+    assert not sizes.include(0.24, (180, 320), 0.3)
+    assert sizes.include(2.8, (180, 320), 0.3)
+    assert sizes.include(3.0, (180, 320), 0.3)
+    assert not sizes.include(3.0, (320, 180), 0.3)
+    assert [sizes.samples(time) for time in (0.0, 0.1, 0.2, 3.0, 3.1)] == [True, False, True, True, False]
 
 
 def test_thumbnails_are_cut_out_of_their_own_frame(video: Path, results: Path) -> None:

@@ -24,7 +24,7 @@ from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
 from fervid.settings import OpenOptions
 from fervid.timeline.interpolation import FaceTimeline
-from fervid.types import Progress, ProgressCallback, ignore_progress
+from fervid.types import PictureShape, Progress, ProgressCallback, ignore_progress
 from fervid.version import __version__
 from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
@@ -256,8 +256,9 @@ def annotate_video(
 ) -> list[str]:
     """Draw faces on every frame of one video.
 
-    If the picture changes size, all frames are scaled to one canvas and get bars where their shape differs. A frame
-    whose size is that of no sample beside it is blurred whole if faces are blurred, because its faces are unknown.
+    If the picture changes size, all frames are scaled to one canvas and get bars where their shape differs. If faces
+    are blurred, a frame whose size or orientation is that of no sample beside it is blurred whole, because its faces
+    are unknown.
 
     Args:
         source: The video.
@@ -277,22 +278,20 @@ def annotate_video(
     """
     with (
         VideoReader(source, fps=0, threads=THREADS, options=options) as reader,
-        AudioRemuxer(source, reader.origin, jumps := ClosedJumps(reader.jumps)) as audio,
+        AudioRemuxer(source, reader.origin, jumps := ClosedJumps(reader.jumps, reader.moved)) as audio,
     ):
         width, height = sizes.canvas((reader.info.width, reader.info.height))
         faces, code = sizes.on_canvas(faces, (width, height)), matrix_code(reader.colour[0], height)
-        first, time, duration, unknown = None, 0.0, reader.info.duration, 0
+        first, time, duration = None, 0.0, reader.info.duration
+        blur = None if drawing.blur_margin is None else _Blur(faces, sizes, drawing.blur_margin)
         end = max([duration or 0.0, *(float(face.times[-1]) for face in faces)])
         overlay = Overlay(faces, width, height, end, code, drawing.style)
         encoder = EncoderSettings(CRF, PRESET, THREADS, colour=reader.colour)
         with VideoWriter(target, width, height, encoder, audio, drawing.comment) as writer:
             for time, planes, shape in reader.planes((width, height)):
                 canvas = Canvas(planes, code)
-                if drawing.blur_margin is not None and not sizes.include(time, shape.shown):
-                    canvas.hide(0, 0, width, height)
-                    unknown += 1
-                elif drawing.blur_margin is not None:
-                    _blur(canvas, faces, time, drawing.blur_margin)
+                if blur is not None:
+                    blur.apply(canvas, time, shape)
                 overlay.draw(canvas, time)
                 writer.write_planes(planes, time - jumps.gap(time))
                 first = time if first is None else first
@@ -301,12 +300,46 @@ def annotate_video(
                 raise UnreadableVideo("no frame can be decoded")
             writer.hold(min(reader.end_time, max(duration or reader.end_time, time)) - jumps.gap(time))
         notes = [*audio.notes, *(f"{jump}; the annotated video goes on at once" for jump in jumps.closed)]
-        if unknown:
-            notes.append(f"{unknown} frames between samples have another size and are blurred whole")
-        return notes
+        return [*notes, *(blur.notes if blur else ())]
 
 
-def _blur(canvas: Canvas, faces: Iterable[FaceTimeline], time: float, margin: float) -> None:
-    for box in (face.blur_box(time, margin) for face in faces):
-        if box is not None:
-            canvas.hide(*box)
+class _Blur:
+    """Blurs the faces of one video in its frames, which must come in order of time.
+
+    Args:
+        faces: The faces, in pixels of the canvas.
+        sizes: The sizes of the sampled frames.
+        margin: See ``Drawing.blur_margin``.
+    """
+
+    def __init__(self, faces: list[FaceTimeline], sizes: SampledSizes, margin: float) -> None:
+        self._faces, self._sizes, self._margin = faces, sizes, margin
+        self._sampled: PictureShape | None = None
+        self._unknown = 0
+
+    def apply(self, canvas: Canvas, time: float, shape: PictureShape) -> None:
+        """Blur the faces of one frame, or all of it if no sample tells where they are.
+
+        Args:
+            canvas: The frame; changed in place.
+            time: Its time in seconds.
+            shape: Its shape.
+        """
+        if self._sizes.samples(time):
+            self._sampled = shape
+        last = self._sampled
+        turned = last is not None and last.shown == shape.shown and last.layout != shape.layout
+        if turned or not self._sizes.include(time, shape.shown, self._margin):
+            self._unknown += 1
+            canvas.hide(0, 0, canvas.width, canvas.height)
+            return
+        for box in (face.blur_box(time, self._margin) for face in self._faces):
+            if box is not None:
+                canvas.hide(*box)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know, as sentences."""
+        if not self._unknown:
+            return []
+        return [f"{self._unknown} frames between samples have another size or orientation and are blurred whole"]

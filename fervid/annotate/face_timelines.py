@@ -69,20 +69,40 @@ class SampledSizes:
             boxes[rows] = face.boxes[rows] * scale + np.array([left, top, 0, 0])
         return boxes
 
-    def include(self, time: float, size: tuple[int, int]) -> bool:
+    def samples(self, time: float) -> bool:
+        """Whether the frame at a time is a sample.
+
+        Args:
+            time: Time of the frame in seconds.
+
+        Returns:
+            Whether it was sampled.
+        """
+        return self._at_or_after(time) < self._after(time)
+
+    def include(self, time: float, size: tuple[int, int], margin: float) -> bool:
         """Whether a frame has the size of the sample before or after it, so that the samples tell what it shows.
 
         Args:
             time: Time of the frame in seconds.
             size: Width and height of the frame.
+            margin: A sample that follows by more than this many seconds does not count if there is one before the
+                frame, because boxes do not reach that far.
 
         Returns:
             False if the frame has another size than both.
         """
-        after = int(np.searchsorted(self.times, time - _TIME_TOLERANCE))
-        before = int(np.searchsorted(self.times, time + _TIME_TOLERANCE, "right")) - 1
+        before, after = self._after(time) - 1, self._at_or_after(time)
+        if before >= 0 and after < len(self.times) and self.times[after] - time > margin + _TIME_TOLERANCE:
+            after = len(self.times)
         near = [number for number in (before, after) if 0 <= number < len(self.times)]
         return any(tuple(self.sizes[number].tolist()) == size for number in near)
+
+    def _at_or_after(self, time: float) -> int:
+        return int(np.searchsorted(self.times, time - _TIME_TOLERANCE))
+
+    def _after(self, time: float) -> int:
+        return int(np.searchsorted(self.times, time + _TIME_TOLERANCE, "right"))
 
 
 class FaceTimelines:

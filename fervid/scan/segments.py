@@ -6,7 +6,7 @@ import hashlib
 import time as clock
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +148,9 @@ def scan_segment(
                 count += 1
             intact = count == segment.count and not reader.corrupt and not reader.repaired
             notes, seconds = (*reader_notes(reader, settings), *refused), clock.monotonic() - started
-            return ScannedSegment(records, reader.info, intact, first_digest, next_digest, notes, seconds)
+            return ScannedSegment(
+                records, reader.info, intact, first_digest, next_digest, notes, seconds, reader.duration
+            )
     except UnreadableVideo:
         return ScannedSegment(records, seconds=clock.monotonic() - started)
 
@@ -173,8 +175,9 @@ def join_segments(
         OutputError: ``scratch`` cannot be written.
     """
     started = clock.monotonic()
-    info = segments[0].info
-    assert info is not None
+    first = segments[0].info
+    assert first is not None
+    info = replace(first, duration=segments[-1].duration)
     builder = TrackBuilder(settings, scratch, cached_embedder()[0])
     for segment in segments:
         for result in read_records(segment.records):

@@ -46,6 +46,7 @@ class ScannedSegment:
         next_digest: Hash of the first frame after the segment; None if there is none.
         notes: See Scan.
         seconds: See Scan.
+        duration: Length of the video, which only the last segment can correct; see VideoReader.
     """
 
     records: Path
@@ -55,6 +56,7 @@ class ScannedSegment:
     next_digest: str | None = None
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    duration: float | None = None
 
     def discard(self) -> None:
         """Delete the file of records."""

@@ -39,6 +39,12 @@ samples."""
 MAX_BACKWARDS = Fraction(1, 2)
 """Audio whose timestamps go back by more than this many seconds is left out, because its clock is not the video's."""
 
+MIN_BACKWARDS = Fraction(1, 20)
+"""Audio that goes back by more than this many seconds may do so because the clock jumped back."""
+
+MAX_WAIT = Fraction(1)
+"""So many seconds the audio waits for the video to jump back as well."""
+
 MAX_SILENCE = 3600.0
 """A longer gap in seconds is taken for a wrong timestamp and not filled with silence."""
 
@@ -68,6 +74,7 @@ class AudioRemuxer:
         self._clock = _Clock(Fraction(origin).limit_denominator(1_000_000), jumps or ClosedJumps(()))
         self._container = open_local(path, images_per_second=1)  # an image sequence is silent at any rate
         self._outputs: dict[int, _CopiedStream | _ReencodedStream] = {}
+        self._followers: dict[int, _Follower] = {}
         self._packets: Iterator[Any] = iter(())
         self._waiting: Any = None
 
@@ -86,7 +93,7 @@ class AudioRemuxer:
             if output is None:
                 self.notes.append(f"audio stream {number} is left out: no decoder supports it")
             else:
-                self._outputs[stream.index] = output
+                self._outputs[stream.index], self._followers[stream.index] = output, _Follower(self._clock)
         if self._outputs:
             self._packets = demux(self._container, *(self._container.streams[index] for index in self._outputs))
 
@@ -117,6 +124,7 @@ class AudioRemuxer:
 
     def _convert(self, packet: Any) -> Iterator[Any]:
         """Convert a packet for the output. A stream that fails ends here."""
+        self._followers[packet.stream.index].take(packet)
         try:
             yield from self._outputs[packet.stream.index].convert(packet)
         except (av.error.FFmpegError, ValueError) as error:
@@ -136,8 +144,7 @@ class AudioRemuxer:
             return None
 
     def _start_time(self, packet: Any) -> float:
-        stamp = packet.dts if packet.pts is None else packet.pts
-        return -math.inf if stamp is None else float(self._clock.time(stamp * packet.time_base))
+        return self._followers[packet.stream.index].start_time(packet)
 
 
 class _Clock:
@@ -151,6 +158,57 @@ class _Clock:
         time = stated - self._origin
         gap = self._jumps.gap(float(time)) if self._jumps.closed else 0.0
         return time - Fraction(gap).limit_denominator(1_000_000) if gap else time
+
+    def moved(self) -> Fraction:
+        """Seconds that the video adds to the stated times, because the clock jumped back."""
+        return Fraction(self._jumps.moved()).limit_denominator(1_000_000)
+
+
+class _Follower:
+    """Moves the packets of one stream as the video was moved, where the clock of both jumps back."""
+
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+        self._moved = Fraction(0)
+        self._end: Fraction | None = None
+
+    def start_time(self, packet: Any) -> float:
+        """Time in the copy until which a packet can wait. One that goes back waits for the video to jump as well."""
+        stated = _stated(packet)
+        if stated is None:
+            return -math.inf
+        self._follow(stated)
+        if self._end is not None and stated + self._moved < self._end - MAX_BACKWARDS:
+            return float(self._clock.time(self._end) + MAX_WAIT)
+        return float(self._clock.time(stated + self._moved))
+
+    def _follow(self, stated: Fraction) -> None:
+        """Find by how much the times from here on are moved."""
+        if self._end is None:
+            return
+        moved = self._clock.moved()
+        back = stated + self._moved < self._end - MIN_BACKWARDS
+        if back and moved > self._moved and stated + moved >= self._end - MAX_BACKWARDS:
+            self._moved = moved
+        elif self._moved and moved < self._moved and abs(stated + moved - self._end) <= MAX_BACKWARDS:
+            self._moved = moved  # the clock has returned
+
+    def take(self, packet: Any) -> None:
+        """Move a packet that will be converted now."""
+        stated = _stated(packet)
+        if stated is None:
+            return
+        shift = round(self._moved / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts + shift
+        packet.dts = None if packet.dts is None else packet.dts + shift
+        end = stated + self._moved + (packet.duration or 0) * packet.time_base
+        self._end = end if self._end is None else max(end, self._end)
+
+
+def _stated(packet: Any) -> Fraction | None:
+    """Time on the file's own clock, in seconds."""
+    stamp = packet.dts if packet.pts is None else packet.pts
+    return None if stamp is None else Fraction(stamp * packet.time_base)
 
 
 class _CopiedStream:

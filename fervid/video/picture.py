@@ -10,6 +10,7 @@ from typing import Any, cast
 import av.error
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -133,9 +134,14 @@ def _orientation(frame: VideoFrame) -> tuple[int, bool] | None:
 
 
 def _side_data(frame: VideoFrame) -> Any:
-    """The side data of a frame, without those that ``av`` cannot name and therefore refuses to list, such as EXIF."""
+    """The side data of a frame, without those that ``av`` cannot name and therefore refuses to list, such as EXIF.
+
+    ``frame.side_data`` would refer to the frame and the frame to it. Then only Python's search for such cycles frees
+    the frames, which comes after hundreds of them.
+    """
+    listed: Any = SideDataContainer  # its type lacks the argument
     try:
-        return frame.side_data
+        return listed(frame)
     except ValueError:
         graph = Graph()
         last = graph.add_buffer(
@@ -151,7 +157,7 @@ def _side_data(frame: VideoFrame) -> Any:
         last.link_to(sink)
         graph.configure()
         source.push(frame)
-        return sink.pull().side_data
+        return listed(sink.pull())
 
 
 def upright(pixels: ByteArray, shape: PictureShape) -> ByteArray:

@@ -39,8 +39,8 @@ class VideoReader:
         stream_note: A note on how the stream was chosen, see ``choose_stream``; None if there is nothing to say.
         corrupt: Number of undecodable packets and damaged frames.
         end_time: End of the last frame in seconds.
-        duration: Length of the video in seconds: as the container states it, but corrected when the whole file has been
-            read and frames show that it is missing or wrong.
+        duration: Length of the video in seconds: as the container states it, but corrected when the file has been read
+            to its end and frames show that it is missing or wrong.
         truncated: Whether the file ends early.
     """
 
@@ -136,6 +136,14 @@ class VideoReader:
     def jumps(self) -> list[ClockJump]:
         """The jumps of the container's clock up to the frame that was read last."""
         return self._times.jumps
+
+    def moved(self) -> float:
+        """Tell how far the container's clock has jumped back.
+
+        Returns:
+            Seconds that are added to the stated times of the frame that was read last.
+        """
+        return self._times.moved
 
     def _period(self) -> float:
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -240,9 +248,8 @@ class VideoReader:
             raise UnreadableVideo(failure_reason(error)) from error
         self._ending.origin = self.origin
         self.truncated |= self._ending.early(self.end_time)
-        if self._seek_point is None:
-            intact = not self.truncated and not self.corrupt
-            self.duration = self._ending.true_duration(self.end_time, intact)
+        intact = not self.truncated and not self.corrupt
+        self.duration = self._ending.true_duration(self.end_time, intact)
 
     @property
     def colour(self) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from av.video.frame import VideoFrame
@@ -51,13 +51,15 @@ class ClockJump:
 class ClosedJumps:
     """The clock of a copy that leaves out long jumps, because no player waits for hours and MP4 cannot store it."""
 
-    def __init__(self, jumps: Sequence[ClockJump]) -> None:
+    def __init__(self, jumps: Sequence[ClockJump], moved: Callable[[], float] = lambda: 0.0) -> None:
         """Take the jumps.
 
         Args:
             jumps: The jumps, such as ``VideoReader.jumps``. Later ones may be added while the video is read.
+            moved: Tells how many seconds are added to the stated times because the clock jumped back, such as
+                ``VideoReader.moved``.
         """
-        self._jumps = jumps
+        self._jumps, self.moved = jumps, moved
 
     @property
     def closed(self) -> list[ClockJump]:
@@ -100,8 +102,13 @@ class FrameTimes:
         self._near = min(1.0, max(0.2, 5 * period))
         self._step = period
         self._last = -math.inf
-        self._offset = 0.0
+        self._offset = self._moved = 0.0
         self._window: deque[Stated] = deque()
+
+    @property
+    def moved(self) -> float:
+        """Seconds that are added to the stated times, because the clock jumped back, at the frame given out last."""
+        return self._moved
 
     def assign(self, stated: Iterable[Stated]) -> Iterator[tuple[float, VideoFrame]]:
         """Assign times. One frame is held back, and more only where a time is doubtful.
@@ -198,6 +205,7 @@ class FrameTimes:
         """Note a time, and the jump that leads to it; ``ahead``: the step after it."""
         time = max(time, math.nextafter(self._last, math.inf))  # steps may be too small to add to a large time
         self.repaired += bool(self._offset)
+        self._moved = self._offset
         step = time - self._last
         if MIN_JUMP < step < math.inf and step > 5 * max(self._step, ahead or 0.0):
             self.jumps.append(ClockJump(self._last, step, self._step))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import struct
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -207,6 +208,19 @@ def test_damaged_and_foreign_files_are_not_divided(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, 1.0) == []
     assert divide_video(tmp_path / "absent.mp4", ScanSettings(), SCHEDULE_PERIOD, 1.0) == []
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_a_wrong_duration_is_corrected_as_in_one_go(tmp_path: Path, share: float) -> None:
+    path = encode(tmp_path / "clip.mkv", numbered(300), options={"g": "25"})
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x44\x89\x88") + 3  # the element Duration, a float64
+    (stated,) = struct.unpack_from(">d", content, place)
+    struct.pack_into(">d", content, place, share * stated)
+    path.write_bytes(content)
+    joined = join_segments(scan_segments(path, SPARSE, tmp_path), "0", SPARSE, tmp_path / "joined.crops")
+    assert_same(joined, whole(path, SPARSE, tmp_path))
+    assert joined.info.duration == pytest.approx(12.0 * max(1, share), abs=0.1)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

@@ -14,6 +14,7 @@ import pytest
 from fervid.types import FloatArray
 from fervid.video.audio import COPIED, AudioRemuxer
 from fervid.video.reader import VideoReader
+from fervid.video.timestamps import ClosedJumps
 from fervid.video.writer import VideoWriter
 from tests.support.browser import open_page
 from tests.support.clips import HEIGHT, WIDTH, at_rate, draw_number, read_times
@@ -58,11 +59,17 @@ def clicks(rate: int, channels: int, start: float = 0.0) -> FloatArray:
 
 
 def clicking_video(
-    path: Path, codec: str, rate: int = 48000, channels: int = 2, audio_start: float = 0.0, video_start: float = 0.0
+    path: Path,
+    codec: str,
+    rate: int = 48000,
+    channels: int = 2,
+    audio_start: float = 0.0,
+    video_start: float = 0.0,
+    begin: float = 0.0,
 ) -> Path:
-    """A video with clicks as audio. Either stream may begin later."""
+    """A video with clicks as audio. Either stream may begin later, and the clock of both at ``begin``."""
     layout = "mono" if channels == 1 else "stereo"
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"output_ts_offset": str(begin)}) as container:
         video: Any = container.add_stream("libvpx" if path.suffix == ".webm" else "libx264", rate=25)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.time_base = video.time_base = Fraction(1, 1000)
@@ -87,9 +94,12 @@ def clicking_video(
     return path
 
 
-def moved(source: Path, target: Path) -> list[str]:
-    """Write the video again with its audio; returns the notes."""
-    with VideoReader(source) as reader, AudioRemuxer(source, reader.origin) as audio:
+def moved(source: Path, target: Path, follow: bool = True) -> list[str]:
+    """Write the video again with its audio; returns the notes. ``follow``: the audio knows how the clock jumps."""
+    with (
+        VideoReader(source) as reader,
+        AudioRemuxer(source, reader.origin, ClosedJumps(reader.jumps, reader.moved) if follow else None) as audio,
+    ):
         with VideoWriter(target, WIDTH, HEIGHT, audio=audio) as writer:
             for time, planes, _ in reader.planes():
                 writer.write_planes(planes, time)
@@ -159,6 +169,29 @@ def test_a_stream_that_begins_later_stays_later(
     moved(source, target)
     assert read_times(target) == pytest.approx(read_times(source), abs=1e-3)
     assert heard(target) == pytest.approx(heard(source), abs=0.003)
+
+
+JOINED = {"again": (0.0, 0.0, 0.0), "earlier": (10.0, 9.0), "returned": (10.0, 2.0, 14.8), "little": (0.0, 1.5)}
+"""Where the clock of each of several files that are joined begins, in seconds. The second one jumps back."""
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("clip.ts", "aac"), ("clip.ts", "ac3"), ("clip.mpg", "mp2"), nightly("clip.ts", "libmp3lame")]
+)
+@pytest.mark.parametrize("begins", JOINED)
+def test_sound_follows_the_picture_where_the_clock_of_both_jumps_back(
+    tmp_path: Path, name: str, codec: str, begins: str
+) -> None:
+    source, target = tmp_path / name, tmp_path / "out.mp4"
+    parts = [
+        clicking_video(tmp_path / f"{number}{source.suffix}", codec, begin=begin)
+        for number, begin in enumerate(JOINED[begins])
+    ]
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert moved(source, target) == []
+    assert len(read_times(target, 0)) == len(parts) * int(25 * SECONDS)
+    expected = [SECONDS * number + click for number in range(len(parts)) for click in CLICKS]
+    assert heard(target) == pytest.approx(expected, abs=0.05)
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (22050, 1), (44100, 2), (96000, 2)])
@@ -249,12 +282,11 @@ def test_the_audio_format_may_change(tmp_path: Path, rate: int, channels: int) -
 
 
 @pytest.mark.parametrize("codec", ["ac3", "aac"])
-def test_audio_that_goes_backwards_is_noted(tmp_path: Path, codec: str) -> None:
-    """Two recordings in one file. The times of the video are repaired."""
+def test_audio_that_goes_backwards_alone_is_noted(tmp_path: Path, codec: str) -> None:
     part = clicking_video(tmp_path / "part.ts", codec)
     source = tmp_path / "clip.ts"
     source.write_bytes(part.read_bytes() * 2)
-    assert moved(source, tmp_path / "out.mp4") == ["audio whose timestamps go backwards is left out"]
+    assert moved(source, tmp_path / "out.mp4", follow=False) == ["audio whose timestamps go backwards is left out"]
     assert heard(tmp_path / "out.mp4") == pytest.approx(heard(part), abs=0.01)
     assert len(read_times(tmp_path / "out.mp4")) == 2 * int(25 * SECONDS)
 

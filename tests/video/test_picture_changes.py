@@ -14,6 +14,7 @@ The members of the kind, each with a file here:
 
 from __future__ import annotations
 
+import gc
 import itertools
 from fractions import Fraction
 from pathlib import Path
@@ -281,6 +282,26 @@ def test_an_orientation_in_the_codec_holds_until_the_next_keyframe(tmp_path: Pat
         point = SeekPoint(round(frames[6].time * base), 9, frames[9].time, frames[9].time)
         with VideoReader(path, fps=0, seek_point=point) as reader:
             assert [frame.shape.layout for frame in reader.frames()] == [frame.shape.layout for frame in frames[9:]]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mkv", "a.avi"])
+def test_a_frame_is_freed_at_once(tmp_path: Path, name: str) -> None:
+    """Nothing refers to itself, or Python would keep hundreds of frames, which are gigabytes at 4K."""
+    codec, pixels = ("mjpeg", "yuvj420p") if name == "a.avi" else ("libx264", "yuv420p")
+    path = encode_parts(tmp_path / name, parts(), codec, pixel_format=pixels)
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoReader(path, fps=0, threads=1) as reader:
+            held = [
+                sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+                for frame in reader.frames()
+                if frame.image.size
+            ]
+    finally:
+        gc.enable()
+    assert len(held) == sum(COUNTS)
+    assert max(held) <= 6
 
 
 # shots and canvases
