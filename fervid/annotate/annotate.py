@@ -29,6 +29,7 @@ from fervid.version import __version__
 from fervid.video.audio import AudioRemuxer
 from fervid.video.reader import VideoReader
 from fervid.video.timestamps import ClosedJumps
+from fervid.video.unrecorded import refuse_other_pictures
 from fervid.video.writer import EncoderSettings, VideoWriter, read_comment
 
 PRESET, CRF, THREADS = "fast", 20, 2
@@ -122,7 +123,7 @@ def annotate(
     analysed = tables.videos[tables.videos["status"].isin(ANALYSED)]
     found = find_videos(tables, tables.videos["video"], videos, fingerprint)
     targets = prepare(analysed["video"].tolist(), found.paths, Path(out))
-    options = OpenOptions.of(tables.metadata)
+    options = OpenOptions.of(tables.metadata) if tables.metadata else None
     job = _Job(FaceTimelines(tables), style, blur, fingerprint, found.missing_message, options)
     total, done = float(analysed["duration"].sum()), 0.0
     outcomes = []
@@ -183,7 +184,7 @@ class _Job:
     blur: bool
     fingerprint: Callable[[Path], str]
     missing_message: str
-    options: OpenOptions
+    options: OpenOptions | None
 
     def run(
         self, row: Mapping[str, Any], source: Path | None, target: Path | None, on_progress: ProgressCallback
@@ -198,6 +199,8 @@ class _Job:
         try:
             if self.fingerprint(source) != row["video_id"]:
                 return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
+            if self.options is None:
+                refuse_other_pictures(source, (int(row["width"]), int(row["height"])), int(row["rotation"]))
             faces, sizes = self.faces.of(row["video_id"]), self.faces.sizes(row["video_id"])
             margin = self.faces.step + BLUR_MARGIN if self.blur else None
             comment = _comment(f"{row['video_id']} {self.style} {margin} {self.options}", row["video_id"], faces, sizes)

@@ -54,7 +54,8 @@ _NO_VIDEO = {
 """Ending of a file that is not taken as a video → the reason."""
 
 _NO_VIDEOS = {
-    **dict.fromkeys((IMAGE_SUFFIXES | _CAMERA_IMAGES) - SUFFIXES, "still images, not videos"),
+    **dict.fromkeys(IMAGE_SUFFIXES - SUFFIXES, "still images, not videos; with `fps_in`, numbered ones are a video"),
+    **dict.fromkeys(_CAMERA_IMAGES - SUFFIXES, "still images, not videos"),
     **dict.fromkeys(_SOUND, "sound, not video; a file with pictures is analysed if it is named itself"),
 }
 """The same for files of which there may be thousands. They are listed once for each folder."""

@@ -17,7 +17,7 @@ from av.stream import Disposition
 from fervid.errors import UnreadableVideo
 from fervid.files.animated import is_animated
 from fervid.files.sequences import is_sequence
-from fervid.video.image_sequences import PictureContainer, open_sequence, open_webp
+from fervid.video.image_sequences import PictureContainer, exact_rate, open_sequence, open_webp
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,nut,dv,rm,gif,ivf,obu,"
@@ -78,7 +78,7 @@ def _bare_rate(container: Any, wanted: float | None) -> Fraction | None:
     if container.format.name not in BARE or not container.streams.video or not container.streams.video[0].codec_context:
         return None
     stated = container.streams.video[0].codec_context.framerate
-    return stated or (None if wanted is None else Fraction(wanted).limit_denominator(1001))
+    return stated or (None if wanted is None else exact_rate(wanted))
 
 
 def _is_animated_webp(path: str | os.PathLike[str]) -> bool:

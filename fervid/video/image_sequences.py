@@ -188,6 +188,20 @@ class PictureContainer:
         self.close()
 
 
+def exact_rate(per_second: float) -> Fraction:
+    """Make a rate exact.
+
+    Args:
+        per_second: The rate, such as 29.97 or 0.0017.
+
+    Returns:
+        The nearest fraction with a denominator of at most 1001; below one a second, with such a numerator.
+    """
+    if per_second < 1:
+        return 1 / Fraction(1 / per_second).limit_denominator(1001)
+    return Fraction(per_second).limit_denominator(1001)
+
+
 def open_sequence(pattern: str | os.PathLike[str], fps: float | None) -> PictureContainer:
     """Open an image sequence.
 
@@ -209,7 +223,7 @@ def open_sequence(pattern: str | os.PathLike[str], fps: float | None) -> Picture
         raise UnreadableVideo("no image fits the pattern")
     if fps is None:
         raise UnreadableVideo("an image sequence; `fps_in` must say how many images make a second")
-    rate = Fraction(fps).limit_denominator(1001)
+    rate = exact_rate(fps)
     places = places_of(number for number, _ in images)
     first = next((image for _, path in images if (image := _read(path)) is not None), None)
     if first is None:

@@ -79,7 +79,7 @@ def test_what_looks_like_media_and_is_not_taken_is_named(here: Path) -> None:
     assert found["a.mp4"] is None
     assert "convert it" in (found["b.BRAW"] or "")
     assert "list of other files" in (found["c.m3u8"] or "")
-    assert found["deep/*.jpg"] == "2 files: still images, not videos"
+    assert found["deep/*.jpg"] == "2 files: still images, not videos; with `fps_in`, numbered ones are a video"
     assert found["deep/*.heic"] == "still images, not videos"
     assert (found["deep/*.wav"] or "").startswith("sound")
     chosen = select(discover(["in"]), InputSettings(exclude=("deep/*",)))
@@ -114,7 +114,7 @@ def test_numbered_images_are_a_sequence_on_demand(here: Path) -> None:
     found = discover(["in"], replace(VIDEOS, sequences=True))
     assert [source.name for source in found if not source.skip] == ["a.mp4", "x/f_%03d.png", "x/g%d.jpg"]
     assert {source.name: source.skip for source in found if source.skip} == {
-        "x/*.png": "2 files: still images, not videos"
+        "x/*.png": "2 files: still images, not videos; with `fps_in`, numbered ones are a video"
     }
     assert names(["in/x/f_%03d.png"]) == ["f_%03d.png"]
     with pytest.raises(InputNotFound):

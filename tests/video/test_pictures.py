@@ -61,6 +61,12 @@ def test_numbers_in_steps_at_any_rate(tmp_path: Path, fps: float) -> None:
     assert reader.repaired == 0
 
 
+@pytest.mark.parametrize("fps", [0.0017, 0.0333, 0.9, 12.3456])
+def test_times_stay_right_after_many_images_at_an_uneven_rate(tmp_path: Path, fps: float) -> None:
+    found, _ = read(sequence(tmp_path, "%d.png", [1, 2, 1001]), fps)
+    np.testing.assert_allclose([time for _, time in found], np.array([0, 1, 1000]) / fps, rtol=2e-6, atol=1e-4)
+
+
 def test_a_damaged_image_costs_its_own_frame(tmp_path: Path) -> None:
     pattern = sequence(tmp_path, "f%d.png", [1, 2, 3, 4, 5])
     (tmp_path / "f3.png").write_bytes((tmp_path / "f3.png").read_bytes()[:40])

@@ -118,6 +118,19 @@ def test_later_commands_turn_the_frames_in_the_same_way(results: Path, lying: Pa
     assert abs(left_eye[1] - right_eye[1]) < 0.3 * (left_eye[0] - right_eye[0])
 
 
+def test_results_without_their_settings_do_not_show_other_pictures(results: Path, lying: Path, tmp_path: Path) -> None:
+    """A CSV file that was saved again has no settings, so that the frames would be drawn on unturned."""
+    for file in results.parent.glob("results*.csv"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    saved = tmp_path / results.name
+    assert not fervid.read_results(saved).metadata
+    (failed,) = annotate(saved, lying.parent, tmp_path / "out").videos
+    assert failed.status == "failed"
+    assert "360x480 turned by 0 degrees, not 480x360 turned by 90" in (failed.message or "")
+    written = fervid.write_report(saved, tmp_path / "page.html", videos=lying.parent)
+    assert "data:image/jpeg" not in written.path.read_text()
+
+
 def test_a_thumbnail_reached_by_seeking_is_turned_too(tmp_path: Path) -> None:
     path = encode(tmp_path / "long.mp4", [picture()] * 600, options={"g": "50"})
     uri = make_thumbnails(path, [Wanted(0, 590, 23.6, (0.0, 0.0, 32.0, 32.0))], OpenOptions(rotate=180))[0]
