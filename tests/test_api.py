@@ -21,6 +21,7 @@ from fervid.errors import BadWeights, ConfigError, InputNotFound, UnreadableVide
 from fervid.faces.opencv_detectors import YUNET
 from fervid.settings import AnalyzeSettings, DetectorName, RunSettings, ScanSettings
 from fervid.types import Progress
+from tests.support.detectors import is_available, require
 from tests.support.paths import ROOT
 from tests.support.replay import replaying
 
@@ -339,7 +340,7 @@ def test_crops_may_be_a_list_and_may_be_empty(classifier: Any) -> None:
     ],
 )
 def test_an_image_of_a_wrong_shape_or_type_is_refused(image: Any, given: str) -> None:
-    functions: list[Any] = [fervid.load_detector(name).detect for name in get_args(DetectorName)]
+    functions: list[Any] = [fervid.load_detector(name).detect for name in get_args(DetectorName) if is_available(name)]
     for function in (*functions, lambda image: fervid.crop_faces(image, [])):
         with pytest.raises(UsageError, match="`image` must be an array") as caught:
             function(image)
@@ -375,6 +376,7 @@ def test_an_unknown_device_or_decoder_is_refused() -> None:
 
 
 def test_weights_may_be_given_as_text_or_path() -> None:
+    require("yunet")
     shipped = fervid.load_classifier(str(SHIPPED), "cpu").sidecar
     assert shipped == fervid.load_classifier(SHIPPED, "cpu").sidecar
     weights = YUNET.locate()

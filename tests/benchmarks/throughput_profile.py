@@ -92,8 +92,9 @@ def stage_of(frame: FrameType | None) -> str:
             if code.co_name in LOADING:
                 return "start-up"
             inside = path.parts[::-1].index("fervid")  # the last one, because the folder of a clone has that name too
-            module = "/".join(path.with_suffix("").parts[-inside:])
-            found = found or stage_of_module(module, code.co_name)
+            module = path.with_suffix("").parts[-inside:]
+            if module[0] != "tests":
+                found = found or stage_of_module("/".join(module), code.co_name)
         frame = frame.f_back
     return found or "other"
 

