@@ -30,7 +30,7 @@ from tests.support import hostile_workers
 from tests.support.clips import at_rate, encode, face_clip, numbered, write_clip
 from tests.support.comparison import assert_identical
 from tests.support.paths import LONG_AGO, ROOT, SAMPLES
-from tests.support.processes import PATIENCE, wait_for
+from tests.support.processes import PATIENCE, is_alive, wait_for
 from tests.support.replay import replaying
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'fervid[ray]'")
@@ -170,8 +170,10 @@ def scan_noting_node(task: ScanTask, job: ScanJob) -> Any:
 
 def scan_after_signal(task: ScanTask, job: ScanJob) -> Any:
     """Like ``scan_noting_node``, but scan only once a file ``go`` is beside the video."""
+    node = ray.get_runtime_context().get_node_id()
+    task.path.with_name(f"{os.getpid()}.{node}.process").touch()
     with task.path.with_suffix(".nodes").open("a") as file:
-        file.write(ray.get_runtime_context().get_node_id() + "\n")
+        file.write(node + "\n")
     wait_for(task.path.with_name("go").exists, "the file `go` never appears")
     return scan_or_divide(task, job)
 
@@ -187,6 +189,8 @@ def test_a_killed_node_does_not_change_the_tables(cluster: Any, videos: Path, pl
     def kill() -> None:
         wait_for(lambda: doomed.node_id in nodes_of(folder), "the node is given nothing to do")
         cluster.remove_node(doomed, allow_graceful=False)
+        processes = [int(path.name.split(".")[0]) for path in folder.glob(f"*.{doomed.node_id}.process")]
+        wait_for(lambda: not any(map(is_alive, processes)), "the node's workers outlive it")
         (folder / "go").touch()
 
     killer = threading.Thread(target=kill)

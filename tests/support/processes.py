@@ -19,6 +19,11 @@ def wait_for(condition: Callable[[], bool], complaint: str) -> None:
         time.sleep(0.02)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs."""
+    return any(found == pid and state != "Z" for found, (state, _, _) in _processes())
+
+
 def members(session: int) -> list[int]:
     """The living processes of a session."""
     return [pid for pid, (state, _, found) in _processes() if found == session and state != "Z"]
