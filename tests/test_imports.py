@@ -40,6 +40,7 @@ OWNERS = {
     "h5py": {"emotions/keras_file"},
     "PIL": {"annotate", "video/image_sequences"},
     "pympi": {"export"},
+    "filelock": {"files"},
     "jinja2": {"report"},
     "typer": {"cli"},
 }

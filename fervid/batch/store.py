@@ -10,7 +10,6 @@ removes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -23,8 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fervid.errors import OutputError, OutputLocked, UsageError
+from fervid.errors import UsageError
 from fervid.files.atomic import write_text_atomically, writing
+from fervid.files.locks import take_lock
+from fervid.files.private_folder import make_private
 from fervid.files.sequences import images_of, is_sequence
 from fervid.results.store_files import COMPOSED_FILE, read_identity, stamps
 
@@ -251,26 +252,15 @@ class ResumeStore(StoreView):
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._run = uuid.uuid4().hex
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        make_private(folder)
+        self._lock = take_lock(folder / "lock")
         try:
-            self._take_lock(folder)
             super().__init__(folder, identity, tables_exist, overwrite)
             with writing(folder):
                 self._open()
         except BaseException:
             os.close(self._lock)
             raise
-
-    def _take_lock(self, folder: Path) -> None:
-        """Lock the folder. The kernel releases the lock when this process ends, even if it is killed."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputLocked(f"another run is writing this output (it holds {folder / 'lock'})") from error
-        except OSError as error:
-            raise OutputError(f"cannot lock {folder / 'lock'}: {error.strerror or error}") from error
 
     def _open(self) -> None:
         self._restore_partitions()

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from fervid.errors import OutputError
+from fervid.files.locks import is_abandoned
+
+_MARK = ".partial"
+"""Part of the name of an unfinished file."""
+
+_LONGEST_STEM = 100
+"""Characters of a file's stem that its unfinished file keeps in its name, so that the name does not get too long."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path, and rename it to ``path`` when the block ends without an error.
 
-    The file is flushed to the disk before it is renamed. After an error it is removed, and ``path`` stays as it was.
+    The temporary file exists, is empty, and has a name of its own, so that two processes never write to one file. It
+    is flushed to the disk before it is renamed. After an error it is removed, and ``path`` stays as it was. What
+    a killed process left of the same ``path`` is removed first, unless ``folder`` is given.
 
     Args:
         path: The file to write. Its folder must exist.
-        folder: Where the temporary file is written, on the same disk as ``path``. None: beside ``path``.
+        folder: Where the temporary file is written, on the same disk as ``path``; whoever owns this folder cleans it.
+            None: beside ``path``.
 
     Yields:
         The temporary path. It has the suffix of ``path``, because some libraries choose the format by it.
@@ -26,7 +40,10 @@ def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
     Raises:
         OutputError: The system refuses to write or to rename the file.
     """
-    partial = (folder or path.parent) / f".{path.stem}.{os.getpid()}.partial{path.suffix}"
+    with writing(path):
+        if folder is None:
+            remove_abandoned(path)
+        partial, handle = _new_partial(path, folder or path.parent)
     try:
         with writing(path):
             yield partial
@@ -36,6 +53,50 @@ def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the unfinished files of ``path`` that killed processes left. Those of living processes stay.
+
+    Args:
+        path: A file as it is given to ``atomic_path``.
+    """
+    with contextlib.suppress(OSError):
+        start = f".{path.stem[:_LONGEST_STEM]}."
+        for name in os.listdir(path.parent):
+            # the folder may be anyone's: only a name that can be one of these is opened
+            if name.startswith(start) and re.fullmatch(r"[0-9a-f]{8}", _token(name, start, path.suffix)):
+                partial = path.with_name(name)
+                if partial.is_file() and not partial.is_symlink() and is_abandoned(partial):
+                    partial.unlink()
+
+
+def _token(name: str, start: str, suffix: str) -> str:
+    """The random part of an unfinished file's name; empty if the name is another file's."""
+    end = f"{_MARK}{suffix}"
+    return name[len(start) : len(name) - len(end)] if name.endswith(end) else ""
+
+
+def _new_partial(path: Path, folder: Path) -> tuple[Path, int]:
+    """Make an unfinished file and lock it. Returns its path and the descriptor that holds the lock."""
+    while True:
+        partial = folder / f".{path.stem[:_LONGEST_STEM]}.{secrets.token_hex(4)}{_MARK}{path.suffix}"
+        try:
+            handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileExistsError:
+            continue
+        if _lock(handle) and os.path.lexists(partial):  # no other process took it for abandoned before it was locked
+            return partial, handle
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock a file. True if that worked, or if the file system has no locks: then nothing is taken for abandoned."""
+    try:
+        return lock_descriptor(handle, blocking=False)
+    except OSError:
+        return True
 
 
 def write_text_atomically(path: Path, text: str, folder: Path | None = None) -> None:

@@ -57,7 +57,7 @@ def write_part(path: Path, timeline: pa.Table, rows: Mapping[str, list[Row]]) ->
         OutputError: The file cannot be written.
     """
     table = timeline.cast(PART).replace_schema_metadata({_ROWS: json.dumps(rows)})
-    with atomic_path(path) as partial:
+    with atomic_path(path, path.parent) as partial:  # the store removes what killed runs left
         pq.write_table(table, partial, compression="zstd")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,51 @@ def test_a_refusal_of_the_system_is_an_output_error_that_names_the_file(tmp_path
     with pytest.raises(OutputError, match=r"cannot write .*folder"):
         write_text_atomically(tmp_path / "folder", "text")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def left_by_a_killed_process(target: Path) -> Path:
+    """Let a process write to the unfinished file of ``target`` and die."""
+    code = (
+        "import os, pathlib, sys\n"
+        "from fervid.files.atomic import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])) as partial:\n"
+        "    partial.write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    (left,) = target.parent.glob(".*.partial*")
+    return left
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    target = tmp_path / f"{'ö' * 120}.html"  # a name of 245 bytes
+    left = left_by_a_killed_process(target)
+    (tmp_path / "sub").mkdir()
+    other = left_by_a_killed_process(tmp_path / "sub" / "other.html")
+    with atomic_path(target) as partial:
+        assert not left.exists()
+        partial.write_text("new")
+    assert os.listdir(tmp_path / "sub") == [other.name]
+    assert sorted(os.listdir(tmp_path)) == ["sub", target.name]
+
+
+def test_two_processes_write_to_files_of_their_own(tmp_path: Path) -> None:
+    target = tmp_path / "a.mp4"
+    with atomic_path(target) as first, atomic_path(target) as second:
+        assert first != second
+        first.write_text("1")
+        second.write_text("2")
+    assert target.read_text() == "1"  # the one that ended last
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_files_of_others_that_look_alike_stay(tmp_path: Path) -> None:
+    names = [".a.12345678.partial.csv", ".a.1234567g.partial.mp4", ".a.b.12345678.partial.mp4", ".a.mp4"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "target").touch()
+    (tmp_path / ".a.00000000.partial.mp4").symlink_to(tmp_path / "target")
+    os.mkfifo(tmp_path / ".a.11111111.partial.mp4")
+    before = sorted(os.listdir(tmp_path))
+    write_text_atomically(tmp_path / "a.mp4", "text")
+    assert sorted(os.listdir(tmp_path)) == sorted([*before, "a.mp4"])

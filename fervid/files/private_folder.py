@@ -1,0 +1,54 @@
+"""Hidden folders that only the user who runs fervid can change."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from fervid.errors import OutputError
+from fervid.files.atomic import writing
+
+
+def make_private(folder: Path) -> None:
+    """Make a private folder, with its parents, or check that an existing one is private.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OutputError: The folder cannot be made, or ``check_private`` refuses it.
+    """
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        else:
+            return
+    check_private(folder)
+
+
+def check_private(folder: Path) -> None:
+    """Check that a folder is a real folder of this user that nobody else can change.
+
+    If it is this user's and others may read or write it, these permissions are removed.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        OutputError: It is a link or a file, belongs to another user, or stays writable for others.
+    """
+    with writing(folder):
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise OutputError(f"cannot use {folder}: it is not a folder; remove it")
+        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+            raise OutputError(f"cannot use {folder}: it belongs to another user; choose another output")
+        if status.st_mode & 0o077:
+            folder.chmod(0o700)
+            status = folder.lstat()
+    if status.st_mode & 0o022:
+        raise OutputError(f"cannot use {folder}: other users may write to it; choose an output on another disk")
