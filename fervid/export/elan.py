@@ -36,6 +36,7 @@ def write_elan(tables: Results, targets: Mapping[str, Path], sources: Mapping[st
         eaf = elan_document([int(face) for face in faces], episodes)
         eaf.add_linked_file(**_media(name, path, sources.get(name)))
         with writing_file(path) as partial:
+            partial.unlink()  # pympi keeps a copy of a file that exists
             eaf.to_file(partial)
 
 

@@ -27,8 +27,7 @@ def locate(
             files, or none. A name that fits none may begin with a prefix that ``merge`` added, so the name is
             searched for without its first folders too.
 
-    A name never leads outside these folders: the path of a file lies in one of them, and if ``roots`` is one folder,
-    links do not lead out of it either.
+    A name never leads outside these folders. Links in them are followed, since whoever can make them can also copy.
 
     Returns:
         Name → file, for each video that was found. If several files fit and none is the same, the first is used.
@@ -40,13 +39,12 @@ def locate(
         raise InputNotFound(f"no such folder: {roots}")
     folders = [Path()] if roots is None else [roots] if isinstance(roots, Path) else list(roots)
     wanted = {name for name in names if name}
-    links = not isinstance(roots, Path)
     found: dict[str, Path] = {}
     for name in wanted:
-        files = _files(name, folders, links)
+        files = _files(name, folders)
         path = files[0] if files else None
         if is_same is not None and len(files) != 1:
-            same = (file for file in files or _files_without_prefix(name, folders, links) if is_same(name, file))
+            same = (file for file in files or _files_without_prefix(name, folders) if is_same(name, file))
             path = next(same, path)
         if path is not None:
             found[name] = path
@@ -58,21 +56,21 @@ def locate(
     return found
 
 
-def _files(name: str, folders: Iterable[Path], links: bool) -> list[Path]:
+def _files(name: str, folders: Iterable[Path]) -> list[Path]:
     """The existing files that a name fits, without links to the same file."""
     files: dict[str, Path] = {}
     for folder in folders:
-        inside = (path for path in _candidates(name, folder) if _is_inside(path, folder, links))
+        inside = (path for path in _candidates(name, folder) if _is_inside(path, folder))
         for path in filter(_is_file, inside):
             files.setdefault(os.path.realpath(path), path)
     return list(files.values())
 
 
-def _files_without_prefix(name: str, folders: Sequence[Path], links: bool) -> Iterator[Path]:
+def _files_without_prefix(name: str, folders: Sequence[Path]) -> Iterator[Path]:
     """The existing files that a name fits without its first folder, its first two folders, and so on."""
     parts = PurePath(name).parts
     for count in range(1, len(parts)):
-        yield from _files(str(PurePath(*parts[count:])), folders, links)
+        yield from _files(str(PurePath(*parts[count:])), folders)
 
 
 def _candidates(name: str, folder: Path) -> Iterator[Path]:
@@ -84,11 +82,10 @@ def _candidates(name: str, folder: Path) -> Iterator[Path]:
             yield folder.joinpath(*parts[count:])
 
 
-def _is_inside(path: Path, folder: Path, links: bool) -> bool:
-    """Whether a path lies in a folder; ``links`` says whether links in the folder may lead out of it."""
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, without following links, lies in a folder."""
     try:
-        lexical = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
-        return lexical and (links or Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)))
+        return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
     except (OSError, ValueError):  # the name contains a null character
         return False
 

@@ -14,7 +14,7 @@ from typing import Any
 from fervid.errors import UsageError
 from fervid.files.atomic import writing
 from fervid.results.parts import Row, by_video, copy_of, named
-from fervid.results.reader import read_metadata, read_small, read_tables
+from fervid.results.reader import read_metadata, read_tables
 from fervid.results.schema import ANALYSED, SMALL, is_folder, output_paths, refuse_foreign
 from fervid.results.store_files import read_identity, store_folder
 from fervid.results.writer import writers
@@ -111,7 +111,7 @@ def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
 
 def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], scratch: Path) -> tuple[int, int]:
     """Write the tables. Returns the number of manifest rows, and how many of them have the status ``skipped``."""
-    manifests = {path: read_small(path, "videos") for path in paths}
+    manifests = {path: read_tables(path)["videos"] for path in paths}
     merged = _Manifest({path: table.to_pylist() for path, table in manifests.items()})
     count = skipped = 0
     with writers(out, metadata, scratch) as (timeline, small):

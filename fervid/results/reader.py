@@ -18,6 +18,7 @@ from fervid.errors import BadDataset, BadResults, InputNotFound
 from fervid.results.csv import csv_safe, read_csv
 from fervid.results.schema import COMMON, FRAME_SIZE, SMALL, TIMELINE, output_paths, small_path
 from fervid.results.store_files import composed_metadata, store_folder
+from fervid.results.validate import check_metadata, validated
 from fervid.settings import TimelineSettings
 from fervid.types import EMOTIONS
 
@@ -88,7 +89,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     out = Path(path)
     tables = read_tables(out)
     frames = {name: tidy_frame(table) for name, table in tables.items()}
-    return Results(**frames, metadata=_metadata(tables["timeline"].schema.metadata))
+    return Results(**frames, metadata=_metadata(out, tables["timeline"].schema.metadata))
 
 
 def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table]:
@@ -120,7 +121,7 @@ def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table
     if out.is_dir():  # partitions are read in the order of their names
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
         tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
-    return tables
+    return validated(tables, str(out))[0]
 
 
 def _with_frame_size(timeline: pa.Table, out: Path, videos: pa.Table | None) -> pa.Table:
@@ -244,10 +245,12 @@ def read_metadata(out: Path) -> dict[str, Any]:
         raise InputNotFound(f"no such results: {out}")
     try:
         if out.suffix == ".csv" and not out.is_dir():
-            return _metadata(_recorded(out))
+            return _metadata(out, _recorded(out))
         timeline = out / "timeline"
         files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
-        return _metadata(pq.read_schema(files[0]).metadata) if files else {}
+        return _metadata(out, pq.read_schema(files[0]).metadata) if files else {}
+    except BadResults:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
 
@@ -258,12 +261,17 @@ def _recorded(out: Path) -> dict[bytes, bytes]:
     return {f"fervid.{key}".encode(): value.encode() for key, value in recorded.items()}
 
 
-def _metadata(raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """The entries of a schema's metadata that fervid wrote, decoded."""
-    texts = {key.decode(): value.decode() for key, value in (raw or {}).items() if key.startswith(b"fervid.")}
-    values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in texts.items()}
-    for key in JSON_KEYS & values.keys():
-        values[key] = json.loads(values[key])
+def _metadata(out: Path, raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """The entries of a schema's metadata that fervid wrote, decoded and checked."""
+    try:
+        texts = {key.decode(): value.decode() for key, value in (raw or {}).items() if key.startswith(b"fervid.")}
+        values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in texts.items()}
+        for key in JSON_KEYS & values.keys():
+            values[key] = json.loads(values[key])
+        check_metadata(values)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, BadResults) else "its metadata are damaged"
+        raise BadResults(f"{out} cannot be used: {reason}") from error
     return values
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz import results
 from tests.fuzz.__main__ import CLIP, run_batch
 from tests.fuzz.mutate import MUTATIONS, SEEDS, make_seeds, mutate
 
@@ -28,3 +29,14 @@ def test_spoilt_files_cost_nothing_but_themselves(tmp_path: Path, count: int) ->
     assert sum(outcome.statuses.values()) == count
     assert outcome.statuses.get("ok", 0) > count / 15  # much survives a few flipped bytes
     assert outcome.statuses.get("UnreadableVideo", 0) > count / 15
+
+
+@pytest.fixture(scope="module")
+def real_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return results.make_source(tmp_path_factory.mktemp("fuzz"))
+
+
+def test_a_few_mutated_results(real_results: Path, tmp_path: Path) -> None:
+    """``python -m tests.fuzz.results`` tries thousands."""
+    for number in range(100_001, 100_041):
+        assert results.run(real_results, number, 1, tmp_path) == []

@@ -1,0 +1,304 @@
+"""Checking tables that anyone may have written: a row that cannot be right costs its video, with the reason.
+
+Every reader passes through ``validated``, so the commands behind it meet finite numbers, known names and rows in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fervid.errors import BadResults, FervidError, printable
+from fervid.results.schema import ANALYSED, SCHEMA_VERSION, SMALL, VIDEOS
+from fervid.settings import AnalyzeSettings
+from fervid.settings_io import from_mapping
+from fervid.types import EMOTIONS
+
+Mask = npt.NDArray[np.bool_]
+Tables = dict[str, pa.Table]
+Reason = Callable[[int], str]
+"""Says what is wrong with a row, given its number."""
+
+STATUSES = (*ANALYSED, "failed", "skipped")
+"""The values of ``status`` in the manifest."""
+
+_SMOOTH = tuple(f"{emotion}_smooth" for emotion in EMOTIONS)
+_LARGEST = 2.0**31 - 1
+_SECONDS = (-1e9, 1e9)
+_SHARE = (0.0, 1.0001)
+"""Shares and probabilities; float32 may round them up."""
+_COUNT = (0, _LARGEST)
+_PIXELS = (-1e5, 1e5)
+
+RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "timeline": {
+        "frame": (0, 2.0**53),
+        "time": _SECONDS,
+        **dict.fromkeys(("face_id", "person"), _COUNT),
+        **dict.fromkeys(("face_x", "face_y"), _PIXELS),
+        **dict.fromkeys(("face_width", "face_height"), (1e-6, _PIXELS[1])),
+        **dict.fromkeys(("frame_width", "frame_height"), (1, _PIXELS[1])),
+        **dict.fromkeys(("face_score", "face_quality", *EMOTIONS, *_SMOOTH, "confidence"), _SHARE),
+    },
+    "episodes": {
+        "face_id": _COUNT,
+        **dict.fromkeys(("onset", "apex", "offset", "duration"), _SECONDS),
+        **dict.fromkeys(("peak", "mean"), _SHARE),
+    },
+    "summary": {
+        "face_id": _COUNT,
+        **dict.fromkeys(("first_seen", "last_seen"), _SECONDS),
+        "samples": (1, _LARGEST),
+        "longest_gap": (0, _SECONDS[1]),
+        "transitions_per_minute": (0, 1e9),
+        **dict.fromkeys(("coverage", "mean_quality", "low_quality_share"), _SHARE),
+        **dict.fromkeys((f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS), _SHARE),
+    },
+    "videos": {
+        **dict.fromkeys(("duration", "longest_gap", "seconds"), (0, _SECONDS[1])),
+        **dict.fromkeys(("width", "height"), (1, _PIXELS[1])),
+        "rotation": (-360, 360),
+        **dict.fromkeys(("frames_sampled", "faces"), _COUNT),
+        **dict.fromkeys(("coverage", "low_quality_share"), _SHARE),
+    },
+}
+"""Table → column → smallest and largest value. A null is in every range."""
+
+NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "timeline": {"emotion": EMOTIONS},
+    "episodes": {"emotion": EMOTIONS},
+    "summary": {"dominant": EMOTIONS},
+    "videos": {"status": STATUSES},
+}
+"""Table → column → the values that it may have. A null is one of them."""
+
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "timeline": ("video", "video_id", "frame", "time"),
+    "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset"),
+    "summary": ("video", "video_id", "face_id", "trust"),
+    "videos": ("video", "status"),
+}
+"""Table → columns that are never null."""
+
+OF_FACE = ("face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", *EMOTIONS, *_SMOOTH)
+"""Columns of the timeline that are null exactly where ``face_id`` is."""
+
+
+OF_ANALYSED = ("frames_sampled", "faces")
+"""Columns of the manifest that every video with a timeline has."""
+
+
+@dataclass(eq=False)
+class _Faults:
+    """The first fault of each video.
+
+    Attributes:
+        source: Name of the results.
+        reasons: Fingerprint → what is wrong.
+    """
+
+    source: str
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, table: str, ids: pa.ChunkedArray, bad: Mask, reason: Reason) -> None:
+        """Note the rows where ``bad`` is true; ``reason`` describes one. Raises BadResults if a row has no video."""
+        rows = np.flatnonzero(bad)
+        if not len(rows):
+            return
+        owners = ids.take(pa.array(rows)).combine_chunks().dictionary_encode()
+        codes = np.asarray(pc.fill_null(owners.indices, -1))
+        first = rows[np.unique(codes, return_index=True)[1]]
+        for row in sorted(first.tolist()):
+            owner, text = ids[row].as_py(), f"row {row + 1} of the {table} table: {reason(row)}"
+            if owner is None:
+                raise BadResults(f"{self.source}: {text}, and it names no video")
+            self.reasons.setdefault(owner, text)
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Check what results say about how they were made, as far as commands use it.
+
+    Args:
+        metadata: As in ``Results.metadata``.
+
+    Raises:
+        BadResults: A later version of fervid wrote the results, or a value cannot be right.
+    """
+    version = metadata.get("schema_version", "1")
+    if not (isinstance(version, str) and version.isdecimal() and len(version) < 9):
+        raise BadResults(f"the schema version is {str(version)[:40]!r}")
+    if int(version) > SCHEMA_VERSION:
+        raise BadResults(f"a later version of fervid wrote them (schema version {version}); update fervid")
+    roots = metadata.get("roots", [])
+    if not (isinstance(roots, list) and all(isinstance(root, str) and "\0" not in root for root in roots)):
+        raise BadResults("the recorded folders are not a list of paths")
+    settings = metadata.get("settings", {})
+    if not (isinstance(settings, dict) and all(isinstance(group, dict) for group in settings.values())):
+        raise BadResults("the recorded settings are not groups of values")
+    known = {
+        group.name: {one.name for one in fields(type(getattr(AnalyzeSettings(), group.name)))}
+        for group in fields(AnalyzeSettings)
+    }
+    used = {
+        group: {name: value for name, value in settings[group].items() if name in known[group]}
+        for group in ("scan", "timeline")
+        if group in settings
+    }
+    try:
+        from_mapping(AnalyzeSettings, used, "settings")
+    except (FervidError, TypeError, ValueError, RecursionError) as error:
+        raise BadResults(f"the recorded settings cannot be right: {error}") from error
+
+
+def validated(tables: Tables, source: str) -> tuple[Tables, list[str]]:
+    """Check the tables of results, and leave out the videos that have a row that cannot be right.
+
+    Args:
+        tables: The tables by name.
+        source: Name of the results, for messages.
+
+    Returns:
+        The tables without the rows of these videos; their rows in the manifest say that they failed, and why. And a
+        sentence for each of these videos.
+
+    Raises:
+        BadResults: A wrong row names no video, or two videos have the same fingerprint and both have rows.
+    """
+    faults = _Faults(source)
+    tables = tables | {"timeline": _in_order(tables["timeline"])}
+    for name in RANGES:
+        for bad, reason in _faulty_cells(name, tables[name]):
+            faults.add(name, tables[name]["video_id"], bad, reason)
+    _check_faces(tables["timeline"], faults)
+    _check_order(tables["timeline"], faults)
+    _check_names(tables, faults)
+    return _without(tables, faults.reasons) if faults.reasons else (tables, [])
+
+
+def _faulty_cells(name: str, table: pa.Table) -> Iterator[tuple[Mask, Reason]]:
+    """For each column of a table, the rows in which it is wrong, and what is wrong there."""
+    for column in REQUIRED[name]:
+        if table[column].null_count:
+            yield _mask(pc.is_null(table[column])), _always(f"{column} is missing")
+    for column, (low, high) in RANGES[name].items():
+        values = pc.fill_null(table[column], 1).to_numpy()
+        bad = ~((values >= low) & (values <= high))
+        if bad.any():
+            yield bad, _shown(f"{column} is", values)
+    for column, known in NAMES[name].items():
+        texts = table[column].cast(pa.string())
+        bad = ~_mask(pc.or_(pc.is_in(texts, pa.array(known)), pc.is_null(texts)))
+        if bad.any():
+            yield bad, _shown(f"{column} is", texts)
+
+
+def _always(text: str) -> Reason:
+    return lambda row: text
+
+
+def _shown(text: str, values: Any) -> Reason:
+    """The text and the value of the row, shortened."""
+
+    def reason(row: int) -> str:
+        value = values[row].as_py() if isinstance(values, (pa.Array, pa.ChunkedArray)) else values[row]
+        return f"{text} {printable(str(value))[:40]}"
+
+    return reason
+
+
+def _mask(values: Any) -> Mask:
+    return np.asarray(values.to_numpy(), bool)
+
+
+def _check_faces(timeline: pa.Table, faults: _Faults) -> None:
+    """A row has all values of a face or none, and probabilities that sum to 1."""
+    seen = _mask(pc.is_valid(timeline["face_id"]))
+    for column in OF_FACE:
+        bad = _mask(pc.is_valid(timeline[column])) != seen
+        faults.add("timeline", timeline["video_id"], bad, _always(f"{column} and face_id do not fit together"))
+    for columns in (EMOTIONS, _SMOOTH):
+        total = sum(pc.fill_null(timeline[column], 0).to_numpy().astype(float) for column in columns)
+        bad = seen & ~(np.abs(total - 1) < 1e-2)
+        faults.add("timeline", timeline["video_id"], bad, _shown("the probabilities sum to", total))
+
+
+def _in_order(timeline: pa.Table) -> pa.Table:
+    """The timeline with the rows of each video together, by frame, then by face."""
+    keys = _keys(timeline)
+    order = np.lexsort(keys[::-1])
+    return timeline if (order == np.arange(len(order))).all() else timeline.take(pa.array(order))
+
+
+def _keys(timeline: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
+    """Numbers of the video (by first appearance), the frame and the face of each row."""
+    videos = timeline["video_id"].combine_chunks().dictionary_encode().indices
+    columns = (videos, timeline["frame"], timeline["face_id"].cast(pa.int64()))
+    video, frame, face = (np.asarray(pc.fill_null(column, -1).to_numpy(zero_copy_only=False)) for column in columns)
+    return video.astype(np.int64), frame.astype(np.int64), face.astype(np.int64)
+
+
+def _check_order(timeline: pa.Table, faults: _Faults) -> None:
+    """No face is twice in a frame; a frame has one time and one size; time runs forwards."""
+    video, frame, face = _keys(timeline)
+    time, ids = pc.fill_null(timeline["time"], 0).to_numpy(), timeline["video_id"]
+    same_video = video[1:] == video[:-1]
+    same_frame = same_video & (frame[1:] == frame[:-1])
+    doubled = same_frame & ((face[1:] == face[:-1]) | (face[:-1] < 0))
+    later = same_video & ~same_frame & ~(time[1:] > time[:-1])
+    faults.add("timeline", ids, _after_first(doubled), _shown("a face is there twice in frame", frame))
+    faults.add("timeline", ids, _after_first(later), _shown("the time is not later than before frame", frame))
+    for name in ("time", "frame_width", "frame_height"):
+        values = pc.fill_null(timeline[name], 0).to_numpy()
+        differs = same_frame & (values[1:] != values[:-1])
+        faults.add("timeline", ids, _after_first(differs), _shown(f"two values of {name} in frame", frame))
+
+
+def _after_first(bad: Mask) -> Mask:
+    return np.concatenate([[False], bad])
+
+
+def _check_names(tables: Tables, faults: _Faults) -> None:
+    """Each fingerprint has one name in all tables, is in the manifest, and is one that fervid makes."""
+    manifest = tables["videos"]
+    analysed = manifest.filter(pc.is_in(manifest["status"], pa.array(ANALYSED)))
+    for column in OF_ANALYSED:
+        bad = _mask(pc.is_null(analysed[column]))
+        faults.add("videos", analysed["video_id"], bad, _always(f"{column} is missing"))
+    names: dict[str, str] = {}
+    for video_id, name in zip(analysed["video_id"].to_pylist(), analysed["video"].to_pylist(), strict=True):
+        if video_id is None:
+            raise BadResults(f"{faults.source}: {name!r} has no fingerprint in the videos table")
+        if names.setdefault(video_id, name) != name or name == "":
+            faults.reasons.setdefault(video_id, f"the videos table has no single name for {video_id[:40]!r}")
+    for table in ("timeline", *(name for name in SMALL if name != "videos" and name in tables)):
+        pairs = tables[table].group_by(["video_id", "video"]).aggregate([])
+        for video_id, name in zip(pairs["video_id"].to_pylist(), pairs["video"].to_pylist(), strict=True):
+            if video_id in names and names[video_id] != name:
+                text = f"the {table} table calls it {str(name)[:80]!r}, the videos table {names[video_id][:80]!r}"
+                faults.reasons.setdefault(video_id, text)
+
+
+def _without(tables: Tables, reasons: Mapping[str, str]) -> tuple[Tables, list[str]]:
+    """The tables without the videos that have a fault."""
+    bad = pa.array(list(reasons), pa.string())
+    kept = {
+        name: table.filter(pc.invert(pc.is_in(table["video_id"], bad)))
+        for name, table in tables.items()
+        if name != "videos"
+    }
+    rows, notes = [], []
+    for row in tables["videos"].to_pylist():
+        reason = reasons.get(row["video_id"])
+        if reason is not None and row["status"] != "skipped":
+            notes.append(f"{row['video']}: its rows cannot be right ({reason})")
+            shown = {name: row[name] for name in ("video", "video_id")}
+            row = shown | {"status": "failed", "error": "BadResults", "message": f"its rows cannot be right: {reason}"}
+        rows.append(row)
+    kept["videos"] = pa.Table.from_pylist(rows, VIDEOS)
+    return {name: kept[name] for name in tables}, notes
