@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,6 +96,15 @@ ANALYSED = ("ok", "no_face")
 SMALL = {"episodes": EPISODES, "summary": SUMMARY, "videos": VIDEOS}
 """The small tables, which are written as CSV beside the timeline."""
 
+RECORD = "tables"
+"""Key of the metadata that holds, as JSON, the SHA-256 of each small table that belongs to the timeline."""
+
+PREFIX = "fervid."
+"""Start of the keys of fervid's metadata in Parquet files."""
+
+PARTITION = "video_id="
+"""Start of the name of the folder that holds the rows of one video in a partitioned timeline."""
+
 COMMON = "_common_metadata"
 """Name of the file that holds the schema and metadata of a partitioned timeline, as in other Parquet data sets."""
 
@@ -121,6 +131,30 @@ def small_path(out: Path, name: str) -> Path:
         The CSV file of that table.
     """
     return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
+
+
+def is_video_id(text: str) -> bool:
+    """Whether a text can be the fingerprint of a video.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        True for 32 hex digits.
+    """
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
+
+
+def timeline_path(out: Path) -> Path:
+    """Get the path of the timeline.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The file, or the folder of the partitions.
+    """
+    return out / "timeline" if is_folder(out) else out
 
 
 def output_paths(out: Path) -> list[Path]:
@@ -165,7 +199,7 @@ def refuse_foreign(out: Path) -> None:
         UsageError: The small tables there belong to results with the other suffix.
     """
     if is_folder(out):
-        expected = ("video_id=*", COMMON)
+        expected = (f"{PARTITION}*", COMMON)
         if any(not any(map(entry.match, expected)) for entry in (out / "timeline").glob("*")):
             raise OutputError(f"cannot write {out / 'timeline'}: it holds files that fervid did not write")
     elif out.is_dir():

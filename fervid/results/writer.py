@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,10 +14,22 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fervid.errors import BadResults
-from fervid.files.atomic import sync_file, sync_folder, writing
+from fervid.files.atomic import writing
+from fervid.files.fingerprint import sha256
+from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe
 from fervid.results.parts import Entry, Row, named, read_part
-from fervid.results.schema import COMMON, SMALL, TIMELINE, is_folder, small_path
+from fervid.results.publish import NEW, TIMELINE_NAME, publish
+from fervid.results.schema import (
+    COMMON,
+    PARTITION,
+    PREFIX,
+    RECORD,
+    SMALL,
+    TIMELINE,
+    is_folder,
+    is_video_id,
+)
 
 ROW_GROUP = 1 << 16
 """Rows of short videos are collected up to this number before they are written as one row group."""
@@ -25,29 +38,34 @@ SMALL_ROWS = 1 << 12
 """Rows of a small table are collected up to this number before they are written."""
 
 
-def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path) -> None:
+def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path) -> dict[str, str]:
     """Write the four tables from the parts of a batch.
 
-    Each table replaces the earlier one when it is complete. After an error all tables are as they were before.
+    The tables replace the earlier ones when all are complete. After an error all tables are as they were before.
 
     Args:
         out: The results to write: a Parquet file, a CSV file or a folder.
         entries: The inputs, in the order of the rows.
         metadata: Key → value, stored in the timeline.
-        scratch: Folder on the same disk as ``out``, for incomplete files.
+        scratch: Private folder on the same disk as ``out``, for incomplete files. After a kill,
+            ``publish.finish_interrupted`` finishes what it holds.
+
+    Returns:
+        The metadata, with the hashes of the small tables.
 
     Raises:
         OutputError: The tables cannot be written.
         BadResults: A part is damaged.
     """
-    with writers(out, metadata, scratch) as (timeline, small):
+    with writers(out, metadata, scratch) as tables:
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
                 table, rows = read_part(entry.part)
-                timeline.add(named(table, entry.name))
+                tables.timeline.add(named(table, entry.name))
             for name in SMALL:
-                small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
+                tables.small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
+    return tables.metadata
 
 
 class TimelineWriter(Protocol):
@@ -63,12 +81,32 @@ class TimelineWriter(Protocol):
             BadResults: The fingerprint of the video is not one.
         """
 
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        """Write what is left, and the metadata.
+
+        Args:
+            metadata: Key → value.
+        """
+
+
+@dataclass(frozen=True)
+class TableWriters:
+    """The open tables.
+
+    Attributes:
+        timeline: Writes the timeline.
+        small: Writer of each small table, by name.
+        metadata: Key → value of the timeline; the hashes of the small tables are added when these are complete.
+    """
+
+    timeline: TimelineWriter
+    small: dict[str, SmallTableWriter]
+    metadata: dict[str, str]
+
 
 @contextlib.contextmanager
-def writers(
-    out: Path, metadata: Mapping[str, str], scratch: Path
-) -> Iterator[tuple[TimelineWriter, dict[str, SmallTableWriter]]]:
-    """Open writers of the four tables. The tables replace earlier ones when all are complete, the timeline last.
+def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[TableWriters]:
+    """Open writers of the four tables. The tables replace earlier ones when all are complete.
 
     Args:
         out: See ``compose``.
@@ -76,36 +114,22 @@ def writers(
         scratch: See ``compose``.
 
     Yields:
-        The writer of the timeline, and the writers of the small tables by name.
+        The writers.
 
     Raises:
         OutputError: The tables cannot be written.
     """
-    places = {name: small_path(out, name) for name in SMALL} | {"timeline": out / "timeline" if is_folder(out) else out}
-    fresh = {name: scratch / f"new-{name}" for name in places}
+    new = scratch / NEW
     with writing(out):
-        with contextlib.ExitStack() as stack:
-            timeline = stack.enter_context(_timeline(out, fresh["timeline"], metadata))
-            small = {name: stack.enter_context(_small(fresh[name], schema)) for name, schema in SMALL.items()}
-            yield timeline, small
-        for path in fresh.values():
-            for file in [path, *path.rglob("*")]:
-                sync_folder(file) if file.is_dir() else sync_file(file)
-        for name, place in places.items():
-            _move(fresh[name], place, scratch / "before")
-            sync_folder(place.parent)
-
-
-def _move(fresh: Path, place: Path, before: Path) -> None:
-    """Rename a file or folder to its final name. An existing folder is moved away first, and back after an error."""
-    if fresh.is_dir() and place.exists():
-        place.rename(before)
-    try:
-        fresh.rename(place)
-    except OSError:
-        if before.exists():
-            before.rename(place)
-        raise
+        new.mkdir()
+        with _timeline(out, new / TIMELINE_NAME) as timeline:
+            with contextlib.ExitStack() as stack:
+                small = {name: stack.enter_context(_small(new / name, schema)) for name, schema in SMALL.items()}
+                tables = TableWriters(timeline, small, dict(metadata))
+                yield tables
+            tables.metadata[RECORD] = json.dumps({name: sha256(new / name) for name in SMALL})
+            timeline.finish(tables.metadata)
+        publish(out, scratch)
 
 
 @contextlib.contextmanager
@@ -147,21 +171,21 @@ class SmallTableWriter:
 
 
 @contextlib.contextmanager
-def _timeline(out: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[TimelineWriter]:
+def _timeline(out: Path, path: Path) -> Iterator[TimelineWriter]:
     """Open a writer of the timeline to ``path``, in the format of ``out``."""
-    prefixed = {f"fervid.{key}": value for key, value in metadata.items()}
     if is_folder(out):
         path.mkdir()
-        yield _PartitionedTimeline(path, prefixed)
+        yield _PartitionedTimeline(path)
     elif out.suffix == ".csv":
         with _csv(path, TIMELINE) as writer:
             yield _CsvTimeline(writer)
     else:
-        schema = TIMELINE.with_metadata(prefixed)
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            groups = _ParquetTimeline(writer, schema)
-            yield groups
-            groups.flush()
+        with pq.ParquetWriter(path, TIMELINE, compression="zstd") as writer:
+            yield _ParquetTimeline(writer)
+
+
+def _prefixed(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {f"{PREFIX}{key}": value for key, value in metadata.items()}
 
 
 class _CsvTimeline:
@@ -171,41 +195,47 @@ class _CsvTimeline:
     def add(self, table: pa.Table) -> None:
         self._writer.write_table(csv_safe(table))
 
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        """Write nothing: CSV holds no metadata; the store beside it does."""
+
 
 class _ParquetTimeline:
     """Collects short videos, so that row groups have a useful size."""
 
-    def __init__(self, writer: Any, schema: pa.Schema) -> None:
-        self._writer, self._schema = writer, schema
-        self._collected: list[pa.Table] = []
-        self._count = 0
+    def __init__(self, writer: Any) -> None:
+        self._writer, self._rows = writer, TableCollector()
 
     def add(self, table: pa.Table) -> None:
-        self._collected.append(table.cast(self._schema))
-        self._count += len(table)
-        if self._count >= ROW_GROUP:
-            self.flush()
+        self._rows.add(table.cast(TIMELINE))
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
 
-    def flush(self) -> None:
-        if self._collected:
-            self._writer.write_table(pa.concat_tables(self._collected).combine_chunks())
-        self._collected, self._count = [], 0
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        self._flush()
+        self._writer.add_key_value_metadata(_prefixed(metadata))
+
+    def _flush(self) -> None:
+        if len(self._rows):
+            self._writer.write_table(self._rows.table().combine_chunks())
+        self._rows = TableCollector()
 
 
 class _PartitionedTimeline:
     """Writes one Parquet file per video."""
 
-    def __init__(self, folder: Path, metadata: Mapping[str, str]) -> None:
-        self._folder, self._metadata = folder, metadata
-        pq.write_metadata(TIMELINE.with_metadata(metadata), folder / COMMON)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def add(self, table: pa.Table) -> None:
         if not len(table):
             return
         video_id = table["video_id"][0].as_py()
-        if not re.fullmatch(r"[0-9a-f]{32}", video_id):  # it becomes part of a path
+        if not is_video_id(video_id):  # it becomes part of a path
             raise BadResults(f"the fingerprint of a video must be 32 hex digits, not {video_id!r}")
-        target = self._folder / f"video_id={video_id}"
+        target = self._folder / f"{PARTITION}{video_id}"
         target.mkdir()
-        columns = table.drop_columns(["video_id"]).replace_schema_metadata(self._metadata)
+        columns = table.drop_columns(["video_id"]).replace_schema_metadata(None)
         pq.write_table(columns, target / "part-0.parquet", compression="zstd")
+
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        pq.write_metadata(TIMELINE.with_metadata(_prefixed(metadata)), self._folder / COMMON)
