@@ -36,7 +36,7 @@ from fervid.types import EMOTIONS, ByteArray, Face, FloatArray, Frame, VideoInfo
 from fervid.video.reader import VideoReader
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class VideoResults(Results):
     """The results of one video, in memory.
 
@@ -94,7 +94,7 @@ def scan_and_classify(
     finally:
         cv2.setNumThreads(threads)  # scan_video sets it to 1 for the whole process
     tables = results_of_video(shown_name(source.name), timeline, rows, _metadata(settings, classifier))
-    return VideoResults(**vars(tables), info=scan.info, notes=tuple(scan.notes))
+    return VideoResults(**(vars(tables) | {"notes": tuple(scan.notes)}), info=scan.info)
 
 
 @contextlib.contextmanager

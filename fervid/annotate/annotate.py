@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,15 @@ class AnnotatedVideo:
 
 @dataclass(frozen=True)
 class AnnotateReport:
-    """The outcome for every video, in the order of the results."""
+    """The outcome for every video, in the order of the results.
+
+    Attributes:
+        videos: The outcomes.
+        notes: What a user should know about the results, as sentences.
+    """
 
     videos: tuple[AnnotatedVideo, ...]
+    notes: tuple[str, ...] = ()
 
     def count(self, status: str) -> int:
         """Count the videos with one status.
@@ -137,7 +143,7 @@ def annotate(
         done += float(np.nan_to_num(row["duration"])) if name in targets else 0.0
         outcomes.append(outcome)
         on_progress(Progress("annotate", done, total, "seconds", str(outcome), outcome))
-    return AnnotateReport(tuple(outcomes))
+    return AnnotateReport(tuple(outcomes), tables.notes)
 
 
 def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> dict[str, Path]:
@@ -164,7 +170,9 @@ def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> 
 
 
 def _require_whole_videos(results: Results) -> None:
-    """Refuse `blur` if parts of the videos were not analysed, since faces there would stay visible."""
+    """Refuse `blur` if the tables may lack faces, since these would stay visible."""
+    if not results.is_intact:
+        raise UsageError(f"`blur` needs results as fervid wrote them: {'; '.join(results.notes)}")
     scan = results.metadata.get("settings", {}).get("scan")
     if scan is None:
         raise UsageError(
@@ -202,6 +210,8 @@ class _Job:
             if self.options is None:
                 refuse_other_pictures(source, (int(row["width"]), int(row["height"])), int(row["rotation"]))
             faces, sizes = self.faces.of(row["video_id"]), self.faces.sizes(row["video_id"])
+            if self.blur and not _has_all_rows(row, faces, sizes):
+                return AnnotatedVideo(name, "failed", message="the tables lack rows, so a face might stay visible")
             margin = self.faces.step + BLUR_MARGIN if self.blur else None
             comment = _comment(f"{row['video_id']} {self.style} {margin} {self.options}", row["video_id"], faces, sizes)
             if target.exists() and read_comment(target) == comment:
@@ -213,6 +223,11 @@ class _Job:
         except (UnreadableVideo, EncodingFailed) as error:
             return AnnotatedVideo(name, "failed", message=str(error))
         return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
+
+
+def _has_all_rows(row: Mapping[str, Any], faces: Sequence[FaceTimeline], sizes: SampledSizes) -> bool:
+    """Whether the timeline has all faces and sampled frames that the manifest row of a video promises."""
+    return (len(faces), len(sizes.times)) == (row.get("faces"), row.get("frames_sampled"))
 
 
 def _is_annotated(path: Path) -> bool:

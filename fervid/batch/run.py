@@ -297,7 +297,7 @@ class _BatchRun:
         if not self._store.composed(digest, outputs):
             former = self._store.former_inputs()
             self._store.write_identity()
-            compose(self._setup.out, entries, metadata, self._store.scratch)
+            metadata = compose(self._setup.out, entries, metadata, self._store.scratch)
             inputs = {item.name: item.video_id for item in self._inputs if not item.source.skip}
             self._store.set_composed(digest, outputs, metadata, inputs)
             self._report_dropped(former)

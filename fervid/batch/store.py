@@ -27,7 +27,8 @@ from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private
 from fervid.files.sequences import images_of, is_sequence
-from fervid.results.store_files import COMPOSED_FILE, read_identity, stamps
+from fervid.results.publish import finish_interrupted, remove
+from fervid.results.store_files import COMPOSED_FILE, output_of, read_identity, stamps
 
 STAMP_SETTLE_SECONDS = 2.0
 """A stamp is trusted if the file was unchanged for this many seconds. Before that, the next change might leave the same
@@ -263,7 +264,8 @@ class ResumeStore(StoreView):
             raise
 
     def _open(self) -> None:
-        self._restore_partitions()
+        for workspace in self._folder.glob("scratch/*"):
+            finish_interrupted(output_of(self._folder), workspace)
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
         for leftover in self._folder.glob("parts-*/.*.partial*"):
             leftover.unlink(missing_ok=True)
@@ -285,13 +287,6 @@ class ResumeStore(StoreView):
             self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
             self._is_recorded = True
 
-    def _restore_partitions(self) -> None:
-        """Move partitions back that a run moved away, if it was killed before it could replace them."""
-        timeline = self._folder.parent / "timeline"
-        for before in self._folder.glob("scratch/*/before"):
-            if not timeline.exists():
-                before.rename(timeline)
-
     def __enter__(self) -> ResumeStore:
         return self
 
@@ -301,7 +296,9 @@ class ResumeStore(StoreView):
         try:
             with contextlib.suppress(OSError):  # a longer index costs only time
                 self._compact_index()
-            shutil.rmtree(self._folder / "scratch", ignore_errors=True)
+            remove(output_of(self._folder), self.scratch)
+            with contextlib.suppress(OSError):
+                (self._folder / "scratch").rmdir()
         finally:
             os.close(self._lock)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -82,7 +82,18 @@ def show_annotated(report: AnnotateReport, folder: Path) -> None:
     """
     counts = [f"{report.count(status)} {status}" for status in ("written", "skipped", "failed")]
     counts += [f"{report.count('unchanged')} unchanged"] if report.count("unchanged") else []
+    show_notes(report.notes)
     print(printable(f"annotated videos: {', '.join(counts)}: {folder}"), file=sys.stderr)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print notes on results.
+
+    Args:
+        notes: Sentences.
+    """
+    for note in notes:
+        print(printable(as_options(note)), file=sys.stderr)
 
 
 def show_report(written: WrittenReport, quiet: bool) -> None:
@@ -92,6 +103,7 @@ def show_report(written: WrittenReport, quiet: bool) -> None:
         written: The report.
         quiet: Print only what is missing.
     """
+    show_notes(written.notes)
     for reason in sorted({reason for _, reason in written.missing}):
         names = [name for name, why in written.missing if why == reason]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

@@ -22,9 +22,11 @@ def merge(
     out: Out,
 ) -> None:
     """Join several results into one, such as the results of shards."""
+    from fervid.cli.annotate_and_report import show_notes
     from fervid.results.merge import merge as join
 
     done = join(results, out)
+    show_notes(done.notes)
     videos = f"{done.videos} video{'' if done.videos == 1 else 's'}"
     skipped = "a copy or skipped" if done.skipped == 1 else "copies or skipped"
     print(f"{videos}{f', {done.skipped} of them {skipped}' if done.skipped else ''}: {out}", file=sys.stderr)
@@ -51,11 +53,13 @@ def annotate(
 ) -> None:
     """Draw boxes, labels and timelines over the videos."""
     from fervid.annotate.annotate import annotate as write
-    from fervid.cli.annotate_and_report import AnnotationDisplay, show_annotated
+    from fervid.cli.annotate_and_report import AnnotationDisplay, show_annotated, show_notes
 
     with AnnotationDisplay(quiet) as display:
         done = write(results, videos, out, style, blur, display)
-    if not quiet:
+    if quiet:
+        show_notes(done.notes)
+    else:
         show_annotated(done, out)
     raise typer.Exit(done.exit_code)
 
@@ -103,11 +107,9 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ELAN files that exist.")] = False,
 ) -> None:
     """Write results as files that other tools read."""
-    from fervid.cli.option_names import as_options
-    from fervid.errors import printable
+    from fervid.cli.annotate_and_report import show_notes
     from fervid.export.export import export as write
 
     done = write(results, to, out, values, videos, overwrite)
-    for note in done.notes:
-        print(printable(as_options(note)), file=sys.stderr)
+    show_notes(done.notes)
     print(f"{len(done.files)} file{'' if len(done.files) == 1 else 's'}: {out}", file=sys.stderr)

@@ -91,7 +91,7 @@ def export(
     if not isinstance(results, Results):
         refuse_overwriting_inputs(targets.values(), Path(results))
     found = FoundVideos({}, "")
-    notes = NOTES[to]
+    notes = tables.notes + NOTES[to]
     if to == "elan":
         refuse_existing(targets.values(), overwrite)
         found = _sources(tables, targets, videos)

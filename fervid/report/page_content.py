@@ -187,7 +187,7 @@ def _video(row: Any, sampled: np.ndarray[Any, Any], faces: list[dict[str, Any]])
         "start": start,
         "end": end,
         "analysed": end - start if len(sampled) else 0.0,
-        "size": None if pd.isna(row.width) else f"{int(row.width)} × {int(row.height)}",
+        "size": None if pd.isna(row.width) or pd.isna(row.height) else f"{int(row.width)} × {int(row.height)}",
         "codec": None if pd.isna(row.codec) else row.codec,
         "sampled": int(row.frames_sampled),
         "message": None if pd.isna(row.message) else row.message,

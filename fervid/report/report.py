@@ -31,11 +31,13 @@ class WrittenReport:
         path: The file.
         size: Its size in bytes.
         missing: (video, reason) for each video whose faces have no thumbnails.
+        notes: What a user should know about the results, as sentences.
     """
 
     path: Path
     size: int
     missing: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
 
 def write_report(
@@ -78,7 +80,7 @@ def write_report(
         target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as partial:
         partial.write_text(page, encoding="utf-8")
-    return WrittenReport(target, len(page.encode()), tuple(missing))
+    return WrittenReport(target, len(page.encode()), tuple(missing), tables.notes)
 
 
 def _find_thumbnails(

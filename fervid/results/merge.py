@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fervid.errors import UsageError
-from fervid.files.atomic import writing
 from fervid.results.parts import Row, by_video, copy_of, named
-from fervid.results.reader import read_metadata, read_tables
+from fervid.results.reader import read_checked, read_metadata, read_tables
 from fervid.results.schema import ANALYSED, SMALL, is_folder, output_paths, refuse_foreign
 from fervid.results.store_files import read_identity, store_folder
+from fervid.results.workspace import workspace
 from fervid.results.writer import writers
 
 MADE_WITH = (
@@ -40,11 +39,13 @@ class Merged:
         videos: Rows of the merged manifest.
         skipped: How many of them have the status ``skipped``, such as copies.
         unknown: Results without metadata; if there are any, the merged results have no metadata either.
+        notes: What a user should know about the results that were read, as sentences.
     """
 
     videos: int
     skipped: int
     unknown: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Merged:
@@ -82,10 +83,9 @@ def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
                 raise UsageError(f"{known[0]} and {path} were made differently: {name} {first} and {second}")
     unknown = tuple(path for path in metadata if not metadata[path])
     common = {} if unknown else _as_text(_common_metadata(list(metadata.values())))
-    with writing(target):
-        (target if is_folder(target) else target.parent).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-            return Merged(*_join(paths, target, common, Path(scratch)), unknown)
+    with workspace(target) as scratch:
+        videos, skipped, notes = _join(paths, target, common, scratch)
+        return Merged(videos, skipped, unknown, notes)
 
 
 def _common_metadata(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -109,14 +109,22 @@ def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
     return pairs
 
 
-def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], scratch: Path) -> tuple[int, int]:
-    """Write the tables. Returns the number of manifest rows, and how many of them have the status ``skipped``."""
-    manifests = {path: read_tables(path)["videos"] for path in paths}
-    merged = _Manifest({path: table.to_pylist() for path, table in manifests.items()})
+def _join(
+    paths: Sequence[Path], out: Path, metadata: Mapping[str, str], scratch: Path
+) -> tuple[int, int, tuple[str, ...]]:
+    """Write the tables. Returns the numbers of manifest rows and of those with the status ``skipped``, and notes."""
+    manifests: dict[Path, list[Row]] = {}
+    notes: list[str] = []
+    for path in paths:
+        read = read_checked(path)
+        manifests[path] = read.tables["videos"].to_pylist()
+        notes += read.notes
+    merged = _Manifest(manifests)
     count = skipped = 0
-    with writers(out, metadata, scratch) as (timeline, small):
+    with writers(out, metadata, scratch) as opened:
+        timeline, small = opened.timeline, opened.small
         for path in paths:
-            tables, names = read_tables(path, manifests[path]), merged.names(path)
+            tables, names = read_tables(path), merged.names(path)
             rows = list(merged.rows(path))
             count, skipped = count + len(rows), skipped + sum(row["status"] == "skipped" for row in rows)
             small["videos"].add(rows)
@@ -129,7 +137,7 @@ def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, str], scratch
             for video_id, video in by_video(tables["timeline"]):
                 if video_id in names:
                     timeline.add(named(video, names[video_id]))
-    return count, skipped
+    return count, skipped, tuple(notes)
 
 
 class _Manifest:

@@ -1,8 +1,8 @@
 """Moving complete tables into place, so that no mixture of two results ever lies under the final names.
 
 The timeline is moved away first and the new one is moved in last. A result is complete if and only if its timeline is
-in place. In the workspace, ``new`` holds the complete new tables and ``old`` the replaced ones. ``old`` is made when all
-new tables are complete, so a process that finds it after a kill can finish the work.
+in place. In the workspace, ``new`` holds the complete new tables and ``old`` the replaced ones. ``old`` is made when
+all new tables are complete, so a process that finds it after a kill can finish the work.
 """
 
 from __future__ import annotations
@@ -85,6 +85,17 @@ def finish_interrupted(out: Path, workspace: Path) -> None:
     if (new / TIMELINE_NAME).exists():
         (new / TIMELINE_NAME).rename(timeline)
         sync_folder(timeline.parent)
+
+
+def remove(out: Path, workspace: Path) -> None:
+    """Remove a workspace, unless the only copy of the tables is in it.
+
+    Args:
+        out: The results.
+        workspace: The workspace; it need not exist.
+    """
+    if os.path.lexists(timeline_path(out)) or not (workspace / OLD).is_dir():
+        shutil.rmtree(workspace, ignore_errors=True)
 
 
 def _sync_all(folder: Path) -> None:

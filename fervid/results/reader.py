@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,27 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fervid.errors import BadDataset, BadResults, InputNotFound
+from fervid.files.fingerprint import sha256
+from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe, read_csv
-from fervid.results.schema import COMMON, FRAME_SIZE, SMALL, TIMELINE, output_paths, small_path
+from fervid.results.schema import (
+    COMMON,
+    FRAME_SIZE,
+    PARTITION,
+    PREFIX,
+    RECORD,
+    SMALL,
+    TIMELINE,
+    output_paths,
+    small_path,
+)
 from fervid.results.store_files import composed_metadata, store_folder
-from fervid.results.validate import check_metadata, validated
+from fervid.results.validate import check_metadata, missing_rows, validated
 from fervid.settings import TimelineSettings
 from fervid.types import EMOTIONS
+
+ATTEMPTS, PAUSE = 10, 0.1
+"""How often and after how many seconds tables are read again that another process replaces."""
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to import; a run with nothing to do avoids it
@@ -41,6 +57,8 @@ class Results:
         videos: One row per input file.
         metadata: Versions, hashes, ``settings`` (group → name → value) and ``roots``; empty if the results do not
             record them.
+        notes: What a user should know about the tables, such as that one was changed, as sentences.
+        is_intact: Whether the tables are exactly what fervid wrote.
     """
 
     timeline: pd.DataFrame
@@ -48,6 +66,8 @@ class Results:
     summary: pd.DataFrame
     videos: pd.DataFrame
     metadata: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    is_intact: bool = True
 
     @property
     def max_gap(self) -> float:
@@ -84,51 +104,132 @@ def read_results(path: str | os.PathLike[str]) -> Results:
 
     Raises:
         InputNotFound: There is nothing at ``path``.
-        BadResults: fervid did not write what is there.
+        BadResults: fervid did not write what is there, or it is incomplete.
     """
-    out = Path(path)
-    tables = read_tables(out)
-    frames = {name: tidy_frame(table) for name, table in tables.items()}
-    return Results(**frames, metadata=_metadata(out, tables["timeline"].schema.metadata))
+    read = read_checked(Path(path))
+    frames = {name: tidy_frame(table) for name, table in read.tables.items()}
+    metadata = _metadata(Path(path), read.tables["timeline"].schema.metadata)
+    return Results(**frames, metadata=metadata, notes=read.notes, is_intact=read.is_intact)
 
 
-def read_tables(out: Path, videos: pa.Table | None = None) -> dict[str, pa.Table]:
-    """Read the four tables as Arrow tables.
+@dataclass(frozen=True, eq=False)
+class ReadTables:
+    """The tables of results, checked.
+
+    Attributes:
+        tables: The tables by name. Rows come in the order of the inputs; ``timeline`` has the metadata.
+        notes: What a user should know about them, as sentences.
+        is_intact: Whether they are exactly what fervid wrote.
+    """
+
+    tables: dict[str, pa.Table]
+    notes: tuple[str, ...]
+    is_intact: bool
+
+
+def read_tables(out: Path) -> dict[str, pa.Table]:
+    """Read the tables as Arrow tables; see ``read_checked``.
 
     Args:
         out: The results.
-        videos: The manifest, if it has been read already.
 
     Returns:
-        The tables by name. Rows come in the order of the inputs; ``timeline`` has the metadata.
+        The tables by name.
 
     Raises:
         InputNotFound: There is nothing at ``out``.
-        BadResults: fervid did not write what is there.
+        BadResults: See ``read_checked``.
     """
-    if not out.exists():
-        raise InputNotFound(f"no such results: {out}")
+    return read_checked(out).tables
+
+
+def read_checked(out: Path) -> ReadTables:
+    """Read the tables as Arrow tables, and check that they belong together.
+
+    If another process replaces the tables meanwhile, they are read again.
+
+    Args:
+        out: The results.
+
+    Returns:
+        The tables. Videos with a row that cannot be right are called ``failed``.
+
+    Raises:
+        InputNotFound: There is nothing at ``out``.
+        BadResults: fervid did not write what is there, rows are missing, or the tables are being replaced.
+    """
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE)
+        before = _identity(out)
+        if before is None and _is_being_replaced(out):
+            continue
+        if not out.exists():
+            raise InputNotFound(f"no such results: {out}")
+        try:
+            read = _read_once(out)
+        except (BadResults, OSError):  # a file may be moved away meanwhile
+            if before == _identity(out):
+                raise
+            continue
+        if before == _identity(out):
+            return read
+    raise BadResults(f"{out} is incomplete: a run that wrote it was interrupted or is at work; run it again")
+
+
+def _identity(out: Path) -> tuple[int, ...] | None:
+    """What changes when the timeline is replaced; None if there is none."""
     try:
-        timeline = _with_frame_size(_read_timeline(out), out, videos)
+        status = (out / "timeline" if out.is_dir() else out).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _is_being_replaced(out: Path) -> bool:
+    """Whether small tables lie there without their timeline, as while tables are replaced."""
+    return out.suffix in ("", ".parquet", ".csv") and any(small_path(out, name).exists() for name in SMALL)
+
+
+def _read_once(out: Path) -> ReadTables:
+    """Read and check the tables."""
+    try:
+        timeline = _with_frame_size(_read_timeline(out), out)
         tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
     for name in SMALL:
-        tables[name] = videos if name == "videos" and videos is not None else read_small(out, name)
+        tables[name] = read_small(out, name)
     known = set(tables["videos"]["video_id"].to_pylist())
     if not set(tables["timeline"]["video_id"].unique().to_pylist()) <= known:
         raise BadResults(f"{out}: the small tables beside it belong to another run; analyse again")
     if out.is_dir():  # partitions are read in the order of their names
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
         tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
-    return validated(tables, str(out))[0]
+    tables, notes = validated(tables, str(out))
+    changed = _changed(out, tables["timeline"].schema.metadata or {})
+    missing = missing_rows(tables, trusted=not changed)
+    if missing:
+        raise BadResults(f"{out} is incomplete: {missing}; analyse again")
+    return ReadTables(tables, (*notes, *changed), not notes and not changed)
 
 
-def _with_frame_size(timeline: pa.Table, out: Path, videos: pa.Table | None) -> pa.Table:
+def _changed(out: Path, metadata: Mapping[bytes, bytes]) -> list[str]:
+    """What is not as fervid wrote it, as sentences."""
+    try:
+        record = json.loads(metadata[f"{PREFIX}{RECORD}".encode()])
+        hashes = {name: str(record[name]) for name in SMALL if name in record}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return [f"{out} does not say which tables belong to it, so it may have been changed"]
+    names = [name for name, digest in hashes.items() if sha256(small_path(out, name)) != digest]
+    return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
+
+
+def _with_frame_size(timeline: pa.Table, out: Path) -> pa.Table:
     """Add the columns that version 1 of the tables did not have. It scaled all frames to the size in the manifest."""
     if set(timeline.column_names) & set(FRAME_SIZE) or not {"video_id", "face_quality"} <= set(timeline.column_names):
         return timeline
-    manifest = read_small(out, "videos") if videos is None else videos
+    manifest = read_small(out, "videos")
     manifest = manifest.filter(pc.is_valid(manifest["width"]))
     rows = pc.index_in(timeline["video_id"], value_set=manifest["video_id"].combine_chunks())
     for name, column in zip(FRAME_SIZE, ("width", "height"), strict=True):
@@ -183,21 +284,31 @@ def _bad_results(out: Path, error: Exception) -> BadResults:
 
 def _read_timeline(out: Path) -> pa.Table:
     if out.is_dir():
-        filled = any((out / "timeline").glob("*/*.parquet"))
-        from pyarrow.dataset import partitioning  # slow to import
-
-        # without this schema, a fingerprint of decimal digits alone would be read as a number
-        names = partitioning(pa.schema([("video_id", pa.string())]), flavor="hive")
-        if filled:
-            return pq.read_table(out / "timeline", partitioning=names)
-        common = out / "timeline" / COMMON
-        return TIMELINE.with_metadata(pq.read_schema(common).metadata if common.exists() else None).empty_table()
+        return _read_partitions(out / "timeline")
     if out.suffix == ".csv":
         return read_csv(out, csv_safe(TIMELINE.empty_table()).schema).replace_schema_metadata(_recorded(out))
-    return pq.read_table(out)
+    return pq.read_table(out, partitioning=None).replace_schema_metadata(_footer(out))
 
 
-JSON_KEYS = {"settings", "roots"}
+def _footer(path: Path) -> dict[bytes, bytes]:
+    """The metadata of a Parquet file: what its schema holds, and what was added when its rows were complete."""
+    footer: Mapping[bytes, bytes] = pq.read_metadata(path).metadata or {}
+    added = {key: value for key, value in footer.items() if key.startswith(PREFIX.encode())}
+    return {**(pq.read_schema(path).metadata or {}), **added}
+
+
+def _read_partitions(folder: Path) -> pa.Table:
+    """The rows of all partitions, one file after another, so that memory is that of the rows."""
+    common, rows = folder / COMMON, TableCollector()
+    schema = TIMELINE.with_metadata(_footer(common) if common.exists() else None)
+    for part in sorted(folder.glob(f"{PARTITION}*/*.parquet")):
+        table = pq.read_table(part, partitioning=None)
+        ids = pa.array([part.parent.name.removeprefix(PARTITION)] * len(table), pa.string())
+        rows.add(table.append_column("video_id", ids).select(schema.names).cast(schema))
+    return rows.table().replace_schema_metadata(schema.metadata) if len(rows) else schema.empty_table()
+
+
+JSON_KEYS = {"settings", "roots", RECORD}
 """Keys of the metadata whose values are JSON; the others are plain text."""
 
 _NULLABLE = {"face_id", "person", "width", "height", "rotation", "frames_sampled", "faces"}
@@ -218,7 +329,7 @@ def tidy_frame(table: pa.Table) -> pd.DataFrame:
     frame = table.to_pandas()
     for field in table.schema:
         if field.name in ("emotion", "dominant"):
-            frame[field.name] = pd.Categorical(frame[field.name], EMOTIONS)
+            frame[field.name] = pd.Categorical(frame[field.name].astype(object), EMOTIONS)
         elif field.name in _NULLABLE:
             frame[field.name] = frame[field.name].astype(f"Int{field.type.bit_width}")
     return frame
@@ -248,7 +359,7 @@ def read_metadata(out: Path) -> dict[str, Any]:
             return _metadata(out, _recorded(out))
         timeline = out / "timeline"
         files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
-        return _metadata(out, pq.read_schema(files[0]).metadata) if files else {}
+        return _metadata(out, _footer(files[0])) if files else {}
     except BadResults:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -269,6 +380,7 @@ def _metadata(out: Path, raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:
         for key in JSON_KEYS & values.keys():
             values[key] = json.loads(values[key])
         check_metadata(values)
+        values.pop(RECORD, None)  # for the reader only
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, BadResults) else "its metadata are damaged"
         raise BadResults(f"{out} cannot be used: {reason}") from error

@@ -25,6 +25,18 @@ def store_folder(out: Path, is_folder: bool) -> Path:
     return out / ".fervid" if is_folder else out.with_name(f".{out.name}.fervid")
 
 
+def output_of(folder: Path) -> Path:
+    """Get the output whose state a folder holds.
+
+    Args:
+        folder: A folder from ``store_folder``.
+
+    Returns:
+        The output.
+    """
+    return folder.parent if folder.name == ".fervid" else folder.with_name(folder.name[1 : -len(".fervid")])
+
+
 def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
     """Read the metadata with which outputs were composed.
 

@@ -80,8 +80,12 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "timeline": ("video", "video_id", "frame", "time"),
-    "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset"),
-    "summary": ("video", "video_id", "face_id", "trust"),
+    "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset", "duration", "peak", "mean"),
+    "summary": (
+        *("video", "video_id", "face_id", "first_seen", "last_seen", "samples", "coverage", "longest_gap", "dominant"),
+        *(f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS),
+        *("transitions_per_minute", "mean_quality", "trust"),
+    ),
     "videos": ("video", "status"),
 }
 """Table → columns that are never null."""
@@ -280,7 +284,7 @@ def _check_names(tables: Tables, faults: _Faults) -> None:
         pairs = tables[table].group_by(["video_id", "video"]).aggregate([])
         for video_id, name in zip(pairs["video_id"].to_pylist(), pairs["video"].to_pylist(), strict=True):
             if video_id in names and names[video_id] != name:
-                text = f"the {table} table calls it {str(name)[:80]!r}, the videos table {names[video_id][:80]!r}"
+                text = f"the {table} table calls it {str(name)[:80]!r}, the videos table {str(names[video_id])[:80]!r}"
                 faults.reasons.setdefault(video_id, text)
 
 
@@ -302,3 +306,37 @@ def _without(tables: Tables, reasons: Mapping[str, str]) -> tuple[Tables, list[s
         rows.append(row)
     kept["videos"] = pa.Table.from_pylist(rows, VIDEOS)
     return {name: kept[name] for name in tables}, notes
+
+
+def missing_rows(tables: Tables, trusted: bool) -> str:
+    """Compare the timeline with what the manifest and the summary promise.
+
+    Args:
+        tables: The tables by name.
+        trusted: Whether the small tables are as fervid wrote them. If not, only whole videos are compared.
+
+    Returns:
+        What is missing; empty if nothing is.
+    """
+    timeline, manifest = tables["timeline"], tables["videos"]
+    counts = timeline.group_by("video_id").aggregate([("frame", "count_distinct"), ("face_id", "count_distinct")])
+    columns = (counts[name].to_pylist() for name in ("frame_count_distinct", "face_id_count_distinct"))
+    found = dict(zip(counts["video_id"].to_pylist(), zip(*columns, strict=True), strict=True))
+    for row in manifest.filter(pc.is_in(manifest["status"], pa.array(ANALYSED))).to_pylist():
+        promised = row["frames_sampled"], row["faces"]
+        seen = found.get(row["video_id"], (0, 0))
+        if (trusted and seen != promised) or (seen[0] == 0 and promised[0]):
+            return f"rows of {printable(row['video'])} are missing"
+    return _missing_samples(timeline, tables["summary"]) if trusted else ""
+
+
+def _missing_samples(timeline: pa.Table, summary: pa.Table) -> str:
+    """Compare the number of rows of each face with its number of samples in the summary."""
+    keys = ["video_id", "face_id"]
+    faces = timeline.filter(pc.is_valid(timeline["face_id"]))
+    counts = faces.group_by(keys).aggregate([("frame", "count")])
+    both = summary.select([*keys, "samples", "video"]).join(counts, keys, join_type="full outer")
+    wrong = both.filter(pc.not_equal(pc.fill_null(both["samples"], 0), pc.fill_null(both["frame_count"], 0)))
+    if not len(wrong):
+        return ""
+    return f"rows of face {wrong['face_id'][0].as_py()} of {printable(str(wrong['video'][0].as_py()))} are missing"

@@ -85,7 +85,7 @@ class TimelineWriter(Protocol):
         """Write what is left, and the metadata.
 
         Args:
-            metadata: Key → value.
+            metadata: Key → value, with the record of the small tables.
         """
 
 
@@ -122,7 +122,7 @@ def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[T
     new = scratch / NEW
     with writing(out):
         new.mkdir()
-        with _timeline(out, new / TIMELINE_NAME) as timeline:
+        with _timeline(out, new / TIMELINE_NAME, metadata) as timeline:
             with contextlib.ExitStack() as stack:
                 small = {name: stack.enter_context(_small(new / name, schema)) for name, schema in SMALL.items()}
                 tables = TableWriters(timeline, small, dict(metadata))
@@ -171,7 +171,7 @@ class SmallTableWriter:
 
 
 @contextlib.contextmanager
-def _timeline(out: Path, path: Path) -> Iterator[TimelineWriter]:
+def _timeline(out: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[TimelineWriter]:
     """Open a writer of the timeline to ``path``, in the format of ``out``."""
     if is_folder(out):
         path.mkdir()
@@ -180,8 +180,9 @@ def _timeline(out: Path, path: Path) -> Iterator[TimelineWriter]:
         with _csv(path, TIMELINE) as writer:
             yield _CsvTimeline(writer)
     else:
-        with pq.ParquetWriter(path, TIMELINE, compression="zstd") as writer:
-            yield _ParquetTimeline(writer)
+        schema = TIMELINE.with_metadata(_prefixed(metadata))
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            yield _ParquetTimeline(writer, schema)
 
 
 def _prefixed(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -202,17 +203,17 @@ class _CsvTimeline:
 class _ParquetTimeline:
     """Collects short videos, so that row groups have a useful size."""
 
-    def __init__(self, writer: Any) -> None:
-        self._writer, self._rows = writer, TableCollector()
+    def __init__(self, writer: Any, schema: pa.Schema) -> None:
+        self._writer, self._schema, self._rows = writer, schema, TableCollector()
 
     def add(self, table: pa.Table) -> None:
-        self._rows.add(table.cast(TIMELINE))
+        self._rows.add(table.cast(self._schema))
         if len(self._rows) >= ROW_GROUP:
             self._flush()
 
     def finish(self, metadata: Mapping[str, str]) -> None:
         self._flush()
-        self._writer.add_key_value_metadata(_prefixed(metadata))
+        self._writer.add_key_value_metadata(_prefixed({RECORD: metadata[RECORD]}))  # the rest is in the schema
 
     def _flush(self) -> None:
         if len(self._rows):

@@ -107,7 +107,10 @@ def table(
             rows.append(row)
         summary += [{"video_id": video_id, "face_id": face_id, "trust": trust} for face_id in faces or {}]
         status = "ok" if faces else "no_face"
-        manifest.append({"video": name, "video_id": video_id, "status": status, "message": None, "duration": 2.0})
+        moments = {moment for moment, *_ in [*samples, *empty]}
+        counts = {"faces": len(faces or {}), "frames_sampled": len(moments)}
+        named = {"video": name, "video_id": video_id, "status": status, "message": None, "duration": 2.0}
+        manifest.append(named | counts)
     columns = ["video", "video_id", "time", "face_id", *FRAME_SIZE]
     timeline = pd.DataFrame(rows, columns=None if rows else columns)
     timeline["face_id"] = timeline["face_id"].astype("Int32")

@@ -246,12 +246,17 @@ def test_a_stored_result_takes_precedence_over_the_failure_of_a_copy(folder: Pat
         assert store.done("1")
 
 
-def test_partitions_that_a_killed_run_moved_are_restored(tmp_path: Path) -> None:
-    folder = tmp_path / "results" / ".fervid"
-    before = folder / "scratch" / "abc" / "before" / "video_id=1"
-    before.mkdir(parents=True)
-    with ResumeStore(folder, IDENTITY, tables_exist=False):
-        assert (tmp_path / "results" / "timeline" / "video_id=1").is_dir()
+def test_tables_that_a_killed_run_was_moving_are_moved(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    workspace = out / ".fervid" / "scratch" / "abc"
+    (workspace / "new" / "timeline" / "video_id=1").mkdir(parents=True)
+    (workspace / "old").mkdir()
+    (workspace / "new" / "summary").write_text("new")
+    (out / "videos.csv").write_text("new already")
+    with ResumeStore(out / ".fervid", IDENTITY, tables_exist=False):
+        assert (out / "timeline" / "video_id=1").is_dir()
+        assert (out / "summary.csv").read_text() == "new"
+        assert (out / "videos.csv").read_text() == "new already"
 
 
 def test_an_index_with_garbage_is_read_as_far_as_it_goes(folder: Path, video: Path) -> None:
