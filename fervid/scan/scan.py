@@ -13,7 +13,7 @@ import numpy as np
 from fervid.errors import BadWeights, UnreadableVideo
 from fervid.faces.crop import SIZE, CropGeometry
 from fervid.faces.detectors import FaceDetector, create_detector
-from fervid.faces.embedding import FaceEmbedder, load_embedder
+from fervid.faces.embedding import FaceEmbedder
 from fervid.files.scratch import CropFile
 from fervid.runtime.opencv import cv2
 from fervid.scan.frame_analysis import FrameAnalyzer
@@ -167,10 +167,10 @@ def cached_embedder() -> tuple[FaceEmbedder | None, list[str]]:
     """Load the face embedder, once per process. A scan can do without it.
 
     Returns:
-        The embedder, or None if it is not installed or its weights cannot be used, and a note in the latter case.
+        The embedder, or None and a note if its weights cannot be used.
     """
     try:
-        return load_embedder(), []
+        return FaceEmbedder(), []
     except BadWeights as error:
         return None, [f"person identities not computed: {error}"]
 

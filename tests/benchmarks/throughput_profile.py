@@ -71,7 +71,7 @@ FILES = {
 """Stage of each module or package of fervid. ``video/reader`` has three stages, distinguished by function name."""
 
 LOADING = {
-    *("create_detector", "describe_detector", "load_embedder", "describe_embedder"),
+    *("create_detector", "describe_detector", "FaceEmbedder", "describe_embedder"),
     *("load_classifier", "load_onnx", "network_on_gpu", "read_sidecar"),
 }
 """Functions that read weights or initialise a library."""

