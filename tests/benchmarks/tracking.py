@@ -121,14 +121,15 @@ def score(drawn: DrawnScene, rows: Rows, sampled: Sequence[int], found: list[lis
     """Compare tracks with the ground truth. ``sampled``: indices of the sampled frames."""
     numbers = truth_ids(drawn, ScanSettings().max_gap)
     truths = [[(numbers[f][i], np.array(face.box)) for i, face in enumerate(drawn.faces[f])] for f in sampled]
-    identity, hota, clear = _metrics(truths, rows)
+    identity, hota, clear = metrics(truths, rows)
     oracle = [_oracle(truth, faces) for truth, faces in zip(truths, found, strict=True)]
-    ceiling, _, best = _metrics(truths, oracle)
+    ceiling, _, best = metrics(truths, oracle)
     bridged = _bridged(drawn.scene, rows, [drawn.scene.times[f] for f in sampled])
     return Score(drawn.scene.name, identity, hota, clear, ceiling, best, bridged, crossings(drawn))
 
 
-def _metrics(truths: Rows, rows: Rows) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def metrics(truths: Rows, rows: Rows) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Identity, HOTA and CLEAR sums of tracks. In ``truths`` -1 is a face that is not required."""
     gt, ours, similar = [], [], []
     for truth, row in zip(truths, rows, strict=True):
         wanted = [(number, box) for number, box in truth if number >= 0]
