@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import cast
 
 import numpy as np
 
@@ -42,6 +43,10 @@ MIN_END_SHARE = 0.92
 """Smallest share that the first and the last frame of a transition must have at their ends."""
 MAX_SHARE_SUM = 1.05
 """Largest sum of both shares. Motion can look like a mixture of two frames, but then the shares sum to more."""
+MAX_SHIFT = 0.1
+"""Largest motion of the whole image from one frame to the next, as a share of its width, that is not a cut."""
+SAME_VIEW = 0.85
+"""Correlation after that motion from which two frames show the same view."""
 NOISE = 3.0
 """Standard deviation in gray levels that is attributed to camera noise."""
 FLAT = 4.0
@@ -161,7 +166,7 @@ class ShotBoundaryDetector:
         usual = median(change for change, _ in self._recent) if self._recent else 0.0
         step = median(step for _, step in self._recent) if self._recent else elapsed
         expected = max(usual, 0.5) * min(max(elapsed / max(step, 1e-3), 1.0), MAX_STALL)
-        if change > min_change and change > self._ratio * expected:
+        if change > min_change and change > self._ratio * expected and not _is_shifted(last, current):
             self._accept()
             may_be_flash = current.deviation < 0.5 * last.deviation or _correlation(last, current) > FLASH_CORRELATION
             self._candidate = _Candidate(current.time, change, last, may_be_flash)
@@ -238,6 +243,22 @@ def _change(first: _Thumbnail, second: _Thumbnail) -> float:
 def _distance(first: FloatArray | ByteArray, second: FloatArray | ByteArray) -> float:
     """Mean absolute difference. OpenCV is used for speed, because this runs for every frame."""
     return cv2.norm(first, second, cv2.NORM_L1) / len(first)
+
+
+def _is_shifted(first: _Thumbnail, second: _Thumbnail) -> bool:
+    """Whether the camera moved a little between two frames, found by phase correlation (Kuglin and Hines, 1975)."""
+    if min(first.deviation, second.deviation) < FLAT:
+        return False
+    height, width = cast(tuple[int, int], first.layout[0])
+    before, after = (frame.pixels.reshape(height, width) for frame in (first, second))
+    shift, _ = cv2.phaseCorrelate(before, after, cv2.createHanningWindow((width, height), cv2.CV_32F))
+    margin = math.ceil(max(map(abs, shift)))
+    if not 1 <= margin <= min(MAX_SHIFT * width, height / 4):
+        return False
+    moved = np.asarray(cv2.warpAffine(before, np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (width, height)))
+    inside = slice(margin, height - margin), slice(margin, width - margin)
+    one, other = moved[inside].ravel(), after[inside].ravel()
+    return min(float(one.std()), float(other.std())) >= FLAT and float(np.corrcoef(one, other)[0, 1]) >= SAME_VIEW
 
 
 def _shares(first: _Thumbnail, last: _Thumbnail, frame: _Thumbnail) -> tuple[float, float]:

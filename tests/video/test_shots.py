@@ -95,6 +95,11 @@ def test_motion_is_not_a_cut(motion: str) -> None:
     assert found(MOTIONS[motion](index) for index in range(50)) == []
 
 
+@pytest.mark.parametrize("shift", [4, 6])
+def test_a_camera_that_starts_to_move_fast_is_not_a_cut(shift: int) -> None:
+    assert found(window(scene(3), 20 + shift * max(0, index - 20), 60) for index in range(28)) == []
+
+
 @pytest.mark.parametrize("missing", [1, 3, 17])
 def test_a_jump_of_a_moving_image_at_missing_frames_is_not_a_cut(missing: int) -> None:
     detector, shown = ShotBoundaryDetector(), [index for index in range(60) if not 30 < index <= 30 + missing]
