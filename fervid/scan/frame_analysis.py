@@ -69,12 +69,14 @@ class FrameResult:
         thumbnail: Small gray image for finding cuts, (h, w) uint8.
         shape: Size and orientation of the frame.
         sample: The faces; None if the frame is not sampled.
+        between: The faces of a frame that is not sampled, without crops, if it was looked at to follow faces that meet.
     """
 
     time: float
     thumbnail: ByteArray
     shape: PictureShape
     sample: FaceDetections | None
+    between: FaceDetections | None = None
 
 
 class FrameAnalyzer:
@@ -126,7 +128,7 @@ class FrameAnalyzer:
 
         found = find_faces(frame.image, detect, self._geometry, self._settings.min_face)
         full, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
-        descriptors = [appearance(*_nearest(full, reduced, face, DESCRIPTOR_MIN_SIDE).of(face)) for face in found.faces]
+        descriptors = _descriptors(full, reduced, found.faces)
         aligned_faces = {}
         for position in self._faces_to_embed(frame.time, found.faces, found.qualities):
             face = found.faces[position]
@@ -134,6 +136,20 @@ class FrameAnalyzer:
             aligned_faces[position] = aligned_face(view.image, scale_face(face, 1 / view.factor))
         rolls = list(map(_known_roll, found.faces))
         return FaceDetections(frame.index, found.faces, descriptors, found.crops, found.qualities, rolls, aligned_faces)
+
+    def look_between(self, frame: Frame) -> FaceDetections:
+        """Find the faces of a frame between two samples. This changes nothing for the samples.
+
+        Args:
+            frame: The frame.
+
+        Returns:
+            The upright faces with their descriptors, without crops.
+        """
+        small, factor = shrink(frame.image, self._settings.long_side)
+        found = self._detector.detect(frame.image, (small, factor))
+        faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]
+        return FaceDetections(frame.index, faces, _descriptors(_View(frame.image, 1.0), _View(small, factor), faces))
 
     def _faces_to_embed(self, time: float, faces: list[Face], qualities: list[float]) -> list[int]:
         """Positions of the good faces, in the first sample of each EMBEDDING_PERIOD that has any."""
@@ -173,6 +189,11 @@ class _View:
     def of(self, face: Face) -> tuple[ByteArray, ByteArray, Face]:
         """The image, the gray image, and the face in their pixels."""
         return self.image, self.gray, scale_face(face, 1 / self.factor)
+
+
+def _descriptors(full: _View, reduced: _View, faces: list[Face]) -> list[FloatArray]:
+    """The appearance descriptors of faces."""
+    return [appearance(*_nearest(full, reduced, face, DESCRIPTOR_MIN_SIDE).of(face)) for face in faces]
 
 
 def _nearest(full: _View, reduced: _View, face: Face, side: int) -> _View:

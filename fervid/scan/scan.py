@@ -16,6 +16,7 @@ from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.faces.embedding import FaceEmbedder
 from fervid.files.scratch import CropFile
 from fervid.runtime.opencv import cv2
+from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FrameAnalyzer
 from fervid.scan.picture_changes import picture_notes, with_usual_picture
 from fervid.scan.track_assembly import TrackBuilder
@@ -140,8 +141,8 @@ def track_faces(
     """
     analyzer = FrameAnalyzer(settings, geometry, detector, embedder)
     builder = TrackBuilder(settings, scratch, embedder)
-    for frame in frames:
-        builder.add(analyzer.analyze_frame(frame))
+    for result in analyze_frames(frames, analyzer):
+        builder.add(result)
     return builder.finish()
 
 

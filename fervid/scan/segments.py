@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time as clock
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from fervid.errors import UnreadableVideo
 from fervid.faces.crop import CropGeometry
 from fervid.files.scratch import RecordFile, read_records
 from fervid.runtime.opencv import cv2
+from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FrameAnalyzer
 from fervid.scan.scan import cached_detector, cached_embedder, reader_notes, scan_result
 from fervid.scan.track_assembly import TrackBuilder
@@ -125,7 +126,7 @@ def scan_segment(
     cv2.setNumThreads(1)
     embedder, refused = cached_embedder()
     analyzer = FrameAnalyzer(settings, geometry, cached_detector(settings), embedder)
-    count, first_digest, next_digest = 0, None, None
+    ends = _Ends(segment.stop)
     try:
         with (
             VideoReader(
@@ -139,20 +140,44 @@ def scan_segment(
             ) as reader,
             RecordFile(records) as file,
         ):
-            for frame in reader.frames():
-                if segment.stop is not None and frame.time >= segment.stop:
-                    next_digest = _digest(frame)
-                    break
-                first_digest = first_digest or _digest(frame)
-                file.add(analyzer.analyze_frame(frame))
-                count += 1
-            intact = count == segment.count and not reader.corrupt and not reader.repaired
+            for result in analyze_frames(ends.frames(reader.frames()), analyzer):
+                if not ends.after(result.time):
+                    file.add(result)
+            intact = ends.count == segment.count and not reader.corrupt and not reader.repaired
             notes, seconds = (*reader_notes(reader, settings), *refused), clock.monotonic() - started
             return ScannedSegment(
-                records, reader.info, intact, first_digest, next_digest, notes, seconds, reader.duration
+                records, reader.info, intact, ends.first_digest, ends.next_digest, notes, seconds, reader.duration
             )
     except UnreadableVideo:
         return ScannedSegment(records, seconds=clock.monotonic() - started)
+
+
+class _Ends:
+    """Ends a segment, one frame after its last: that frame shows whether two faces meet before it.
+
+    ``count``: frames of the segment. ``first_digest`` and ``next_digest``: see ScannedSegment.
+    """
+
+    def __init__(self, stop: float | None) -> None:
+        self._stop = stop
+        self.count = 0
+        self.first_digest: str | None = None
+        self.next_digest: str | None = None
+
+    def after(self, time: float) -> bool:
+        """Whether a frame lies after the segment."""
+        return self._stop is not None and time >= self._stop
+
+    def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """The frames of the segment and the next one."""
+        for frame in frames:
+            if self.after(frame.time):
+                self.next_digest = _digest(frame)
+                yield frame
+                return
+            self.first_digest = self.first_digest or _digest(frame)
+            self.count += 1
+            yield frame
 
 
 def join_segments(

@@ -67,6 +67,8 @@ class TrackBuilder:
         self._pictures.add(result.time, result.shape, result.sample is not None)
         if result.sample is not None:
             self._add_sample(result.time, result.shape, result.sample)
+        elif result.between is not None:
+            self._tracker.update(result.time, result.between.faces, result.between.descriptors, sampled=False)
 
     def _add_sample(self, time: float, shape: PictureShape, sample: FaceDetections) -> None:
         self._tracker.update(time, sample.faces, sample.descriptors)

@@ -31,8 +31,9 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.identity import EMBEDDING_PERIOD
 from fervid.files.scratch import RecordFile, read_records
 from fervid.results.reader import read_results
-from fervid.scan.frame_analysis import SCHEDULE_PERIOD
-from fervid.scan.scan import scan_video
+from fervid.scan.between_samples import analyze_frames
+from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FrameAnalyzer
+from fervid.scan.scan import cached_detector, scan_video
 from fervid.scan.segments import divide_video, join_segments, scan_segment
 from fervid.scan.types import Scan, ScannedSegment, Segment
 from fervid.settings import AnalyzeSettings, ScanSettings
@@ -273,6 +274,24 @@ def test_segments_give_what_scanning_in_one_go_gives(tmp_path: Path, scenes: lis
 )
 def test_with_other_settings_too(tmp_path: Path, scenes: list[ByteArray], settings: ScanSettings) -> None:
     path = encode(tmp_path / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
+    assert_divided_alike(path, settings, tmp_path, 2)
+
+
+def test_a_meeting_at_the_border_of_two_segments_is_looked_at(tmp_path: Path, scenes: list[ByteArray]) -> None:
+    meeting = [*scenes[48:72], *scenes[72:48:-1]] * 5  # two people in front of each other, again and again
+    path = encode(tmp_path / "clip.mp4", meeting, options={"g": "20", "bf": "3"})
+    settings = ScanSettings(fps=3, long_side=192)
+    segments = scan_segments(path, settings, tmp_path)
+    records = [result for segment in segments for result in read_records(segment.records)]
+    analyzer = FrameAnalyzer(settings, FER2013_GEOMETRY, cached_detector(settings))
+    with VideoReader(path, fps=settings.fps) as reader:
+        expected = list(analyze_frames(reader.frames(), analyzer))
+    assert [result.time for result in records] == [result.time for result in expected]
+    assert [r.between and r.between.faces for r in records] == [r.between and r.between.faces for r in expected]
+    borders = [
+        segment.begin.time for segment in divide_video(path, settings, SCHEDULE_PERIOD, SECONDS) if segment.begin
+    ]
+    assert any(r.between and 0 < border - r.time < 0.3 for r in records for border in borders)
     assert_divided_alike(path, settings, tmp_path, 2)
 
 

@@ -1,0 +1,143 @@
+"""Frames between two samples are looked at where faces meet, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.detectors import load_detector
+from fervid.faces.embedding import FaceEmbedder
+from fervid.scan import between_samples
+from fervid.scan.between_samples import analyze_frames, may_meet
+from fervid.scan.frame_analysis import FrameAnalyzer, FrameResult
+from fervid.scan.scan import track_faces
+from fervid.settings import ScanSettings
+from fervid.types import Face, Frame, PictureShape, Track
+from fervid.video.reader import VideoReader
+from tests.support.paths import SAMPLES
+
+
+def at(x: float, size: float = 100.0) -> Face:
+    """A face whose centre is at (x, 200)."""
+    return Face(x - size / 2, 200 - size / 2, size, size, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "meets"),
+    [
+        ([at(100)], [at(180)], False),
+        ([at(100), at(400)], [at(105), at(395)], False),
+        ([at(100), at(240)], [at(105), at(238)], False),  # side by side
+        ([at(100), at(190)], [at(100), at(190)], True),  # they touch
+        ([at(100), at(300)], [at(170), at(290)], True),  # either may be either
+        ([at(100), at(250)], [at(110)], True),  # the other one may be hidden
+        ([at(110)], [at(100), at(250)], True),
+        ([at(100), at(600)], [at(100)], False),  # the other one left far away
+        ([at(100), at(400)], [], False),
+        ([], [], False),
+    ],
+)
+def test_faces_meet_where_they_may_be_exchanged(before: list[Face], after: list[Face], meets: bool) -> None:
+    assert may_meet(before, after, 0.2) is meets
+    assert may_meet(after, before, 0.2) is meets
+
+
+def results(name: str, settings: ScanSettings, first: int = 0, last: int | None = None) -> list[FrameResult]:
+    analyzer = FrameAnalyzer(settings, FER2013_GEOMETRY, load_detector())
+    with VideoReader(SAMPLES / f"{name}.mp4", fps=settings.fps) as reader:
+        return list(analyze_frames(list(reader.frames())[first:last], analyzer))
+
+
+def test_frames_are_looked_at_around_a_crossing_and_samples_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = results("crossing", ScanSettings(fps=5))
+    looked = [result.time for result in found if result.between]
+    assert looked
+    assert 1.0 < min(looked) < 2.3 < max(looked) < 4.0  # they pass at 2.45 s
+    assert all(result.sample is None for result in found if result.between)
+    monkeypatch.setattr(between_samples, "may_meet", lambda *_: False)
+    plain = results("crossing", ScanSettings(fps=5))
+    assert not any(result.between for result in plain)
+    assert [r.time for r in plain] == [r.time for r in found]
+    assert [r.sample and r.sample.faces for r in plain] == [r.sample and r.sample.faces for r in found]
+
+
+def test_no_frame_is_looked_at_where_one_face_is_alone() -> None:
+    for name in ("leaving", "cut"):
+        assert not any(result.between for result in results(name, ScanSettings(fps=5)))
+
+
+def test_a_part_that_ends_with_the_next_sample_gives_what_the_whole_gives() -> None:
+    # samples are 5 frames apart; at frame 60 (2.4 s) the two people pass
+    settings = ScanSettings(fps=5)
+    whole, part = results("crossing", settings)[:60], results("crossing", settings, 0, 61)[:60]
+    for one, other in zip(whole, part, strict=True):
+        assert (one.between is None) == (other.between is None)
+        if one.between and other.between:
+            assert one.between.faces == other.between.faces
+    assert any(result.between for result in part[55:])
+
+
+@pytest.mark.parametrize(("side", "count", "most"), [(100, 30, 16), (100, 5, 5), (4000, 12, 2), (100, 2000, 0)])
+def test_few_frames_are_kept(side: int, count: int, most: int) -> None:
+    looked: list[int] = []
+
+    class Analyzer:
+        def analyze_frame(self, frame: Frame) -> FrameResult:
+            sample = Found() if frame.sampled else None
+            return FrameResult(frame.time, frame.thumbnail, frame.shape, sample)  # type: ignore[arg-type]
+
+        def look_between(self, frame: Frame) -> str:
+            looked.append(frame.index)
+            return "looked at"
+
+    class Found:
+        faces = (at(100), at(150))
+
+    shape, thumbnail = PictureShape((side, side)), np.zeros((1, 1), np.uint8)
+    frames = [
+        Frame(index, index / 25, index in (0, count + 1), thumbnail, shape, lambda: np.zeros((1, 1, 3), np.uint8))
+        for index in range(count + 2)
+    ]
+    given = list(analyze_frames(frames, Analyzer()))  # type: ignore[arg-type]
+    assert [result.time for result in given] == [frame.time for frame in frames]
+    assert most / 2 <= len(looked) <= most
+    steps = set(np.diff(looked).tolist())
+    assert len(steps) <= 1  # evenly spread
+
+
+def tracks(path: Path, fps: float) -> list[Track]:
+    settings = ScanSettings(fps=fps)
+    with VideoReader(path, fps=fps) as reader:
+        return track_faces(reader.frames(), settings, FER2013_GEOMETRY, load_detector(), embedder=FaceEmbedder()).tracks
+
+
+def held(track: Track, truth: dict[int, np.ndarray]) -> Sequence[bool]:
+    """For each row whose face centre lies in the woman's box or clearly outside it, which of both."""
+    inside = []
+    for frame, (x, y, width, height) in zip(track.frames, track.boxes, strict=True):
+        left, top, wide, high = truth[int(frame)]
+        across, down = (x + width / 2 - left) / wide, (y + height / 2 - top) / high
+        if 0.2 < across < 0.8 and 0.2 < down < 0.8:
+            inside.append(True)
+        elif not (-0.2 < across < 1.2 and -0.2 < down < 1.2):
+            inside.append(False)
+    return inside
+
+
+@pytest.mark.parametrize("fps", [5.0, pytest.param(0.0, marks=pytest.mark.slow), 2.0])
+def test_nobody_holds_both_people_of_a_real_crossing(shared_media: Path, fps: float) -> None:
+    cases = shared_media.parent / "cases"
+    rows = np.loadtxt(cases / "real_crossing_truth.csv", delimiter=",", skiprows=1)
+    truth = {round(row[0] * 25): row[1:] for row in rows}
+    found = tracks(cases / "real_crossing.mp4", fps)
+    woman = [track for track in found if np.mean(held(track, truth)) > 0.5]
+    assert len({track.person for track in woman}) == 1
+    assert woman[0].person is not None
+    assert all(track.person != woman[0].person for track in found if track not in woman)
+    assert sum(len(track.times) for track in woman) >= 0.85 * len(range(0, 225, 1 if not fps else round(25 / fps)))
+    for track in found:
+        assert len(set(held(track, truth))) == 1
