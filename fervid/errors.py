@@ -7,6 +7,7 @@
     │   ├── ConfigError                         an unknown setting, or an invalid value
     │   ├── InputNotFound (FileNotFoundError)   a path that does not exist
     │   ├── BadDataset                          a training table or folder that cannot be used
+    │   ├── BadCorrections                      a corrections file that is wrong or does not fit the results
     │   └── BadWeights                          weights, a sidecar or a detector file that cannot be used
     ├── MissingLibrary (ImportError)            exit 2: a library is missing; the message says what to install
     ├── UnreadableVideo (ValueError)            one file; the batch continues
@@ -55,6 +56,10 @@ class InputNotFound(UsageError, FileNotFoundError):
 
 class BadDataset(UsageError):
     """Training or evaluation data cannot be used; the message names the file and the row."""
+
+
+class BadCorrections(UsageError):
+    """A corrections file is wrong or does not fit the results; the message names the line and the column."""
 
 
 class BadWeights(UsageError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from fervid.results.parts import Row
@@ -21,8 +23,31 @@ from fervid.timeline.summary import FaceSummary, summarize_face, summarize_video
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
 
+@dataclass(frozen=True, eq=False)
+class VideoFaces:
+    """What the tables of one video are computed from.
+
+    Attributes:
+        video_id: Fingerprint of the video.
+        frames: (n,) int64, 0-based index of every sampled frame, with or without a face.
+        times: (n,) float64, presentation time of each of them in seconds.
+        sizes: (n, 2) int32, width and height of each of them as shown.
+        tracks: The faces, by face_id. Their crops are not used.
+        probabilities: For each track, (samples, 7) float32 probabilities of each frame alone.
+        duration: Length of the video in seconds; None if it is unknown.
+    """
+
+    video_id: str
+    frames: npt.NDArray[np.int64]
+    times: DoubleArray
+    sizes: npt.NDArray[np.int32]
+    tracks: Sequence[Track]
+    probabilities: Sequence[FloatArray]
+    duration: float | None
+
+
 def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) -> tuple[Any, dict[str, list[Row]]]:
-    """Smooth a video's probabilities, find its episodes and summarise its faces.
+    """Compute the tables of a video from its scan and its probabilities.
 
     Args:
         scan: What the scan found in the video.
@@ -35,21 +60,38 @@ def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSetting
     """
     edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
     raw = np.split(probabilities, edges) if scan.tracks else []
-    max_gap, min_episode = gap_threshold(scan.times, settings.max_gap), settings.min_episode
-    end = max(scan.info.duration or np.inf, float(scan.times[-1]))
-    smoothed, found, faces = [], [], []
-    for track, values in zip(scan.tracks, raw, strict=True):
+    faces = VideoFaces(scan.video_id, scan.frames, scan.times, scan.sizes, scan.tracks, raw, scan.info.duration)
+    return video_tables(faces, _manifest_row(scan), settings)
+
+
+def video_tables(faces: VideoFaces, manifest: Row, settings: TimelineSettings) -> tuple[pa.Table, dict[str, list[Row]]]:
+    """Smooth a video's probabilities, find its episodes and summarise its faces.
+
+    Args:
+        faces: The faces of the video.
+        manifest: What its row of ``videos`` says in addition to the statistics.
+        settings: How to smooth and to find episodes.
+
+    Returns:
+        See ``result_rows``.
+    """
+    max_gap, min_episode = gap_threshold(faces.times, settings.max_gap), settings.min_episode
+    end = max(faces.duration or np.inf, float(faces.times[-1]))
+    smoothed, found, summaries = [], [], []
+    for track, values in zip(faces.tracks, faces.probabilities, strict=True):
         times, weights = track.times, track.qualities
         smooth_values = smooth(times, values, weights, settings.smooth, max_gap, settings.smoother)
         seen = evidence(times, values, smooth_values, weights, min_episode, max_gap)
         of_face = episodes(times, seen, settings.onset, settings.offset, min_episode, max_gap, end)
         found += [{"face_id": track.face_id, **_episode_row(episode)} for episode in of_face]
-        faces.append(summarize_face(track, smooth_values, scan.times, max_gap))
+        summaries.append(summarize_face(track, smooth_values, faces.times, max_gap))
         smoothed.append(smooth_values)
-    timeline = timeline_table(scan.video_id, scan.frames, scan.times, scan.sizes, scan.tracks, raw, smoothed)
-    summary = to_mapping(summarize_video(scan.tracks, faces, scan.times, scan.info.duration))
-    tables = {"episodes": found, "summary": list(map(_summary_row, faces)), "videos": [_manifest_row(scan) | summary]}
-    return timeline, {name: [{"video_id": scan.video_id, **row} for row in rows] for name, rows in tables.items()}
+    timeline = timeline_table(
+        faces.video_id, faces.frames, faces.times, faces.sizes, faces.tracks, faces.probabilities, smoothed
+    )
+    statistics = to_mapping(summarize_video(faces.tracks, summaries, faces.times, faces.duration))
+    tables = {"episodes": found, "summary": list(map(_summary_row, summaries)), "videos": [manifest | statistics]}
+    return timeline, {name: [{"video_id": faces.video_id, **row} for row in rows] for name, rows in tables.items()}
 
 
 def now() -> str:
