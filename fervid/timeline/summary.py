@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +28,9 @@ MAX_DOUBTFUL = 0.25
 
 
 @dataclass(frozen=True)
-class FaceSummary:
-    """The statistics of one face, a row of the summary table. Times in seconds; shares and probabilities in [0, 1]."""
+class Statistics:
+    """The statistics of a face or a person. Times in seconds; shares and probabilities in [0, 1]."""
 
-    face_id: int
     first_seen: float
     last_seen: float
     samples: int
@@ -43,6 +43,22 @@ class FaceSummary:
     mean_quality: float
     trust: str
     low_quality_share: float
+
+
+@dataclass(frozen=True)
+class FaceSummary(Statistics):
+    """A row of the summary table."""
+
+    face_id: int
+    person: int | None
+
+
+@dataclass(frozen=True)
+class PersonSummary(Statistics):
+    """A row of the persons table: what the summary says of a face, over all faces of one person."""
+
+    person: int
+    faces: int
 
 
 @dataclass(frozen=True)
@@ -70,30 +86,67 @@ def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max
     Returns:
         The statistics.
     """
-    times = track.times
+    low = float((track.qualities < MIN_QUALITY).mean())
+    values = _statistics([track], [smoothed], sampled, max_gap)
+    trust = _trust_of_face(track, values["coverage"], low)
+    return FaceSummary(face_id=track.face_id, person=track.person, trust=trust, low_quality_share=low, **values)
+
+
+def summarize_person(
+    tracks: Sequence[Track],
+    smoothed: Sequence[FloatArray],
+    faces: Sequence[FaceSummary],
+    sampled: DoubleArray,
+    max_gap: float = 1.0,
+) -> PersonSummary:
+    """Summarise all faces of one person in a video.
+
+    The statistics are those of a face over all samples of the person. Coverage and the longest gap include the time
+    between two faces. Transitions are counted within faces, for each minute of the faces' spans.
+
+    Args:
+        tracks: The faces of the person, at least one. No two are seen in the same frame.
+        smoothed: The smoothed probabilities of each, (n, 7).
+        faces: Their summaries, in the same order.
+        sampled: (m,) times of all sampled frames of the video, in seconds.
+        max_gap: Longest time in seconds for which one sample counts.
+
+    Returns:
+        The statistics.
+    """
+    person = tracks[0].person
+    assert person is not None
+    values = _statistics(tracks, smoothed, sampled, max_gap)
+    low = float((np.concatenate([track.qualities for track in tracks]) < MIN_QUALITY).mean())
+    trust = faces[0].trust if len(faces) == 1 else _doubtful_faces(faces) or "ok"
+    return PersonSummary(person=person, faces=len(tracks), trust=trust, low_quality_share=low, **values)
+
+
+def _statistics(
+    tracks: Sequence[Track], smoothed: Sequence[FloatArray], sampled: DoubleArray, max_gap: float
+) -> dict[str, Any]:
+    """The fields of Statistics that a face and a person have in common, by name."""
+    times = np.sort(np.concatenate([track.times for track in tracks]))
     first, last = float(times[0]), float(times[-1])
     own = sampled[np.searchsorted(sampled, first, "left") : np.searchsorted(sampled, last, "right")]
-    coverage = len(times) / max(len(own), len(times))
-    leading = smoothed.argmax(axis=1)
-    changes = int((np.diff(leading) != 0).sum())
-    seconds = seconds_held(times, max_gap)
-    means = np.average(smoothed, axis=0, weights=seconds)
-    low = float((track.qualities < MIN_QUALITY).mean())
-    return FaceSummary(
-        face_id=track.face_id,
-        first_seen=first,
-        last_seen=last,
-        samples=len(times),
-        coverage=coverage,
-        longest_gap=longest_absence(own, np.isin(own, times)),
-        dominant=EMOTIONS[int(means.argmax())],
-        shares=tuple(np.minimum(np.bincount(leading, seconds, minlength=len(EMOTIONS)) / seconds.sum(), 1.0).tolist()),
-        means=tuple(float(mean) for mean in means),
-        transitions_per_minute=60 * changes / (last - first) if last > first else 0.0,
-        mean_quality=float(track.qualities.mean()),
-        trust=_trust_of_face(track, coverage, low),
-        low_quality_share=low,
-    )
+    leading = [values.argmax(axis=1) for values in smoothed]
+    changes = sum(int((np.diff(emotions) != 0).sum()) for emotions in leading)
+    span = sum(float(track.times[-1] - track.times[0]) for track in tracks)
+    seconds = np.concatenate([seconds_held(track.times, max_gap) for track in tracks])
+    means = np.average(np.concatenate(smoothed), axis=0, weights=seconds)
+    shares = np.bincount(np.concatenate(leading), seconds, minlength=len(EMOTIONS)) / seconds.sum()
+    return {
+        "first_seen": first,
+        "last_seen": last,
+        "samples": len(times),
+        "coverage": len(times) / max(len(own), len(times)),
+        "longest_gap": longest_absence(own, np.isin(own, times)),
+        "dominant": EMOTIONS[int(means.argmax())],
+        "shares": tuple(np.minimum(shares, 1.0).tolist()),
+        "means": tuple(float(mean) for mean in means),
+        "transitions_per_minute": 60 * changes / span if span > 0 else 0.0,
+        "mean_quality": float(np.concatenate([track.qualities for track in tracks]).mean()),
+    }
 
 
 def summarize_video(
@@ -118,15 +171,21 @@ def summarize_video(
     if not tracks:
         return VideoSummary(0.0, gap, None, "no face")
     low = float((np.concatenate([track.qualities for track in tracks]) < MIN_QUALITY).mean())
-    doubtful = [face.samples for face in faces if face.trust != "ok"]
     reasons = []
     if coverage < MIN_COVERAGE:
         reasons.append(f"a face in only {_percent(coverage)} of the samples")
-    if sum(doubtful) > MAX_DOUBTFUL * sum(face.samples for face in faces):
-        reasons.append(f"{len(doubtful)} of {len(faces)} faces doubtful")
+    if doubtful := _doubtful_faces(faces):
+        reasons.append(doubtful)
     if low > MAX_LOW_QUALITY:
         reasons.append(f"{_percent(low)} of its rows are of low quality")
     return VideoSummary(coverage, gap, low, "; ".join(reasons) or "ok")
+
+
+def _doubtful_faces(faces: Sequence[FaceSummary]) -> str:
+    """How many faces are doubtful, if they have more than MAX_DOUBTFUL of all rows; otherwise empty."""
+    doubtful = [face.samples for face in faces if face.trust != "ok"]
+    too_many = sum(doubtful) > MAX_DOUBTFUL * sum(face.samples for face in faces)
+    return f"{len(doubtful)} of {len(faces)} faces doubtful" if too_many else ""
 
 
 def _trust_of_face(track: Track, coverage: float, low: float) -> str:
