@@ -8,7 +8,7 @@
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
 ``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
-``export_results`` and ``merge_results`` work on results. Exceptions are in ``fervid.errors``.
+``export_results``, ``merge_results`` and ``correct`` work on results. Exceptions are in ``fervid.errors``.
 
 Importing fervid loads neither TensorFlow nor OpenCV: each name is loaded when it is first used.
 """
@@ -25,7 +25,15 @@ from fervid.types import EMOTIONS, Progress
 from fervid.version import __version__
 
 if TYPE_CHECKING:
-    from fervid.api import analyze, analyze_video, annotate_videos, export_results, merge_results, write_report
+    from fervid.api import (
+        analyze,
+        analyze_video,
+        annotate_videos,
+        correct,
+        export_results,
+        merge_results,
+        write_report,
+    )
     from fervid.charts.plot import plot_timeline
     from fervid.emotions.classifier import load_classifier
     from fervid.faces.detectors import load_detector
@@ -46,6 +54,7 @@ __all__ = [
     "analyze",
     "analyze_video",
     "annotate_videos",
+    "correct",
     "crop_faces",
     "export_results",
     "load_classifier",
@@ -61,6 +70,7 @@ _MODULES = {
     "analyze": "fervid.api",
     "analyze_video": "fervid.api",
     "annotate_videos": "fervid.api",
+    "correct": "fervid.api",
     "crop_faces": "fervid.pipeline",
     "export_results": "fervid.api",
     "load_classifier": "fervid.emotions.classifier",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fervid.export.output_files import Exported
     from fervid.pipeline import VideoResults
     from fervid.report.report import WrittenReport
+    from fervid.results.correct import Corrected
     from fervid.results.merge import Merged
     from fervid.results.reader import Results
 
@@ -411,3 +412,40 @@ def merge_results(results: Sequence[str | os.PathLike[str]], out: str | os.PathL
     if isinstance(results, (str, os.PathLike)):
         raise UsageError(f"`results` must be a list of paths, not {results!r}")
     return run(results, out)
+
+
+def correct(
+    results: str | os.PathLike[str],
+    corrections: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+) -> Corrected:
+    """Repair faces and name persons, and compute the tables anew, as ``fervid correct`` does.
+
+    Smoothing, episodes, summaries, persons and trust are computed from the raw rows, so the tables are those that the
+    analysis of such tracks would have given.
+
+    Example:
+        >>> lines = ["video,face_id,action,start,end,value", "cut.mp4,0,name,,,Ann"]
+        >>> Path("names.csv").write_text("\\n".join(lines)) > 0
+        True
+        >>> fervid.correct("results.parquet", "names.csv", "corrected.parquet").corrections
+        1
+
+    Args:
+        results: What ``analyze`` or ``merge_results`` wrote. It stays as it is.
+        corrections: One or several corrections files, in the order in which they apply.
+        out: ``corrected.parquet``, ``corrected.csv``, or a folder.
+
+    Returns:
+        The number of corrections and of the videos that they changed.
+
+    Raises:
+        InputNotFound: There are no such results, or no such corrections file.
+        BadCorrections: A corrections file is wrong or does not fit the results. Nothing is written.
+        BadResults: The results cannot be read, do not record their settings, or are corrected already.
+        UsageError: ``out`` is one of the results, or the output of ``analyze``.
+        OutputError: ``out`` cannot be written.
+    """
+    from fervid.results.correct import correct as run
+
+    return run(results, corrections, out)

@@ -20,7 +20,7 @@ import typer
 import fervid
 from fervid import errors
 from fervid.cli.main import app
-from fervid.results.schema import EPISODES, STILLS, SUMMARY, TIMELINE, VIDEOS
+from fervid.results.schema import EPISODES, PERSONS, SHOTS, STILLS, SUMMARY, TIMELINE, VIDEOS
 from fervid.settings_io import from_mapping, read_toml
 from fervid.training.train import TrainSettings
 from tests.support.command import command
@@ -117,7 +117,9 @@ def test_limits_come_before_the_first_command() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_code_block_is_of_a_kind_that_is_checked(page: Path) -> None:
     for block in blocks(page):
-        assert block.language in ("sh", "python", "toml", "text"), f"{page_name(page)}:{block.line}: {block.language!r}"
+        assert block.language in ("sh", "python", "toml", "csv", "text"), (
+            f"{page_name(page)}:{block.line}: {block.language!r}"
+        )
         if block.language == "toml":
             tomllib.loads(block.code)
         if block.language == "python":
@@ -147,6 +149,8 @@ def test_the_code_blocks_of_a_page_run(page: Path, analysed_folder: Path, monkey
             exec(compile(block.code, where, "exec"), {"__name__": "__main__"})
         elif block.language == "sh":
             run_shell(block.code, analysed_folder, where)
+        elif block.language == "csv":  # the file that the next block reads
+            (analysed_folder / f"{page.stem}.csv").write_text(block.code, encoding="utf-8")
 
 
 def run_shell(code: str, folder: Path, where: str) -> str:
@@ -320,7 +324,15 @@ def test_the_text_names_no_option_that_does_not_exist(page: Path) -> None:
     assert named <= known
 
 
-TABLES = {"Timeline": TIMELINE, "Episodes": EPISODES, "Summary": SUMMARY, "Videos": VIDEOS, "Images": STILLS}
+TABLES = {
+    "Timeline": TIMELINE,
+    "Episodes": EPISODES,
+    "Summary": SUMMARY,
+    "Persons": PERSONS,
+    "Shots": SHOTS,
+    "Videos": VIDEOS,
+    "Images": STILLS,
+}
 
 
 @pytest.mark.parametrize("heading", TABLES)

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import printable
-from fervid.results.schema import is_folder, output_paths
+from fervid.results.schema import SMALL, is_folder, output_paths, small_path
 
-_CONTENTS = (
-    "one row per face and sampled frame",
-    "one row per episode of an emotion",
-    "one row per face",
-    "one row per input file",
-)
-"""What the files of ``output_paths`` hold, in their order."""
+_CONTENTS = {
+    "timeline": "one row per face and sampled frame",
+    "episodes": "one row per episode of an emotion",
+    "summary": "one row per face",
+    "persons": "one row per person of a video",
+    "shots": "one row per shot",
+    "videos": "one row per input file",
+}
+"""What the tables hold."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class FirstRun:
             report: HTML report, if the run wrote one.
         """
         timeline = self.out / "timeline" if is_folder(self.out) else self.out
-        files = list(zip([timeline, *output_paths(self.out)[1:]], _CONTENTS, strict=True))
+        tables = {"timeline": timeline} | {name: small_path(self.out, name) for name in SMALL}
+        files = [(path, _CONTENTS[name]) for name, path in tables.items()]
         files += [(report, "open it in a browser")] if report else []
         files += [(annotated, "annotated videos")] if annotated else []
         width = max(len(str(path)) for path, _ in files)

@@ -35,6 +35,26 @@ def merge(
 
 
 @commands.command(cls=Command, rich_help_panel="Use results")
+def correct(
+    results: Results,
+    corrections: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            help="Table of corrections; several apply in their order. Example: --corrections corrections.csv",
+        ),
+    ],
+    out: Out,
+) -> None:
+    """Repair faces and name persons, and compute the tables anew."""
+    from fervid.results.correct import correct as apply
+
+    done = apply(results, corrections, out)
+    lines = f"{done.corrections} correction{'' if done.corrections == 1 else 's'}"
+    print(f"{lines} in {done.videos} video{'' if done.videos == 1 else 's'}: {out}", file=sys.stderr)
+
+
+@commands.command(cls=Command, rich_help_panel="Use results")
 def annotate(
     results: Results,
     out: Annotated[

@@ -189,5 +189,12 @@ class EditedFaces:
 
 
 def labels(found: Mapping[int, Label]) -> dict[int, str]:
-    """The texts of labels, by person."""
+    """Get the texts of labels.
+
+    Args:
+        found: Person → label.
+
+    Returns:
+        Person → text.
+    """
     return {person: label.text for person, label in found.items()}

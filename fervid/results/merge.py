@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from typing import Any
 from fervid.errors import UsageError
 from fervid.results.parts import Row, by_video, copy_of, named
 from fervid.results.reader import read_checked, read_metadata, read_tables
-from fervid.results.schema import ANALYSED, SMALL, is_folder, output_paths, refuse_foreign
-from fervid.results.store_files import read_identity, store_folder
-from fervid.results.workspace import workspace
-from fervid.results.writer import writers
+from fervid.results.schema import ANALYSED, SMALL
+from fervid.results.workspace import refuse_output, writing_results
 
 MADE_WITH = (
     "schema_version",
@@ -69,12 +66,7 @@ def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
         OutputError: ``out`` cannot be written.
     """
     paths, target = list({os.path.realpath(path): Path(path) for path in results}.values()), Path(out)
-    inputs = {os.path.realpath(path) for given in paths for path in output_paths(given)}
-    if any(os.path.realpath(path) in inputs for path in output_paths(target)):
-        raise UsageError(f"the output would overwrite one of the results: {target}")
-    refuse_foreign(target)
-    if read_identity(store_folder(target, is_folder(target))) is not None:
-        raise UsageError(f"{target} is an output of analyze, which would overwrite it; choose another `out`")
+    refuse_output(target, paths)
     metadata = {path: read_metadata(path) for path in paths}
     known = [path for path in paths if metadata[path]]
     for path in known[1:]:
@@ -82,20 +74,15 @@ def merge(results: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
             if first != second:
                 raise UsageError(f"{known[0]} and {path} were made differently: {name} {first} and {second}")
     unknown = tuple(path for path in metadata if not metadata[path])
-    common = {} if unknown else _as_text(_common_metadata(list(metadata.values())))
-    with workspace(target) as scratch:
-        videos, skipped, notes = _join(paths, target, common, scratch)
-        return Merged(videos, skipped, unknown, notes)
+    common = {} if unknown else _common_metadata(list(metadata.values()))
+    videos, skipped, notes = _join(paths, target, common)
+    return Merged(videos, skipped, unknown, notes)
 
 
 def _common_metadata(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The metadata of the first results, with the roots of all."""
     roots = list(dict.fromkeys(root for metadata in each for root in metadata.get("roots", [])))
     return each[0] | ({"roots": roots} if roots else {})
-
-
-def _as_text(metadata: dict[str, Any]) -> dict[str, str]:
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
 
 
 def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -109,9 +96,7 @@ def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
     return pairs
 
 
-def _join(
-    paths: Sequence[Path], out: Path, metadata: Mapping[str, str], scratch: Path
-) -> tuple[int, int, tuple[str, ...]]:
+def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, Any]) -> tuple[int, int, tuple[str, ...]]:
     """Write the tables. Returns the numbers of manifest rows and of those with the status ``skipped``, and notes."""
     manifests: dict[Path, list[Row]] = {}
     notes: list[str] = []
@@ -121,7 +106,7 @@ def _join(
         notes += read.notes
     merged = _Manifest(manifests)
     count = skipped = 0
-    with writers(out, metadata, scratch) as opened:
+    with writing_results(out, metadata) as opened:
         timeline, small = opened.timeline, opened.small
         for path in paths:
             tables, names = read_tables(path), merged.names(path)

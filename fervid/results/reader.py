@@ -1,4 +1,4 @@
-"""Reading results: the four tables as pandas frames or Arrow tables, and their metadata."""
+"""Reading results: the tables as pandas frames or Arrow tables, and their metadata."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The four tables as pandas frames, and how they were made.
+    """The tables as pandas frames, and how they were made.
 
     Rows come in the order of the inputs, whether the results are one file or a folder. ``emotion`` and ``dominant``
     are categories in the order of EMOTIONS. ``face_id``, ``person`` and the counts and sizes in ``videos`` are nullable
@@ -54,6 +54,8 @@ class Results:
         timeline: One row per sampled frame and face.
         episodes: One row per episode.
         summary: One row per face.
+        persons: One row per person of a video.
+        shots: One row per shot of a video.
         videos: One row per input file.
         metadata: Versions, hashes, ``settings`` (group → name → value) and ``roots``; empty if the results do not
             record them.
@@ -64,6 +66,8 @@ class Results:
     timeline: pd.DataFrame
     episodes: pd.DataFrame
     summary: pd.DataFrame
+    persons: pd.DataFrame
+    shots: pd.DataFrame
     videos: pd.DataFrame
     metadata: dict[str, Any]
     notes: tuple[str, ...] = ()
@@ -311,7 +315,7 @@ def _read_partitions(folder: Path) -> pa.Table:
 JSON_KEYS = {"settings", "roots", RECORD}
 """Keys of the metadata whose values are JSON; the others are plain text."""
 
-_NULLABLE = {"face_id", "person", "width", "height", "rotation", "frames_sampled", "faces"}
+_NULLABLE = {"face_id", "person", "shot", "width", "height", "rotation", "frames_sampled", "faces"}
 """Integer columns that may hold nulls, which plain numpy integers cannot."""
 
 
@@ -319,7 +323,7 @@ def tidy_frame(table: pa.Table) -> pd.DataFrame:
     """Convert a table to pandas.
 
     Args:
-        table: One of the four tables.
+        table: One of the tables.
 
     Returns:
         A frame with the types that ``Results`` documents.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from fervid.settings_io import to_mapping
 from fervid.timeline.episodes import Episode, episodes, evidence
 from fervid.timeline.gaps import gap_threshold
 from fervid.timeline.smoothing import smooth
-from fervid.timeline.summary import FaceSummary, summarize_face, summarize_video
+from fervid.timeline.summary import FaceSummary, Statistics, summarize_face, summarize_person, summarize_video
 from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
 
 
@@ -35,6 +37,9 @@ class VideoFaces:
         tracks: The faces, by face_id. Their crops are not used.
         probabilities: For each track, (samples, 7) float32 probabilities of each frame alone.
         duration: Length of the video in seconds; None if it is unknown.
+        cuts: Times in seconds of the first frame of each shot except the first.
+        participants: Person → who that is, where it is known.
+        roles: Person → role.
     """
 
     video_id: str
@@ -44,6 +49,20 @@ class VideoFaces:
     tracks: Sequence[Track]
     probabilities: Sequence[FloatArray]
     duration: float | None
+    cuts: Sequence[float] = ()
+    participants: Mapping[int, str] = field(default_factory=dict)
+    roles: Mapping[int, str] = field(default_factory=dict)
+
+    def participant(self, person: int | None) -> str | None:
+        """Look up who a person is.
+
+        Args:
+            person: The person; None if it is unknown.
+
+        Returns:
+            The participant; None if it is unknown.
+        """
+        return None if person is None else self.participants.get(person)
 
 
 def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) -> tuple[Any, dict[str, list[Row]]]:
@@ -60,38 +79,73 @@ def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSetting
     """
     edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
     raw = np.split(probabilities, edges) if scan.tracks else []
-    faces = VideoFaces(scan.video_id, scan.frames, scan.times, scan.sizes, scan.tracks, raw, scan.info.duration)
+    faces = VideoFaces(
+        scan.video_id, scan.frames, scan.times, scan.sizes, scan.tracks, raw, scan.info.duration, scan.cuts
+    )
     return video_tables(faces, _manifest_row(scan), settings)
 
 
-def video_tables(faces: VideoFaces, manifest: Row, settings: TimelineSettings) -> tuple[pa.Table, dict[str, list[Row]]]:
-    """Smooth a video's probabilities, find its episodes and summarise its faces.
+@dataclass(frozen=True, eq=False)
+class FinishedFace:
+    """What is computed from one track.
+
+    Attributes:
+        smoothed: (samples, 7) float32 smoothed probabilities.
+        episodes: Its rows of the episodes table, without the names of the video.
+        summary: Its statistics.
+    """
+
+    smoothed: FloatArray
+    episodes: list[Row]
+    summary: FaceSummary
+
+
+def video_tables(
+    faces: VideoFaces,
+    manifest: Row,
+    settings: TimelineSettings,
+    finished: Mapping[int, FinishedFace] = MappingProxyType({}),
+) -> tuple[pa.Table, dict[str, list[Row]]]:
+    """Smooth a video's probabilities, find its episodes and summarise its faces and persons.
 
     Args:
         faces: The faces of the video.
         manifest: What its row of ``videos`` says in addition to the statistics.
         settings: How to smooth and to find episodes.
+        finished: Face → what was computed from the same track before.
 
     Returns:
         See ``result_rows``.
     """
-    max_gap, min_episode = gap_threshold(faces.times, settings.max_gap), settings.min_episode
+    max_gap = gap_threshold(faces.times, settings.max_gap)
     end = max(faces.duration or np.inf, float(faces.times[-1]))
-    smoothed, found, summaries = [], [], []
-    for track, values in zip(faces.tracks, faces.probabilities, strict=True):
-        times, weights = track.times, track.qualities
-        smooth_values = smooth(times, values, weights, settings.smooth, max_gap, settings.smoother)
-        seen = evidence(times, values, smooth_values, weights, min_episode, max_gap)
-        of_face = episodes(times, seen, settings.onset, settings.offset, min_episode, max_gap, end)
-        found += [{"face_id": track.face_id, **_episode_row(episode)} for episode in of_face]
-        summaries.append(summarize_face(track, smooth_values, faces.times, max_gap))
-        smoothed.append(smooth_values)
-    timeline = timeline_table(
-        faces.video_id, faces.frames, faces.times, faces.sizes, faces.tracks, faces.probabilities, smoothed
-    )
+    done = [
+        finished.get(track.face_id) or _finish(track, values, faces.times, settings, max_gap, end)
+        for track, values in zip(faces.tracks, faces.probabilities, strict=True)
+    ]
+    smoothed, summaries = [one.smoothed for one in done], [one.summary for one in done]
+    timeline = timeline_table(faces, smoothed)
     statistics = to_mapping(summarize_video(faces.tracks, summaries, faces.times, faces.duration))
-    tables = {"episodes": found, "summary": list(map(_summary_row, summaries)), "videos": [manifest | statistics]}
-    return timeline, {name: [{"video_id": faces.video_id, **row} for row in rows] for name, rows in tables.items()}
+    tables = {
+        "episodes": [row for one in done for row in one.episodes],
+        "summary": [_statistics_row(one) | {"participant": faces.participant(one.person)} for one in summaries],
+        "persons": _person_rows(faces, smoothed, summaries, max_gap),
+        "shots": _shot_rows(faces),
+        "videos": [manifest | statistics],
+    }
+    return timeline, {name: [{**row, "video_id": faces.video_id} for row in rows] for name, rows in tables.items()}
+
+
+def _finish(
+    track: Track, values: FloatArray, sampled: DoubleArray, settings: TimelineSettings, max_gap: float, end: float
+) -> FinishedFace:
+    """Compute everything that depends on one track and the times of the samples only."""
+    times, weights, shortest = track.times, track.qualities, settings.min_episode
+    smoothed = smooth(times, values, weights, settings.smooth, max_gap, settings.smoother)
+    seen = evidence(times, values, smoothed, weights, shortest, max_gap)
+    found = episodes(times, seen, settings.onset, settings.offset, shortest, max_gap, end)
+    rows = [{"face_id": track.face_id, **_episode_row(episode)} for episode in found]
+    return FinishedFace(smoothed, rows, summarize_face(track, smoothed, sampled, max_gap))
 
 
 def now() -> str:
@@ -115,7 +169,46 @@ def _episode_row(episode: Episode) -> Row:
     }
 
 
-def _summary_row(summary: FaceSummary) -> Row:
+def _person_rows(
+    faces: VideoFaces, smoothed: Sequence[FloatArray], summaries: Sequence[FaceSummary], max_gap: float
+) -> list[Row]:
+    """The rows of the persons table."""
+    members: dict[int, list[int]] = {}
+    for index, track in enumerate(faces.tracks):
+        if track.person is not None:
+            members.setdefault(track.person, []).append(index)
+    rows = []
+    for person in sorted(members):
+        indices = members[person]
+        tracks, values = [faces.tracks[index] for index in indices], [smoothed[index] for index in indices]
+        of_faces = [summaries[index] for index in indices]
+        row = _statistics_row(summarize_person(tracks, values, of_faces, faces.times, max_gap))
+        rows.append(row | {"participant": faces.participant(person), "role": faces.roles.get(person)})
+    return rows
+
+
+def _shot_rows(faces: VideoFaces) -> list[Row]:
+    """The rows of the shots table. The first shot begins with the first sample, the last ends with the video."""
+    first, last = float(faces.times[0]), max(faces.duration or 0.0, float(faces.times[-1]))
+    edges = [first, *(cut for cut in faces.cuts if first < cut), last]
+    return [{"shot": shot, "start": start, "end": end} for shot, (start, end) in enumerate(itertools.pairwise(edges))]
+
+
+def summary_of_row(row: Row) -> FaceSummary:
+    """Rebuild a face's statistics from its row of the summary table.
+
+    Args:
+        row: The row.
+
+    Returns:
+        The statistics.
+    """
+    names = (field.name for field in fields(FaceSummary))
+    shares, means = (tuple(row[f"{kind}_{name}"] for name in EMOTIONS) for kind in ("share", "mean"))
+    return FaceSummary(**{name: row[name] for name in names if name in row}, shares=shares, means=means)
+
+
+def _statistics_row(summary: Statistics) -> Row:
     row = to_mapping(summary)
     shares, means = row.pop("shares"), row.pop("means")
     for index, name in enumerate(EMOTIONS):
@@ -141,29 +234,17 @@ def _manifest_row(scan: Scan) -> Row:
     }
 
 
-def timeline_table(
-    video_id: str,
-    frames: np.ndarray[Any, Any],
-    times: DoubleArray,
-    sizes: np.ndarray[Any, Any],
-    tracks: Sequence[Track],
-    raw: Sequence[FloatArray],
-    smoothed: Sequence[FloatArray],
-) -> pa.Table:
+def timeline_table(faces: VideoFaces, smoothed: Sequence[FloatArray]) -> pa.Table:
     """Build the timeline of one video.
 
     Args:
-        video_id: Fingerprint of the video.
-        frames: (n,) int64 indices of all sampled frames.
-        times: (n,) float64 their times in seconds.
-        sizes: (n, 2) int32 width and height of each of them as shown.
-        tracks: The faces of the video.
-        raw: Per track, (samples, 7) float32 probabilities of each frame alone.
-        smoothed: Per track, (samples, 7) float32 smoothed probabilities.
+        faces: The faces of the video.
+        smoothed: For each track, (samples, 7) float32 smoothed probabilities.
 
     Returns:
         An Arrow table of the schema PART, ordered by frame, then by face.
     """
+    tracks, raw, frames, times = faces.tracks, faces.probabilities, faces.frames, faces.times
     seen = np.concatenate([*(track.frames for track in tracks), np.zeros(0, np.int64)])
     empty = ~np.isin(frames, seen)
     count = int(empty.sum())
@@ -174,12 +255,18 @@ def timeline_table(
         filled = pa.array(np.concatenate(parts) if parts else np.zeros(0), kind)
         return pa.concat_arrays([filled, pa.nulls(count, kind)])
 
+    def per_face(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        """One value for all rows of each track, then nulls."""
+        owners = [np.full(len(track.times), index) for index, track in enumerate(tracks)]
+        return pa.array(values, kind).take(column(owners, pa.int64()))
+
     leading = [values.argmax(axis=1) for values in smoothed]
     columns: dict[str, Any] = {
         "frame": pa.array(np.concatenate([seen, frames[empty]]), pa.int64()),
         "time": pa.array(np.concatenate([*(track.times for track in tracks), times[empty]]), pa.float64()),
         "face_id": column([np.full(len(track.times), track.face_id) for track in tracks], pa.int32()),
-        "person": pa.array([track.person for track in tracks for _ in track.times] + [None] * count, pa.int32()),
+        "person": per_face([track.person for track in tracks], pa.int32()),
+        "participant": per_face([faces.participant(track.person) for track in tracks], pa.string()),
         "face_score": column([track.scores for track in tracks], pa.float32()),
         "face_quality": column([track.qualities for track in tracks], pa.float32()),
         "confidence": column([values.max(axis=1) for values in smoothed], pa.float32()),
@@ -187,12 +274,12 @@ def timeline_table(
     }
     for axis, name in enumerate(("face_x", "face_y", "face_width", "face_height")):
         columns[name] = column([track.boxes[:, axis] for track in tracks], pa.float32())
-    shown = sizes[np.searchsorted(frames, columns["frame"].to_numpy())]
+    shown = faces.sizes[np.searchsorted(frames, columns["frame"].to_numpy())]
     for axis, name in enumerate(FRAME_SIZE):
         columns[name] = pa.array(shown[:, axis], pa.int32())
     for index, name in enumerate(EMOTIONS):
         columns[name] = column([values[:, index] for values in raw], pa.float32())
         columns[f"{name}_smooth"] = column([values[:, index] for values in smoothed], pa.float32())
-    columns["video_id"] = pa.array([video_id] * (len(seen) + count), pa.string())
+    columns["video_id"] = pa.array([faces.video_id] * (len(seen) + count), pa.string())
     table = pa.table({name: columns[name] for name in PART.names}, schema=PART)
     return table.sort_by([("frame", "ascending"), ("face_id", "ascending")])

@@ -35,6 +35,7 @@ TIMELINE = pa.schema(
         *_fields(pa.int64(), "frame"),
         *_fields(pa.float64(), "time"),
         *_fields(pa.int32(), "face_id", "person"),
+        *_fields(pa.string(), "participant"),
         *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality"),
         *_fields(pa.int32(), *FRAME_SIZE),
         *_emotions("{}", pa.float32()),
@@ -58,22 +59,47 @@ EPISODES = pa.schema(
 )
 """One row per episode; see fervid.timeline.episodes."""
 
+_STATISTICS = [
+    *_fields(pa.float64(), "first_seen", "last_seen"),
+    *_fields(pa.int64(), "samples"),
+    *_fields(pa.float64(), "coverage", "longest_gap"),
+    *_fields(pa.string(), "dominant"),
+    *_emotions("share_{}", pa.float64()),
+    *_emotions("mean_{}", pa.float64()),
+    *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
+    *_fields(pa.string(), "trust"),
+    *_fields(pa.float64(), "low_quality_share"),
+]
+
 SUMMARY = pa.schema(
     [
         *_fields(pa.string(), "video", "video_id"),
-        *_fields(pa.int32(), "face_id"),
-        *_fields(pa.float64(), "first_seen", "last_seen"),
-        *_fields(pa.int64(), "samples"),
-        *_fields(pa.float64(), "coverage", "longest_gap"),
-        *_fields(pa.string(), "dominant"),
-        *_emotions("share_{}", pa.float64()),
-        *_emotions("mean_{}", pa.float64()),
-        *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
-        *_fields(pa.string(), "trust"),
-        *_fields(pa.float64(), "low_quality_share"),
+        *_fields(pa.int32(), "face_id", "person"),
+        *_fields(pa.string(), "participant"),
+        *_STATISTICS,
     ]
 )
 """One row per face; see fervid.timeline.summary."""
+
+PERSONS = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int32(), "person"),
+        *_fields(pa.string(), "participant", "role"),
+        *_fields(pa.int64(), "faces"),
+        *_STATISTICS,
+    ]
+)
+"""One row per person of a video; see fervid.timeline.summary."""
+
+SHOTS = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int32(), "shot"),
+        *_fields(pa.float64(), "start", "end"),
+    ]
+)
+"""One row per shot of a video: a run of frames without a cut."""
 
 VIDEOS = pa.schema(
     [
@@ -93,7 +119,7 @@ VIDEOS = pa.schema(
 ANALYSED = ("ok", "no_face")
 """The values of ``status`` for videos that have a timeline."""
 
-SMALL = {"episodes": EPISODES, "summary": SUMMARY, "videos": VIDEOS}
+SMALL = {"episodes": EPISODES, "summary": SUMMARY, "persons": PERSONS, "shots": SHOTS, "videos": VIDEOS}
 """The small tables, which are written as CSV beside the timeline."""
 
 RECORD = "tables"

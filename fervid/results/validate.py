@@ -36,6 +36,15 @@ _SHARE = (0.0, 1.0001)
 _COUNT = (0, _LARGEST)
 _PIXELS = (-1e5, 1e5)
 
+_STATISTICS = {
+    **dict.fromkeys(("first_seen", "last_seen"), _SECONDS),
+    "samples": (1, _LARGEST),
+    "longest_gap": (0, _SECONDS[1]),
+    "transitions_per_minute": (0, 1e9),
+    **dict.fromkeys(("coverage", "mean_quality", "low_quality_share"), _SHARE),
+    **dict.fromkeys((f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS), _SHARE),
+}
+
 RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "timeline": {
         "frame": (0, 2.0**53),
@@ -51,15 +60,9 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         **dict.fromkeys(("onset", "apex", "offset", "duration"), _SECONDS),
         **dict.fromkeys(("peak", "mean"), _SHARE),
     },
-    "summary": {
-        "face_id": _COUNT,
-        **dict.fromkeys(("first_seen", "last_seen"), _SECONDS),
-        "samples": (1, _LARGEST),
-        "longest_gap": (0, _SECONDS[1]),
-        "transitions_per_minute": (0, 1e9),
-        **dict.fromkeys(("coverage", "mean_quality", "low_quality_share"), _SHARE),
-        **dict.fromkeys((f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS), _SHARE),
-    },
+    "summary": {"face_id": _COUNT, "person": _COUNT, **_STATISTICS},
+    "persons": {"person": _COUNT, "faces": (1, _LARGEST), **_STATISTICS},
+    "shots": {"shot": _COUNT, **dict.fromkeys(("start", "end"), _SECONDS)},
     "videos": {
         **dict.fromkeys(("duration", "longest_gap", "seconds"), (0, _SECONDS[1])),
         **dict.fromkeys(("width", "height"), (1, _PIXELS[1])),
@@ -74,6 +77,8 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "timeline": {"emotion": EMOTIONS},
     "episodes": {"emotion": EMOTIONS},
     "summary": {"dominant": EMOTIONS},
+    "persons": {"dominant": EMOTIONS},
+    "shots": {},
     "videos": {"status": STATUSES},
 }
 """Table → column → the values that it may have. A null is one of them."""
@@ -81,11 +86,9 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "timeline": ("video", "video_id", "frame", "time"),
     "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset", "duration", "peak", "mean"),
-    "summary": (
-        *("video", "video_id", "face_id", "first_seen", "last_seen", "samples", "coverage", "longest_gap", "dominant"),
-        *(f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS),
-        *("transitions_per_minute", "mean_quality", "trust"),
-    ),
+    "summary": ("video", "video_id", "face_id", *_STATISTICS, "dominant", "trust"),
+    "persons": ("video", "video_id", "person", "faces", *_STATISTICS, "dominant", "trust"),
+    "shots": ("video", "video_id", "shot", "start", "end"),
     "videos": ("video", "status"),
 }
 """Table → columns that are never null."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from fervid.errors import UsageError
 from fervid.files.atomic import writing
 from fervid.files.locks import locked
 from fervid.files.private_folder import make_private
 from fervid.results.publish import finish_interrupted, remove
-from fervid.results.schema import is_folder
+from fervid.results.schema import is_folder, output_paths, refuse_foreign
+from fervid.results.store_files import read_identity, store_folder
+from fervid.results.writer import TableWriters, writers
 
 
 @contextlib.contextmanager
@@ -44,3 +50,42 @@ def workspace(out: Path) -> Iterator[Path]:
             remove(out, scratch)
             if not scratch.exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_output(out: Path, sources: Sequence[Path]) -> None:
+    """Refuse to write results over other files.
+
+    Args:
+        out: The results to write.
+        sources: The results that they are made from.
+
+    Raises:
+        UsageError: ``out`` is one of ``sources``, or the output of ``analyze``.
+        OutputError: fervid did not write what is there.
+    """
+    inputs = {os.path.realpath(path) for source in sources for path in output_paths(source)}
+    if any(os.path.realpath(path) in inputs for path in output_paths(out)):
+        raise UsageError(f"the output would overwrite one of the results: {out}")
+    refuse_foreign(out)
+    if read_identity(store_folder(out, is_folder(out))) is not None:
+        raise UsageError(f"{out} is an output of analyze, which would overwrite it; choose another `out`")
+
+
+@contextlib.contextmanager
+def writing_results(out: Path, metadata: Mapping[str, Any]) -> Iterator[TableWriters]:
+    """Open writers of results that replace earlier ones when the block ends without an error.
+
+    Args:
+        out: The results to write: a Parquet file, a CSV file or a folder. Its folder is made.
+        metadata: As in ``Results.metadata``.
+
+    Yields:
+        The writers.
+
+    Raises:
+        OutputLocked: Another process writes these results.
+        OutputError: The tables cannot be written.
+    """
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
+    with workspace(out) as scratch, writers(out, texts, scratch) as opened:
+        yield opened

@@ -1,4 +1,4 @@
-"""Writing the four tables: they are composed from the parts of a batch, and replace earlier tables when complete."""
+"""Writing the tables: they are composed from the parts of a batch, and replace earlier tables when complete."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SMALL_ROWS = 1 << 12
 
 
 def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """Write the four tables from the parts of a batch.
+    """Write the tables from the parts of a batch.
 
     The tables replace the earlier ones when all are complete. After an error all tables are as they were before.
 
@@ -106,7 +106,7 @@ class TableWriters:
 
 @contextlib.contextmanager
 def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[TableWriters]:
-    """Open writers of the four tables. The tables replace earlier ones when all are complete.
+    """Open writers of the tables. The tables replace earlier ones when all are complete.
 
     Args:
         out: See ``compose``.

@@ -93,7 +93,8 @@ class TrackBuilder:
         Returns:
             The sampled frames and the tracks.
         """
-        members = self._tracker.finish(self._cuts.finish())
+        cuts = self._cuts.finish()
+        members = self._tracker.finish(cuts)
         numbers = [[self._first_crop[sample] + position for sample, position in samples] for samples in members]
         crops = write_grouped(self._crops, numbers, self._scratch, SIZE)
         self._crops.close()
@@ -109,7 +110,7 @@ class TrackBuilder:
         for track, person in zip(tracks, cluster_tracks(vectors, [track.frames for track in tracks]), strict=True):
             track.person = person
         sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
-        return TrackedFaces(frames, times, sizes, tracks, self._pictures.runs)
+        return TrackedFaces(frames, times, sizes, tracks, self._pictures.runs, cuts)
 
     def _embeddings(self, tracks: Sequence[Sequence[int]], threads: int) -> list[FloatArray]:
         """For each track, given by the numbers of its crops, unit vectors (n, 128) of some of its faces."""

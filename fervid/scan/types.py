@@ -73,6 +73,7 @@ class TrackedFaces:
         sizes: (n, 2) int32, width and height of each of them as shown.
         tracks: The faces, ids from 0 in order of appearance.
         runs: The sizes and orientations of all frames.
+        cuts: Times in seconds of the first frame of each shot except the first.
     """
 
     frames: npt.NDArray[np.int64]
@@ -80,6 +81,7 @@ class TrackedFaces:
     sizes: npt.NDArray[np.int32]
     tracks: list[Track]
     runs: list[PictureRun]
+    cuts: list[float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ class Scan:
         notes: Problems that did not end the scan, as sentences.
         crops: (m, 48, 48) uint8, the crops of all tracks, one track after another.
         seconds: Processing time.
+        cuts: See TrackedFaces.
     """
 
     video_id: str
@@ -107,6 +110,7 @@ class Scan:
     notes: list[str]
     crops: CropFile
     seconds: float
+    cuts: list[float]
 
     def discard(self) -> None:
         """Delete the file of crops, which is not needed once they are classified."""

@@ -115,7 +115,8 @@ def table(
     timeline = pd.DataFrame(rows, columns=None if rows else columns)
     timeline["face_id"] = timeline["face_id"].astype("Int32")
     summaries = pd.DataFrame(summary, columns=["video_id", "face_id", "trust"])
-    return Results(timeline, pd.DataFrame(), summaries, pd.DataFrame(manifest), {"settings": dict(settings or {})})
+    none = pd.DataFrame()
+    return Results(timeline, none, summaries, none, none, pd.DataFrame(manifest), {"settings": dict(settings or {})})
 
 
 def gray_clip(path: Path, seconds: float = 2.0) -> Path:

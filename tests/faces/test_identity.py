@@ -22,7 +22,7 @@ from fervid.faces.identity import (
     choose_for_embedding,
     cluster_tracks,
 )
-from fervid.results.rows import timeline_table
+from fervid.results.rows import VideoFaces, timeline_table
 from fervid.scan import scan
 from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
@@ -228,9 +228,12 @@ def test_the_table_holds_the_person_of_each_face() -> None:
 
     tracks = [track(0, [0, 1], 0), track(1, [1], None), track(2, [3], 0)]
     shares = [np.full((len(one.times), 7), 1 / 7, np.float32) for one in tracks]
-    table = timeline_table("id", np.arange(5), np.arange(5.0), np.full((5, 2), 100), tracks, shares, shares)
-    rows = [(row["frame"], row["face_id"], row["person"]) for row in table.to_pylist()]
-    assert rows == [(0, 0, 0), (1, 0, 0), (1, 1, None), (2, None, None), (3, 2, 0), (4, None, None)]
+    sizes = np.full((5, 2), 100, np.int32)
+    faces = VideoFaces("id", np.arange(5), np.arange(5.0), sizes, tracks, shares, 5.0, participants={0: "Ann"})
+    table = timeline_table(faces, shares)
+    rows = [(row["frame"], row["face_id"], row["person"], row["participant"]) for row in table.to_pylist()]
+    known, empty = (0, "Ann"), (None, None, None)
+    assert rows == [(0, 0, *known), (1, 0, *known), (1, 1, None, None), (2, *empty), (3, 2, *known), (4, *empty)]
     assert str(table.schema.field("person").type) == "int32"
 
 

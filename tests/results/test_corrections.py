@@ -199,7 +199,7 @@ def test_a_named_face_without_a_person_gets_one() -> None:
         ([(0, "join", "", "", 2)], "line 2, column value: faces 0 and 2 are in different shots"),
         ([(0, "join", "", "", 0)], "line 2, column value: a face cannot be joined with itself"),
         ([(0, "join", "", "", 7)], "line 2, column value: the video has no face 7"),
-        ([(0, "split", 3.0), (0, "join", "", "", 3), (3, "name", "", "", "x")], "line 4, column face_id: face 3 is not"),
+        ([(0, "split", 3), (0, "join", "", "", 3), (3, "name", "", "", "x")], "line 4, column face_id: face 3 is not"),
         ([(2, "exclude"), (2, "name", "", "", "x")], "line 3, column face_id: face 2 is not there any more"),
         ([(2, "exclude", 1.0, 2.0)], "line 2, column start: face 2 has no sample between these times"),
         ([(0, "person", "", "", 5)], "line 2, column value: the video has no person 5; `new` makes one"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from fervid.report.report import write_report
 from fervid.results.parts import Entry, write_part
-from fervid.results.rows import timeline_table
+from fervid.results.rows import VideoFaces, timeline_table
 from fervid.results.schema import SCHEMA_VERSION, is_folder
 from fervid.results.writer import compose
 from fervid.settings import AnalyzeSettings
@@ -128,7 +128,8 @@ def _entry(part: Path, position: int, video: MadeVideo) -> Entry:
     tracks = [_track(video, number, face) for number, face in enumerate(video.faces)]
     values = [face.probabilities for face in video.faces]
     sizes = np.full((video.count, 2), (640, 360), np.int32)
-    timeline = timeline_table(video_id, frames, video.times, sizes, tracks, values, values)
+    made = VideoFaces(video_id, frames, video.times, sizes, tracks, values, row["duration"])
+    timeline = timeline_table(made, values)
     summary = [key | _summary(video, number, face) for number, face in enumerate(video.faces)]
     episodes = [
         key | episode for number, face in enumerate(video.faces) for episode in made_episodes(video, number, face)

@@ -1,0 +1,216 @@
+"""Applying corrections to results: faces split and joined, persons named, and every table computed anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fervid.errors import BadResults
+from fervid.files.fingerprint import sha256
+from fervid.results.correct_video import EditedFaces, labels
+from fervid.results.corrections import Correction, read_corrections
+from fervid.results.parts import Row, by_video, named
+from fervid.results.reader import read_metadata, read_tables
+from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
+from fervid.results.schema import FRAME_SIZE, SMALL
+from fervid.results.workspace import refuse_output, writing_results
+from fervid.settings import AnalyzeSettings, TimelineSettings
+from fervid.settings_io import from_mapping
+from fervid.types import EMOTIONS, FloatArray, Track
+
+CORRECTIONS = "corrections_sha256"
+"""Key of the metadata that holds the SHA-256 of each corrections file, separated by spaces."""
+
+_BOX = ("face_x", "face_y", "face_width", "face_height")
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What a correction did.
+
+    Attributes:
+        corrections: Number of corrections that were applied.
+        videos: Number of videos that they changed.
+    """
+
+    corrections: int
+    videos: int
+
+
+def correct(
+    results: str | os.PathLike[str],
+    corrections: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+) -> Corrected:
+    """Apply corrections to results, and write the corrected results.
+
+    Tracks and persons change as the corrections say. Smoothing, episodes, summaries, persons and trust are computed
+    anew from the raw rows, so the tables are those that the analysis of such tracks would have given.
+
+    Args:
+        results: The results of ``analyze`` or ``merge``. They stay as they are.
+        corrections: One or several corrections files; they apply in this order. See docs/corrections.md.
+        out: The results to write: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputNotFound: There are no such results, or no such corrections file.
+        BadCorrections: A corrections file is wrong or does not fit the results. Nothing is written.
+        BadResults: The results cannot be read, do not record their settings, or are corrected already.
+        UsageError: ``out`` is one of the results, or the output of ``analyze``.
+        OutputError: ``out`` cannot be written.
+    """
+    source, target = Path(results), Path(out)
+    given = [corrections] if isinstance(corrections, (str, os.PathLike)) else list(corrections)
+    files = [Path(path) for path in given]
+    refuse_output(target, [source])
+    read = [one for file in files for one in read_corrections(file)]
+    metadata = read_metadata(source)
+    settings = _timeline_settings(source, metadata)
+    tables = read_tables(source)
+    of_video = _of_each_video(read, tables["videos"])
+    metadata = metadata | {CORRECTIONS: " ".join(sha256(file) for file in files)}
+    with writing_results(target, metadata) as opened:
+        timeline, small = opened.timeline, opened.small
+        rows = {name: _rows_by_video(tables[name]) for name in SMALL}
+        changed: dict[str, Row] = {}
+        for video_id, table in by_video(tables["timeline"]):
+            name = table["video"][0].as_py()
+            if name in of_video:
+                manifest = next(row for row in rows["videos"][video_id] if row["video"] == name)
+                own = {kind: rows[kind].get(video_id, []) for kind in SMALL} | {"videos": [manifest]}
+                table, corrected = _corrected(table, own, of_video[name], settings)
+                changed[name] = corrected["videos"][0]
+                for table_name in SMALL.keys() - {"videos"}:
+                    rows[table_name][video_id] = [{**row, "video": name} for row in corrected[table_name]]
+            timeline.add(named(table, name))
+            for table_name in SMALL.keys() - {"videos"}:
+                small[table_name].add(rows[table_name].get(video_id, []))
+        small["videos"].add({**row, **changed.get(row["video"], {})} for row in tables["videos"].to_pylist())
+    return Corrected(len(read), len(changed))
+
+
+def _timeline_settings(source: Path, metadata: Mapping[str, Any]) -> TimelineSettings:
+    """How the results were smoothed."""
+    if CORRECTIONS in metadata:
+        raise BadResults(f"{source} is corrected already; give the results of the analysis and all corrections files")
+    if "settings" not in metadata:
+        raise BadResults(f"{source} does not record its settings, which correcting needs; give the Parquet file")
+    timeline = metadata["settings"].get("timeline", {})
+    return from_mapping(AnalyzeSettings, {"timeline": timeline}, "settings").timeline
+
+
+def _of_each_video(corrections: Iterable[Correction], manifest: pa.Table) -> dict[str, list[Correction]]:
+    """The corrections of each video. Raises BadCorrections for a video without faces."""
+    status = dict(zip(manifest["video"].to_pylist(), manifest["status"].to_pylist(), strict=True))
+    found: dict[str, list[Correction]] = {}
+    for one in corrections:
+        if status.get(one.video) != "ok":
+            known = f"it is {status[one.video]!r} and has no faces" if one.video in status else "no such video"
+            raise one.wrong("video", f"{one.video}: {known}")
+        found.setdefault(one.video, []).append(one)
+    return found
+
+
+def _rows_by_video(table: pa.Table) -> dict[str, list[Row]]:
+    """The rows of a small table by fingerprint."""
+    found: dict[str, list[Row]] = {}
+    for row in table.to_pylist():
+        found.setdefault(row["video_id"], []).append(row)
+    return found
+
+
+def _corrected(
+    table: pa.Table, rows: Mapping[str, list[Row]], corrections: Sequence[Correction], settings: TimelineSettings
+) -> tuple[pa.Table, dict[str, list[Row]]]:
+    """The tables of one video after its corrections. ``rows`` are its rows of the small tables."""
+    (manifest,) = rows["videos"]
+    columns = {name: table[name].to_numpy() for name in ("frame", "time", *FRAME_SIZE)}
+    frames, first = np.unique(columns["frame"], return_index=True)
+    cuts = [row["start"] for row in rows["shots"][1:]]
+    edited = _edited(table, columns["time"], cuts)
+    before = dict(edited.faces)
+    edited.apply(corrections)
+    same = {face_id for face_id, members in edited.faces.items() if before.get(face_id) is members}
+    tracks, raw = _tracks(table, columns, edited)
+    sizes = np.column_stack([columns[name][first] for name in FRAME_SIZE]).astype(np.int32)
+    people = labels(edited.names), labels(edited.roles)
+    faces = VideoFaces(
+        manifest["video_id"], frames, columns["time"][first], sizes, tracks, raw, manifest["duration"], cuts, *people
+    )
+    notes = [text for text in (manifest["message"], *_exclusions(edited)) if text]
+    told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
+    return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same))
+
+
+def _finished(
+    table: pa.Table, rows: Mapping[str, list[Row]], edited: EditedFaces, same: Collection[int]
+) -> dict[int, FinishedFace]:
+    """What was computed before of the faces whose tracks are the same. Their persons may have changed."""
+    smoothed = _columns(table, [f"{name}_smooth" for name in EMOTIONS])
+    episodes: dict[int, list[Row]] = {}
+    for row in rows["episodes"]:
+        episodes.setdefault(row["face_id"], []).append(row)
+    summaries = (summary_of_row(row) for row in rows["summary"] if row["face_id"] in same)
+    return {
+        one.face_id: FinishedFace(
+            smoothed[edited.faces[one.face_id]],
+            episodes.get(one.face_id, []),
+            replace(one, person=edited.persons[one.face_id]),
+        )
+        for one in summaries
+    }
+
+
+def _columns(table: pa.Table, names: Sequence[str]) -> FloatArray:
+    """Columns of the timeline as (rows, columns) float32."""
+    return np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
+
+
+def _edited(table: pa.Table, times: Any, cuts: Sequence[float]) -> EditedFaces:
+    """The faces of a video before its corrections."""
+    numbers = table["face_id"].fill_null(-1).to_numpy()
+    rows = np.flatnonzero(numbers >= 0)
+    rows = rows[np.lexsort((times[rows], numbers[rows]))]
+    ids, first = np.unique(numbers[rows], return_index=True)
+    faces = dict(zip(ids.tolist(), np.split(rows, first[1:]), strict=True)) if len(ids) else {}
+    owners = table["person"].take(pa.array([members[0] for members in faces.values()], pa.int64())).to_pylist()
+    shots = np.searchsorted(np.asarray(cuts, float), times, "right")
+    return EditedFaces(times, shots, faces, dict(zip(faces, owners, strict=True)))
+
+
+def _tracks(table: pa.Table, columns: Mapping[str, Any], edited: EditedFaces) -> tuple[list[Track], list[Any]]:
+    """The corrected tracks, and the raw probabilities of each."""
+    boxes, raw = _columns(table, _BOX), _columns(table, EMOTIONS)
+    scores, qualities = _columns(table, ("face_score", "face_quality")).T
+    none = np.zeros((0, 1, 1), np.uint8)
+    tracks = [
+        Track(
+            face_id,
+            columns["frame"][rows],
+            columns["time"][rows],
+            boxes[rows],
+            scores[rows],
+            qualities[rows],
+            none,
+            edited.persons[face_id],
+        )
+        for face_id, rows in sorted(edited.faces.items())
+    ]
+    return tracks, [raw[edited.faces[track.face_id]] for track in tracks]
+
+
+def _exclusions(edited: EditedFaces) -> list[str]:
+    """What was excluded, as sentences for the manifest."""
+    return [
+        f"face {face_id} excluded from {first:.3f} to {last:.3f} s{f': {reason}' if reason else ''}"
+        for face_id, reason, first, last in edited.excluded
+    ]
