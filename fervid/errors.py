@@ -13,7 +13,7 @@
     ├── UnreadableVideo (ValueError)            one file; the batch continues
     ├── WorkerFailed (RuntimeError)             one file; a scan process crashed or exceeded its limit
     │   └── InternalError                       one file; a defect, so the next run tries the file again
-    ├── DeviceMemoryError (MemoryError)         exit 1: not even one face fits the memory of the device
+    ├── DeviceMemoryError (MemoryError)         exit 5: not even one face fits the memory of the device
     ├── BadResults (ValueError)                 exit 2: a table that this version of fervid cannot read
     ├── OutputError (OSError)                   exit 5: an output cannot be written
     │   └── EncodingFailed                      one annotated video; the others continue
@@ -36,7 +36,7 @@ class FervidError(Exception):
         video_id: Fingerprint of the video that caused the error; None if it is unknown.
     """
 
-    exit_code = 1
+    exit_code = 5
     video_id: str | None = None
 
 

@@ -197,5 +197,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except FileNotFoundError as error:
         raise InputNotFound(f"no such file: {path}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deep") from error
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error

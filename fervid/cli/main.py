@@ -23,6 +23,9 @@ from fervid.version import __version__
 REPEAT = 0.05
 """Seconds after which a signal that the interpreter ignored is sent again."""
 
+TRACEBACK = "FERVID_TRACEBACK"
+"""Environment variable that makes a defect print where it happened."""
+
 app = typer.Typer(
     name="fervid",
     cls=Group,
@@ -60,6 +63,13 @@ def main() -> None:
         _end(str(error), error.exit_code)
     except OSError as error:  # not turned into an OutputError, such as a full disk or a removed file
         _end(str(error), OutputError.exit_code)
+    except MemoryError:
+        _end("not enough memory; analyse fewer videos at once, or raise the limit", OutputError.exit_code)
+    except Exception as error:  # a defect, which must not look like any other outcome
+        if os.environ.get(TRACEBACK):
+            raise
+        defect = f"internal error: {type(error).__name__}: {error}; please report it with the output of {TRACEBACK}=1"
+        _end(defect, OutputError.exit_code)
     except _Interrupted:
         again = ", without --overwrite," if "--overwrite" in sys.argv else ""
         _end(f"interrupted; run the same command again{again} to continue", 130)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -13,31 +15,61 @@ from urllib.parse import quote
 import pandas as pd
 from pympi.Elan import Eaf
 
-from fervid.export.output_files import writing_file
+from fervid.export.output_files import refuse_existing, writing_file
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 from fervid.version import __version__
 
 
-def write_elan(tables: Results, targets: Mapping[str, Path], sources: Mapping[str, Path]) -> None:
+def write_elan(
+    tables: Results, targets: Mapping[str, Path], sources: Mapping[str, Path], overwrite: bool = False
+) -> None:
     """Write one ELAN document for each video.
+
+    Documents that an interrupted export of the same results wrote are left as they are.
 
     Args:
         tables: The results.
         targets: Video name → file to write.
         sources: Video name → video file, for the videos that were found.
+        overwrite: Replace documents that exist and are not what would be written.
 
     Raises:
+        UsageError: Such a document exists, and ``overwrite`` is false. Nothing is written.
         OutputError: A file cannot be written.
     """
+    existing = {name: path for name, path in targets.items() if os.path.lexists(path)}
+    with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
+        fresh = {name: Path(folder) / f"{number}.eaf" for number, name in enumerate(existing)}
+        _write(tables, existing, sources, fresh)
+        done = {name for name, path in existing.items() if _same(path, fresh[name])}
+    refuse_existing((path for name, path in existing.items() if name not in done), overwrite)
+    wanted = {name: path for name, path in targets.items() if name not in done}
+    for name, path in wanted.items():
+        with writing_file(path) as partial:
+            partial.unlink()  # pympi keeps a copy of a file that exists
+            _write(tables, {name: path}, sources, {name: partial})
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Whether two documents differ in their date only."""
+    try:
+        texts = [re.sub(rb' DATE="[^"]*"', b"", path.read_bytes(), count=1) for path in (first, second)]
+    except OSError:
+        return False
+    return texts[0] == texts[1]
+
+
+def _write(
+    tables: Results, targets: Mapping[str, Path], sources: Mapping[str, Path], files: Mapping[str, Path]
+) -> None:
+    """Write the documents to ``files``, with links as if they were ``targets``."""
     for name, path in targets.items():
         faces = tables.summary.loc[tables.summary["video"] == name, "face_id"]
         episodes = tables.episodes[tables.episodes["video"] == name]
         eaf = elan_document([int(face) for face in faces], episodes)
         eaf.add_linked_file(**_media(name, path, sources.get(name)))
-        with writing_file(path) as partial:
-            partial.unlink()  # pympi keeps a copy of a file that exists
-            eaf.to_file(partial)
+        eaf.to_file(files[name])
 
 
 def elan_document(faces: list[int], episodes: pd.DataFrame) -> Eaf:

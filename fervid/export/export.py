@@ -15,7 +15,6 @@ from fervid.export.output_files import (
     Exported,
     Format,
     Values,
-    refuse_existing,
     refuse_overwriting_inputs,
     single_file,
     target_files,
@@ -93,11 +92,10 @@ def export(
     found = FoundVideos({}, "")
     notes = tables.notes + NOTES[to]
     if to == "elan":
-        refuse_existing(targets.values(), overwrite)
         found = _sources(tables, targets, videos)
         notes += _missing_links([name for name in targets if name not in found.paths], found.missing_message)
     writers: dict[Format, Callable[[], None]] = {
-        "elan": lambda: write_elan(tables, targets, found.paths),
+        "elan": lambda: write_elan(tables, targets, found.paths, overwrite),
         "openface": lambda: write_openface(tables, targets, chosen or "raw"),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),

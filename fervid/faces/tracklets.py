@@ -66,7 +66,14 @@ class Sample:
         return self.store.read(range(self.first, self.first + len(self.sizes))).astype(np.float32)
 
     def descriptor(self, position: int) -> FloatArray | None:
-        """The descriptor of one face, (d,) float32; None if there is none."""
+        """Read the descriptor of one face.
+
+        Args:
+            position: Its position among the faces of the frame.
+
+        Returns:
+            (d,) float32; None if there is none.
+        """
         return None if self.store is None else self.store.read([self.first + position])[0].astype(np.float32)
 
 
@@ -85,7 +92,13 @@ class Tracklet:
     descriptor: FloatArray | None = None
 
     def add(self, index: int, sample: Sample, position: int) -> None:
-        """Append a face of the shot's sample ``index``."""
+        """Append a face.
+
+        Args:
+            index: Index of its sample within the shot.
+            sample: The sample.
+            position: Position of the face in the sample.
+        """
         elapsed = sample.time - self.time
         if self.members and elapsed > 0:
             weight = 1.0 if len(self.members) == 1 else elapsed / (elapsed + VELOCITY_SMOOTHING)

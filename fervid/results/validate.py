@@ -83,11 +83,13 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Table → column → the values that it may have. A null is one of them."""
 
+_KNOWN = tuple(name for name in _STATISTICS if name != "low_quality_share")  # which earlier versions did not write
+
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "timeline": ("video", "video_id", "frame", "time"),
     "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset", "duration", "peak", "mean"),
-    "summary": ("video", "video_id", "face_id", *_STATISTICS, "dominant", "trust"),
-    "persons": ("video", "video_id", "person", "faces", *_STATISTICS, "dominant", "trust"),
+    "summary": ("video", "video_id", "face_id", *_KNOWN, "dominant", "trust"),
+    "persons": ("video", "video_id", "person", "faces", *_KNOWN, "dominant", "trust"),
     "shots": ("video", "video_id", "shot", "start", "end"),
     "videos": ("video", "status"),
 }

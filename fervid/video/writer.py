@@ -16,10 +16,11 @@ import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 
-from fervid.errors import EncodingFailed, OutputError
+from fervid.errors import EncodingFailed, OutputError, UnreadableVideo
 from fervid.files.atomic import atomic_path
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray
+from fervid.video.container import open_local
 
 _TIME_BASE = Fraction(1, 90000)
 """Unit of the written timestamps in seconds, finer than the clock of any camera."""
@@ -280,9 +281,8 @@ def read_comment(path: Path) -> str | None:
     Returns:
         The comment; None if the file has none or is not a video.
     """
-    with (
-        contextlib.suppress(av.error.FFmpegError, OSError, ValueError),
-        av.open(f"file:{path.absolute()}") as container,
-    ):
-        return container.metadata.get("comment")
+    with contextlib.suppress(UnreadableVideo, OSError, ValueError):
+        if path.is_file():  # a pipe or a device might never answer
+            with open_local(path) as container:
+                return dict(container.metadata).get("comment")
     return None

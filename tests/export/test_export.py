@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
@@ -319,3 +320,24 @@ def test_the_command_reports_what_the_format_cannot_hold(two: Path, tmp_path: Pa
     assert refused.returncode == 2
     assert refused.stderr.startswith("fervid: the output would overwrite the results")
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_an_interrupted_export_goes_on(tmp_path: Path) -> None:
+    """Documents that this export wrote are kept; one that was edited since is refused, and nothing is written."""
+    face = MadeFace(range(50), leading_emotions(("happy", 50)))
+    results = write_results(tmp_path / "r.parquet", [MadeVideo(f"{name}.mp4", [face]) for name in "abc"])
+    out = tmp_path / "out"
+    written = export(results, "elan", out).files
+    untouched = {path: path.stat().st_mtime_ns for path in written[1:]}
+    complete = written[0].read_bytes()
+    written[0].unlink()
+    assert export(results, "elan", out).files == written
+    assert re.sub(rb'DATE="[^"]*"', b"", written[0].read_bytes()) == re.sub(rb'DATE="[^"]*"', b"", complete)
+    assert {path: path.stat().st_mtime_ns for path in written[1:]} == untouched
+    edited = written[-1].read_bytes().replace(b"fervid", b"Ann", 1)
+    written[-1].write_bytes(edited)
+    written[0].unlink()
+    with pytest.raises(UsageError, match="may hold manual work"):
+        export(results, "elan", out)
+    assert written[-1].read_bytes() == edited
+    assert not written[0].exists()
