@@ -273,7 +273,7 @@ class ResumeStore(StoreView):
             shutil.rmtree(self.parts.folder, ignore_errors=True)
             self._overwrite = False
         for folder in (self._folder / "scratch", self.scratch, self.parts.folder):
-            folder.mkdir(exist_ok=True, mode=0o700)
+            make_private(folder)
 
     def write_identity(self) -> None:
         """Record what this run's results are made with, once there are any.

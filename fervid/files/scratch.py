@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-import pickle
+import json
+import math
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +15,12 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from fervid.errors import InternalError
 from fervid.files.atomic import writing
 from fervid.types import ByteArray, Crops
+
+_LENGTH = 8
+"""Bytes of the number that says how long the JSON text of a record is."""
 
 _CHUNK = 1024
 """Rows copied at once."""
@@ -83,7 +89,9 @@ class ScratchArray:
 
 
 class RecordFile:
-    """A new file of pickled values, which another process of the same batch reads with ``read_records``.
+    """A new file of records, which another process of the same batch reads with ``read_records``.
+
+    A record is a JSON value and some arrays. Nothing in such a file can run code when it is read.
 
     Args:
         path: The file to write.
@@ -104,28 +112,59 @@ class RecordFile:
         with writing(self._path):
             self._file.close()
 
-    def add(self, value: object) -> None:
-        """Append one value.
+    def add(self, value: object, arrays: Sequence[npt.NDArray[Any]] = ()) -> None:
+        """Append one record.
 
         Args:
-            value: Anything that can be pickled.
+            value: Anything that JSON can hold.
+            arrays: Arrays of numbers.
         """
+        described = [[array.dtype.str, array.shape] for array in arrays]
+        header = json.dumps([value, described]).encode()
         with writing(self._path):
-            pickle.dump(value, self._file, pickle.HIGHEST_PROTOCOL)
+            self._file.write(len(header).to_bytes(_LENGTH, "little") + header)
+            for array in arrays:
+                self._file.write(np.ascontiguousarray(array).tobytes())
 
 
-def read_records(path: Path) -> Iterator[Any]:
-    """Read a RecordFile. Only for files that this batch wrote, because unpickling runs code.
+def read_records(path: Path) -> Iterator[tuple[Any, list[npt.NDArray[Any]]]]:
+    """Read a RecordFile.
 
     Args:
         path: The complete file.
 
     Yields:
-        Its values, one at a time.
+        Each record: its JSON value and its arrays.
+
+    Raises:
+        InternalError: The file is damaged.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        while file.peek(1):
-            yield pickle.load(file)
+        size = os.fstat(file.fileno()).st_size
+        while start := file.read(_LENGTH):
+            try:
+                header = _read_exactly(file, int.from_bytes(start, "little"), size)
+                value, described = json.loads(header)
+                arrays = [_read_array(file, kind, shape, size) for kind, shape in described]
+            except (ValueError, TypeError, RecursionError, OverflowError) as error:
+                raise InternalError(f"{path} was damaged; run again") from error
+            yield value, arrays
+
+
+def _read_array(file: BinaryIO, kind: str, shape: Sequence[int], size: int) -> npt.NDArray[Any]:
+    dtype = np.dtype(kind)
+    if dtype.kind not in "biuf" or not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise ValueError("not an array of numbers")
+    data = _read_exactly(file, math.prod(shape) * dtype.itemsize, size)
+    return np.frombuffer(bytearray(data), dtype).reshape(shape)
+
+
+def _read_exactly(file: BinaryIO, count: int, size: int) -> bytes:
+    """Read so many bytes. ``size`` is that of the file, beyond which nothing is asked for."""
+    if count > size - file.tell():
+        raise ValueError("the file ends early")
+    return file.read(count)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 
 from fervid.errors import UnreadableVideo
 from fervid.faces.crop import CropGeometry
-from fervid.files.scratch import RecordFile, read_records
+from fervid.files.scratch import RecordFile
 from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FrameAnalyzer
+from fervid.scan.records import read_frame_results, write_result
 from fervid.scan.scan import cached_detector, cached_embedder, reader_notes, scan_result
 from fervid.scan.track_assembly import TrackBuilder
 from fervid.scan.types import SEGMENT_SECONDS, Scan, ScannedSegment, Segment
@@ -142,7 +143,7 @@ def scan_segment(
         ):
             for result in analyze_frames(ends.frames(reader.frames()), analyzer):
                 if not ends.after(result.time):
-                    file.add(result)
+                    write_result(file, result)
             intact = ends.count == segment.count and not reader.corrupt and not reader.repaired
             notes, seconds = (*reader_notes(reader, settings), *refused), clock.monotonic() - started
             return ScannedSegment(
@@ -205,7 +206,7 @@ def join_segments(
     info = replace(first, duration=segments[-1].duration)
     builder = TrackBuilder(settings, scratch, cached_embedder()[0])
     for segment in segments:
-        for result in read_records(segment.records):
+        for result in read_frame_results(segment.records):
             builder.add(result)
     tracked = builder.finish(threads)
     seconds = sum(segment.seconds for segment in segments) + clock.monotonic() - started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -266,3 +267,16 @@ def test_an_index_with_garbage_is_read_as_far_as_it_goes(folder: Path, video: Pa
         file.write(b"\xff\xfe[]\n7\n")
     with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
         assert store.fingerprint(video) == "1"
+
+
+@pytest.mark.parametrize("name", ["", "scratch", "parts"])
+def test_a_link_in_place_of_a_hidden_folder_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    """Someone else may have made it first, in a folder that others may write to."""
+    with ResumeStore(folder, IDENTITY, tables_exist=False) as store:
+        place = {"": folder, "scratch": folder / "scratch", "parts": store.parts.folder}[name]
+    shutil.rmtree(place, ignore_errors=True)
+    (tmp_path / "elsewhere").mkdir()
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="it is not a folder; remove it"):
+        ResumeStore(folder, IDENTITY, tables_exist=False)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -29,9 +29,9 @@ from fervid.faces.detectors import load_detector
 from fervid.faces.quality import face_quality
 from fervid.faces.roll import approximate_roll, looks_turned, roll_of, turned_by
 from fervid.faces.turned_faces import TURNS, TurnedFaceDetector
-from fervid.files.scratch import read_records
 from fervid.images import classify_images
 from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FrameAnalyzer
+from fervid.scan.records import read_frame_results
 from fervid.scan.scan import rotation_hint, scan_video
 from fervid.scan.segments import divide_video, join_segments, scan_segment
 from fervid.scan.turned_looks import LOOK_PERIOD, MEMORY_PERIOD
@@ -301,7 +301,7 @@ def test_a_scan_finds_faces_upside_down_and_segments_give_the_same(upside_down: 
         scan_segment(upside_down, segment, settings, FER2013_GEOMETRY, tmp_path / f"{segment.number}")
         for segment in segments
     ]
-    assert sum(len(list(read_records(one.records))) for one in scanned) == 250
+    assert sum(len(list(read_frame_results(one.records))) for one in scanned) == 250
     joined = join_segments(scanned, "id", settings, tmp_path / "joined")
     assert joined.notes == whole.notes
     for one, other in zip(joined.tracks, whole.tracks, strict=True):

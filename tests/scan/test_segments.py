@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import json
+import pickle
 import struct
 import time
 from collections import deque
@@ -26,13 +28,15 @@ from fervid.batch.engines.local import LocalEngine
 from fervid.batch.segmented import SegmentedScans, segments_match
 from fervid.batch.tasks import Division, ScanJob, ScanTask, SegmentTask, UndividedTask
 from fervid.batch.worker import scan_or_divide
-from fervid.errors import FervidError, OutputError, WorkerFailed
+from fervid.errors import FervidError, InternalError, OutputError, WorkerFailed
 from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.faces.embedding import FaceEmbedder
 from fervid.faces.identity import EMBEDDING_PERIOD
 from fervid.files.scratch import RecordFile, read_records
 from fervid.results.reader import read_results
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FrameAnalyzer
+from fervid.scan.records import read_frame_results, write_result
 from fervid.scan.scan import cached_detector, scan_video
 from fervid.scan.segments import divide_video, join_segments, scan_segment
 from fervid.scan.types import Scan, ScannedSegment, Segment
@@ -282,7 +286,7 @@ def test_a_meeting_at_the_border_of_two_segments_is_looked_at(tmp_path: Path, sc
     path = encode(tmp_path / "clip.mp4", meeting, options={"g": "20", "bf": "3"})
     settings = ScanSettings(fps=3, long_side=192)
     segments = scan_segments(path, settings, tmp_path)
-    records = [result for segment in segments for result in read_records(segment.records)]
+    records = [result for segment in segments for result in read_frame_results(segment.records)]
     analyzer = FrameAnalyzer(settings, FER2013_GEOMETRY, cached_detector(settings))
     with VideoReader(path, fps=settings.fps) as reader:
         expected = list(analyze_frames(reader.frames(), analyzer))
@@ -343,15 +347,70 @@ def test_segments_that_differ_in_anything_do_not_match(tmp_path: Path) -> None:
 
 
 def test_records_come_back_in_order_and_a_refused_file_is_an_output_error(tmp_path: Path) -> None:
-    values = [(index, np.full((3, index), index)) for index in range(50)]
+    values: list[tuple[int, list[Any]]] = [
+        (index, [np.full((3, index), index), np.array([np.nan, 1], np.float32)]) for index in range(50)
+    ]
     with RecordFile(tmp_path / "x") as file:
         for value in values:
-            file.add(value)
-    for (index, array), (expected, other) in zip(read_records(tmp_path / "x"), values, strict=True):
+            file.add(*value)
+    for (index, arrays), (expected, others) in zip(read_records(tmp_path / "x"), values, strict=True):
         assert index == expected
-        assert np.array_equal(array, other)
+        for array, other in zip(arrays, others, strict=True):
+            assert np.array_equal(array, other, equal_nan=True)
+            assert array.dtype == other.dtype
     with pytest.raises(OutputError, match="absent"):
         RecordFile(tmp_path / "absent" / "x")
+
+
+class Harmful:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+def test_nothing_in_a_file_of_records_is_run(tmp_path: Path) -> None:
+    """Another user may exchange the file for a pickle; an array of objects would be one too."""
+    mark, path = tmp_path / "mark", tmp_path / "x"
+    pickled = pickle.dumps(Harmful(mark))
+    objects = json.dumps([1, [["|O", [1]]]]).encode()
+    huge = json.dumps([1, [["<f8", [2**40]]]]).encode()
+    for content in (
+        pickled,
+        len(pickled).to_bytes(8, "little") + pickled,
+        len(objects).to_bytes(8, "little") + objects + pickled,
+        len(huge).to_bytes(8, "little") + huge,
+        b"\xff" * 8,
+        (9999).to_bytes(8, "little") + b"[" * 9999,
+        b"ab",
+    ):
+        path.write_bytes(content)
+        for read in (read_records, read_frame_results):
+            with pytest.raises(InternalError, match="was damaged; run again"):
+                list(read(path))
+    assert not mark.exists()
+
+
+def test_the_result_of_a_frame_comes_back_as_it_was(tmp_path: Path) -> None:
+    settings = ScanSettings(fps=5)
+    analyzer = FrameAnalyzer(settings, FER2013_GEOMETRY, cached_detector(settings), FaceEmbedder())
+    with VideoReader(SAMPLES / "crossing.mp4", fps=5, end=1.0) as reader:
+        results = list(analyze_frames(reader.frames(), analyzer))
+    with RecordFile(tmp_path / "x") as file:
+        for result in results:
+            write_result(file, result)
+    found = list(read_frame_results(tmp_path / "x"))
+    assert sum(result.sample is not None for result in found) == 6
+    for one, other in zip(found, results, strict=True):
+        assert pickle.dumps(one.shape) == pickle.dumps(other.shape)
+        assert one.time == other.time
+        assert np.array_equal(one.thumbnail, other.thumbnail)
+        if one.sample is not None and other.sample is not None:
+            assert one.sample.faces == other.sample.faces
+            np.testing.assert_equal(vars(one.sample), vars(other.sample))
 
 
 # the engine
