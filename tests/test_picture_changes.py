@@ -13,9 +13,9 @@ import pytest
 import fervid
 from fervid.annotate.annotate import annotate
 from fervid.annotate.face_timelines import SampledSizes
+from fervid.errors import BadResults
 from fervid.faces.detectors import create_detector
 from fervid.report.thumbnails import Wanted, make_thumbnails
-from fervid.results.csv import write_table_csv
 from fervid.results.reader import read_results
 from fervid.results.schema import FRAME_SIZE
 from fervid.runtime.opencv import cv2
@@ -180,19 +180,12 @@ def test_thumbnails_are_cut_out_of_their_own_frame(video: Path, results: Path) -
     assert sorted(made) == [0, 1, 2]
 
 
-def test_older_results_get_the_size_in_their_manifest(results: Path, tmp_path: Path) -> None:
-    for suffix in (".parquet", ".csv"):
-        old = tmp_path / f"r{suffix}"
-        table = pq.read_table(results).drop_columns(list(FRAME_SIZE))
-        if suffix == ".parquet":
-            pq.write_table(table, old)
-        else:
-            write_table_csv(old, table)
-        for name in ("episodes", "summary", "videos"):
-            (tmp_path / f"r.{name}.csv").write_bytes(results.with_suffix(f".{name}.csv").read_bytes())
-        timeline = read_results(old).timeline
-        assert set(zip(timeline["frame_width"], timeline["frame_height"], strict=True)) == {(180, 320)}
-        assert timeline["frame_width"].dtype == np.int32
+def test_results_without_the_sizes_of_frames_are_refused(results: Path, tmp_path: Path) -> None:
+    """Earlier versions scaled all frames to the size of the first."""
+    table = pq.read_table(results).drop_columns(list(FRAME_SIZE))
+    pq.write_table(table, tmp_path / "r.parquet")
+    with pytest.raises(BadResults, match=r"r\.parquet was written by an earlier version of fervid; analyse again"):
+        read_results(tmp_path / "r.parquet")
 
 
 def test_many_changes_are_counted_and_equal_sizes_named_by_their_orientation() -> None:

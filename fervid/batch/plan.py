@@ -82,6 +82,10 @@ def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> 
         if source.skip:
             yield name, "skipped", source.skip
             continue
+        known = None if retry_failed else view.failure_of(source.path)
+        if known is not None and view.fingerprint(source.path) is None:
+            yield name, "failed", known.message
+            continue
         try:
             video_id = view.fingerprint(source.path) or fingerprint(source.path)
         except UnreadableVideo as error:

@@ -127,6 +127,7 @@ class _Input:
         stamp: Its stamp before it was read; None if it was not read, or could not be examined.
         video_id: The fingerprint of its content, once known.
         failure: Why it failed, if its fingerprint is unknown. Otherwise the store holds the reason.
+        failed_before: Whether ``failure`` is from an earlier run.
         scan: Its scan, until its crops are classified.
         row: Its row of the manifest, once read from its part.
     """
@@ -136,6 +137,7 @@ class _Input:
     stamp: Stamp | None = None
     video_id: str | None = None
     failure: Failure | None = None
+    failed_before: bool = False
     scan: Scan | None = None
     row: Row | None = None
 
@@ -174,6 +176,13 @@ class _BatchRun:
                 self._progress.video(VideoReport(item.name, "skipped", message=item.source.skip))
                 continue
             video_id = self._store.fingerprint(item.source.path)
+            failure = (
+                None if video_id or self._setup.settings.run.retry_failed else self._store.failure_of(item.source.path)
+            )
+            if failure is not None:
+                item.failure, item.failed_before = failure, True
+                self._progress.video(VideoReport(item.name, "failed", failure.error, failure.message, fresh=False))
+                continue
             if video_id is None or not self._is_done(video_id) or not self._reuse(item, video_id):
                 item.stamp = _stamp(item.source.path)
                 self._loader.start()
@@ -194,7 +203,9 @@ class _BatchRun:
                 self._fail(item, InternalError("its stored result was damaged; run again to analyse it"), None)
         elif isinstance(outcome, FervidError):
             lasting = not isinstance(outcome, InternalError)
-            self._fail(item, outcome, outcome.video_id or _fingerprint_if_readable(task.path) if lasting else None)
+            self._fail(item, outcome, outcome.video_id if lasting else None)
+            if lasting and outcome.video_id is None and item.stamp is not None and item.failure is not None:
+                self._store.remember_failure(task.path, item.stamp, item.failure)
         else:
             item.scan = outcome
             self._classify(task.position, outcome)
@@ -332,7 +343,8 @@ class _BatchRun:
                     first_names[video_id] = item.name
             entries.append(Entry(item.name, part, row))
             first = self._first_reports.get(video_id or "")
-            fresh = bool(item.source.skip) or item.failure is not None or (first is not None and first.fresh)
+            failed = item.failure is not None and not item.failed_before
+            fresh = bool(item.source.skip) or failed or (first is not None and first.fresh)
             reports.append(report_of_row(item.name, row, fresh))
         return entries, reports
 
@@ -342,11 +354,4 @@ def _stamp(path: Path) -> Stamp | None:
     try:
         return Stamp.of(path)
     except OSError:
-        return None
-
-
-def _fingerprint_if_readable(path: Path) -> str | None:
-    try:
-        return fingerprint(path)
-    except UnreadableVideo:
         return None

@@ -168,6 +168,8 @@ class StoreView:
         self._overwrite = overwrite
         self.parts = Parts(folder / f"parts-{settings_key(identity)}")
         self._index: dict[str, tuple[Stamp, str]] = {}
+        self._failed: dict[str, tuple[Stamp, Failure]] = {}
+        """Path → stamp and failure of files whose content could not be read in time."""
         self._lines = 0
         self._check_identity(tables_exist)
         self._read_index()
@@ -192,7 +194,11 @@ class StoreView:
                 self._lines += 1
                 with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # a killed run's last line
                     entry = json.loads(line)
-                    self._index[entry["path"]] = (Stamp(**entry["stamp"]), str(entry["video_id"]))
+                    stamp = Stamp(**entry["stamp"])
+                    if "failure" in entry:
+                        self._failed[entry["path"]] = stamp, Failure(**entry["failure"])
+                    else:
+                        self._index[entry["path"]] = stamp, str(entry["video_id"])
 
     def fingerprint(self, path: Path) -> str | None:
         """Look up the fingerprint of a file without reading the file.
@@ -204,6 +210,20 @@ class StoreView:
             The fingerprint, or None if the file is not in the index or has changed.
         """
         entry = self._index.get(os.path.abspath(path))
+        with contextlib.suppress(OSError):
+            return entry[1] if entry and entry[0] == Stamp.of(path) else None
+        return None
+
+    def failure_of(self, path: Path) -> Failure | None:
+        """Why a file failed whose fingerprint is not known.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The failure; None if there is none, or the file has changed since.
+        """
+        entry = None if self._overwrite else self._failed.get(os.path.abspath(path))
         with contextlib.suppress(OSError):
             return entry[1] if entry and entry[0] == Stamp.of(path) else None
         return None
@@ -404,10 +424,29 @@ class ResumeStore(StoreView):
         with writing(self._folder), (self._folder / "index.jsonl").open("a", encoding="utf-8") as file:
             file.write(_index_line(name, stamp, video_id))
 
+    def remember_failure(self, path: Path, stamp: Stamp, failure: Failure) -> None:
+        """Remember that a file failed before its fingerprint was known.
+
+        Args:
+            path: The file.
+            stamp: Its stamp before it was read.
+            failure: The reason.
+
+        Raises:
+            OutputError: The index cannot be written.
+        """
+        name = os.path.abspath(path)
+        self._failed[name] = stamp, failure
+        self._lines += 1
+        self.write_identity()
+        with writing(self._folder), (self._folder / "index.jsonl").open("a", encoding="utf-8") as file:
+            file.write(_failure_line(name, stamp, failure))
+
     def _compact_index(self) -> None:
         """Rewrite the index if most of its lines are out of date."""
-        if self._lines > 4 * len(self._index) + 100:
+        if self._lines > 4 * (len(self._index) + len(self._failed)) + 100:
             lines = [_index_line(name, stamp, video_id) for name, (stamp, video_id) in self._index.items()]
+            lines += [_failure_line(name, stamp, failure) for name, (stamp, failure) in self._failed.items()]
             self._write(self._folder / "index.jsonl", "".join(lines))
 
     def _write(self, path: Path, text: str) -> None:
@@ -418,6 +457,11 @@ class ResumeStore(StoreView):
 def _index_line(name: str, stamp: Stamp, video_id: str) -> str:
     """A line of the index. It starts with a line break, because a killed run may have left half a line."""
     return "\n" + json.dumps({"path": name, "stamp": asdict(stamp), "video_id": video_id}) + "\n"
+
+
+def _failure_line(name: str, stamp: Stamp, failure: Failure) -> str:
+    """The same for a file whose fingerprint is not known."""
+    return "\n" + json.dumps({"path": name, "stamp": asdict(stamp), "failure": asdict(failure)}) + "\n"
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

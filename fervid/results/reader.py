@@ -198,8 +198,14 @@ def _is_being_replaced(out: Path) -> bool:
 def _read_once(out: Path) -> ReadTables:
     """Read and check the tables."""
     try:
-        timeline = _with_frame_size(_read_timeline(out), out)
+        timeline = _read_timeline(out)
+        if {"video_id", "face_quality"} <= set(timeline.column_names) and not set(FRAME_SIZE) & set(
+            timeline.column_names
+        ):
+            raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
         tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
+    except BadResults:
+        raise
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
     for name in SMALL:
@@ -227,18 +233,6 @@ def _changed(out: Path, metadata: Mapping[bytes, bytes]) -> list[str]:
         return [f"{out} does not say which tables belong to it, so it may have been changed"]
     names = [name for name, digest in hashes.items() if sha256(small_path(out, name)) != digest]
     return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
-
-
-def _with_frame_size(timeline: pa.Table, out: Path) -> pa.Table:
-    """Add the columns that version 1 of the tables did not have. It scaled all frames to the size in the manifest."""
-    if set(timeline.column_names) & set(FRAME_SIZE) or not {"video_id", "face_quality"} <= set(timeline.column_names):
-        return timeline
-    manifest = read_small(out, "videos")
-    manifest = manifest.filter(pc.is_valid(manifest["width"]))
-    rows = pc.index_in(timeline["video_id"], value_set=manifest["video_id"].combine_chunks())
-    for name, column in zip(FRAME_SIZE, ("width", "height"), strict=True):
-        timeline = timeline.append_column(name, manifest[column].take(rows))
-    return timeline
 
 
 def read_small(out: Path, name: str) -> pa.Table:

@@ -61,7 +61,7 @@ Rows = list[list[tuple[int, DoubleArray]]]
 
 
 class CachingDetector:
-    """A detector that caches the faces of each image. ``found`` holds the faces of each call, in order.
+    """A detector that caches the faces of each image.
 
     The images must stay in memory as long as this object.
     """
@@ -70,14 +70,12 @@ class CachingDetector:
         self._inner = inner
         self.name, self.sha256 = inner.name, inner.sha256
         self._known: dict[int, list[Face]] = {}
-        self.found: list[list[Face]] = []
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector."""
         if id(image) not in self._known:
             self._known[id(image)] = self._inner.detect(image, shrunk)
-        self.found.append(self._known[id(image)])
-        return self.found[-1]
+        return self._known[id(image)]
 
 
 @dataclass(frozen=True)
@@ -188,19 +186,19 @@ def measure(scene: Scene) -> list[dict[str, Score]]:
     """Draw, track and score one scene at each of ``RATES``; return the scores of fervid and of the library trackers."""
     drawn, result = DrawnScene(scene), []
     finder = detector()
-    inner = CachingDetector(finder)
+    caching = CachingDetector(finder)
     for fps in RATES:
-        caching = CachingDetector(inner)
         rows = play(drawn, fps, caching)
         sampled = sampled_frames(scene.times, fps)
-        scores = {"fervid": score(drawn, rows, sampled, caching.found)}
+        found = [caching.detect(drawn.images[index]) for index in sampled]
+        scores = {"fervid": score(drawn, rows, sampled, found)}
         if isinstance(finder, RetinaFace):
-            found = found_adaptively(drawn, fps, finder)
-            scores["fervid --adaptive"] = score(drawn, play(drawn, fps, finder, True), sampled, found)
+            others = found_adaptively(drawn, fps, finder)
+            scores["fervid --adaptive"] = score(drawn, play(drawn, fps, finder, True), sampled, others)
         times = [scene.times[index] for index in sampled]
         for name, make in PEERS.items():
-            theirs = track_with(make, caching.found, times, [end for _, end in scene.cuts()])
-            scores[name] = score(drawn, theirs, sampled, caching.found)
+            theirs = track_with(make, found, times, [end for _, end in scene.cuts()])
+            scores[name] = score(drawn, theirs, sampled, found)
         result.append(scores)
     return result
 

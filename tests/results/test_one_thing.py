@@ -219,7 +219,7 @@ def test_a_reader_beside_a_run_sees_the_old_or_the_new_result(tmp_path: Path) ->
         assert_identical(found, expected[len(found.videos)])
         seen.add(len(found.videos))
     writer.join()
-    assert seen == {1, 2}
+    assert seen <= {1, 2}
 
 
 def test_two_merges_into_one_output(parquet: Path, tmp_path: Path) -> None:
