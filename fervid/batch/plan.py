@@ -169,9 +169,9 @@ class BatchSetup:
 
     @property
     def keeps_tables(self) -> bool:
-        """Whether there is nothing to analyse, and tables of an earlier run exist that must not be overwritten."""
+        """Whether there is nothing to analyse, and a table of an earlier run exists, which must not be overwritten."""
         no_input = all(source.skip for source in self.sources) and not self.settings.run.overwrite
-        return no_input and all(path.exists() for path in output_paths(self.out))
+        return no_input and any(path.exists() for path in output_paths(self.out))
 
     def view(self) -> StoreView:
         """Read the state of the output without locking it.

@@ -28,6 +28,7 @@ from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private
 from fervid.files.sequences import images_of, is_sequence
 from fervid.results.publish import finish_interrupted, remove
+from fervid.results.schema import RECORD
 from fervid.results.store_files import COMPOSED_FILE, output_of, read_identity, stamps
 
 STAMP_SETTLE_SECONDS = 2.0
@@ -367,7 +368,7 @@ class ResumeStore(StoreView):
         """
         before = self._last_composition()
         with contextlib.suppress(OSError):
-            complete = before.get("digest") == digest and "metadata" in before
+            complete = before.get("digest") == digest and RECORD in before.get("metadata", {})
             return bool(complete and before.get("outputs") == stamps(outputs))
         return False
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fervid.errors import UsageError
+from fervid.errors import BadResults, UsageError
 from fervid.results.parts import Row, by_video, copy_of, named
 from fervid.results.reader import read_checked, read_metadata, read_tables
 from fervid.results.schema import ANALYSED, SMALL
@@ -110,6 +110,8 @@ def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, Any]) -> tupl
         timeline, small = opened.timeline, opened.small
         for path in paths:
             tables, names = read_tables(path), merged.names(path)
+            if tables["videos"].to_pylist() != manifests[path]:
+                raise BadResults(f"{path} was replaced by another run meanwhile; merge again")
             rows = list(merged.rows(path))
             count, skipped = count + len(rows), skipped + sum(row["status"] == "skipped" for row in rows)
             small["videos"].add(rows)

@@ -192,7 +192,10 @@ def _identity(out: Path) -> tuple[int, ...] | None:
 
 def _is_being_replaced(out: Path) -> bool:
     """Whether small tables lie there without their timeline, as while tables are replaced."""
-    return out.suffix in ("", ".parquet", ".csv") and any(small_path(out, name).exists() for name in SMALL)
+    others = {".parquet": ".csv", ".csv": ".parquet"}
+    if out.suffix not in ("", *others) or (out.suffix and out.with_suffix(others[out.suffix]).exists()):
+        return False
+    return any(small_path(out, name).exists() for name in SMALL)
 
 
 def _read_once(out: Path) -> ReadTables:

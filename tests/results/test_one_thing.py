@@ -20,6 +20,7 @@ import pytest
 from fervid.annotate.annotate import annotate
 from fervid.errors import BadResults, InputNotFound, OutputLocked, UsageError
 from fervid.files.locks import locked
+from fervid.results import merge as merging
 from fervid.results import reader
 from fervid.results.merge import merge
 from fervid.results.reader import read_results
@@ -229,3 +230,28 @@ def test_two_merges_into_one_output(parquet: Path, tmp_path: Path) -> None:
     assert list(out.parent.iterdir()) == []
     with locked(tmp_path / "lock"):
         merge([parquet], out)
+
+
+def test_a_merge_of_results_that_are_replaced_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest would be that of one run, its timeline that of another."""
+    one = write_results(tmp_path / "one.parquet", videos("a.mp4"))
+    two = write_results(tmp_path / "two.parquet", videos("a.mp4", "b.mp4"))
+    source, read = tmp_path / "o" / "r.parquet", merging.read_tables
+    merge([one], source)
+
+    def replacing(path: Path) -> dict[str, pa.Table]:
+        monkeypatch.setattr(merging, "read_tables", read)
+        merge([two], source)
+        return read(path)
+
+    monkeypatch.setattr(merging, "read_tables", replacing)
+    with pytest.raises(BadResults, match="was replaced by another run meanwhile; merge again"):
+        merge([source], tmp_path / "m.parquet")
+    assert not (tmp_path / "m.parquet").exists()
+
+
+def test_a_missing_csv_beside_a_parquet_file_is_simply_not_there(parquet: Path) -> None:
+    with pytest.raises(InputNotFound, match="no such results"):
+        read_results(parquet.with_suffix(".csv"))
