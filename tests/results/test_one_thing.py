@@ -20,7 +20,6 @@ import pytest
 from fervid.annotate.annotate import annotate
 from fervid.errors import BadResults, InputNotFound, OutputLocked, UsageError
 from fervid.files.locks import locked
-from fervid.results import merge as merging
 from fervid.results import reader
 from fervid.results.merge import merge
 from fervid.results.reader import read_results
@@ -238,15 +237,15 @@ def test_a_merge_of_results_that_are_replaced_meanwhile_is_refused(
     """Its manifest would be that of one run, its timeline that of another."""
     one = write_results(tmp_path / "one.parquet", videos("a.mp4"))
     two = write_results(tmp_path / "two.parquet", videos("a.mp4", "b.mp4"))
-    source, read = tmp_path / "o" / "r.parquet", merging.read_tables
+    source, read = tmp_path / "o" / "r.parquet", reader.read_tables
     merge([one], source)
 
     def replacing(path: Path) -> dict[str, pa.Table]:
-        monkeypatch.setattr(merging, "read_tables", read)
+        monkeypatch.setattr("fervid.results.merge.read_tables", read)
         merge([two], source)
         return read(path)
 
-    monkeypatch.setattr(merging, "read_tables", replacing)
+    monkeypatch.setattr("fervid.results.merge.read_tables", replacing)
     with pytest.raises(BadResults, match="was replaced by another run meanwhile; merge again"):
         merge([source], tmp_path / "m.parquet")
     assert not (tmp_path / "m.parquet").exists()
