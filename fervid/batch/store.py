@@ -193,7 +193,8 @@ class StoreView:
         with contextlib.suppress(OSError):
             for line in (self._folder / "index.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
                 self._lines += 1
-                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):  # a killed run's last line
+                # a killed run's last line, or damage
+                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     entry = json.loads(line)
                     stamp = Stamp(**entry["stamp"])
                     if "failure" in entry:
@@ -250,8 +251,7 @@ class StoreView:
             The failure; None if there is none, or if a file with the same content was analysed.
         """
         if not self._overwrite and not self.parts.part(video_id).exists():
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                return Failure(**json.loads(self.parts.failure(video_id).read_text(encoding="utf-8")))
+            return _read_failure(self.parts.failure(video_id))
         return None
 
 
@@ -367,7 +367,7 @@ class ResumeStore(StoreView):
             Whether the store wrote these tables with this digest, and they have not changed since.
         """
         before = self._last_composition()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TypeError, ValueError):
             complete = before.get("digest") == digest and RECORD in before.get("metadata", {})
             return bool(complete and before.get("outputs") == stamps(outputs))
         return False
@@ -378,13 +378,14 @@ class ResumeStore(StoreView):
         Returns:
             Name → fingerprint of each input that was not skipped; None if its content could not be read.
         """
-        with contextlib.suppress(TypeError, ValueError):
-            return dict(self._last_composition().get("inputs", {}))
+        with contextlib.suppress(TypeError, ValueError, AttributeError):
+            found = dict(self._last_composition().get("inputs", {}))
+            return {str(name): video_id if isinstance(video_id, str) else None for name, video_id in found.items()}
         return {}
 
     def _last_composition(self) -> dict[str, Any]:
         """What ``set_composed`` stored last."""
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
             return dict(json.loads((self._folder / COMPOSED_FILE).read_text(encoding="utf-8")))
         return {}
 
@@ -453,6 +454,23 @@ class ResumeStore(StoreView):
     def _write(self, path: Path, text: str) -> None:
         """Write a small file atomically; the next run removes what a killed one leaves in ``scratch``."""
         write_text_atomically(path, text, self.scratch)
+
+
+def _read_failure(path: Path) -> Failure | None:
+    """The failure in a file. A damaged file is removed, so that its video counts as new."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise ValueError("not a file")
+        values = dict(json.loads(path.read_text(encoding="utf-8")))
+        if not all(isinstance(value, str) for value in values.values()):
+            raise ValueError("not texts")
+        return Failure(**values)
+    except (ValueError, TypeError, RecursionError):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return None
 
 
 def _index_line(name: str, stamp: Stamp, video_id: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fervid.errors import BadResults
+from fervid.errors import BadResults, OutputError
 from fervid.files.atomic import atomic_path
-from fervid.results.schema import PART, TIMELINE
+from fervid.results.schema import ANALYSED, PART, TIMELINE
 
 _ROWS = b"fervid.rows"
 """Key of the metadata that hold the rows of the small tables, as JSON."""
@@ -73,11 +74,11 @@ def read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
     Raises:
         BadResults: The part is damaged.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            return file.read(use_threads=False), dict(json.loads(file.schema_arrow.metadata[_ROWS]))
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path) from error
+    with _damage_removed(path), pq.ParquetFile(path) as file:
+        table, rows = file.read(use_threads=False), _checked(json.loads(file.schema_arrow.metadata[_ROWS]), path)
+        if not table.schema.equals(PART) or not set(table["video_id"].unique().to_pylist()) <= {path.stem}:
+            raise ValueError("these are not the rows of this video")
+        return table, rows
 
 
 def read_rows(path: Path) -> dict[str, list[Row]]:
@@ -92,18 +93,35 @@ def read_rows(path: Path) -> dict[str, list[Row]]:
     Raises:
         BadResults: The part is damaged.
     """
+    with _damage_removed(path), pa.OSFile(str(path)) as file:  # opening by path, or reading the schema, takes longer
+        footer = pq.ParquetFile(file).metadata
+        if footer.schema.names != PART.names:
+            raise ValueError("these are not the columns of a part")
+        return _checked(json.loads(footer.metadata[_ROWS]), path)
+
+
+def _checked(rows: Any, path: Path) -> dict[str, list[Row]]:
+    """The rows of the small tables, if they are those of the video that the file is named after."""
+    found = {str(name): [dict(row) for row in table] for name, table in dict(rows).items()}
+    (manifest,) = found["videos"]
+    if manifest["video_id"] != path.stem or manifest["status"] not in ANALYSED:
+        raise ValueError("these are not the rows of this video")
+    return found
+
+
+@contextlib.contextmanager
+def _damage_removed(part: Path) -> Iterator[None]:
+    """Remove the part if the block finds it damaged, so that its video counts as new."""
     try:
-        with pa.OSFile(str(path)) as file:  # opening by path, or reading the schema, takes longer
-            return dict(json.loads(pq.ParquetFile(file).metadata.metadata[_ROWS]))
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path) from error
-
-
-def _damaged(part: Path) -> BadResults:
-    """Remove a damaged part, so that its video counts as new, and return the error to raise."""
-    with contextlib.suppress(OSError):
-        part.unlink(missing_ok=True)
-    return BadResults(f"{part} was damaged and has been removed; the next run analyses its video again")
+        if part.is_symlink() or not part.is_file():  # opening a pipe would wait for ever
+            raise ValueError("not a file")
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # such as too many open files: not damage
+            raise OutputError(f"cannot read {part}: {error.strerror or error}") from error
+        with contextlib.suppress(OSError):
+            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink(missing_ok=True)
+        raise BadResults(f"{part} was damaged and has been removed; the next run analyses its video again") from error
 
 
 def copy_of(name: str, video_id: str) -> Row:

@@ -47,7 +47,7 @@ def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
     Returns:
         Key → value; empty if the outputs have changed since, or nothing is recorded.
     """
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         content = json.loads((folder / COMPOSED_FILE).read_text(encoding="utf-8"))
         if content["outputs"] == stamps(outputs):
             return dict(content["metadata"])
@@ -79,6 +79,6 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
     Returns:
         Settings, versions and hashes; None if there is no store.
     """
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         return dict(json.loads((folder / "identity.json").read_text(encoding="utf-8")))
     return None

@@ -82,7 +82,7 @@ def measure(video: Path, fps: float, folder: Path) -> Cost:
     ]
     clock = spent("score", clock)
     timeline, rows = result_rows(found, np.concatenate(probabilities), TimelineSettings())
-    part = folder / "part.parquet"
+    part = folder / f"{found.video_id}.parquet"
     write_part(part, timeline, rows)
     spent("finish", clock)
     row = rows["videos"][0]
@@ -91,7 +91,7 @@ def measure(video: Path, fps: float, folder: Path) -> Cost:
     spent("compose", clock)
     seconds["compose"] /= COPIES
     hours = float(found.info.duration or found.times[-1]) / 3600
-    sizes = {name: (folder / name).stat().st_size for name in ("crops", "part.parquet")}
+    sizes = {name: (folder / name).stat().st_size for name in ("crops", part.name)}
     return Cost(hours, seconds, len(found.times), len(found.crops), sizes)
 
 

@@ -63,7 +63,7 @@ def write_tracks(path: Path, clips: Mapping[str, MadeClip]) -> Path:
             manifest |= {"frames_sampled": clip.count, "faces": len(clip.people)}
             made = _faces(f"c{number:031x}", clip)
             timeline, rows = video_tables(made, manifest, AnalyzeSettings().timeline)
-            part = Path(folder) / f"{number}.parquet"
+            part = Path(folder) / f"c{number:031x}.parquet"
             write_part(part, timeline, rows)
             entries.append(Entry(name, part, rows["videos"][0]))
         scratch = Path(folder) / "scratch"

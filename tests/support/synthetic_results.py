@@ -96,7 +96,7 @@ def write_results(path: Path, videos: Sequence[MadeVideo]) -> Path:
     }
     with tempfile.TemporaryDirectory() as folder:
         entries = [
-            _entry(Path(folder) / f"{position}.parquet", position, video) for position, video in enumerate(videos)
+            _entry(Path(folder) / f"a{position:031x}.parquet", position, video) for position, video in enumerate(videos)
         ]
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_folder(path):
