@@ -29,7 +29,7 @@ from fervid.files.private_folder import make_private
 from fervid.files.sequences import images_of, is_sequence
 from fervid.results.publish import finish_interrupted, remove
 from fervid.results.schema import RECORD
-from fervid.results.store_files import COMPOSED_FILE, output_of, read_identity, stamps
+from fervid.results.store_files import COMPOSED_FILE, output_of, read_identity, read_text, stamps
 
 STAMP_SETTLE_SECONDS = 2.0
 """A stamp is trusted if the file was unchanged for this many seconds. Before that, the next change might leave the same
@@ -191,7 +191,7 @@ class StoreView:
 
     def _read_index(self) -> None:
         with contextlib.suppress(OSError):
-            for line in (self._folder / "index.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in read_text(self._folder / "index.jsonl").splitlines():
                 self._lines += 1
                 # a killed run's last line, or damage
                 with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -199,8 +199,8 @@ class StoreView:
                     stamp = Stamp(**entry["stamp"])
                     if "failure" in entry:
                         self._failed[entry["path"]] = stamp, Failure(**entry["failure"])
-                    else:
-                        self._index[entry["path"]] = stamp, str(entry["video_id"])
+                    elif entry["video_id"].isalnum():  # it becomes a part of paths
+                        self._index[entry["path"]] = stamp, entry["video_id"]
 
     def fingerprint(self, path: Path) -> str | None:
         """Look up the fingerprint of a file without reading the file.
@@ -285,6 +285,10 @@ class ResumeStore(StoreView):
             raise
 
     def _open(self) -> None:
+        for name in ("index.jsonl", COMPOSED_FILE):
+            place = self._folder / name
+            if os.path.lexists(place) and not place.is_file():  # a pipe would hold up whoever opens it
+                shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
         for workspace in self._folder.glob("scratch/*"):
             finish_interrupted(output_of(self._folder), workspace)
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
@@ -386,7 +390,7 @@ class ResumeStore(StoreView):
     def _last_composition(self) -> dict[str, Any]:
         """What ``set_composed`` stored last."""
         with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-            return dict(json.loads((self._folder / COMPOSED_FILE).read_text(encoding="utf-8")))
+            return dict(json.loads(read_text(self._folder / COMPOSED_FILE)))
         return {}
 
     def set_composed(

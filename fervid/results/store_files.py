@@ -48,7 +48,7 @@ def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
         Key → value; empty if the outputs have changed since, or nothing is recorded.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        content = json.loads((folder / COMPOSED_FILE).read_text(encoding="utf-8"))
+        content = json.loads(read_text(folder / COMPOSED_FILE))
         if content["outputs"] == stamps(outputs):
             return dict(content["metadata"])
     return {}
@@ -70,6 +70,23 @@ def stamps(paths: Iterable[Path]) -> dict[str, list[int]]:
     return {name: [status.st_size, status.st_mtime_ns] for name, status in statuses.items()}
 
 
+def read_text(path: Path) -> str:
+    """Read a file of a store.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its text; what is not UTF-8 is replaced.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file. Opening a pipe would wait for ever.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def read_identity(folder: Path) -> dict[str, Any] | None:
     """Read what the parts in a store were made with.
 
@@ -80,5 +97,5 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
         Settings, versions and hashes; None if there is no store.
     """
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        return dict(json.loads((folder / "identity.json").read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(folder / "identity.json")))
     return None

@@ -94,6 +94,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "failure that is a pipe": lambda root: replaced_by_pipe(failure(root)),
     "nested index": lambda root: (store_of(root) / "index.jsonl").write_text(DEEP),
     "index of other types": lambda root: (store_of(root) / "index.jsonl").write_text('3\n{"path": 1}\nnull\n'),
+    "index that is a pipe": lambda root: replaced_by_pipe(store_of(root) / "index.jsonl"),
+    "record that is a pipe": lambda root: replaced_by_pipe(store_of(root) / "composed.json"),
     "nested record": lambda root: (store_of(root) / "composed.json").write_text(DEEP),
     "record of other types": lambda root: (store_of(root) / "composed.json").write_text('{"inputs": {"a": []}}'),
 }
