@@ -25,7 +25,7 @@ from typing import Any
 from fervid.errors import UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.locks import take_lock
-from fervid.files.private_folder import make_private
+from fervid.files.private_folder import make_private, remove_damaged
 from fervid.files.sequences import images_of, is_sequence
 from fervid.results.publish import finish_interrupted, remove
 from fervid.results.schema import RECORD
@@ -286,9 +286,8 @@ class ResumeStore(StoreView):
 
     def _open(self) -> None:
         for name in ("index.jsonl", COMPOSED_FILE):
-            place = self._folder / name
-            if os.path.lexists(place) and not place.is_file():  # a pipe would hold up whoever opens it
-                shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+            if not (place := self._folder / name).is_file():  # a pipe would hold up whoever opens it
+                remove_damaged(place)
         for workspace in self._folder.glob("scratch/*"):
             finish_interrupted(output_of(self._folder), workspace)
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
@@ -462,8 +461,6 @@ class ResumeStore(StoreView):
 
 def _read_failure(path: Path) -> Failure | None:
     """The failure in a file. A damaged file is removed, so that its video counts as new."""
-    if not os.path.lexists(path):
-        return None
     try:
         if path.is_symlink() or not path.is_file():
             raise ValueError("not a file")
@@ -472,8 +469,7 @@ def _read_failure(path: Path) -> Failure | None:
             raise ValueError("not texts")
         return Failure(**values)
     except (ValueError, TypeError, RecursionError):
-        with contextlib.suppress(OSError):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        remove_damaged(path)
         return None
 
 

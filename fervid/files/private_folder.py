@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -28,6 +30,16 @@ def make_private(folder: Path) -> None:
         else:
             return
     check_private(folder)
+
+
+def remove_damaged(path: Path) -> None:
+    """Remove what lies in place of a file, whatever it is. Links are not followed, and errors of the system ignored.
+
+    Args:
+        path: A file, a folder with its content, a link or a pipe; it need not exist.
+    """
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
 def check_private(folder: Path) -> None:

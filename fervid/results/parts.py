@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 
 from fervid.errors import BadResults, OutputError
 from fervid.files.atomic import atomic_path
+from fervid.files.private_folder import remove_damaged
 from fervid.results.schema import ANALYSED, PART, TIMELINE
 
 _ROWS = b"fervid.rows"
@@ -119,8 +119,7 @@ def _damage_removed(part: Path) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:  # such as too many open files: not damage
             raise OutputError(f"cannot read {part}: {error.strerror or error}") from error
-        with contextlib.suppress(OSError):
-            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink(missing_ok=True)
+        remove_damaged(part)
         raise BadResults(f"{part} was damaged and has been removed; the next run analyses its video again") from error
 
 
