@@ -83,7 +83,7 @@ def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> 
             yield name, "skipped", source.skip
             continue
         known = None if retry_failed else view.failure_of(source.path)
-        if known is not None and view.fingerprint(source.path) is None:
+        if known is not None:
             yield name, "failed", known.message
             continue
         try:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fervid.batch.file_index import Failure, Stamp
 from fervid.batch.plan import BatchSetup, Paths
 from fervid.batch.report import BatchReport, Product, VideoReport, report_of_row
-from fervid.batch.store import Failure, IsDone, ResumeStore, Stamp, settings_key
+from fervid.batch.store import IsDone, ResumeStore, settings_key
 from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
 from fervid.errors import (
     BadResults,
@@ -175,14 +176,12 @@ class _BatchRun:
             if item.source.skip:
                 self._progress.video(VideoReport(item.name, "skipped", message=item.source.skip))
                 continue
-            video_id = self._store.fingerprint(item.source.path)
-            failure = (
-                None if video_id or self._setup.settings.run.retry_failed else self._store.failure_of(item.source.path)
-            )
+            failure = None if self._is_done.retry_failed else self._store.failure_of(item.source.path)
             if failure is not None:
                 item.failure, item.failed_before = failure, True
                 self._progress.video(VideoReport(item.name, "failed", failure.error, failure.message, fresh=False))
                 continue
+            video_id = self._store.fingerprint(item.source.path)
             if video_id is None or not self._is_done(video_id) or not self._reuse(item, video_id):
                 item.stamp = _stamp(item.source.path)
                 self._loader.start()

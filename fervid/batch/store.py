@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,62 +21,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fervid.batch.file_index import Failure, FileIndex, Stamp
 from fervid.errors import UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private, remove_damaged
-from fervid.files.sequences import images_of, is_sequence
 from fervid.results.publish import finish_interrupted, remove
 from fervid.results.schema import RECORD
 from fervid.results.store_files import COMPOSED_FILE, output_of, read_identity, read_text, stamps
 
-STAMP_SETTLE_SECONDS = 2.0
-"""A stamp is trusted if the file was unchanged for this many seconds. Before that, the next change might leave the same
-time stamp, because file systems round times."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a video could not be analysed.
-
-    Attributes:
-        error: Name of the exception.
-        message: Its message.
-        finished_at: When it happened, ISO 8601.
-    """
-
-    error: str
-    message: str
-    finished_at: str = ""
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Size and times of a file, which show a change without reading it. Times are in nanoseconds."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Read the stamp of a file.
-
-        Args:
-            path: The file, or the pattern of an image sequence; links are followed.
-
-        Returns:
-            Its stamp.
-
-        Raises:
-            OSError: The file cannot be examined.
-        """
-        files = [file for _, file in images_of(path)] if is_sequence(path) else [path]
-        stats = [file.stat() for file in files]
-        if not stats:
-            raise FileNotFoundError(path)
-        modified, changed = max(one.st_mtime_ns for one in stats), max(one.st_ctime_ns for one in stats)
-        return cls(sum(one.st_size for one in stats), modified, changed)
+INDEX_FILE = "index.jsonl"
+"""Name of the file of the index."""
 
 
 @dataclass(frozen=True)
@@ -168,12 +122,8 @@ class StoreView:
         self._identity = dict(identity)
         self._overwrite = overwrite
         self.parts = Parts(folder / f"parts-{settings_key(identity)}")
-        self._index: dict[str, tuple[Stamp, str]] = {}
-        self._failed: dict[str, tuple[Stamp, Failure]] = {}
-        """Path → stamp and failure of files whose content could not be read in time."""
-        self._lines = 0
         self._check_identity(tables_exist)
-        self._read_index()
+        self._index = FileIndex(folder / INDEX_FILE)
 
     def _check_identity(self, tables_exist: bool) -> None:
         before = read_identity(self._folder)
@@ -189,19 +139,6 @@ class StoreView:
             missing = f"the output exists, but the folder that says how it was made does not ({self._folder})"
             raise UsageError(f"{missing}; use `overwrite` to replace the output")
 
-    def _read_index(self) -> None:
-        with contextlib.suppress(OSError):
-            for line in read_text(self._folder / "index.jsonl").splitlines():
-                self._lines += 1
-                # a killed run's last line, or damage
-                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                    entry = json.loads(line)
-                    stamp = Stamp(**entry["stamp"])
-                    if "failure" in entry:
-                        self._failed[entry["path"]] = stamp, Failure(**entry["failure"])
-                    elif entry["video_id"].isalnum():  # it becomes a part of paths
-                        self._index[entry["path"]] = stamp, entry["video_id"]
-
     def fingerprint(self, path: Path) -> str | None:
         """Look up the fingerprint of a file without reading the file.
 
@@ -211,10 +148,7 @@ class StoreView:
         Returns:
             The fingerprint, or None if the file is not in the index or has changed.
         """
-        entry = self._index.get(os.path.abspath(path))
-        with contextlib.suppress(OSError):
-            return entry[1] if entry and entry[0] == Stamp.of(path) else None
-        return None
+        return self._index.fingerprint(path)
 
     def failure_of(self, path: Path) -> Failure | None:
         """Why a file failed whose fingerprint is not known.
@@ -223,12 +157,9 @@ class StoreView:
             path: The file.
 
         Returns:
-            The failure; None if there is none, or the file has changed since.
+            The failure; None if there is none, its fingerprint is known, or the file has changed since.
         """
-        entry = None if self._overwrite else self._failed.get(os.path.abspath(path))
-        with contextlib.suppress(OSError):
-            return entry[1] if entry and entry[0] == Stamp.of(path) else None
-        return None
+        return None if self._overwrite else self._index.failure(path)
 
     def done(self, video_id: str) -> bool:
         """Check whether a video was analysed.
@@ -285,7 +216,7 @@ class ResumeStore(StoreView):
             raise
 
     def _open(self) -> None:
-        for name in ("index.jsonl", COMPOSED_FILE):
+        for name in (INDEX_FILE, COMPOSED_FILE):
             if not (place := self._folder / name).is_file():  # a pipe would hold up whoever opens it
                 remove_damaged(place)
         for workspace in self._folder.glob("scratch/*"):
@@ -319,7 +250,7 @@ class ResumeStore(StoreView):
     ) -> None:
         try:
             with contextlib.suppress(OSError):  # a longer index costs only time
-                self._compact_index()
+                self._index.compact(self.scratch)
             remove(output_of(self._folder), self.scratch)
             with contextlib.suppress(OSError):
                 (self._folder / "scratch").rmdir()
@@ -421,13 +352,7 @@ class ResumeStore(StoreView):
         Raises:
             OutputError: The index cannot be written.
         """
-        if time.time() - stamp.mtime_ns / 1e9 < STAMP_SETTLE_SECONDS or self.fingerprint(path) == video_id:
-            return
-        name = os.path.abspath(path)
-        self._index[name] = (stamp, video_id)
-        self._lines += 1
-        with writing(self._folder), (self._folder / "index.jsonl").open("a", encoding="utf-8") as file:
-            file.write(_index_line(name, stamp, video_id))
+        self._index.add_fingerprint(path, stamp, video_id)
 
     def remember_failure(self, path: Path, stamp: Stamp, failure: Failure) -> None:
         """Remember that a file failed before its fingerprint was known.
@@ -440,19 +365,8 @@ class ResumeStore(StoreView):
         Raises:
             OutputError: The index cannot be written.
         """
-        name = os.path.abspath(path)
-        self._failed[name] = stamp, failure
-        self._lines += 1
         self.write_identity()
-        with writing(self._folder), (self._folder / "index.jsonl").open("a", encoding="utf-8") as file:
-            file.write(_failure_line(name, stamp, failure))
-
-    def _compact_index(self) -> None:
-        """Rewrite the index if most of its lines are out of date."""
-        if self._lines > 4 * (len(self._index) + len(self._failed)) + 100:
-            lines = [_index_line(name, stamp, video_id) for name, (stamp, video_id) in self._index.items()]
-            lines += [_failure_line(name, stamp, failure) for name, (stamp, failure) in self._failed.items()]
-            self._write(self._folder / "index.jsonl", "".join(lines))
+        self._index.add_failure(path, stamp, failure)
 
     def _write(self, path: Path, text: str) -> None:
         """Write a small file atomically; the next run removes what a killed one leaves in ``scratch``."""
@@ -471,16 +385,6 @@ def _read_failure(path: Path) -> Failure | None:
     except (ValueError, TypeError, RecursionError):
         remove_damaged(path)
         return None
-
-
-def _index_line(name: str, stamp: Stamp, video_id: str) -> str:
-    """A line of the index. It starts with a line break, because a killed run may have left half a line."""
-    return "\n" + json.dumps({"path": name, "stamp": asdict(stamp), "video_id": video_id}) + "\n"
-
-
-def _failure_line(name: str, stamp: Stamp, failure: Failure) -> str:
-    """The same for a file whose fingerprint is not known."""
-    return "\n" + json.dumps({"path": name, "stamp": asdict(stamp), "failure": asdict(failure)}) + "\n"
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

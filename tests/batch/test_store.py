@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from fervid.batch.store import Failure, ResumeStore, Stamp, StoreView, settings_key
+from fervid.batch.file_index import Failure, Stamp
+from fervid.batch.store import ResumeStore, StoreView, settings_key
 from fervid.errors import OutputError, OutputLocked, UsageError
 from fervid.results.store_files import read_identity, store_folder
 from tests.support.paths import LONG_AGO

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fervid.batch.store import Stamp
+from fervid.batch.file_index import Stamp
 from fervid.errors import UnreadableVideo
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
