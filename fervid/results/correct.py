@@ -16,11 +16,11 @@ from fervid.files.fingerprint import sha256
 from fervid.results.correct_video import EditedFaces, labels
 from fervid.results.corrections import Correction, read_corrections
 from fervid.results.parts import Row, by_video, named
-from fervid.results.reader import read_metadata, read_tables
+from fervid.results.reader import read_checked
 from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
 from fervid.results.schema import FRAME_SIZE, SMALL
 from fervid.results.workspace import refuse_output, writing_results
-from fervid.settings import AnalyzeSettings, TimelineSettings
+from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
 from fervid.types import EMOTIONS, FloatArray, Track
 
@@ -73,11 +73,11 @@ def correct(
     files = [Path(path) for path in given]
     refuse_output(target, [source])
     read = [one for file in files for one in read_corrections(file)]
-    metadata = read_metadata(source)
-    settings = _timeline_settings(source, metadata)
-    tables = read_tables(source)
+    found = read_checked(source)
+    settings = _timeline_settings(source, found.metadata)
+    tables = found.tables
     of_video = _of_each_video(read, tables["videos"])
-    metadata = metadata | {CORRECTIONS: " ".join(sha256(file) for file in files)}
+    metadata = found.metadata | {CORRECTIONS: " ".join(sha256(file) for file in files)}
     with writing_results(target, metadata) as opened:
         timeline, small = opened.timeline, opened.small
         rows = {name: _rows_by_video(tables[name]) for name in SMALL}
@@ -104,8 +104,7 @@ def _timeline_settings(source: Path, metadata: Mapping[str, Any]) -> TimelineSet
         raise BadResults(f"{source} is corrected already; give the results of the analysis and all corrections files")
     if "settings" not in metadata:
         raise BadResults(f"{source} does not record its settings, which correcting needs; give the Parquet file")
-    timeline = metadata["settings"].get("timeline", {})
-    return from_mapping(AnalyzeSettings, {"timeline": timeline}, "settings").timeline
+    return from_mapping(TimelineSettings, metadata["settings"].get("timeline", {}), "settings: timeline")
 
 
 def _of_each_video(corrections: Iterable[Correction], manifest: pa.Table) -> dict[str, list[Correction]]:

@@ -22,6 +22,7 @@ from fervid.results.csv import csv_safe, read_csv
 from fervid.results.schema import (
     COMMON,
     FRAME_SIZE,
+    OTHER_SUFFIX,
     PARTITION,
     PREFIX,
     RECORD,
@@ -112,8 +113,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     """
     read = read_checked(Path(path))
     frames = {name: tidy_frame(table) for name, table in read.tables.items()}
-    metadata = _metadata(Path(path), read.tables["timeline"].schema.metadata)
-    return Results(**frames, metadata=metadata, notes=read.notes, is_intact=read.is_intact)
+    return Results(**frames, metadata=read.metadata, notes=read.notes, is_intact=read.is_intact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +121,14 @@ class ReadTables:
     """The tables of results, checked.
 
     Attributes:
-        tables: The tables by name. Rows come in the order of the inputs; ``timeline`` has the metadata.
+        tables: The tables by name. Rows come in the order of the inputs.
+        metadata: See ``read_metadata``.
         notes: What a user should know about them, as sentences.
         is_intact: Whether they are exactly what fervid wrote.
     """
 
     tables: dict[str, pa.Table]
+    metadata: dict[str, Any]
     notes: tuple[str, ...]
     is_intact: bool
 
@@ -192,8 +194,7 @@ def _identity(out: Path) -> tuple[int, ...] | None:
 
 def _is_being_replaced(out: Path) -> bool:
     """Whether small tables lie there without their timeline, as while tables are replaced."""
-    others = {".parquet": ".csv", ".csv": ".parquet"}
-    if out.suffix not in ("", *others) or (out.suffix and out.with_suffix(others[out.suffix]).exists()):
+    if out.suffix not in ("", *OTHER_SUFFIX) or (out.suffix and out.with_suffix(OTHER_SUFFIX[out.suffix]).exists()):
         return False
     return any(small_path(out, name).exists() for name in SMALL)
 
@@ -202,11 +203,10 @@ def _read_once(out: Path) -> ReadTables:
     """Read and check the tables."""
     try:
         timeline = _read_timeline(out)
-        if {"video_id", "face_quality"} <= set(timeline.column_names) and not set(FRAME_SIZE) & set(
-            timeline.column_names
-        ):
+        names = set(timeline.column_names)
+        if {"video_id", "face_quality"} <= names and not names & set(FRAME_SIZE):
             raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
-        tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE.with_metadata(timeline.schema.metadata))}
+        tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE)}
     except BadResults:
         raise
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
@@ -220,21 +220,19 @@ def _read_once(out: Path) -> ReadTables:
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
         tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
     tables, notes = validated(tables, str(out))
-    changed = _changed(out, tables["timeline"].schema.metadata or {})
+    metadata = _metadata(out, timeline.schema.metadata)
+    changed = _changed(out, metadata.pop(RECORD, None))
     missing = missing_rows(tables, trusted=not changed)
     if missing:
         raise BadResults(f"{out} is incomplete: {missing}; analyse again")
-    return ReadTables(tables, (*notes, *changed), not notes and not changed)
+    return ReadTables(tables, metadata, (*notes, *changed), not notes and not changed)
 
 
-def _changed(out: Path, metadata: Mapping[bytes, bytes]) -> list[str]:
-    """What is not as fervid wrote it, as sentences."""
-    try:
-        record = json.loads(metadata[f"{PREFIX}{RECORD}".encode()])
-        hashes = {name: str(record[name]) for name in SMALL if name in record}
-    except (KeyError, TypeError, ValueError, RecursionError):
+def _changed(out: Path, record: object) -> list[str]:
+    """What is not as fervid wrote it, as sentences. ``record``: table → SHA-256."""
+    if not isinstance(record, dict):
         return [f"{out} does not say which tables belong to it, so it may have been changed"]
-    names = [name for name, digest in hashes.items() if sha256(small_path(out, name)) != digest]
+    names = [name for name in SMALL if name in record and sha256(small_path(out, name)) != record[name]]
     return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
 
 
@@ -357,31 +355,32 @@ def read_metadata(out: Path) -> dict[str, Any]:
         raise InputNotFound(f"no such results: {out}")
     try:
         if out.suffix == ".csv" and not out.is_dir():
-            return _metadata(out, _recorded(out))
-        timeline = out / "timeline"
-        files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
-        return _metadata(out, _footer(files[0])) if files else {}
-    except BadResults:
-        raise
+            raw = _recorded(out)
+        else:
+            timeline = out / "timeline"
+            files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
+            raw = _footer(files[0]) if files else {}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
+    metadata = _metadata(out, raw)
+    metadata.pop(RECORD, None)
+    return metadata
 
 
 def _recorded(out: Path) -> dict[bytes, bytes]:
     """The metadata of a CSV file from the store beside it, in the form of Parquet metadata."""
     recorded = composed_metadata(store_folder(out, False), output_paths(out))
-    return {f"fervid.{key}".encode(): value.encode() for key, value in recorded.items()}
+    return {f"{PREFIX}{key}".encode(): value.encode() for key, value in recorded.items()}
 
 
 def _metadata(out: Path, raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """The entries of a schema's metadata that fervid wrote, decoded and checked."""
+    """The entries of metadata that fervid wrote, decoded and checked, with the record of the small tables."""
     try:
-        texts = {key.decode(): value.decode() for key, value in (raw or {}).items() if key.startswith(b"fervid.")}
-        values: dict[str, Any] = {key.removeprefix("fervid."): value for key, value in texts.items()}
+        own = {key: value for key, value in (raw or {}).items() if key.startswith(PREFIX.encode())}
+        values: dict[str, Any] = {key.decode().removeprefix(PREFIX): value.decode() for key, value in own.items()}
         for key in JSON_KEYS & values.keys():
             values[key] = json.loads(values[key])
         check_metadata(values)
-        values.pop(RECORD, None)  # for the reader only
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, BadResults) else "its metadata are damaged"
         raise BadResults(f"{out} cannot be used: {reason}") from error

@@ -131,6 +131,9 @@ PREFIX = "fervid."
 PARTITION = "video_id="
 """Start of the name of the folder that holds the rows of one video in a partitioned timeline."""
 
+OTHER_SUFFIX = {".parquet": ".csv", ".csv": ".parquet"}
+"""Suffix of a timeline → suffix of the timeline whose small tables would have the same names."""
+
 COMMON = "_common_metadata"
 """Name of the file that holds the schema and metadata of a partitioned timeline, as in other Parquet data sets."""
 
@@ -231,7 +234,7 @@ def refuse_foreign(out: Path) -> None:
     elif out.is_dir():
         raise OutputError(f"cannot write {out}: it is a folder")
     else:
-        other = out.with_suffix({".parquet": ".csv", ".csv": ".parquet"}[out.suffix])
+        other = out.with_suffix(OTHER_SUFFIX[out.suffix])
         merged = other.exists() and not out.exists() and all(small_path(out, name).exists() for name in SMALL)
         if merged or store_folder(other, False).exists():
             raise UsageError(f"{other.name} has small tables of the same names; choose another `out`")

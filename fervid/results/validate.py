@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from fervid.errors import BadResults, FervidError, printable
 from fervid.results.schema import ANALYSED, SCHEMA_VERSION, SMALL, VIDEOS
-from fervid.settings import AnalyzeSettings
+from fervid.settings import ScanSettings, TimelineSettings
 from fervid.settings_io import from_mapping
 from fervid.types import EMOTIONS
 
@@ -95,9 +95,11 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 """Table → columns that are never null."""
 
+GROUPS: Mapping[str, type] = {"scan": ScanSettings, "timeline": TimelineSettings}
+"""Groups of the recorded settings that commands use."""
+
 OF_FACE = ("face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", *EMOTIONS, *_SMOOTH)
 """Columns of the timeline that are null exactly where ``face_id`` is."""
-
 
 OF_ANALYSED = ("frames_sampled", "faces")
 """Columns of the manifest that every video with a timeline has."""
@@ -150,17 +152,11 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
     settings = metadata.get("settings", {})
     if not (isinstance(settings, dict) and all(isinstance(group, dict) for group in settings.values())):
         raise BadResults("the recorded settings are not groups of values")
-    known = {
-        group.name: {one.name for one in fields(type(getattr(AnalyzeSettings(), group.name)))}
-        for group in fields(AnalyzeSettings)
-    }
-    used = {
-        group: {name: value for name, value in settings[group].items() if name in known[group]}
-        for group in ("scan", "timeline")
-        if group in settings
-    }
     try:
-        from_mapping(AnalyzeSettings, used, "settings")
+        for group, kind in GROUPS.items():
+            known = {one.name for one in fields(kind)}
+            used = {name: value for name, value in settings.get(group, {}).items() if name in known}
+            from_mapping(kind, used, f"settings: {group}")
     except (FervidError, TypeError, ValueError, RecursionError) as error:
         raise BadResults(f"the recorded settings cannot be right: {error}") from error
 
@@ -177,15 +173,16 @@ def validated(tables: Tables, source: str) -> tuple[Tables, list[str]]:
         sentence for each of these videos.
 
     Raises:
-        BadResults: A wrong row names no video, or two videos have the same fingerprint and both have rows.
+        BadResults: A wrong row names no video.
     """
     faults = _Faults(source)
-    tables = tables | {"timeline": _in_order(tables["timeline"])}
+    timeline, keys = _in_order(tables["timeline"])
+    tables = tables | {"timeline": timeline}
     for name in RANGES:
         for bad, reason in _faulty_cells(name, tables[name]):
             faults.add(name, tables[name]["video_id"], bad, reason)
-    _check_faces(tables["timeline"], faults)
-    _check_order(tables["timeline"], faults)
+    _check_faces(timeline, faults)
+    _check_order(timeline, keys, faults)
     _check_names(tables, faults)
     return _without(tables, faults.reasons) if faults.reasons else (tables, [])
 
@@ -237,14 +234,19 @@ def _check_faces(timeline: pa.Table, faults: _Faults) -> None:
         faults.add("timeline", timeline["video_id"], bad, _shown("the probabilities sum to", total))
 
 
-def _in_order(timeline: pa.Table) -> pa.Table:
-    """The timeline with the rows of each video together, by frame, then by face."""
+Keys = tuple[npt.NDArray[np.int64], ...]
+
+
+def _in_order(timeline: pa.Table) -> tuple[pa.Table, Keys]:
+    """The timeline with the rows of each video together, by frame, then by face; and its keys."""
     keys = _keys(timeline)
     order = np.lexsort(keys[::-1])
-    return timeline if (order == np.arange(len(order))).all() else timeline.take(pa.array(order))
+    if (order == np.arange(len(order))).all():
+        return timeline, keys
+    return timeline.take(pa.array(order)), tuple(key[order] for key in keys)
 
 
-def _keys(timeline: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
+def _keys(timeline: pa.Table) -> Keys:
     """Numbers of the video (by first appearance), the frame and the face of each row."""
     videos = timeline["video_id"].combine_chunks().dictionary_encode().indices
     columns = (videos, timeline["frame"], timeline["face_id"].cast(pa.int64()))
@@ -252,9 +254,9 @@ def _keys(timeline: pa.Table) -> tuple[npt.NDArray[np.int64], ...]:
     return video.astype(np.int64), frame.astype(np.int64), face.astype(np.int64)
 
 
-def _check_order(timeline: pa.Table, faults: _Faults) -> None:
+def _check_order(timeline: pa.Table, keys: Keys, faults: _Faults) -> None:
     """No face is twice in a frame; a frame has one time and one size; time runs forwards."""
-    video, frame, face = _keys(timeline)
+    video, frame, face = keys
     time, ids = pc.fill_null(timeline["time"], 0).to_numpy(), timeline["video_id"]
     same_video = video[1:] == video[:-1]
     same_frame = same_video & (frame[1:] == frame[:-1])
@@ -273,7 +275,7 @@ def _after_first(bad: Mask) -> Mask:
 
 
 def _check_names(tables: Tables, faults: _Faults) -> None:
-    """Each fingerprint has one name in all tables, is in the manifest, and is one that fervid makes."""
+    """A video with a timeline has a fingerprint and its counts, and has one name in all tables."""
     manifest = tables["videos"]
     analysed = manifest.filter(pc.is_in(manifest["status"], pa.array(ANALYSED)))
     for column in OF_ANALYSED:

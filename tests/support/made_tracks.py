@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +20,6 @@ from fervid.types import FloatArray, Track
 from tests.support.synthetic_results import wandering
 
 STEP = 0.2
-
-_seconds: list[float] = []
 
 
 @dataclass(frozen=True)
@@ -45,42 +41,32 @@ class MadeClip:
     cuts: Sequence[float] = ()
 
 
+METADATA = {"schema_version": str(SCHEMA_VERSION), "settings": json.dumps(to_mapping(AnalyzeSettings()))}
+"""How the results say that they were made."""
+
+
 def write_tracks(path: Path, clips: Mapping[str, MadeClip]) -> Path:
     """Write results of these videos to ``path`` and return it."""
-    metadata = {"schema_version": str(SCHEMA_VERSION), "settings": json.dumps(to_mapping(AnalyzeSettings()))}
+    if is_folder(path):
+        path.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        entries = []
-        for number, (name, clip) in enumerate(clips.items()):
-            manifest = {"status": "ok" if clip.people else "no_face", "message": None, "duration": STEP * clip.count}
-            manifest |= {
-                "width": 640,
-                "height": 360,
-                "rotation": 0,
-                "codec": "h264",
-                "seconds": 1.0,
-                "finished_at": "-",
-            }
-            manifest |= {"frames_sampled": clip.count, "faces": len(clip.people)}
-            made = _faces(f"c{number:031x}", clip)
-            timeline, rows = video_tables(made, manifest, AnalyzeSettings().timeline)
-            part = Path(folder) / f"c{number:031x}.parquet"
-            write_part(part, timeline, rows)
-            entries.append(Entry(name, part, rows["videos"][0]))
-        scratch = Path(folder) / "scratch"
-        scratch.mkdir()
-        if is_folder(path):
-            path.mkdir(exist_ok=True)
-        started = time.perf_counter()
-        compose(path, entries, metadata, scratch)
-        _seconds.append(time.perf_counter() - started)
+        compose(path, make_entries(Path(folder), clips), METADATA, Path(folder))
     return path
 
 
-@contextlib.contextmanager
-def composing() -> Iterator[list[float]]:
-    """Collect the seconds that writing the tables takes, without computing them."""
-    _seconds.clear()
-    yield _seconds
+def make_entries(folder: Path, clips: Mapping[str, MadeClip]) -> list[Entry]:
+    """Write the parts of these videos into a folder."""
+    entries = []
+    for number, (name, clip) in enumerate(clips.items()):
+        manifest = {"status": "ok" if clip.people else "no_face", "message": None, "duration": STEP * clip.count}
+        manifest |= {"width": 640, "height": 360, "rotation": 0, "codec": "h264", "seconds": 1.0, "finished_at": "-"}
+        manifest |= {"frames_sampled": clip.count, "faces": len(clip.people)}
+        made = _faces(f"c{number:031x}", clip)
+        timeline, rows = video_tables(made, manifest, AnalyzeSettings().timeline)
+        part = folder / f"{made.video_id}.parquet"
+        write_part(part, timeline, rows)
+        entries.append(Entry(name, part, rows["videos"][0]))
+    return entries
 
 
 def _faces(video_id: str, clip: MadeClip) -> VideoFaces:
