@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import printable
-from fervid.results.schema import SMALL, is_folder, output_paths, small_path
+from fervid.results.schema import SMALL, output_paths, small_path, timeline_path
 
 _CONTENTS = {
     "timeline": "one row per face and sampled frame",
@@ -55,8 +55,7 @@ class FirstRun:
             annotated: Folder of annotated videos, if the run wrote any.
             report: HTML report, if the run wrote one.
         """
-        timeline = self.out / "timeline" if is_folder(self.out) else self.out
-        tables = {"timeline": timeline} | {name: small_path(self.out, name) for name in SMALL}
+        tables = {"timeline": timeline_path(self.out)} | {name: small_path(self.out, name) for name in SMALL}
         files = [(path, _CONTENTS[name]) for name, path in tables.items()]
         files += [(report, "open it in a browser")] if report else []
         files += [(annotated, "annotated videos")] if annotated else []

@@ -17,11 +17,11 @@ from typing import Any
 from fervid.emotions.architecture import Architecture, array_shapes
 from fervid.errors import BadWeights, ConfigError
 from fervid.faces.crop import SIZE, CropGeometry
-from fervid.runtime.weights import read_weights
+from fervid.runtime.weights import FOLDER, read_weights
 from fervid.settings_io import from_mapping
 from fervid.types import EMOTIONS
 
-SHIPPED = Path(__file__).parent.parent / "weights" / "fer2013.onnx"
+SHIPPED = FOLDER / "fer2013.onnx"
 """The weights that fervid ships."""
 
 NORMALIZATION = "per-image"

@@ -38,17 +38,21 @@ def write_elan(
         UsageError: Such a document exists, and ``overwrite`` is false. Nothing is written.
         OutputError: A file cannot be written.
     """
-    existing = {name: path for name, path in targets.items() if os.path.lexists(path)}
+    wanted = {}
     with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
-        fresh = {name: Path(folder) / f"{number}.eaf" for number, name in enumerate(existing)}
-        _write(tables, existing, sources, fresh)
-        done = {name for name, path in existing.items() if _same(path, fresh[name])}
-    refuse_existing((path for name, path in existing.items() if name not in done), overwrite)
-    wanted = {name: path for name, path in targets.items() if name not in done}
+        fresh = Path(folder) / "fresh.eaf"
+        for name, path in targets.items():
+            if os.path.lexists(path):
+                fresh.unlink(missing_ok=True)  # pympi keeps a copy of a file that exists
+                _document(tables, name, path, sources.get(name)).to_file(fresh)
+                if _same(path, fresh):
+                    continue
+            wanted[name] = path
+    refuse_existing(wanted.values(), overwrite)
     for name, path in wanted.items():
         with writing_file(path) as partial:
-            partial.unlink()  # pympi keeps a copy of a file that exists
-            _write(tables, {name: path}, sources, {name: partial})
+            partial.unlink()
+            _document(tables, name, path, sources.get(name)).to_file(partial)
 
 
 def _same(first: Path, second: Path) -> bool:
@@ -60,16 +64,12 @@ def _same(first: Path, second: Path) -> bool:
     return texts[0] == texts[1]
 
 
-def _write(
-    tables: Results, targets: Mapping[str, Path], sources: Mapping[str, Path], files: Mapping[str, Path]
-) -> None:
-    """Write the documents to ``files``, with links as if they were ``targets``."""
-    for name, path in targets.items():
-        faces = tables.summary.loc[tables.summary["video"] == name, "face_id"]
-        episodes = tables.episodes[tables.episodes["video"] == name]
-        eaf = elan_document([int(face) for face in faces], episodes)
-        eaf.add_linked_file(**_media(name, path, sources.get(name)))
-        eaf.to_file(files[name])
+def _document(tables: Results, name: str, path: Path, source: Path | None) -> Eaf:
+    """The document of a video, to be written to ``path``."""
+    faces = tables.summary.loc[tables.summary["video"] == name, "face_id"]
+    eaf = elan_document([int(face) for face in faces], tables.episodes[tables.episodes["video"] == name])
+    eaf.add_linked_file(**_media(name, path, source))
+    return eaf
 
 
 def elan_document(faces: list[int], episodes: pd.DataFrame) -> Eaf:

@@ -91,6 +91,19 @@ def scale_face(face: Face, scale_x: float, scale_y: float | None = None, left: f
     )
 
 
+def centres_and_sizes(boxes: npt.ArrayLike) -> tuple[DoubleArray, DoubleArray]:
+    """Compute where faces are and how large they are.
+
+    Args:
+        boxes: (n, 4) x, y, width, height.
+
+    Returns:
+        The centres (n, 2), and the geometric means of the sides (n,), float64.
+    """
+    found = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return found[:, :2] + found[:, 2:] / 2, np.sqrt(np.maximum(found[:, 2] * found[:, 3], 1e-6))
+
+
 def iou(first: npt.ArrayLike, second: npt.ArrayLike) -> DoubleArray:
     """Compute the intersection over union of each pair of boxes.
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from fervid.runtime.opencv import cv2
+from fervid.runtime.weights import FOLDER
 from fervid.types import FloatArray
 
-GATE_FILE = Path(__file__).parent.parent / "weights" / "retinaface-gate.json"
+GATE_FILE = FOLDER / "retinaface-gate.json"
 LIMIT = 2.0
 """Log-odds above which the gate fires. Both classes had equal weight. In the synthetic and real images that were used
 to set it, the gate fires for every small face, at 2.8 or more."""

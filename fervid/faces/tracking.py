@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.faces.boxes import iou
+from fervid.faces.boxes import centres_and_sizes, iou
 from fervid.faces.linking import link_tracklets
 from fervid.faces.tracklets import Sample, join_samples, split_tracklet
 from fervid.files.scratch import ScratchArray
@@ -79,8 +79,7 @@ class FaceTracker:
                 the result.
         """
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
-        sizes = np.sqrt(np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6))
-        centres = boxes[:, :2] + boxes[:, 2:] / 2
+        centres, sizes = centres_and_sizes(boxes)
         overlaps = iou(boxes, boxes)
         np.fill_diagonal(overlaps, 0.0)
         clear = overlaps.max(axis=1, initial=0.0) <= MAX_CLEAR_OVERLAP

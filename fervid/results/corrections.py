@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import BadCorrections, InputNotFound
+from fervid.results.csv import FORMULA_STARTS
 
 COLUMNS = ("video", "face_id", "action", "start", "end", "value")
 """The columns of a corrections file."""
@@ -172,7 +173,7 @@ def _correction(place: str, cells: dict[str, str]) -> Correction:
 
 def _unescaped(text: str) -> str:
     """A cell without the apostrophe that keeps spreadsheets from running it as a formula."""
-    return text[1:] if text[:1] == "'" and text[1:2] in "=+-@\t\r'" and len(text) > 1 else text
+    return text[1:] if len(text) > 1 and text[0] == "'" and text[1] in FORMULA_STARTS else text
 
 
 def _integer(text: str, place: str) -> int:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd  # slow to import; a run with nothing to do avoids it
 
 
+FORMULA_STARTS = "=+-@\t\r'"
+"""A text that begins with one of these is written with an apostrophe before it. Most make a spreadsheet run it."""
+
+
 def write_image_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write the table of ``fervid classify``.
 
@@ -77,7 +81,7 @@ def csv_safe(table: pa.Table) -> pa.Table:
 
 
 def _escape(text: str | None) -> str | None:
-    return f"'{text}" if text and text[0] in "=+-@\t\r'" else text
+    return f"'{text}" if text and text[0] in FORMULA_STARTS else text
 
 
 def _unescape(table: pa.Table) -> pa.Table:

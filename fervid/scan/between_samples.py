@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fervid.faces.boxes import centres_and_sizes
 from fervid.faces.tracklets import MAX_DISPLACEMENT, MAX_DISPLACEMENT_PER_SECOND
 from fervid.scan.frame_analysis import FrameAnalyzer, FrameResult
 from fervid.types import DoubleArray, Face, Frame
@@ -100,7 +101,8 @@ def may_meet(before: Sequence[Face], after: Sequence[Face], elapsed: float) -> b
     """
     if max(len(before), len(after)) < 2:
         return False
-    (centres, sizes), (later, later_sizes) = _places(before), _places(after)
+    centres, sizes = centres_and_sizes([face.box for face in before])
+    later, later_sizes = centres_and_sizes([face.box for face in after])
     if _touch(centres, sizes) or _touch(later, later_sizes):
         return True
     if not before or not after:
@@ -113,12 +115,6 @@ def may_meet(before: Sequence[Face], after: Sequence[Face], elapsed: float) -> b
             return True
     gone, come = distance.min(axis=1) > CLEAR, distance.min(axis=0) > CLEAR
     return bool((distance[gone] < NEAR).any() or (distance[:, come] < NEAR).any())
-
-
-def _places(faces: Sequence[Face]) -> tuple[DoubleArray, DoubleArray]:
-    """Centres (n, 2) and sizes (n,) of faces."""
-    boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
-    return boxes[:, :2] + boxes[:, 2:] / 2, np.sqrt(np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6))
 
 
 def _distances(centres: DoubleArray, sizes: DoubleArray, others: DoubleArray, other_sizes: DoubleArray) -> DoubleArray:

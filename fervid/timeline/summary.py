@@ -86,10 +86,9 @@ def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max
     Returns:
         The statistics.
     """
-    low = float((track.qualities < MIN_QUALITY).mean())
     values = _statistics([track], [smoothed], sampled, max_gap)
-    trust = _trust_of_face(track, values["coverage"], low)
-    return FaceSummary(face_id=track.face_id, person=track.person, trust=trust, low_quality_share=low, **values)
+    trust = _trust_of_face(track, values["coverage"], values["low_quality_share"])
+    return FaceSummary(face_id=track.face_id, person=track.person, trust=trust, **values)
 
 
 def summarize_person(
@@ -117,15 +116,15 @@ def summarize_person(
     person = tracks[0].person
     assert person is not None
     values = _statistics(tracks, smoothed, sampled, max_gap)
-    low = float((np.concatenate([track.qualities for track in tracks]) < MIN_QUALITY).mean())
     trust = faces[0].trust if len(faces) == 1 else _doubtful_faces(faces) or "ok"
-    return PersonSummary(person=person, faces=len(tracks), trust=trust, low_quality_share=low, **values)
+    return PersonSummary(person=person, faces=len(tracks), trust=trust, **values)
 
 
 def _statistics(
     tracks: Sequence[Track], smoothed: Sequence[FloatArray], sampled: DoubleArray, max_gap: float
 ) -> dict[str, Any]:
-    """The fields of Statistics that a face and a person have in common, by name."""
+    """The fields of Statistics but for trust, by name."""
+    qualities = np.concatenate([track.qualities for track in tracks])
     times = np.sort(np.concatenate([track.times for track in tracks]))
     first, last = float(times[0]), float(times[-1])
     own = sampled[np.searchsorted(sampled, first, "left") : np.searchsorted(sampled, last, "right")]
@@ -145,7 +144,8 @@ def _statistics(
         "shares": tuple(np.minimum(shares, 1.0).tolist()),
         "means": tuple(float(mean) for mean in means),
         "transitions_per_minute": 60 * changes / span if span > 0 else 0.0,
-        "mean_quality": float(np.concatenate([track.qualities for track in tracks]).mean()),
+        "mean_quality": float(qualities.mean()),
+        "low_quality_share": float((qualities < MIN_QUALITY).mean()),
     }
 
 
