@@ -15,19 +15,18 @@ from fervid.errors import BadResults
 from fervid.files.fingerprint import sha256
 from fervid.results.correct_video import EditedFaces, labels
 from fervid.results.corrections import Correction, read_corrections
+from fervid.results.face_rows import columns_of, persons_of, rows_of_faces, sampled_frames, tracks_of
 from fervid.results.parts import Row, by_video, named
 from fervid.results.reader import read_checked
 from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
-from fervid.results.schema import FRAME_SIZE, SMALL
+from fervid.results.schema import SMALL
 from fervid.results.workspace import refuse_output, writing_results
 from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.types import EMOTIONS, FloatArray, Track
+from fervid.types import EMOTIONS
 
 CORRECTIONS = "corrections_sha256"
 """Key of the metadata that holds the SHA-256 of each corrections file, separated by spaces."""
-
-_BOX = ("face_x", "face_y", "face_width", "face_height")
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,11 @@ def correct(
     found = read_checked(source)
     settings = _timeline_settings(source, found.metadata)
     tables = found.tables
+    if len(tables["timeline"]) and not len(tables["shots"]):
+        raise BadResults(f"{source} lies without its table of shots, which correcting needs; give the complete results")
     of_video = _of_each_video(read, tables["videos"])
     metadata = found.metadata | {CORRECTIONS: " ".join(sha256(file) for file in files)}
-    with writing_results(target, metadata) as opened:
+    with writing_results(target, metadata, found.notes) as opened:
         timeline, small = opened.timeline, opened.small
         rows = {name: _rows_by_video(tables[name]) for name in SMALL}
         changed: dict[str, Row] = {}
@@ -132,19 +133,17 @@ def _corrected(
 ) -> tuple[pa.Table, dict[str, list[Row]]]:
     """The tables of one video after its corrections. ``rows`` are its rows of the small tables."""
     (manifest,) = rows["videos"]
-    columns = {name: table[name].to_numpy() for name in ("frame", "time", *FRAME_SIZE)}
-    frames, first = np.unique(columns["frame"], return_index=True)
+    frames, times, sizes = sampled_frames(table)
     cuts = [row["start"] for row in rows["shots"][1:]]
-    edited = _edited(table, columns["time"], cuts)
-    before = dict(edited.faces)
+    every = table["time"].to_numpy()
+    before = rows_of_faces(table)
+    shots = np.searchsorted(np.asarray(cuts, float), every, "right")
+    edited = EditedFaces(every, shots, dict(before), persons_of(table, before))
     edited.apply(corrections)
     same = {face_id for face_id, members in edited.faces.items() if before.get(face_id) is members}
-    tracks, raw = _tracks(table, columns, edited)
-    sizes = np.column_stack([columns[name][first] for name in FRAME_SIZE]).astype(np.int32)
+    tracks, raw = tracks_of(table, edited.faces, edited.persons)
     people = labels(edited.names), labels(edited.roles)
-    faces = VideoFaces(
-        manifest["video_id"], frames, columns["time"][first], sizes, tracks, raw, manifest["duration"], cuts, *people
-    )
+    faces = VideoFaces(manifest["video_id"], frames, times, sizes, tracks, raw, manifest["duration"], cuts, *people)
     notes = [text for text in (manifest["message"], *_exclusions(edited)) if text]
     told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
     return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same))
@@ -154,7 +153,7 @@ def _finished(
     table: pa.Table, rows: Mapping[str, list[Row]], edited: EditedFaces, same: Collection[int]
 ) -> dict[int, FinishedFace]:
     """What was computed before of the faces whose tracks are the same. Their persons may have changed."""
-    smoothed = _columns(table, [f"{name}_smooth" for name in EMOTIONS])
+    smoothed = columns_of(table, [f"{name}_smooth" for name in EMOTIONS])
     episodes: dict[int, list[Row]] = {}
     for row in rows["episodes"]:
         episodes.setdefault(row["face_id"], []).append(row)
@@ -167,44 +166,6 @@ def _finished(
         )
         for one in summaries
     }
-
-
-def _columns(table: pa.Table, names: Sequence[str]) -> FloatArray:
-    """Columns of the timeline as (rows, columns) float32."""
-    return np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
-
-
-def _edited(table: pa.Table, times: Any, cuts: Sequence[float]) -> EditedFaces:
-    """The faces of a video before its corrections."""
-    numbers = table["face_id"].fill_null(-1).to_numpy()
-    rows = np.flatnonzero(numbers >= 0)
-    rows = rows[np.lexsort((times[rows], numbers[rows]))]
-    ids, first = np.unique(numbers[rows], return_index=True)
-    faces = dict(zip(ids.tolist(), np.split(rows, first[1:]), strict=True)) if len(ids) else {}
-    owners = table["person"].take(pa.array([members[0] for members in faces.values()], pa.int64())).to_pylist()
-    shots = np.searchsorted(np.asarray(cuts, float), times, "right")
-    return EditedFaces(times, shots, faces, dict(zip(faces, owners, strict=True)))
-
-
-def _tracks(table: pa.Table, columns: Mapping[str, Any], edited: EditedFaces) -> tuple[list[Track], list[Any]]:
-    """The corrected tracks, and the raw probabilities of each."""
-    boxes, raw = _columns(table, _BOX), _columns(table, EMOTIONS)
-    scores, qualities = _columns(table, ("face_score", "face_quality")).T
-    none = np.zeros((0, 1, 1), np.uint8)
-    tracks = [
-        Track(
-            face_id,
-            columns["frame"][rows],
-            columns["time"][rows],
-            boxes[rows],
-            scores[rows],
-            qualities[rows],
-            none,
-            edited.persons[face_id],
-        )
-        for face_id, rows in sorted(edited.faces.items())
-    ]
-    return tracks, [raw[edited.faces[track.face_id]] for track in tracks]
 
 
 def _exclusions(edited: EditedFaces) -> list[str]:

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.results.corrections import MAX_NUMBER, NEW, Correction
-
-Rows = npt.NDArray[np.int64]
+from fervid.results.face_rows import Rows
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, Any]) -> tupl
         notes += read.notes
     merged = _Manifest(manifests)
     count = skipped = 0
-    with writing_results(out, metadata) as opened:
+    with writing_results(out, metadata, notes) as opened:
         timeline, small = opened.timeline, opened.small
         for path in paths:
             tables, names = read_tables(path), merged.names(path)

@@ -19,9 +19,11 @@ from fervid.errors import BadDataset, BadResults, InputNotFound
 from fervid.files.fingerprint import sha256
 from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe, read_csv
+from fervid.results.rebuild import rebuilt
 from fervid.results.schema import (
     COMMON,
     FRAME_SIZE,
+    NOTES,
     OTHER_SUFFIX,
     PARTITION,
     PREFIX,
@@ -180,7 +182,8 @@ def read_checked(out: Path) -> ReadTables:
             continue
         if before == _identity(out):
             return read
-    raise BadResults(f"{out} is incomplete: a run that wrote it was interrupted or is at work; run it again")
+    again = f"run the command that wrote it (analyze, merge or correct with `out` {out}) again"
+    raise BadResults(f"{out} is incomplete: the run that writes it was interrupted or is at work; {again}")
 
 
 def _identity(out: Path) -> tuple[int, ...] | None:
@@ -202,30 +205,57 @@ def _is_being_replaced(out: Path) -> bool:
 def _read_once(out: Path) -> ReadTables:
     """Read and check the tables."""
     try:
-        timeline = _read_timeline(out)
-        names = set(timeline.column_names)
+        read = _read_timeline(out)
+        metadata = _metadata(out, read.schema.metadata)
+        names = set(read.column_names)
         if {"video_id", "face_quality"} <= names and not names & set(FRAME_SIZE):
             raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
-        tables = {"timeline": timeline.select(TIMELINE.names).cast(TIMELINE)}
+        timeline = read.select(TIMELINE.names).cast(TIMELINE)
     except BadResults:
         raise
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
-    for name in SMALL:
-        tables[name] = read_small(out, name)
-    known = set(tables["videos"]["video_id"].to_pylist())
-    if not set(tables["timeline"]["video_id"].unique().to_pylist()) <= known:
-        raise BadResults(f"{out}: the small tables beside it belong to another run; analyse again")
+    record, inherited = metadata.pop(RECORD, None), metadata.pop(NOTES, [])
+    if out.suffix == ".parquet" and out.is_file() and not any(small_path(out, name).exists() for name in SMALL):
+        tables, notes = _computed(out, timeline, metadata)
+        return ReadTables(tables, metadata, (*inherited, *notes), False)
+    tables = {"timeline": timeline} | {name: read_small(out, name) for name in SMALL}
+    changed = [*inherited, *_changed(out, record)]
+    left_out = _without_unlisted(out, tables, not changed)
     if out.is_dir():  # partitions are read in the order of their names
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
         tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
     tables, notes = validated(tables, str(out))
-    metadata = _metadata(out, timeline.schema.metadata)
-    changed = _changed(out, metadata.pop(RECORD, None))
     missing = missing_rows(tables, trusted=not changed)
     if missing:
         raise BadResults(f"{out} is incomplete: {missing}; analyse again")
-    return ReadTables(tables, metadata, (*notes, *changed), not notes and not changed)
+    return ReadTables(tables, metadata, (*notes, *changed, *left_out), not notes and not changed)
+
+
+def _computed(out: Path, timeline: pa.Table, metadata: Mapping[str, Any]) -> tuple[dict[str, pa.Table], list[str]]:
+    """All tables of a Parquet file that was copied without its small tables, and what to note about them."""
+    if "settings" not in metadata:
+        raise BadResults(
+            f"{out} is incomplete: its small tables are missing, and it does not record the settings to compute them"
+        )
+    tables, notes = rebuilt(timeline, metadata, str(out))
+    lost = "lengths, cuts, notes of the scan, and failed inputs are unknown"
+    return tables, [*notes, f"{out} lies without its small tables; they were computed from its rows, and {lost}"]
+
+
+def _without_unlisted(out: Path, tables: dict[str, pa.Table], is_unchanged: bool) -> list[str]:
+    """Leave the videos out whose rows were deleted from the manifest, and say so."""
+    found, listed = tables["timeline"]["video_id"].unique(), tables["videos"]["video_id"].unique()
+    unlisted = found.filter(pc.invert(pc.is_in(found, listed)))
+    if not len(unlisted):
+        return []
+    if is_unchanged or len(unlisted) == len(found):
+        raise BadResults(f"{out}: the small tables beside it belong to another run; analyse again")
+    for name in ("timeline", *SMALL):
+        if name != "videos":
+            tables[name] = tables[name].filter(pc.invert(pc.is_in(tables[name]["video_id"], unlisted)))
+    videos = f"{len(unlisted)} video{'' if len(unlisted) == 1 else 's'}"
+    return [f"{out} has rows of {videos} that the videos table does not list; they are left out"]
 
 
 def _changed(out: Path, record: object) -> list[str]:
@@ -307,7 +337,7 @@ def _read_partitions(folder: Path) -> pa.Table:
     return rows.table().replace_schema_metadata(schema.metadata) if len(rows) else schema.empty_table()
 
 
-JSON_KEYS = {"settings", "roots", RECORD}
+JSON_KEYS = {"settings", "roots", RECORD, NOTES}
 """Keys of the metadata whose values are JSON; the others are plain text."""
 
 _NULLABLE = {"face_id", "person", "shot", "width", "height", "rotation", "frames_sampled", "faces"}
@@ -363,8 +393,7 @@ def read_metadata(out: Path) -> dict[str, Any]:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
     metadata = _metadata(out, raw)
-    metadata.pop(RECORD, None)
-    return metadata
+    return {key: value for key, value in metadata.items() if key not in (RECORD, NOTES)}
 
 
 def _recorded(out: Path) -> dict[bytes, bytes]:

@@ -125,6 +125,9 @@ SMALL = {"episodes": EPISODES, "summary": SUMMARY, "persons": PERSONS, "shots": 
 RECORD = "tables"
 """Key of the metadata that holds, as JSON, the SHA-256 of each small table that belongs to the timeline."""
 
+NOTES = "notes"
+"""Key of the metadata that holds, as JSON, what was not as fervid wrote it in the results that these were made from."""
+
 PREFIX = "fervid."
 """Start of the keys of fervid's metadata in Parquet files."""
 

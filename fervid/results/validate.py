@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fervid.errors import BadResults, FervidError, printable
-from fervid.results.schema import ANALYSED, SCHEMA_VERSION, SMALL, VIDEOS
+from fervid.results.schema import ANALYSED, NOTES, SCHEMA_VERSION, SMALL, VIDEOS
 from fervid.settings import ScanSettings, TimelineSettings
 from fervid.settings_io import from_mapping
 from fervid.types import EMOTIONS
@@ -149,6 +149,9 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
     roots = metadata.get("roots", [])
     if not (isinstance(roots, list) and all(isinstance(root, str) and "\0" not in root for root in roots)):
         raise BadResults("the recorded folders are not a list of paths")
+    notes = metadata.get(NOTES, [])
+    if not (isinstance(notes, list) and all(isinstance(note, str) for note in notes)):
+        raise BadResults("the recorded notes are not a list of sentences")
     settings = metadata.get("settings", {})
     if not (isinstance(settings, dict) and all(isinstance(group, dict) for group in settings.values())):
         raise BadResults("the recorded settings are not groups of values")

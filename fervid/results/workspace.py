@@ -15,7 +15,7 @@ from fervid.files.atomic import writing
 from fervid.files.locks import locked
 from fervid.files.private_folder import make_private
 from fervid.results.publish import finish_interrupted, remove
-from fervid.results.schema import is_folder, output_paths, refuse_foreign
+from fervid.results.schema import NOTES, is_folder, output_paths, refuse_foreign
 from fervid.results.store_files import read_identity, store_folder
 from fervid.results.writer import TableWriters, writers
 
@@ -72,12 +72,13 @@ def refuse_output(out: Path, sources: Sequence[Path]) -> None:
 
 
 @contextlib.contextmanager
-def writing_results(out: Path, metadata: Mapping[str, Any]) -> Iterator[TableWriters]:
+def writing_results(out: Path, metadata: Mapping[str, Any], notes: Sequence[str]) -> Iterator[TableWriters]:
     """Open writers of results that replace earlier ones when the block ends without an error.
 
     Args:
         out: The results to write: a Parquet file, a CSV file or a folder. Its folder is made.
         metadata: As in ``Results.metadata``.
+        notes: The notes on the results that these are made from. Their readers see them too.
 
     Yields:
         The writers.
@@ -86,6 +87,7 @@ def writing_results(out: Path, metadata: Mapping[str, Any]) -> Iterator[TableWri
         OutputLocked: Another process writes these results.
         OutputError: The tables cannot be written.
     """
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
+    told = {**metadata, NOTES: list(notes)} if notes else metadata
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
     with workspace(out) as scratch, writers(out, texts, scratch) as opened:
         yield opened

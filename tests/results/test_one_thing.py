@@ -65,7 +65,11 @@ def test_an_edited_small_table_is_readable_but_not_for_blur(parquet: Path, name:
     assert not found.is_intact
     with pytest.raises(UsageError, match=r"`blur` needs results as fervid wrote them: .* was changed"):
         annotate(parquet, None, parquet.parent / "out", blur=True)
-    assert merge([parquet], parquet.parent / "m.parquet").notes == found.notes
+    merged = parquet.parent / "m.parquet"
+    assert merge([parquet], merged).notes == found.notes
+    assert (read_results(merged).notes, read_results(merged).is_intact) == (found.notes, False)
+    with pytest.raises(UsageError, match="`blur` needs results as fervid wrote them"):
+        annotate(merged, None, parquet.parent / "out", blur=True)
 
 
 def without_rows(path: Path, keep: pd.Series) -> None:
@@ -111,6 +115,20 @@ def test_the_small_tables_of_another_run_are_refused_or_noted(parquet: Path, tmp
     shutil.copy(small_path(same, "summary"), small_path(parquet, "summary"))
     shutil.copy(small_path(same, "videos"), small_path(parquet, "videos"))
     assert not read_results(parquet).is_intact
+
+
+def test_a_video_that_was_deleted_from_the_manifest_is_left_out_and_noted(parquet: Path) -> None:
+    path = small_path(parquet, "videos")
+    table = pd.read_csv(path, dtype=str)
+    table[table["video"] == "a.mp4"].to_csv(path, index=False)
+    found = read_results(parquet)
+    assert not found.is_intact
+    assert f"{parquet} has rows of 1 video that the videos table does not list; they are left out" in found.notes
+    for name in ("timeline", "episodes", "summary", "videos"):
+        assert set(getattr(found, name)["video"]) == {"a.mp4"}
+    table[:0].to_csv(path, index=False)
+    with pytest.raises(BadResults, match="belong to another run"):
+        read_results(parquet)
 
 
 def test_without_the_timeline_it_is_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

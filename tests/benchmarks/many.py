@@ -1,0 +1,114 @@
+"""Peak memory of the main process of each command with many clips of one sample each.
+
+The clips are one picture with one face. Each has another number behind the picture, so that no two have the same
+content. Every command runs in a process of its own; the peaks are those that Linux reports (VmHWM).
+
+    python -m tests.benchmarks.many [--count 20000] [--folder FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+
+from tests.benchmarks.throughput_runs import peaks
+from tests.support.paths import SAMPLES
+
+SOURCE = SAMPLES / "rotated.mp4"
+"""Its first frame is the picture of every clip."""
+
+LIMIT = 400
+"""Megabytes that no main process may exceed."""
+
+
+def first_frame(source: Path, out: Path) -> bytes:
+    """Encode the first frame of ``source`` as a video at ``out``, and return its bytes."""
+    with av.open(str(source)) as container:
+        frame = next(container.decode(video=0)).reformat(width=320, height=240, format="yuv420p")
+    with av.open(str(out), "w") as target:
+        stream = target.add_stream("libx264", rate=5)
+        stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
+        frame.pts = None
+        target.mux([*stream.encode(frame), *stream.encode()])
+    return out.read_bytes()
+
+
+def make_clips(folder: Path, count: int) -> Path:
+    """Write ``count`` clips of one frame below ``folder``, 1,000 a folder, unless they are there."""
+    videos = folder / "videos"
+    videos.mkdir(parents=True, exist_ok=True)
+    data = first_frame(SOURCE, folder / "one.mp4")
+    for number in range(count):
+        path = videos / f"{number // 1000:03d}" / f"{number:06d}.mp4"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data + struct.pack(">I4sQ", 16, b"free", number))  # a box that players pass over
+    return videos
+
+
+READ = "import sys, fervid; r = fervid.read_results(sys.argv[1]); assert len(r.videos) == int(sys.argv[2])"
+
+
+def commands(folder: Path, videos: Path, count: int) -> list[tuple[str, list[str]]]:
+    """The name and the arguments after ``python`` of each command, in the order in which they run."""
+    fervid = ["-m", "fervid"]
+    out, tables, parts = (str(folder / name) for name in ("r.parquet", "t.csv", "parts"))
+    corrections = folder / "corrections.csv"
+    corrections.write_text("video,face_id,action,start,end,value\n000/000000.mp4,0,name,,,Anna\n")
+    analyze = [*fervid, "analyze", str(videos), "--out", out, "--quiet"]
+    return [
+        ("analyze, everything new", analyze),
+        ("analyze, nothing new", analyze),
+        ("merge into CSV", [*fervid, "merge", out, "--out", tables]),
+        ("merge into a folder", [*fervid, "merge", out, "--out", parts]),
+        ("read_results, Parquet", ["-c", READ, out, str(count)]),
+        ("read_results, CSV", ["-c", READ, tables, str(count)]),
+        ("read_results, folder", ["-c", READ, parts, str(count)]),
+        ("correct", [*fervid, "correct", out, "--corrections", str(corrections), "--out", str(folder / "c.parquet")]),
+        ("export --to csv", [*fervid, "export", out, "--to", "csv", "--out", str(folder / "e.csv")]),
+        ("export --to pyfeat", [*fervid, "export", out, "--to", "pyfeat", "--out", str(folder / "p.csv")]),
+        ("export --to openface", [*fervid, "export", out, "--to", "openface", "--out", str(folder / "openface")]),
+        ("export --to elan", [*fervid, "export", out, "--to", "elan", "--out", str(folder / "elan")]),
+        ("report --no-thumbnails", [*fervid, "report", out, "--no-thumbnails", "--out", str(folder / "r.html")]),
+        ("report", [*fervid, "report", out, "--videos", str(videos), "--out", str(folder / "t.html"), "--quiet"]),
+        ("annotate", [*fervid, "annotate", out, "--videos", str(videos), "--out", str(folder / "drawn"), "--quiet"]),
+    ]
+
+
+def measure(arguments: Sequence[str]) -> float:
+    """Run Python with these arguments; return the peak of its main process in MB."""
+    _, found = peaks([sys.executable, *arguments])
+    return max(peak.megabytes for peak in found if peak.role == "main")
+
+
+def main() -> None:
+    """Print the table; end with 1 if a command exceeds the limit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--only", action="append", help="a command of the table")
+    arguments = parser.parse_args()
+    exceeded = False
+    print(f"| {arguments.count:,} clips of one sample | main process, MB |\n|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (arguments.folder or Path(temporary)).resolve()
+        videos = make_clips(folder, arguments.count)
+        for name, line in commands(folder, videos, arguments.count):
+            if not arguments.only or name in arguments.only:
+                try:
+                    peak = measure(line)
+                except AssertionError as error:
+                    sys.exit(f"{name} failed: {error}")
+                exceeded |= peak > LIMIT
+                print(f"| {name} | {peak:.0f} |", flush=True)
+    sys.exit(1 if exceeded else 0)
+
+
+if __name__ == "__main__":
+    main()
