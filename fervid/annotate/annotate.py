@@ -14,7 +14,7 @@ import numpy as np
 from fervid.annotate.face_timelines import FaceTimelines, SampledSizes
 from fervid.annotate.overlay import STYLES, Overlay, Style
 from fervid.annotate.yuv_canvas import Canvas, matrix_code
-from fervid.errors import EncodingFailed, UnreadableVideo, UsageError, batch_exit_code
+from fervid.errors import BadResults, EncodingFailed, UnreadableVideo, UsageError, batch_exit_code
 from fervid.files.atomic import writing
 from fervid.files.discover import ANNOTATED, Source, refuse_overwriting
 from fervid.files.fingerprint import fingerprint
@@ -200,6 +200,8 @@ class _Job:
         """Annotate the video of one manifest row. ``target`` is None if the video was not analysed."""
         name, message = row["video"], row["message"]
         if target is None:
+            if row.get("error") == BadResults.__name__:  # it was analysed, but its rows here are wrong
+                return AnnotatedVideo(name, "failed", message=message)
             reason = f"it could not be analysed: {message}" if row["status"] == "failed" else message
             return AnnotatedVideo(name, "skipped", message=reason)
         if source is None:
