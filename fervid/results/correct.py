@@ -22,7 +22,7 @@ from fervid.results.schema import FRAME_SIZE, SMALL
 from fervid.results.workspace import refuse_output, writing_results
 from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.types import EMOTIONS, FloatArray, Track
+from fervid.types import EMOTIONS, Doubt, FloatArray, Track
 
 CORRECTIONS = "corrections_sha256"
 """Key of the metadata that holds the SHA-256 of each corrections file, separated by spaces."""
@@ -135,15 +135,28 @@ def _corrected(
     columns = {name: table[name].to_numpy() for name in ("frame", "time", *FRAME_SIZE)}
     frames, first = np.unique(columns["frame"], return_index=True)
     cuts = [row["start"] for row in rows["shots"][1:]]
-    edited = _edited(table, columns["time"], cuts)
-    before = dict(edited.faces)
+    edited = _edited(table, columns["time"], cuts, rows["doubts"])
+    before, doubted = dict(edited.faces), dict(edited.doubts)
     edited.apply(corrections)
-    same = {face_id for face_id, members in edited.faces.items() if before.get(face_id) is members}
+    same = {
+        face_id
+        for face_id, members in edited.faces.items()
+        if before.get(face_id) is members and doubted.get(face_id, []) == edited.doubts.get(face_id, [])
+    }
     tracks, raw = _tracks(table, columns, edited)
     sizes = np.column_stack([columns[name][first] for name in FRAME_SIZE]).astype(np.int32)
     people = labels(edited.names), labels(edited.roles)
     faces = VideoFaces(
-        manifest["video_id"], frames, columns["time"][first], sizes, tracks, raw, manifest["duration"], cuts, *people
+        manifest["video_id"],
+        frames,
+        columns["time"][first],
+        sizes,
+        tracks,
+        raw,
+        manifest["duration"],
+        cuts,
+        *people,
+        doubts=[one for found in edited.doubts.values() for one in found],
     )
     notes = [text for text in (manifest["message"], *_exclusions(edited)) if text]
     told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
@@ -174,7 +187,7 @@ def _columns(table: pa.Table, names: Sequence[str]) -> FloatArray:
     return np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
 
 
-def _edited(table: pa.Table, times: Any, cuts: Sequence[float]) -> EditedFaces:
+def _edited(table: pa.Table, times: Any, cuts: Sequence[float], doubts: Sequence[Row]) -> EditedFaces:
     """The faces of a video before its corrections."""
     numbers = table["face_id"].fill_null(-1).to_numpy()
     rows = np.flatnonzero(numbers >= 0)
@@ -183,7 +196,12 @@ def _edited(table: pa.Table, times: Any, cuts: Sequence[float]) -> EditedFaces:
     faces = dict(zip(ids.tolist(), np.split(rows, first[1:]), strict=True)) if len(ids) else {}
     owners = table["person"].take(pa.array([members[0] for members in faces.values()], pa.int64())).to_pylist()
     shots = np.searchsorted(np.asarray(cuts, float), times, "right")
-    return EditedFaces(times, shots, faces, dict(zip(faces, owners, strict=True)))
+    edited = EditedFaces(times, shots, faces, dict(zip(faces, owners, strict=True)))
+    for row in doubts:
+        edited.doubts.setdefault(row["face_id"], []).append(
+            Doubt(row["face_id"], row["start"], row["end"], row["reason"])
+        )
+    return edited
 
 
 def _tracks(table: pa.Table, columns: Mapping[str, Any], edited: EditedFaces) -> tuple[list[Track], list[Any]]:
