@@ -171,6 +171,27 @@ class Track:
     rolls: FloatArray | None = None
 
 
+TWO_PEOPLE = "may hold two people"
+"""The reason of a doubt whose ``start`` is the moment at which another person may have taken over the face."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Something that was seen during a scan and speaks against the figures of a face.
+
+    Attributes:
+        face_id: The face.
+        start: Time in seconds of the first sample that it concerns.
+        end: Time in seconds of the last sample that it concerns.
+        reason: What it is, such as TWO_PEOPLE. Every other reason says that the face may be no person's own face.
+    """
+
+    face_id: int
+    start: float
+    end: float
+    reason: str
+
+
 @dataclass(frozen=True)
 class Progress:
     """The progress of a long job, as an ``on_progress`` callback gets it. Printing it gives a readable line.

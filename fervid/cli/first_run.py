@@ -19,6 +19,7 @@ _CONTENTS = {
     "summary": "one row per face",
     "persons": "one row per person of a video",
     "shots": "one row per shot",
+    "doubts": "what speaks against single faces",
     "videos": "one row per input file",
 }
 """What the tables hold."""

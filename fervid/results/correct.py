@@ -23,7 +23,7 @@ from fervid.results.schema import SMALL
 from fervid.results.workspace import refuse_output, writing_results
 from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, Doubt
 
 CORRECTIONS = "corrections_sha256"
 """Key of the metadata that holds the SHA-256 of each corrections file, separated by spaces."""
@@ -138,12 +138,19 @@ def _corrected(
     every = table["time"].to_numpy()
     before = rows_of_faces(table)
     shots = np.searchsorted(np.asarray(cuts, float), every, "right")
-    edited = EditedFaces(every, shots, dict(before), persons_of(table, before))
+    edited = EditedFaces(every, shots, dict(before), persons_of(table, before), doubts=_doubts(rows["doubts"]))
+    doubted = dict(edited.doubts)
     edited.apply(corrections)
-    same = {face_id for face_id, members in edited.faces.items() if before.get(face_id) is members}
+    same = {
+        face_id
+        for face_id, members in edited.faces.items()
+        if before.get(face_id) is members and doubted.get(face_id, []) == edited.doubts.get(face_id, [])
+    }
     tracks, raw = tracks_of(table, edited.faces, edited.persons)
     people = labels(edited.names), labels(edited.roles)
-    faces = VideoFaces(manifest["video_id"], frames, times, sizes, tracks, raw, manifest["duration"], cuts, *people)
+    doubts = [one for found in edited.doubts.values() for one in found]
+    known = manifest["duration"], cuts, *people, doubts
+    faces = VideoFaces(manifest["video_id"], frames, times, sizes, tracks, raw, *known)
     notes = [text for text in (manifest["message"], *_exclusions(edited)) if text]
     told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
     return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same))
@@ -166,6 +173,14 @@ def _finished(
         )
         for one in summaries
     }
+
+
+def _doubts(rows: Sequence[Row]) -> dict[int, list[Doubt]]:
+    """The doubts of each face."""
+    found: dict[int, list[Doubt]] = {}
+    for row in rows:
+        found.setdefault(row["face_id"], []).append(Doubt(row["face_id"], row["start"], row["end"], row["reason"]))
+    return found
 
 
 def _exclusions(edited: EditedFaces) -> list[str]:

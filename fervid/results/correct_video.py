@@ -10,6 +10,10 @@ import numpy.typing as npt
 
 from fervid.results.corrections import MAX_NUMBER, NEW, Correction
 from fervid.results.face_rows import Rows
+from fervid.types import TWO_PEOPLE, Doubt
+
+SETTLED_WITHIN = 1.0
+"""A split settles a doubt whether a face holds two people if it is at most this many seconds from the doubt's start."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class EditedFaces:
         names: Person → participant.
         roles: Person → role.
         excluded: For each exclusion: the face, the reason, and the first and last time of the rows that it removed.
+        doubts: Face → what the scan found that speaks against its figures.
     """
 
     times: npt.NDArray[np.float64]
@@ -41,6 +46,7 @@ class EditedFaces:
     names: dict[int, Label] = field(default_factory=dict)
     roles: dict[int, Label] = field(default_factory=dict)
     excluded: list[tuple[int, str, float, float]] = field(default_factory=list)
+    doubts: dict[int, list[Doubt]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._moved: dict[int, Correction] = {}
@@ -70,6 +76,26 @@ class EditedFaces:
                 raise one.wrong("face_id", self._unknown(one.face_id))
             actions[one.action](one)
         self._check_persons()
+        self.doubts = {face: found for face in sorted(self.faces) if (found := self._open_doubts(face))}
+
+    def _open_doubts(self, face_id: int) -> list[Doubt]:
+        """The doubts that the rows of a face leave open.
+
+        A face holds two people only if it is seen before and after the moment in question.
+        """
+        times = self.times[self.faces[face_id]]
+        found = []
+        for doubt in self.doubts.get(face_id, ()):
+            first, last = np.searchsorted(times, doubt.start, "left"), np.searchsorted(times, doubt.end, "right")
+            if first < last and (doubt.reason != TWO_PEOPLE or first > 0):
+                start = doubt.start if doubt.reason == TWO_PEOPLE else float(times[first])
+                found.append(Doubt(face_id, start, float(times[last - 1]), doubt.reason))
+        return found
+
+    def _is_a_person(self, face_id: int) -> None:
+        """Drop the doubts whether a face is a person's own: a correction says whose it is."""
+        if face_id in self.doubts:
+            self.doubts[face_id] = [one for one in self.doubts[face_id] if one.reason == TWO_PEOPLE]
 
     def _unknown(self, face_id: int) -> str:
         """Why a face cannot be corrected."""
@@ -78,6 +104,7 @@ class EditedFaces:
         return f"the video has no face {face_id}; its largest is {self._largest_face}"
 
     def _person(self, one: Correction) -> None:
+        self._is_a_person(one.face_id)
         if one.value.lower() == NEW:
             self.persons[one.face_id] = self._new_person()
             return
@@ -105,6 +132,7 @@ class EditedFaces:
         self._call(self.roles, one, "called")
 
     def _call(self, labels: dict[int, Label], one: Correction, verb: str) -> None:
+        self._is_a_person(one.face_id)
         person = self._person_of(one.face_id)
         before = labels.setdefault(person, Label(one.value, one))
         if before.text != one.value:
@@ -125,6 +153,11 @@ class EditedFaces:
         self._largest_face += 1
         self.faces[one.face_id], self.faces[self._largest_face] = rows[:place], rows[place:]
         self.persons[self._largest_face] = self.persons[one.face_id]
+        doubts = self.doubts.get(one.face_id, [])
+        doubts = [d for d in doubts if d.reason != TWO_PEOPLE or abs(d.start - one.start) > SETTLED_WITHIN]
+        for part in (one.face_id, self._largest_face):
+            self.doubts[part] = doubts
+            self.doubts[part] = self._open_doubts(part)
 
     def _join(self, one: Correction) -> None:
         other = one.number()
@@ -142,6 +175,7 @@ class EditedFaces:
         if len(np.unique(self.shots[rows])) > 1:
             raise one.wrong("value", f"faces {one.face_id} and {other} are in different shots; `person` joins persons")
         self.faces[one.face_id] = rows
+        self.doubts[one.face_id] = [*self.doubts.get(one.face_id, ()), *self.doubts.pop(other, ())]
         del self.faces[other], self.persons[other]
 
     def _exclude(self, one: Correction) -> None:

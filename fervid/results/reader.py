@@ -59,6 +59,7 @@ class Results:
         summary: One row per face.
         persons: One row per person of a video.
         shots: One row per shot of a video.
+        doubts: One row per doubt about a face.
         videos: One row per input file.
         metadata: Versions, hashes, ``settings`` (group → name → value) and ``roots``; empty if the results do not
             record them.
@@ -71,6 +72,7 @@ class Results:
     summary: pd.DataFrame
     persons: pd.DataFrame
     shots: pd.DataFrame
+    doubts: pd.DataFrame
     videos: pd.DataFrame
     metadata: dict[str, Any]
     notes: tuple[str, ...] = ()

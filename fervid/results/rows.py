@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +23,7 @@ from fervid.timeline.episodes import Episode, episodes, evidence
 from fervid.timeline.gaps import gap_threshold
 from fervid.timeline.smoothing import smooth
 from fervid.timeline.summary import FaceSummary, Statistics, summarize_face, summarize_person, summarize_video
-from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
+from fervid.types import EMOTIONS, DoubleArray, Doubt, FloatArray, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,7 @@ class VideoFaces:
         cuts: Times in seconds of the first frame of each shot except the first.
         participants: Person → who that is, where it is known.
         roles: Person → role.
+        doubts: What speaks against the figures of single faces.
     """
 
     video_id: str
@@ -52,6 +54,25 @@ class VideoFaces:
     cuts: Sequence[float] = ()
     participants: Mapping[int, str] = field(default_factory=dict)
     roles: Mapping[int, str] = field(default_factory=dict)
+    doubts: Sequence[Doubt] = ()
+
+    def doubts_of(self, face_id: int) -> list[Doubt]:
+        """Look up the doubts about a face.
+
+        Args:
+            face_id: The face.
+
+        Returns:
+            Its doubts in order of time.
+        """
+        return sorted(self._doubts_by_face.get(face_id, ()), key=lambda one: (one.start, one.reason))
+
+    @cached_property
+    def _doubts_by_face(self) -> dict[int, list[Doubt]]:
+        found: dict[int, list[Doubt]] = {}
+        for one in self.doubts:
+            found.setdefault(one.face_id, []).append(one)
+        return found
 
     def participant(self, person: int | None) -> str | None:
         """Look up who a person is.
@@ -80,7 +101,15 @@ def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSetting
     edges = np.cumsum([len(track.times) for track in scan.tracks])[:-1]
     raw = np.split(probabilities, edges) if scan.tracks else []
     faces = VideoFaces(
-        scan.video_id, scan.frames, scan.times, scan.sizes, scan.tracks, raw, scan.info.duration, scan.cuts
+        scan.video_id,
+        scan.frames,
+        scan.times,
+        scan.sizes,
+        scan.tracks,
+        raw,
+        scan.info.duration,
+        scan.cuts,
+        doubts=scan.doubts,
     )
     return video_tables(faces, _manifest_row(scan), settings)
 
@@ -120,7 +149,7 @@ def video_tables(
     max_gap = gap_threshold(faces.times, settings.max_gap)
     end = max(faces.duration or np.inf, float(faces.times[-1]))
     done = [
-        finished.get(track.face_id) or _finish(track, values, faces.times, settings, max_gap, end)
+        finished.get(track.face_id) or _finish(faces, track, values, settings, max_gap, end)
         for track, values in zip(faces.tracks, faces.probabilities, strict=True)
     ]
     smoothed, summaries = [one.smoothed for one in done], [one.summary for one in done]
@@ -131,21 +160,23 @@ def video_tables(
         "summary": [_statistics_row(one) | {"participant": faces.participant(one.person)} for one in summaries],
         "persons": _person_rows(faces, smoothed, summaries, max_gap),
         "shots": _shot_rows(faces),
+        "doubts": [to_mapping(one) for track in faces.tracks for one in faces.doubts_of(track.face_id)],
         "videos": [manifest | statistics],
     }
     return timeline, {name: [{**row, "video_id": faces.video_id} for row in rows] for name, rows in tables.items()}
 
 
 def _finish(
-    track: Track, values: FloatArray, sampled: DoubleArray, settings: TimelineSettings, max_gap: float, end: float
+    faces: VideoFaces, track: Track, values: FloatArray, settings: TimelineSettings, max_gap: float, end: float
 ) -> FinishedFace:
-    """Compute everything that depends on one track and the times of the samples only."""
+    """Compute everything that depends on one track, its doubts and the times of the samples only."""
     times, weights, shortest = track.times, track.qualities, settings.min_episode
     smoothed = smooth(times, values, weights, settings.smooth, max_gap, settings.smoother)
     seen = evidence(times, values, smoothed, weights, shortest, max_gap)
     found = episodes(times, seen, settings.onset, settings.offset, shortest, max_gap, end)
     rows = [{"face_id": track.face_id, **_episode_row(episode)} for episode in found]
-    return FinishedFace(smoothed, rows, summarize_face(track, smoothed, sampled, max_gap))
+    summary = summarize_face(track, smoothed, faces.times, max_gap, faces.doubts_of(track.face_id))
+    return FinishedFace(smoothed, rows, summary)
 
 
 def now() -> str:

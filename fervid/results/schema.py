@@ -101,6 +101,16 @@ SHOTS = pa.schema(
 )
 """One row per shot of a video: a run of frames without a cut."""
 
+DOUBTS = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int32(), "face_id"),
+        *_fields(pa.float64(), "start", "end"),
+        *_fields(pa.string(), "reason"),
+    ]
+)
+"""One row per doubt about a face that arose during the scan; see fervid.types.Doubt."""
+
 VIDEOS = pa.schema(
     [
         *_fields(pa.string(), "video", "video_id", "status", "error", "message"),
@@ -119,7 +129,14 @@ VIDEOS = pa.schema(
 ANALYSED = ("ok", "no_face")
 """The values of ``status`` for videos that have a timeline."""
 
-SMALL = {"episodes": EPISODES, "summary": SUMMARY, "persons": PERSONS, "shots": SHOTS, "videos": VIDEOS}
+SMALL = {
+    "episodes": EPISODES,
+    "summary": SUMMARY,
+    "persons": PERSONS,
+    "shots": SHOTS,
+    "doubts": DOUBTS,
+    "videos": VIDEOS,
+}
 """The small tables, which are written as CSV beside the timeline."""
 
 RECORD = "tables"

@@ -63,6 +63,7 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "summary": {"face_id": _COUNT, "person": _COUNT, **_STATISTICS},
     "persons": {"person": _COUNT, "faces": (1, _LARGEST), **_STATISTICS},
     "shots": {"shot": _COUNT, **dict.fromkeys(("start", "end"), _SECONDS)},
+    "doubts": {"face_id": _COUNT, **dict.fromkeys(("start", "end"), _SECONDS)},
     "videos": {
         **dict.fromkeys(("duration", "longest_gap", "seconds"), (0, _SECONDS[1])),
         **dict.fromkeys(("width", "height"), (1, _PIXELS[1])),
@@ -79,6 +80,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "summary": {"dominant": EMOTIONS},
     "persons": {"dominant": EMOTIONS},
     "shots": {},
+    "doubts": {},
     "videos": {"status": STATUSES},
 }
 """Table → column → the values that it may have. A null is one of them."""
@@ -91,6 +93,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "summary": ("video", "video_id", "face_id", *_KNOWN, "dominant", "trust"),
     "persons": ("video", "video_id", "person", "faces", *_KNOWN, "dominant", "trust"),
     "shots": ("video", "video_id", "shot", "start", "end"),
+    "doubts": ("video", "video_id", "face_id", "start", "end", "reason"),
     "videos": ("video", "status"),
 }
 """Table → columns that are never null."""

@@ -91,7 +91,9 @@ def scan_result(
     crops = CropFile(scratch, 0, sum(len(track.times) for track in tracks), SIZE)
     info, hints = with_usual_picture(info, tracked.runs), rotation_hint(tracks, settings.rotate)
     notes = [*notes, *picture_notes(tracked.runs), *hints]
-    return Scan(video_id, info, frames, times, tracked.sizes, tracks, notes, crops, seconds, tracked.cuts)
+    return Scan(
+        video_id, info, frames, times, tracked.sizes, tracks, notes, crops, seconds, tracked.cuts, tracked.doubts
+    )
 
 
 def rotation_hint(tracks: Sequence[Track], rotate: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fervid.files.scratch import CropFile
 from fervid.scan.picture_changes import PictureRun
-from fervid.types import DoubleArray, Track, VideoInfo
+from fervid.types import DoubleArray, Doubt, Track, VideoInfo
 from fervid.video.sampling import SeekPoint
 
 SEGMENT_SECONDS = 60.0
@@ -74,6 +74,7 @@ class TrackedFaces:
         tracks: The faces, ids from 0 in order of appearance.
         runs: The sizes and orientations of all frames.
         cuts: Times in seconds of the first frame of each shot except the first.
+        doubts: What speaks against the figures of single faces.
     """
 
     frames: npt.NDArray[np.int64]
@@ -82,6 +83,7 @@ class TrackedFaces:
     tracks: list[Track]
     runs: list[PictureRun]
     cuts: list[float]
+    doubts: list[Doubt] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,7 @@ class Scan:
         crops: (m, 48, 48) uint8, the crops of all tracks, one track after another.
         seconds: Processing time.
         cuts: See TrackedFaces.
+        doubts: See TrackedFaces.
     """
 
     video_id: str
@@ -111,6 +114,7 @@ class Scan:
     crops: CropFile
     seconds: float
     cuts: list[float]
+    doubts: list[Doubt] = field(default_factory=list)
 
     def discard(self) -> None:
         """Delete the file of crops, which is not needed once they are classified."""

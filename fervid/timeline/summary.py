@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fervid.timeline.gaps import longest_absence, seconds_held
-from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
+from fervid.types import EMOTIONS, DoubleArray, Doubt, FloatArray, Track
 
 MIN_SECONDS = 1.0
 """A face seen for less time than this is doubtful."""
@@ -71,7 +71,13 @@ class VideoSummary:
     trust: str
 
 
-def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max_gap: float = 1.0) -> FaceSummary:
+def summarize_face(
+    track: Track,
+    smoothed: FloatArray,
+    sampled: DoubleArray,
+    max_gap: float = 1.0,
+    doubts: Sequence[Doubt] = (),
+) -> FaceSummary:
     """Summarise one track.
 
     Shares and means are over time: each sample counts for the seconds to the next one. Coverage and the longest gap
@@ -82,12 +88,13 @@ def summarize_face(track: Track, smoothed: FloatArray, sampled: DoubleArray, max
         smoothed: (n, 7) its smoothed probabilities.
         sampled: (m,) times of all sampled frames of the video, in seconds.
         max_gap: Longest time in seconds for which one sample counts.
+        doubts: What was seen during the scan and speaks against the figures of this face.
 
     Returns:
         The statistics.
     """
     values = _statistics([track], [smoothed], sampled, max_gap)
-    trust = _trust_of_face(track, values["coverage"], values["low_quality_share"])
+    trust = _trust_of_face(track, values["coverage"], values["low_quality_share"], doubts)
     return FaceSummary(face_id=track.face_id, person=track.person, trust=trust, **values)
 
 
@@ -188,7 +195,7 @@ def _doubtful_faces(faces: Sequence[FaceSummary]) -> str:
     return f"{len(doubtful)} of {len(faces)} faces doubtful" if too_many else ""
 
 
-def _trust_of_face(track: Track, coverage: float, low: float) -> str:
+def _trust_of_face(track: Track, coverage: float, low: float, doubts: Sequence[Doubt]) -> str:
     """``ok``, or all reasons to doubt the statistics of this face."""
     seconds = float(track.times[-1] - track.times[0])
     pixels = float(np.median(track.boxes[:, 2:].min(axis=1)))
@@ -201,6 +208,9 @@ def _trust_of_face(track: Track, coverage: float, low: float) -> str:
         reasons.append(f"seen in only {_percent(coverage)} of the samples of its span")
     if track.qualities.mean() < MIN_QUALITY or low > MAX_LOW_QUALITY:
         reasons.append("low picture quality or a turned face")
+    for doubt in doubts:
+        whole = doubt.start <= float(track.times[0])
+        reasons.append(doubt.reason if whole else f"{doubt.reason} from {doubt.start:.1f} s")
     return "; ".join(reasons) or "ok"
 
 

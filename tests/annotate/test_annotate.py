@@ -116,7 +116,9 @@ def table(
     timeline["face_id"] = timeline["face_id"].astype("Int32")
     summaries = pd.DataFrame(summary, columns=["video_id", "face_id", "trust"])
     none = pd.DataFrame()
-    return Results(timeline, none, summaries, none, none, pd.DataFrame(manifest), {"settings": dict(settings or {})})
+    return Results(
+        timeline, none, summaries, none, none, none, pd.DataFrame(manifest), {"settings": dict(settings or {})}
+    )
 
 
 def gray_clip(path: Path, seconds: float = 2.0) -> Path:

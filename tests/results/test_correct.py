@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from fervid.errors import BadCorrections, BadResults, UsageError
 from fervid.results.correct import correct
 from fervid.results.reader import Results, read_results
+from fervid.types import TWO_PEOPLE, Doubt
 from tests.support.command import command
 from tests.support.comparison import assert_identical
 from tests.support.made_tracks import MadeClip, MadePerson, write_tracks
@@ -99,6 +101,72 @@ def test_an_exclusion_gives_what_the_rest_of_the_track_would_have_given(tmp_path
     found.videos["message"] = None
     expected.videos["message"] = None
     assert_identical(found, expected)
+
+
+POSTER = "does not move: a picture?"
+
+
+@pytest.fixture
+def doubted(tmp_path: Path) -> Path:
+    doubts = [Doubt(0, 10.0, 19.8, TWO_PEOPLE), Doubt(1, 0.0, 19.8, POSTER)]
+    return write_tracks(tmp_path / "doubted.parquet", {"a.mp4": replace(RIGHT, doubts=doubts), "b.mp4": OTHER})
+
+
+@pytest.mark.parametrize("out", ["out.parquet", "out.csv", "out"])
+def test_doubts_are_read_as_written_and_make_trust(doubted: Path, out: str) -> None:
+    found = corrected(doubted, "b.mp4,0,name,,,Eve", out=out)
+    assert doubts_of(found) == [(0, 10.0, 19.8, TWO_PEOPLE), (1, 0.0, 19.8, POSTER)]
+    assert trust_of(found)[:2] == [f"{TWO_PEOPLE} from 10.0 s", POSTER]
+
+
+def doubts_of(found: Results) -> list[tuple[object, ...]]:
+    rows = found.doubts[["face_id", "start", "end", "reason"]].round(3)
+    return list(rows.itertuples(index=False, name=None))
+
+
+def trust_of(found: Results) -> list[str]:
+    summary: list[str] = found.summary.query("video == 'a.mp4'")["trust"].tolist()
+    return summary
+
+
+TWO = (0, 10.0, 19.8, TWO_PEOPLE)
+PICTURE = (1, 0.0, 19.8, POSTER)
+
+
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        (["a.mp4,0,split,10,,"], [PICTURE]),
+        (["a.mp4,0,split,10.9,,"], [PICTURE]),
+        (["a.mp4,0,split,5,,"], [PICTURE, (2, 10.0, 19.8, TWO_PEOPLE)]),
+        (["a.mp4,0,split,15,,"], [(0, 10.0, 14.8, TWO_PEOPLE), PICTURE]),
+        (["a.mp4,0,exclude,,9.9,"], [PICTURE]),
+        (["a.mp4,0,exclude,10,,"], [PICTURE]),
+        (["a.mp4,0,exclude,12,,"], [(0, 10.0, 11.8, TWO_PEOPLE), PICTURE]),
+        (["a.mp4,0,exclude,,,"], [PICTURE]),
+        (["a.mp4,0,name,,,Ann"], [TWO, PICTURE]),
+        (["a.mp4,1,name,,,Ben"], [TWO]),
+        (["a.mp4,1,role,,,host"], [TWO]),
+        (["a.mp4,1,person,,,new"], [TWO]),
+        (["a.mp4,1,exclude,,3.9,"], [TWO, (1, 4.0, 19.8, POSTER)]),
+        (["a.mp4,1,split,4,,"], [TWO, (1, 0.0, 3.8, POSTER), (2, 4.0, 19.8, POSTER)]),
+        (["a.mp4,1,split,4,,", "a.mp4,2,join,,,1"], [TWO, (2, 0.0, 3.8, POSTER), (2, 4.0, 19.8, POSTER)]),
+    ],
+)
+def test_a_correction_drops_the_doubts_that_it_settles(
+    doubted: Path, lines: list[str], left: list[tuple[object, ...]]
+) -> None:
+    """The doubts that it leaves go with the parts of the face, and trust says the same."""
+    found = corrected(doubted, *lines)
+    assert sorted(doubts_of(found)) == sorted(left)
+    ids = found.summary.query("video == 'a.mp4'")["face_id"].tolist()
+    assert {face for face, trust in zip(ids, trust_of(found), strict=True) if trust != "ok"} == {row[0] for row in left}
+
+
+def test_a_doubt_must_name_its_face(doubted: Path) -> None:
+    path = doubted.with_suffix(".doubts.csv")
+    path.write_text(path.read_text().replace(",1,", ",,"))
+    assert any("row 2 of the doubts table: face_id is missing" in note for note in read_results(doubted).notes)
 
 
 def test_a_video_without_faces_is_left(right: Path) -> None:

@@ -16,7 +16,7 @@ from fervid.results.schema import SCHEMA_VERSION, is_folder
 from fervid.results.writer import compose
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import to_mapping
-from fervid.types import FloatArray, Track
+from fervid.types import Doubt, FloatArray, Track
 from tests.support.synthetic_results import wandering
 
 STEP = 0.2
@@ -39,6 +39,7 @@ class MadeClip:
     people: Sequence[MadePerson]
     count: int = 100
     cuts: Sequence[float] = ()
+    doubts: Sequence[Doubt] = ()
 
 
 METADATA = {"schema_version": str(SCHEMA_VERSION), "settings": json.dumps(to_mapping(AnalyzeSettings()))}
@@ -90,4 +91,6 @@ def _faces(video_id: str, clip: MadeClip) -> VideoFaces:
         )
         raw.append(wandering(clip.count, one.seed)[samples])
     sizes = np.full((clip.count, 2), (640, 360), np.int32)
-    return VideoFaces(video_id, frames, times, sizes, tracks, raw, STEP * clip.count, list(clip.cuts))
+    return VideoFaces(
+        video_id, frames, times, sizes, tracks, raw, STEP * clip.count, list(clip.cuts), doubts=clip.doubts
+    )
