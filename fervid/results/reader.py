@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from fervid.errors import BadDataset, BadResults, InputNotFound
 from fervid.files.fingerprint import sha256
+from fervid.results.belonging import TimelineDigest, contradiction
 from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe, read_csv
 from fervid.results.schema import (
@@ -30,6 +31,7 @@ from fervid.results.schema import (
     TIMELINE,
     output_paths,
     small_path,
+    timeline_path,
 )
 from fervid.results.store_files import composed_metadata, store_folder
 from fervid.results.validate import check_metadata, missing_rows, validated
@@ -219,21 +221,36 @@ def _read_once(out: Path) -> ReadTables:
     if out.is_dir():  # partitions are read in the order of their names
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
         tables["timeline"] = tables["timeline"].take(pa.array(np.argsort(order.to_numpy(), kind="stable")))
+    written = tables["timeline"]
     tables, notes = validated(tables, str(out))
     metadata = _metadata(out, timeline.schema.metadata)
-    changed = _changed(out, metadata.pop(RECORD, None))
+    record = metadata.pop(RECORD, None)
+    changed = _changed(out, record)
     missing = missing_rows(tables, trusted=not changed)
     if missing:
         raise BadResults(f"{out} is incomplete: {missing}; analyse again")
+    if reason := contradiction(tables):
+        raise BadResults(f"{out}: its tables do not belong together: {reason}; analyse again, or use `correct`")
+    changed += _changed_timeline(out, record, written)
     return ReadTables(tables, metadata, (*notes, *changed), not notes and not changed)
 
 
 def _changed(out: Path, record: object) -> list[str]:
-    """What is not as fervid wrote it, as sentences. ``record``: table → SHA-256."""
+    """Which small tables are not as fervid wrote them, as sentences. ``record``: small table → SHA-256."""
     if not isinstance(record, dict):
         return [f"{out} does not say which tables belong to it, so it may have been changed"]
     names = [name for name in SMALL if name in record and sha256(small_path(out, name)) != record[name]]
     return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
+
+
+def _changed_timeline(out: Path, record: object, timeline: pa.Table) -> list[str]:
+    """Whether the timeline is not as fervid wrote it, as sentences. ``record`` may hold its digest."""
+    if not isinstance(record, dict) or "timeline" not in record:
+        return []
+    digest = TimelineDigest()
+    digest.add(timeline)
+    same = digest.text() == record["timeline"]
+    return [] if same else [f"{timeline_path(out)} was changed after fervid wrote it"]
 
 
 def read_small(out: Path, name: str) -> pa.Table:

@@ -123,7 +123,7 @@ SMALL = {"episodes": EPISODES, "summary": SUMMARY, "persons": PERSONS, "shots": 
 """The small tables, which are written as CSV beside the timeline."""
 
 RECORD = "tables"
-"""Key of the metadata that holds, as JSON, the SHA-256 of each small table that belongs to the timeline."""
+"""Key of the metadata that holds, as JSON, the SHA-256 of each small table and a digest of the timeline."""
 
 PREFIX = "fervid."
 """Start of the keys of fervid's metadata in Parquet files."""

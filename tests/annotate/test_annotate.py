@@ -115,7 +115,8 @@ def table(
     columns = ["video", "video_id", "time", "face_id", *FRAME_SIZE]
     timeline = pd.DataFrame(rows, columns=None if rows else columns)
     timeline["face_id"] = timeline["face_id"].astype("Int32")
-    summaries = pd.DataFrame(summary, columns=["video_id", "face_id", "trust"])
+    columns = ["video_id", "face_id", "person", "participant", "first_seen", "last_seen", "trust"]
+    summaries = pd.DataFrame(summary, columns=columns)
     none = pd.DataFrame()
     return Results(timeline, none, summaries, none, none, pd.DataFrame(manifest), {"settings": dict(settings or {})})
 

@@ -145,6 +145,12 @@ def test_elan_has_a_tier_for_each_person_and_loses_no_episode(tmp_path: Path) ->
             assert read.get_parameters_for_tier(tier)["PARTICIPANT"] == tier
 
 
+def test_csv_names_participants(tmp_path: Path) -> None:
+    (written,) = export(write_people(tmp_path), "csv", tmp_path / "out.csv").files
+    rows = pd.read_csv(written)
+    assert (rows["participant"] == NAME).sum() == 100
+
+
 def test_elan_points_to_the_video(two: Path, tmp_path: Path) -> None:
     video = tmp_path / "videos" / "talk" / "first.mp4"
     video.parent.mkdir(parents=True)
