@@ -11,10 +11,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from fervid.results.correct import correct
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import SMALL, TIMELINE
 from fervid.types import EMOTIONS
 from tests.support.command import fresh_command
+from tests.support.comparison import assert_identical
+from tests.support.corrected import without_record, write_corrections
 from tests.support.report_page import open_all, opened
 
 SMOOTH = [f"{name}_smooth" for name in EMOTIONS]
@@ -185,6 +188,33 @@ def test_two_people_who_cross_keep_two_tracks(results: Results, shared_media: Pa
         alone = joined[inside].drop_duplicates("frame", keep=False)
         people[face_id] = set(alone["id"])
     assert sorted(map(sorted, people.values())) == [["A"], ["B"]], "an identity swapped when they crossed"
+
+
+def test_a_made_swap_is_repaired(run: Path, results: Results, tmp_path: Path) -> None:
+    """Two tracks that exchanged people are split, and the parts put crosswise: the tables of the true identities."""
+
+    def corrected(source: Path, name: Path, *lines: str) -> Path:
+        correct(source, write_corrections(tmp_path / "c.csv", *(f"composite_cross.mp4,{line}" for line in lines)), name)
+        return name
+
+    faces = results.summary[results.summary["video"] == "composite_cross.mp4"]
+    long = faces[faces["last_seen"] - faces["first_seen"] > 6].sort_values("face_id")
+    (one, two), largest = long["face_id"].tolist(), int(faces["face_id"].max())
+    people = dict(zip(long["face_id"], long["person"], strict=True))
+    when = (long["first_seen"].max() + long["last_seen"].min()) / 2
+    apart = [f"{one},split,{when},,", f"{two},split,{when},,"]
+    names = [f"{one},name,,,Ann", f"{two},name,,,Ben"]
+    right = corrected(run, tmp_path / "right.parquet", *reversed(apart), *names)
+    swap = [f"{one},join,,,{largest + 2}", f"{two},join,,,{largest + 1}"]
+    wrong = without_record(corrected(run, tmp_path / "wrong.parquet", *apart, *swap))
+    assert not read_results(wrong).summary.equals(results.summary)
+    crosswise = [f"{largest + 1},person,,,{people[two]}", f"{largest + 2},person,,,{people[one]}"]
+    repaired = corrected(wrong, tmp_path / "repaired.parquet", *apart, *crosswise, *names)
+    assert_identical(read_results(repaired), read_results(right))
+    named = read_results(repaired).persons.query("video == 'composite_cross.mp4'").set_index("participant")
+    assert (named.loc[["Ann", "Ben"], "faces"] >= 2).all()
+    whole = corrected(wrong, tmp_path / "whole.parquet", *apart, *swap)
+    assert_identical(read_results(whole), results)
 
 
 def test_the_report_opens_clean(run: Path) -> None:

@@ -130,7 +130,7 @@ def annotate(
     found = find_videos(tables, tables.videos["video"], videos, fingerprint)
     targets = prepare(analysed["video"].tolist(), found.paths, Path(out))
     options = OpenOptions.of(tables.metadata) if tables.metadata else None
-    job = _Job(FaceTimelines(tables), style, blur, fingerprint, found.missing_message, options)
+    job = _Job(FaceTimelines(tables, with_names=not blur), style, blur, fingerprint, found.missing_message, options)
     total, done = float(analysed["duration"].sum()), 0.0
     outcomes = []
     for row in tables.videos.to_dict("records"):
@@ -241,7 +241,7 @@ def _comment(made_with: str, video_id: str, faces: Iterable[FaceTimeline], sizes
     """The comment stored in an annotated file. Two files have the same comment only if the same was drawn."""
     digest = hashlib.sha256(made_with.encode())
     for face in faces:
-        digest.update(f"{face.face_id} {face.trust} {face.held_until} {len(face.times)}".encode())
+        digest.update(f"{face.face_id} {face.trust} {face.held_until} {len(face.times)} {face.owner}".encode())
         for values in (face.times, face.boxes, face.smoothed, face.gap_follows):
             digest.update(np.ascontiguousarray(values).tobytes())
     if len(np.unique(sizes.sizes, axis=0)) > 1:

@@ -9,16 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.results.schema import FRAME_SIZE
 from fervid.settings import ScanSettings
 from fervid.timeline.gaps import gap_threshold, gaps, median_step
-from fervid.timeline.interpolation import FaceTimeline
+from fervid.timeline.interpolation import FaceTimeline, Owner
 from fervid.types import EMOTIONS, DoubleArray, FloatArray
 from fervid.video.picture import fit
 
 _TIME_TOLERANCE = 1e-6
 """Seconds by which the time of a frame may differ from that of a sample and still be the same."""
+
+
+LONGEST, SHORTEST = 16, 4
+"""Largest number of characters of a name on a label, and where there is little room."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +113,23 @@ class SampledSizes:
 class FaceTimelines:
     """The face timelines of some results, by video.
 
+    Args:
+        results: The results.
+        with_names: Call persons by the names of participants.
+
     Attributes:
         step: Seconds between two samples, as the settings asked for; 0.04 if every frame was sampled.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, with_names: bool = True) -> None:
         fps = results.metadata.get("settings", {}).get("scan", {}).get("fps", ScanSettings().fps)
         self.step = 1 / (fps or 25.0)
         self._max_gap = results.max_gap
         self._rows = dict(list(results.timeline.groupby("video_id", sort=False)))
         trust = results.summary.set_index(["video_id", "face_id"])["trust"]
         self._trust: dict[tuple[str, int], str] = trust.to_dict()
+        summary = results.summary if with_names else results.summary.assign(participant=None)
+        self._summaries = dict(list(summary.groupby("video_id", sort=False)))
 
     def of(self, video_id: str) -> list[FaceTimeline]:
         """Get the faces of one video.
@@ -133,11 +144,22 @@ class FaceTimelines:
         if rows is None:
             return []
         sampled: DoubleArray = np.unique(rows["time"].to_numpy(np.float64))
-        with_face = rows[rows["face_id"].notna()]
+        with_face, owners = rows[rows["face_id"].notna()], self._owners(video_id)
         return [
-            self._face(video_id, int(face_id), face.sort_values("time"), sampled)
+            replace(self._face(video_id, int(face_id), face.sort_values("time"), sampled), owner=owners.get(face_id))
             for face_id, face in with_face.groupby("face_id")
         ]
+
+    def _owners(self, video_id: str) -> dict[int, Owner]:
+        """Face → whose face it is, where that is known."""
+        summary = self._summaries.get(video_id)
+        of_person = [] if summary is None else [lane for lane in lanes(summary) if lane.person is not None]
+        first = {lane.person: min(lane.faces) for lane in reversed(of_person)}
+        return {
+            face_id: Owner(_shortened(lane.name, LONGEST), _short(lane), first[lane.person])
+            for lane in of_person
+            for face_id in lane.faces
+        }
 
     def sizes(self, video_id: str) -> SampledSizes:
         """Get the sizes of the sampled frames of one video.
@@ -166,3 +188,12 @@ class FaceTimelines:
             gaps(times, sampled, gap_threshold(sampled, self._max_gap)),
             last + step if last >= sampled[-1] else last,
         )
+
+
+def _short(lane: Lane) -> str:
+    """What a person is called where there is little room, such as ``Ann`` or ``P1``."""
+    return f"P{lane.person}" if lane.name.startswith(f"person {lane.person}") else _shortened(lane.name, SHORTEST)
+
+
+def _shortened(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"

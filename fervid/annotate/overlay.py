@@ -108,7 +108,7 @@ class _VisibleFace:
 
     @property
     def color(self) -> Color:
-        color = face_color(self.timeline.face_id)
+        color = face_color(self.timeline.first)
         return color if self.trusted else _mix(color, (150, 150, 150))
 
 
@@ -196,13 +196,15 @@ class Overlay:
     def _draw_label(
         self, canvas: Canvas, face: _VisibleFace, faces: list[_VisibleFace], taken: list[_Area], bars: bool, time: float
     ) -> None:
-        """Draw the number of a face, and as many words and bars beside it as fit."""
+        """Draw the name or the number of a face, and as many words and bars beside it as fit."""
         before = self._wording.get(face.timeline.face_id, -1)
-        for index, (words, size, extra) in enumerate(self._wordings(face, bars)):
-            tag = self._tag(face, words, size, extra)
+        for index, (name, words, size, extra) in enumerate(self._named_wordings(face, bars)):
+            tag = self._tag(face, name, words, size, extra)
             width, height = tag.size
             # the previous wording may be a little too wide, so that labels do not flicker between two wordings
-            if words and width > self._max_width(face, len(faces), size) * (1.15 if index == before else 1.0):
+            if (words or name != face.timeline.short) and width > self._max_width(face, len(faces), size) * (
+                1.15 if index == before else 1.0
+            ):
                 continue
             places = dict(self._label_places(face.area, width, height))
             area = self._place(face, "label", places, faces, taken, time, 0.02 if words else 0.5)
@@ -219,6 +221,12 @@ class Overlay:
         """Largest width of a face's label: about that of the face, or more if there are few faces."""
         alone = self._width / 2 if count <= 2 and size == self._size else 0
         return max((1.2 if size == self._size else 2.0) * face.area.width, alone)
+
+    def _named_wordings(self, face: _VisibleFace, bars: bool) -> Iterator[tuple[str, tuple[Word, ...], int, int]]:
+        """The wordings with the whole name, each followed by the same with the short name if there is one."""
+        for wording in self._wordings(face, bars):
+            for name in dict.fromkeys((face.timeline.name, face.timeline.short)):
+                yield name, *wording
 
     def _wordings(self, face: _VisibleFace, bars: bool) -> Iterator[tuple[tuple[Word, ...], int, int]]:
         """Words, font size and width of the bars of each possible label, the longest first."""
@@ -240,12 +248,12 @@ class Overlay:
         yield (name,), self._small, 0
         yield (), self._small, 0
 
-    def _tag(self, face: _VisibleFace, words: tuple[Word, ...], size: int, extra: int) -> Sprite:
-        key = (face.timeline.face_id, words, size, extra)
+    def _tag(self, face: _VisibleFace, name: str, words: tuple[Word, ...], size: int, extra: int) -> Sprite:
+        key = (face.timeline.face_id, name, words, size, extra)
         if key not in self._tags:
             if len(self._tags) > 4096:
                 self._tags.clear()
-            number = chip(str(face.timeline.face_id), face.color, size, hollow=not face.trusted)
+            number = chip(name, face.color, size, hollow=not face.trusted)
             self._tags[key] = sprite(pixels(label(number, words, size, extra)), self._code)
         return self._tags[key]
 

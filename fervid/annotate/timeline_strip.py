@@ -24,6 +24,8 @@ _OVERSAMPLING = 4
 def lanes(faces: Sequence[FaceTimeline], limit: int = MAX_LANES) -> list[list[FaceTimeline]]:
     """Assign faces to lanes, so that the faces of one lane are never seen at the same time.
 
+    The faces of one person are in one lane, unless they are seen at the same time.
+
     Args:
         faces: The faces of a video.
         limit: Largest number of lanes. If more would be needed, the faces with the least area times duration are
@@ -33,15 +35,30 @@ def lanes(faces: Sequence[FaceTimeline], limit: int = MAX_LANES) -> list[list[Fa
         The faces of each lane, in order of time.
     """
     found: list[list[FaceTimeline]] = []
-    for face in sorted(faces, key=lambda face: (-_weight(face), face.face_id)):
-        lane = next((lane for lane in found if not any(_same_time(face, other) for other in lane)), None)
+    for own in sorted(_people(faces), key=lambda own: (-sum(map(_weight, own)), own[0].face_id)):
+        lane = next(
+            (lane for lane in found if not any(_same_time(face, other) for face in own for other in lane)), None
+        )
         if lane is not None:
-            lane.append(face)
+            lane.extend(own)
         elif len(found) < limit:
-            found.append([face])
+            found.append(list(own))
     for lane in found:
         lane.sort(key=lambda face: float(face.times[0]))
     return sorted(found, key=lambda lane: lane[0].face_id)
+
+
+def _people(faces: Sequence[FaceTimeline]) -> list[list[FaceTimeline]]:
+    """The faces of each person, by number; a face that is seen while another one of its person is seen is apart."""
+    people: dict[int, list[FaceTimeline]] = {}
+    apart: list[list[FaceTimeline]] = []
+    for face in sorted(faces, key=lambda face: face.face_id):
+        own = people.setdefault(face.first, [])
+        if any(_same_time(face, other) for other in own):
+            apart.append([face])
+        else:
+            own.append(face)
+    return [*people.values(), *apart]
 
 
 def _weight(face: FaceTimeline) -> float:
@@ -63,7 +80,7 @@ class TimelineStrip:
         end: Length of the video in seconds; the strip shows all of it.
         code: H.273 matrix code of the frames.
         size: Font size of the overlay in pixels.
-        color: Face number → colour.
+        color: Number of a person's first face → colour.
 
     Attributes:
         height: Height of the strip in pixels.
@@ -86,7 +103,7 @@ class TimelineStrip:
         self._row = round(2.0 * self._size)
         self._bottom = height
         self._time_width = text_width(f"{clock(end)} / {clock(end)}", self._size) + self._pad
-        numbers = [text_width(str(face.face_id), self._size, True) for lane in self._lanes for face in lane]
+        numbers = [text_width(face.short, self._size, True) for lane in self._lanes for face in lane]
         self._left = 2 * self._pad + max([round(1.35 * self._size), *numbers]) + round(0.7 * self._size)
         self._chart = max(1, width - 2 * self._pad - self._left - self._time_width - self._pad)
         self._plate_height = len(self._lanes) * self._row + self._pad
@@ -143,7 +160,7 @@ class TimelineStrip:
         index = (levels[:, None, None] > np.cumsum(values, axis=1)[None, :, :-1]).sum(axis=2)
         stacked = colors[index].reshape(-1, _OVERSAMPLING, len(columns), 3).mean(axis=1)
         chart[: height - line - 1, columns, :3] = stacked[::-1]
-        chart[height - line :, columns, :3] = self._color(face.face_id)
+        chart[height - line :, columns, :3] = self._color(face.first)
         chart[: height - line - 1, columns, 3] = 235 if face.trust == "ok" else 110
         chart[height - line :, columns, 3] = 255
 
@@ -157,7 +174,7 @@ class TimelineStrip:
                 for face in lane:
                     if face.face_id in visible:
                         hollow = face.trust != "ok"
-                        number = chip(str(face.face_id), self._color(face.face_id), self._size, hollow)
+                        number = chip(face.short, self._color(face.first), self._size, hollow)
                         top = self._pad / 2 + row * self._row + 0.3 * self._size
                         image.alpha_composite(number, (self._pad, round(top)))
             self._numbered[visible] = sprite(pixels(image), self._code)

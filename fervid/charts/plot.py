@@ -23,8 +23,9 @@ def plot_timeline(
     video: str | None = None,
     face_id: int | None = None,
     ax: Axes | None = None,
+    person: int | str | None = None,
 ) -> Axes:
-    """Draw one face's probabilities over time with matplotlib.
+    """Draw the probabilities of one face, or of all faces of one person, over time with matplotlib.
 
     Thick lines are smoothed values, thin ones those of each frame alone; the bars above are episodes. Lines break at
     gaps.
@@ -34,36 +35,43 @@ def plot_timeline(
         video: Name of the video; may be left out if the results hold only one.
         face_id: Number of the face; None: the face with the most samples.
         ax: Where to draw; None: a new figure.
+        person: Number of a person or name of a participant, whose faces are drawn one after another. Not together with
+            ``face_id``.
 
     Returns:
         The matplotlib Axes.
 
     Raises:
-        UsageError: The face is not in the results.
+        UsageError: The face or the person is not in the results, or both are given.
         BadResults: The tables were not written by fervid.
     """
     results = results if isinstance(results, Results) else read_results(results)
     video = _choose_video(results, video)
     timeline = results.timeline[results.timeline["video"] == video]
-    face_id = _choose_face(timeline, video, face_id)
+    if person is None:
+        faces, title = [_choose_face(timeline, video, face_id)], ""
+    elif face_id is None:
+        faces, title = _faces_of(timeline, video, person)
+    else:
+        raise UsageError("`face_id` and `person` are two ways to choose; give one of them")
     if ax is None:
         from matplotlib import pyplot
 
         _, ax = pyplot.subplots(figsize=(10, 3.2), layout="constrained")
-    rows = _with_gaps(results, timeline, face_id)
+    rows = _with_gaps(results, timeline, faces)
     for emotion, color in EMOTION_COLORS.items():
         style: dict[str, Any] = {"color": color, "solid_capstyle": "round"}
         alone = "." if len(rows) < 3 else None
         ax.plot(rows["time"], rows[emotion], lw=0.8, alpha=0.45, marker=alone, **style)
         ax.plot(rows["time"], rows[f"{emotion}_smooth"], lw=2, label=emotion, marker=alone, **style)
-    of_face = (results.episodes["video"] == video) & (results.episodes["face_id"] == face_id)
+    of_face = (results.episodes["video"] == video) & results.episodes["face_id"].isin(faces)
     episodes = results.episodes[of_face]
     for emotion, color in EMOTION_COLORS.items():
         shown = episodes[episodes["emotion"] == emotion]
         spans = np.column_stack([shown["onset"], shown["offset"] - shown["onset"]])
         ax.broken_barh(spans.tolist(), (1.04, 0.06), color=color)
     ax.set(xlabel="time (s)", ylabel="probability", ylim=(0, 1.12))
-    ax.set_title(f"{video}, face {face_id}", parse_math=False)  # a name may hold dollar signs
+    ax.set_title(f"{video}, {title or f'face {faces[0]}'}", parse_math=False)  # a name may hold dollar signs
     begin, end = float(timeline["time"].min()), max([float(timeline["time"].max()), *episodes["offset"]])
     ax.set_xlim(begin, max(end, begin + 1e-3))
     ax.spines[["top", "right"]].set_visible(False)
@@ -94,11 +102,35 @@ def _choose_face(timeline: pd.DataFrame, video: str, face_id: int | None) -> int
     return face_id
 
 
-def _with_gaps(results: Results, timeline: pd.DataFrame, face_id: int) -> pd.DataFrame:
-    """The face's rows, and a row of NaN in each gap."""
-    rows = timeline[timeline["face_id"] == face_id].sort_values("time")
-    sampled, times = np.unique(timeline["time"].to_numpy(np.float64)), rows["time"].to_numpy(np.float64)
-    broken = gaps(times, sampled, gap_threshold(sampled, results.max_gap))
-    between = pd.DataFrame({"time": (times[:-1][broken] + times[1:][broken]) / 2})
+def _faces_of(timeline: pd.DataFrame, video: str, person: int | str) -> tuple[list[int], str]:
+    """The faces of a person, and what to call the person."""
+    column = "participant" if isinstance(person, str) else "person"
+    rows = timeline[(timeline[column] == person).fillna(False).astype(bool)]
+    if rows.empty:
+        known = ", ".join(sorted(str(one) for one in timeline[column].dropna().unique())) or "none"
+        raise UsageError(f"no {column} {person} in {video}; there are: {known}")
+    names = rows["participant"].dropna()
+    return rows["face_id"].astype(int).unique().tolist(), str(names.iloc[0]) if len(names) else f"person {person}"
+
+
+def _with_gaps(results: Results, timeline: pd.DataFrame, faces: list[int]) -> pd.DataFrame:
+    """The rows of the faces, and a row of NaN in each gap. Faces that are seen at once follow one another."""
     columns = ["time", *EMOTIONS, *(f"{emotion}_smooth" for emotion in EMOTIONS)]
-    return pd.concat([rows[columns], between]).sort_values("time")
+    rows = timeline[timeline["face_id"].isin(faces)].sort_values(["time", "face_id"])
+    sampled = np.unique(timeline["time"].to_numpy(np.float64))
+    threshold = gap_threshold(sampled, results.max_gap)
+    drawn: list[pd.DataFrame] = []
+    for own in _one_at_a_time(rows):
+        times = own["time"].to_numpy(np.float64)
+        broken = gaps(times, sampled, threshold)
+        between = pd.DataFrame({"time": (times[:-1][broken] + times[1:][broken]) / 2})
+        drawn += [pd.DataFrame({"time": times[:1]})] if drawn else []  # no line from one to the other
+        drawn.append(pd.concat([own[columns], between]).sort_values("time"))
+    return pd.concat(drawn)
+
+
+def _one_at_a_time(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows, divided so that no time is there twice in one part."""
+    if rows["time"].is_unique:
+        return [rows]
+    return [own for _, own in rows.groupby("face_id")]

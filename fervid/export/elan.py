@@ -6,7 +6,7 @@ import mimetypes
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +16,7 @@ import pandas as pd
 from pympi.Elan import Eaf
 
 from fervid.export.output_files import refuse_existing, writing_file
+from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 from fervid.version import __version__
@@ -66,20 +67,21 @@ def _same(first: Path, second: Path) -> bool:
 
 def _document(tables: Results, name: str, path: Path, source: Path | None) -> Eaf:
     """The document of a video, to be written to ``path``."""
-    faces = tables.summary.loc[tables.summary["video"] == name, "face_id"]
-    eaf = elan_document([int(face) for face in faces], tables.episodes[tables.episodes["video"] == name])
+    summary, episodes = (table[table["video"] == name] for table in (tables.summary, tables.episodes))
+    eaf = elan_document(lanes(summary), episodes)
     eaf.add_linked_file(**_media(name, path, source))
     return eaf
 
 
-def elan_document(faces: list[int], episodes: pd.DataFrame) -> Eaf:
+def elan_document(tiers: Sequence[Lane], episodes: pd.DataFrame) -> Eaf:
     """Build the ELAN document (EAF 3.0) of one video.
 
-    Each face has a tier (``face 0`` and so on) with its episodes as annotations. Their values are emotions from a
-    controlled vocabulary.
+    Each person has a tier, called as the participant or ``person 0`` and so on, with the episodes of all faces of the
+    person as annotations. A face whose person is not known has a tier of its own (``face 0`` and so on). The values are
+    emotions from a controlled vocabulary.
 
     Args:
-        faces: Numbers of the faces.
+        tiers: The faces of each tier.
         episodes: Rows of the episodes table.
 
     Returns:
@@ -101,11 +103,10 @@ def elan_document(faces: list[int], episodes: pd.DataFrame) -> Eaf:
     eaf.linguistic_types["emotion"]["CONTROLLED_VOCABULARY_REF"] = "emotions"
     eaf.remove_tier("default")
     eaf.remove_linguistic_type("default-lt")
-    for face in faces:
-        tier = f"face {face}"
-        eaf.add_tier(tier, "emotion", part=tier, ann=f"fervid {__version__}")
-        for start, end, emotion in _annotations(episodes[episodes["face_id"] == face]):
-            eaf.add_annotation(tier, start, end, emotion)
+    for tier in tiers:
+        eaf.add_tier(tier.name, "emotion", part=tier.name, ann=f"fervid {__version__}")
+        for start, end, emotion in _annotations(episodes[episodes["face_id"].isin(tier.faces)]):
+            eaf.add_annotation(tier.name, start, end, emotion)
     _sort_slots(eaf)
     eaf.properties = [
         ("lastUsedAnnotationId", eaf.maxaid),

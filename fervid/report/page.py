@@ -14,7 +14,7 @@ import jinja2
 from fervid.colors import EMOTION_COLORS
 from fervid.report import page_content
 from fervid.results.reader import Results
-from fervid.timeline.time_format import duration_text
+from fervid.timeline.time_format import clock, duration_text
 from fervid.types import EMOTIONS
 from fervid.version import __version__
 
@@ -44,6 +44,7 @@ def render(tables: Results, name: str, images: Mapping[str, Mapping[int, str]]) 
         "percent": percent,
         "counted": counted,
         "length_of": length_of,
+        "clock": clock,
     }
     script = "\n".join(_asset(part) for part in ("uPlot.iife.min.js", "page.js"))
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())

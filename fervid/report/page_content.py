@@ -12,16 +12,23 @@ import pandas as pd
 
 from fervid.report.series import MAX_FACES, chart_series, encode, share_rows
 from fervid.report.thumbnails import Wanted
+from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
 from fervid.timeline.gaps import gap_threshold, median_step
-from fervid.types import EMOTIONS, DoubleArray
+from fervid.types import EMOTIONS, DoubleArray, FloatArray
 
 COLUMNS = [*(f"{emotion}_smooth" for emotion in EMOTIONS), *EMOTIONS, "face_quality"]
 """Columns of the timeline that the page draws: smoothed probabilities, raw probabilities, quality."""
 
 Face = tuple[str, int]
 """(video_id, face_id)."""
+
+Drawn = dict[str, list[tuple[Lane, dict[str, Any]]]]
+"""video_id → each lane that has a chart, and its statistics: a row of the persons table or of the summary."""
+
+MAX_PERSONS = 200
+"""Largest number of persons that the overview lists."""
 
 
 def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -45,6 +52,8 @@ def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
         "videos": len(videos),
         "status": {status: len(rows) for status, rows in by_status.items()},
         "faces": len(summary),
+        "persons": len(results.persons),
+        "listed": _listed(results),
         "trusted": int((summary["trust"] == "ok").sum()),
         "seconds": sum(video["analysed"] for video in shown),
         "samples": len(frames),
@@ -63,17 +72,50 @@ def _records(table: pd.DataFrame, *columns: str) -> list[dict[str, Any]]:
     return records
 
 
-def drawn_faces(results: Results) -> set[Face]:
-    """Choose the faces that get a chart: all, or in a very large batch those with the most samples.
+def _listed(results: Results) -> list[dict[str, Any]]:
+    """The persons that the overview lists, in the order of the table."""
+    names = {
+        (video_id, lane.person): lane.name
+        for video_id, summary in results.summary.groupby("video_id", sort=False)
+        for lane in reversed(lanes(summary))
+    }
+    places = {video_id: place for place, video_id in enumerate(_analysed(results)["video_id"])}
+    return [
+        {
+            "video": row["video"],
+            "place": places.get(row["video_id"]),
+            "name": names.get((row["video_id"], row["person"]), f"person {row['person']}"),
+            "role": None if pd.isna(row["role"]) else row["role"],
+            "dominant": row["dominant"],
+            **{name: row[name] for name in ("faces", "samples", "coverage", "first_seen", "last_seen", "trust")},
+        }
+        for row in results.persons.head(MAX_PERSONS).to_dict("records")
+    ]
+
+
+def drawn_lanes(results: Results) -> Drawn:
+    """Choose what gets a chart: all persons and faces, or in a very large batch those with the most samples.
 
     Args:
         results: The results.
 
     Returns:
-        (video_id, face_id) of each.
+        The lanes of each video.
     """
-    chosen = results.summary.nlargest(MAX_FACES, "samples")
-    return set(zip(chosen["video_id"], chosen["face_id"].astype(int), strict=True))
+    persons = {(row["video_id"], row["person"]): row for row in results.persons.to_dict("records")}
+    found: list[tuple[int, str, Lane, dict[str, Any]]] = []
+    for video_id, summary in results.summary.groupby("video_id", sort=False):
+        faces = {int(row["face_id"]): row for row in summary.to_dict("records")}
+        for lane in lanes(summary):
+            row = faces[lane.faces[0]]
+            if len(lane.faces) > 1 or lane.whole:
+                row = persons.get((video_id, lane.person), row)
+            found.append((sum(int(faces[face]["samples"]) for face in lane.faces), str(video_id), lane, row))
+    chosen = sorted(range(len(found)), key=lambda index: -found[index][0])[:MAX_FACES]
+    drawn: Drawn = {}
+    for _, video_id, lane, row in (found[index] for index in sorted(chosen)):
+        drawn.setdefault(video_id, []).append((lane, row))
+    return drawn
 
 
 def wanted_thumbnails(results: Results, limit: int) -> dict[str, list[Wanted]]:
@@ -109,29 +151,30 @@ def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> lis
     Returns:
         One mapping per video, in the order of the table.
     """
-    drawn, rows = drawn_faces(results), _TimelineRows(results.timeline)
-    summaries: dict[str, list[dict[str, Any]]] = {}
-    for face in results.summary.to_dict("records"):
-        if (face["video_id"], int(face["face_id"])) in drawn:
-            summaries.setdefault(face["video_id"], []).append(face)
-    limit = share_rows([int(face["samples"]) for faces in summaries.values() for face in faces])
+    drawn, rows = drawn_lanes(results), _TimelineRows(results.timeline)
+    limit = share_rows([rows.samples(video_id, lane) for video_id, own in drawn.items() for lane, _ in own])
     episodes = _episodes(results.episodes)
     doubtful = results.summary.loc[results.summary["trust"] != "ok", "video_id"].value_counts().to_dict()
     described = []
-    for row in results.videos[results.videos["status"].isin(ANALYSED)].itertuples():
+    for row in _analysed(results).itertuples():
         sampled = rows.sampled(row.video_id)
         threshold = gap_threshold(sampled, results.max_gap)
         images = thumbnails.get(row.video, {})
         faces = []
-        for face in summaries.get(row.video_id, []):
-            key = (row.video_id, int(face["face_id"]))
-            part = rows.faces[key]
-            series = encode(chart_series(rows.times[part], rows.values[part], sampled, threshold, limit))
-            by_onset = sorted(episodes.get(key, []), key=lambda episode: episode[1])
-            faces.append(_face(face, by_onset, rows.persons[part]) | series | {"thumb": images.get(key[1])})
+        for lane, statistics in drawn.get(row.video_id, []):
+            times, values = rows.of(row.video_id, lane)
+            series = encode(chart_series(times, values, sampled, threshold, limit))
+            own = [episode for face_id in lane.faces for episode in episodes.get((row.video_id, face_id), [])]
+            thumb = next((images[face_id] for face_id in lane.faces if face_id in images), None)
+            faces.append(_face(lane, statistics, sorted(own, key=lambda one: one[1])) | series | {"thumb": thumb})
         video = _video(row, sampled, faces) | {"doubtful": doubtful.get(row.video_id, 0)}
         described.append(_extend_to_end(video, float(sampled[-1]) if len(sampled) else 0.0))
     return described
+
+
+def _analysed(results: Results) -> pd.DataFrame:
+    """The rows of the manifest that have a timeline."""
+    return results.videos[results.videos["status"].isin(ANALYSED)]
 
 
 class _TimelineRows:
@@ -144,13 +187,23 @@ class _TimelineRows:
         codes, faces = codes[order], faces[order]
         self.times = timeline["time"].to_numpy(np.float64)[order]
         self.values = timeline[COLUMNS].to_numpy(np.float32)[order]
-        self.persons = timeline["person"].to_numpy(np.float64, na_value=np.nan)[order]
         edges = np.flatnonzero((np.diff(codes) != 0) | (np.diff(faces) != 0)) + 1
         starts = np.concatenate([[0], edges]) if len(codes) else edges
         parts = [slice(*pair) for pair in itertools.pairwise([*starts.tolist(), len(codes)])]
         self.faces = {(str(ids[codes[part.start]]), int(faces[part.start])): part for part in parts}
         videos = np.searchsorted(codes, np.arange(len(ids) + 1)).tolist()
         self._videos = {str(name): slice(*pair) for name, pair in zip(ids, itertools.pairwise(videos), strict=True)}
+
+    def of(self, video_id: str, lane: Lane) -> tuple[DoubleArray, FloatArray]:
+        """Times and values of the faces of a lane."""
+        parts = [self.faces[video_id, face_id] for face_id in lane.faces]
+        return np.concatenate([self.times[part] for part in parts]), np.concatenate(
+            [self.values[part] for part in parts]
+        )
+
+    def samples(self, video_id: str, lane: Lane) -> int:
+        """Number of rows of a lane."""
+        return sum(part.stop - part.start for part in (self.faces[video_id, face_id] for face_id in lane.faces))
 
     def sampled(self, video_id: str) -> DoubleArray:
         """(m,) times of the frames that were sampled of a video."""
@@ -197,11 +250,12 @@ def _video(row: Any, sampled: np.ndarray[Any, Any], faces: list[dict[str, Any]])
     }
 
 
-def _face(row: dict[str, Any], episodes: list[list[float]], persons: DoubleArray) -> dict[str, Any]:
-    known = persons[~np.isnan(persons)]
+def _face(lane: Lane, row: dict[str, Any], episodes: list[list[float]]) -> dict[str, Any]:
     return {
-        "id": int(row["face_id"]),
-        "person": int(known[0]) if len(known) else None,
+        "name": lane.name,
+        "ids": list(lane.faces),
+        "role": None if pd.isna(row.get("role")) else row["role"],
+        "person": lane.person,
         "trust": row["trust"],
         "dominant": EMOTIONS.index(row["dominant"]),
         "shares": [round(float(row[f"share_{emotion}"]), 4) for emotion in EMOTIONS],

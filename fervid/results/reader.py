@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from fervid.errors import BadDataset, BadResults, InputNotFound
 from fervid.files.fingerprint import sha256
+from fervid.results.belonging import TimelineDigest, contradiction
 from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe, read_csv
 from fervid.results.rebuild import rebuilt
@@ -32,6 +33,7 @@ from fervid.results.schema import (
     TIMELINE,
     output_paths,
     small_path,
+    timeline_path,
 )
 from fervid.results.store_files import composed_metadata, store_folder
 from fervid.results.validate import check_metadata, missing_rows, validated
@@ -220,9 +222,11 @@ def _read_once(out: Path) -> ReadTables:
     record, inherited = metadata.pop(RECORD, None), metadata.pop(NOTES, [])
     if out.suffix == ".parquet" and out.is_file() and not any(small_path(out, name).exists() for name in SMALL):
         tables, notes = _computed(out, timeline, metadata)
+        notes += _changed_timeline(out, record, timeline)
         return ReadTables(tables, metadata, (*inherited, *notes), False)
     tables = {"timeline": timeline} | {name: read_small(out, name) for name in SMALL}
     changed = [*inherited, *_changed(out, record)]
+    written = tables["timeline"]
     left_out = _without_unlisted(out, tables, not changed)
     if out.is_dir():  # partitions are read in the order of their names
         order = pc.index_in(tables["timeline"]["video_id"], tables["videos"]["video_id"].unique())
@@ -231,6 +235,9 @@ def _read_once(out: Path) -> ReadTables:
     missing = missing_rows(tables, trusted=not changed)
     if missing:
         raise BadResults(f"{out} is incomplete: {missing}; analyse again")
+    if reason := contradiction(tables):
+        raise BadResults(f"{out}: its tables do not belong together: {reason}; analyse again, or use `correct`")
+    changed += _changed_timeline(out, record, written)
     return ReadTables(tables, metadata, (*notes, *changed, *left_out), not notes and not changed)
 
 
@@ -261,11 +268,21 @@ def _without_unlisted(out: Path, tables: dict[str, pa.Table], is_unchanged: bool
 
 
 def _changed(out: Path, record: object) -> list[str]:
-    """What is not as fervid wrote it, as sentences. ``record``: table → SHA-256."""
+    """Which small tables are not as fervid wrote them, as sentences. ``record``: small table → SHA-256."""
     if not isinstance(record, dict):
         return [f"{out} does not say which tables belong to it, so it may have been changed"]
     names = [name for name in SMALL if name in record and sha256(small_path(out, name)) != record[name]]
     return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
+
+
+def _changed_timeline(out: Path, record: object, timeline: pa.Table) -> list[str]:
+    """Whether the timeline is not as fervid wrote it, as sentences. ``record`` may hold its digest."""
+    if not isinstance(record, dict) or "timeline" not in record:
+        return []
+    digest = TimelineDigest()
+    digest.add(timeline)
+    same = digest.text() == record["timeline"]
+    return [] if same else [f"{timeline_path(out)} was changed after fervid wrote it"]
 
 
 def read_small(out: Path, name: str) -> pa.Table:

@@ -140,7 +140,7 @@ SMALL = {
 """The small tables, which are written as CSV beside the timeline."""
 
 RECORD = "tables"
-"""Key of the metadata that holds, as JSON, the SHA-256 of each small table that belongs to the timeline."""
+"""Key of the metadata that holds, as JSON, the SHA-256 of each small table and a digest of the timeline."""
 
 NOTES = "notes"
 """Key of the metadata that holds, as JSON, what was not as fervid wrote it in the results that these were made from."""

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from fervid.errors import BadResults
 from fervid.files.atomic import writing
 from fervid.files.fingerprint import sha256
+from fervid.results.belonging import TimelineDigest
 from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe
 from fervid.results.parts import Entry, Row, named, read_part
@@ -122,12 +123,14 @@ def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[T
     new = scratch / NEW
     with writing(out):
         new.mkdir()
-        with _timeline(out, new / TIMELINE_NAME, metadata) as timeline:
+        with _timeline(out, new / TIMELINE_NAME, metadata) as opened:
+            timeline = _Digested(opened)
             with contextlib.ExitStack() as stack:
                 small = {name: stack.enter_context(_small(new / name, schema)) for name, schema in SMALL.items()}
                 tables = TableWriters(timeline, small, dict(metadata))
                 yield tables
-            tables.metadata[RECORD] = json.dumps({name: sha256(new / name) for name in SMALL})
+            record = {name: sha256(new / name) for name in SMALL} | {"timeline": timeline.digest.text()}
+            tables.metadata[RECORD] = json.dumps(record)
             timeline.finish(tables.metadata)
         publish(out, scratch)
 
@@ -183,6 +186,20 @@ def _timeline(out: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[Ti
         schema = TIMELINE.with_metadata(_prefixed(metadata))
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             yield _ParquetTimeline(writer, schema)
+
+
+class _Digested:
+    """Writes to another writer, and computes the digest of what it writes."""
+
+    def __init__(self, writer: TimelineWriter) -> None:
+        self._writer, self.digest = writer, TimelineDigest()
+
+    def add(self, table: pa.Table) -> None:
+        self.digest.add(table)
+        self._writer.add(table)
+
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        self._writer.finish(metadata)
 
 
 def _prefixed(metadata: Mapping[str, str]) -> dict[str, str]:

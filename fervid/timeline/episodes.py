@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fervid.timeline.gaps import median_step, segments
-from fervid.timeline.smoothing import smooth
+from fervid.timeline.smoothing import smooth_each
 from fervid.types import DoubleArray, FloatArray
 
 NEARBY_WEIGHT = 2 / 3
@@ -71,8 +72,35 @@ def evidence(
     Returns:
         (n, 7) float32; each row sums to 1.
     """
-    nearby = smooth(times, raw, weights, min_duration, max_gap, "gaussian")
-    return np.asarray((1 - NEARBY_WEIGHT) * smoothed + NEARBY_WEIGHT * nearby, np.float32)
+    return evidence_each([times], [raw], [smoothed], [weights], min_duration, max_gap)[0]
+
+
+def evidence_each(
+    times: Sequence[DoubleArray],
+    raw: Sequence[FloatArray],
+    smoothed: Sequence[FloatArray],
+    weights: Sequence[FloatArray],
+    min_duration: float,
+    max_gap: float,
+) -> list[FloatArray]:
+    """Compute the evidence of several timelines, which do not influence each other.
+
+    Args:
+        times: The times of each; see ``evidence``.
+        raw: The probabilities of each frame alone.
+        smoothed: The smoothed probabilities.
+        weights: The weights of each.
+        min_duration: See ``evidence``.
+        max_gap: See ``evidence``.
+
+    Returns:
+        What ``evidence`` gives for each of them.
+    """
+    nearby = smooth_each(times, raw, weights, min_duration, max_gap, "gaussian")
+    return [
+        np.asarray((1 - NEARBY_WEIGHT) * wide + NEARBY_WEIGHT * narrow, np.float32)
+        for wide, narrow in zip(smoothed, nearby, strict=True)
+    ]
 
 
 def episodes(

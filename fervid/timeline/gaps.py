@@ -25,6 +25,22 @@ def steps(times: DoubleArray) -> DoubleArray:
     return np.asarray(np.round(np.diff(times), 9))
 
 
+def median(values: npt.NDArray[np.floating]) -> float:
+    """Compute the median as ``numpy.median`` does, which takes five times as long for the few samples of a face.
+
+    Args:
+        values: (n,) numbers, n > 0; none of them is NaN.
+
+    Returns:
+        The middle number, or the mean of the two in the middle.
+    """
+    middle = len(values) // 2
+    if len(values) % 2:
+        return float(np.partition(values, middle)[middle])
+    pair = np.partition(values, (middle - 1, middle))[middle - 1 : middle + 1]
+    return float((pair[0] + pair[1]) / 2)
+
+
 def median_step(times: DoubleArray) -> float:
     """Compute the usual time between two samples.
 
@@ -34,7 +50,7 @@ def median_step(times: DoubleArray) -> float:
     Returns:
         The median step in seconds; 0 for fewer than two samples.
     """
-    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return median(np.diff(times)) if len(times) > 1 else 0.0
 
 
 def seconds_held(times: DoubleArray, max_gap: float) -> DoubleArray:
@@ -50,7 +66,7 @@ def seconds_held(times: DoubleArray, max_gap: float) -> DoubleArray:
     if len(times) < 2:
         return np.ones(len(times))
     held = np.minimum(np.diff(times), max_gap)
-    return np.asarray(np.maximum(np.append(held, np.median(held)), 1e-6))
+    return np.asarray(np.maximum(np.append(held, median(held)), 1e-6))
 
 
 def gap_threshold(sampled: DoubleArray, max_gap: float) -> float:

@@ -30,6 +30,21 @@ class FaceState:
     confidence: float
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose face it is, for drawings.
+
+    Attributes:
+        name: What the person is called.
+        short: The same where there is little room.
+        first: Number of the person's first face. Faces with the same number are drawn as one.
+    """
+
+    name: str
+    short: str
+    first: int
+
+
 @dataclass(frozen=True, eq=False)
 class FaceTimeline:
     """The samples of one face.
@@ -43,6 +58,7 @@ class FaceTimeline:
         gap_follows: (n - 1,) whether a gap follows each sample but the last, as ``gaps.gaps`` finds them.
         held_until: Until when the last sample counts, in seconds: later than its time if no frame was sampled
             after it.
+        owner: The person; None if it is not known.
     """
 
     face_id: int
@@ -52,6 +68,22 @@ class FaceTimeline:
     trust: str
     gap_follows: npt.NDArray[np.bool_]
     held_until: float
+    owner: Owner | None = None
+
+    @property
+    def first(self) -> int:
+        """Number of the first face of the same person; ``face_id`` if the person is not known."""
+        return self.face_id if self.owner is None else self.owner.first
+
+    @property
+    def short(self) -> str:
+        """What it is called where there is little room: its number if the person is not known."""
+        return str(self.face_id) if self.owner is None else self.owner.short
+
+    @property
+    def name(self) -> str:
+        """What it is called: its number if the person is not known."""
+        return str(self.face_id) if self.owner is None else self.owner.name
 
     def at(self, time: float) -> FaceState | None:
         """Get the face at one time.

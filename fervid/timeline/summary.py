@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from fervid.timeline.gaps import longest_absence, seconds_held
+from fervid.timeline.gaps import longest_absence, median, seconds_held
 from fervid.types import EMOTIONS, DoubleArray, Doubt, FloatArray, Track
 
 MIN_SECONDS = 1.0
@@ -122,9 +122,11 @@ def summarize_person(
     """
     person = tracks[0].person
     assert person is not None
+    if len(faces) == 1:
+        same = {one.name: getattr(faces[0], one.name) for one in fields(Statistics)}
+        return PersonSummary(person=person, faces=1, **same)
     values = _statistics(tracks, smoothed, sampled, max_gap)
-    trust = faces[0].trust if len(faces) == 1 else _doubtful_faces(faces) or "ok"
-    return PersonSummary(person=person, faces=len(tracks), trust=trust, **values)
+    return PersonSummary(person=person, faces=len(tracks), trust=_doubtful_faces(faces) or "ok", **values)
 
 
 def _statistics(
@@ -135,6 +137,8 @@ def _statistics(
     times = np.sort(np.concatenate([track.times for track in tracks]))
     first, last = float(times[0]), float(times[-1])
     own = sampled[np.searchsorted(sampled, first, "left") : np.searchsorted(sampled, last, "right")]
+    shown = np.zeros(len(own), bool)
+    shown[np.searchsorted(own, times)] = True
     leading = [values.argmax(axis=1) for values in smoothed]
     changes = sum(int((np.diff(emotions) != 0).sum()) for emotions in leading)
     span = sum(float(track.times[-1] - track.times[0]) for track in tracks)
@@ -146,7 +150,7 @@ def _statistics(
         "last_seen": last,
         "samples": len(times),
         "coverage": len(times) / max(len(own), len(times)),
-        "longest_gap": longest_absence(own, np.isin(own, times)),
+        "longest_gap": longest_absence(own, shown),
         "dominant": EMOTIONS[int(means.argmax())],
         "shares": tuple(np.minimum(shares, 1.0).tolist()),
         "means": tuple(float(mean) for mean in means),
@@ -198,7 +202,7 @@ def _doubtful_faces(faces: Sequence[FaceSummary]) -> str:
 def _trust_of_face(track: Track, coverage: float, low: float, doubts: Sequence[Doubt]) -> str:
     """``ok``, or all reasons to doubt the statistics of this face."""
     seconds = float(track.times[-1] - track.times[0])
-    pixels = float(np.median(track.boxes[:, 2:].min(axis=1)))
+    pixels = median(track.boxes[:, 2:].min(axis=1))
     reasons = []
     if seconds < MIN_SECONDS or len(track.times) < MIN_SAMPLES:
         reasons.append(f"seen for only {seconds:.1f} s in {len(track.times)} sample{'s' * (len(track.times) != 1)}")

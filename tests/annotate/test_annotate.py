@@ -26,7 +26,7 @@ from fervid.errors import OutputError, UnreadableVideo, UsageError
 from fervid.faces.detectors import create_detector
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
-from fervid.results.reader import Results
+from fervid.results.reader import Results, read_results
 from fervid.results.schema import FRAME_SIZE
 from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
@@ -46,6 +46,7 @@ from tests.support.clips import (
     read_times,
     write_clip,
 )
+from tests.support.corrected import write_people
 
 WIDTH, HEIGHT = 320, 240
 BOX = (100.0, 80.0, 60.0, 70.0)
@@ -114,7 +115,8 @@ def table(
     columns = ["video", "video_id", "time", "face_id", *FRAME_SIZE]
     timeline = pd.DataFrame(rows, columns=None if rows else columns)
     timeline["face_id"] = timeline["face_id"].astype("Int32")
-    summaries = pd.DataFrame(summary, columns=["video_id", "face_id", "trust"])
+    columns = ["video_id", "face_id", "person", "participant", "first_seen", "last_seen", "trust"]
+    summaries = pd.DataFrame(summary, columns=columns)
     none = pd.DataFrame()
     return Results(
         timeline, none, summaries, none, none, none, pd.DataFrame(manifest), {"settings": dict(settings or {})}
@@ -642,3 +644,21 @@ def test_no_known_face_is_found_again_after_blurring(annotated: Annotated, name:
     assert count > 10
     assert left == []
     assert len(faces_left(source, results, until=1.0)[1]) > 10, "the detector would have found nothing anyway"
+
+
+def test_faces_are_called_as_their_persons(tmp_path: Path) -> None:
+    results = read_results(write_people(tmp_path))
+    timelines = FaceTimelines(results)
+    first, second = (timelines.of(video_id) for video_id in results.videos["video_id"])
+    assert [(face.name, face.short, face.first) for face in first] == [
+        ("Ann <b>&amp;</b…", "Ann…", 0),
+        ("person 1", "P1", 1),
+        ("Ann <b>&amp;</b…", "Ann…", 0),
+        ("3", "3", 3),
+    ]
+    assert [(face.name, face.short, face.first) for face in second] == [
+        ("person 0", "P0", 0),
+        ("person 0, face 1", "P0", 0),
+    ]
+    nameless = FaceTimelines(results, with_names=False).of(results.videos["video_id"][0])
+    assert [face.name for face in nameless] == ["person 0", "person 1", "person 0", "3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from fervid.annotate.timeline_strip import lanes
 from fervid.annotate.yuv_canvas import Canvas, matrix_code, sprite
 from fervid.colors import EMOTION_COLORS, rgb
 from fervid.runtime.opencv import cv2
-from fervid.timeline.interpolation import FaceTimeline
+from fervid.timeline.interpolation import FaceTimeline, Owner
 from fervid.timeline.time_format import clock
 from fervid.types import EMOTIONS, ByteArray
 
@@ -302,3 +303,34 @@ def test_the_strip_is_empty_in_a_gap() -> None:
 )
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+# persons
+
+
+def of(owner: Owner, one: FaceTimeline) -> FaceTimeline:
+    return replace(one, owner=owner)
+
+
+ANN, ONE = Owner("Ann-Sophie", "Ann…", 0), Owner("person 1", "P1", 1)
+
+
+def test_faces_of_a_person_share_a_lane_and_a_colour() -> None:
+    box = (100.0, 80.0, 90.0, 110.0)
+    faces = [of(ANN, face(0, *box, times=(0, 4))), of(ONE, face(1, *box, times=(0, 9))), face(2, *box, times=(0, 3))]
+    faces += [of(ANN, face(3, *box, times=(5, 9))), of(ONE, face(4, *box, times=(4, 5)))]
+    found = [[shown.face_id for shown in lane] for lane in lanes(faces, limit=9)]
+    assert sorted(found) == [[0, 3], [1], [2, 4]]
+    later = drawn([faces[3]], 640, 360, time=7.0)
+    assert np.array_equal(later, drawn([replace(faces[0], times=faces[3].times, held_until=9.0)], 640, 360, time=7.0))
+    assert not np.array_equal(later, drawn([replace(faces[3], owner=None)], 640, 360, time=7.0))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_long_names_fit_every_frame(size: tuple[int, int]) -> None:
+    width, height = size
+    owner = Owner("W" * 16, "WWW…", 0)
+    box = (0.4 * width, 0.4 * height, 0.15 * width, 0.2 * height)
+    with_name, without = (drawn([one], width, height) for one in (of(owner, face(0, *box)), face(0, *box)))
+    assert touched(with_name).mean() < 2 * touched(without).mean() + 0.02
+    assert touched(with_name).any()

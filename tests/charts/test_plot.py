@@ -18,6 +18,7 @@ from fervid.colors import EMOTION_COLORS, rgb
 from fervid.errors import UsageError
 from fervid.results.reader import Results, read_results
 from fervid.types import EMOTIONS
+from tests.support.corrected import NAME, write_people
 from tests.support.synthetic_results import MadeFace, MadeVideo, leading_emotions, write_results
 
 matplotlib.use("Agg")
@@ -80,6 +81,43 @@ def test_uses_the_given_axes_and_by_default_the_face_with_most_samples(results: 
     assert fervid.plot_timeline(results, "a.mp4", ax=right) is right
     assert right.get_title() == "a.mp4, face 1"
     assert not left.get_lines()
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return read_results(write_people(tmp_path_factory.mktemp("people")))
+
+
+@pytest.mark.parametrize("person", [0, NAME])
+def test_a_person_is_drawn_with_all_faces(people: Results, person: int | str) -> None:
+    ax = fervid.plot_timeline(people, "a.mp4", person=person)
+    assert ax.get_title() == f"a.mp4, {NAME}"
+    rows = people.timeline.query("video == 'a.mp4' and person == 0").sort_values("time")
+    assert rows["face_id"].nunique() == 2
+    line = ax.get_lines()[2 * EMOTIONS.index("happy") + 1]
+    np.testing.assert_allclose(np.asarray(line.get_xdata(), float), rows["time"])
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), rows["happy_smooth"])
+    of_person = people.episodes[(people.episodes["video"] == "a.mp4") & people.episodes["face_id"].isin([0, 2])]
+    assert sum(len(bars.get_paths()) for bars in ax.collections) == len(of_person) > 2
+
+
+def test_faces_of_a_person_that_are_seen_at_once_are_both_drawn(people: Results) -> None:
+    ax = fervid.plot_timeline(people, "b.mp4", person=0)
+    assert ax.get_title() == "b.mp4, person 0"
+    rows = people.timeline.query("video == 'b.mp4' and person == 0")
+    x, y = (np.asarray(values, float) for values in ax.get_lines()[1].get_data())
+    assert np.isfinite(y).sum() == len(rows) == 100
+    (back,) = np.flatnonzero(np.diff(x) < 0)
+    assert np.isnan(y[back + 1]), "no line leads from one face to the other"
+
+
+def test_errors_about_persons_list_them(people: Results) -> None:
+    with pytest.raises(UsageError, match=r"no person 7 in a\.mp4; there are: 0, 1"):
+        fervid.plot_timeline(people, "a.mp4", person=7)
+    with pytest.raises(UsageError, match=r"no participant Ben in b\.mp4; there are: none"):
+        fervid.plot_timeline(people, "b.mp4", person="Ben")
+    with pytest.raises(UsageError, match="give one of them"):
+        fervid.plot_timeline(people, "a.mp4", 0, person=0)
 
 
 def test_errors_list_the_videos_and_faces(results: Results) -> None:

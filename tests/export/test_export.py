@@ -23,9 +23,11 @@ from fervid.export.elan import elan_document
 from fervid.export.export import export
 from fervid.export.output_files import Values
 from fervid.export.pyfeat_openface import EMOTION_ALIASES, openface_frame, pyfeat_frame, timeline_frame
+from fervid.results.lanes import Lane
 from fervid.results.reader import read_results
 from fervid.types import EMOTIONS
 from tests.support.command import command
+from tests.support.corrected import NAME, write_people
 from tests.support.synthetic_results import MadeFace, MadeVideo, leading_emotions, write_results
 
 PYFEAT = [
@@ -121,6 +123,34 @@ def test_elan_is_well_formed(two: Path, tmp_path: Path) -> None:
         assert_well_formed(path)
 
 
+def test_elan_has_a_tier_for_each_person_and_loses_no_episode(tmp_path: Path) -> None:
+    """The faces of a person follow one another in one tier; those that are seen at once have tiers of their own."""
+    people = write_people(tmp_path)
+    files = export(people, "elan", tmp_path / "out").files
+    tiers = {
+        "a.mp4": {NAME: [0, 2], "person 1": [1], "face 3": [3]},
+        "b.mp4": {"person 0": [0], "person 0, face 1": [1]},
+    }
+    episodes = read_results(people).episodes
+    for path, (video, expected) in zip(files, tiers.items(), strict=True):
+        assert_well_formed(path)
+        read = Eaf(str(path))
+        assert set(read.get_tier_names()) == set(expected)
+        for tier, faces in expected.items():
+            rows = episodes[(episodes["video"] == video) & episodes["face_id"].isin(faces)].sort_values("onset")
+            found = sorted(read.get_annotation_data_for_tier(tier))
+            assert len(rows) > 0
+            assert [label for *_, label in found] == rows["emotion"].tolist()
+            assert [start for start, *_ in found] == pytest.approx(1000 * rows["onset"].to_numpy(), abs=1)
+            assert read.get_parameters_for_tier(tier)["PARTICIPANT"] == tier
+
+
+def test_csv_names_participants(tmp_path: Path) -> None:
+    (written,) = export(write_people(tmp_path), "csv", tmp_path / "out.csv").files
+    rows = pd.read_csv(written)
+    assert (rows["participant"] == NAME).sum() == 100
+
+
 def test_elan_points_to_the_video(two: Path, tmp_path: Path) -> None:
     video = tmp_path / "videos" / "talk" / "first.mp4"
     video.parent.mkdir(parents=True)
@@ -179,7 +209,7 @@ def test_tiers_never_overlap(lengths: list[tuple[float, float, str]]) -> None:
         rows.append({"face_id": 0, "emotion": emotion, "onset": now + pause, "offset": now + pause + length})
         now += pause + length
     table = pd.DataFrame(rows, columns=["face_id", "emotion", "onset", "offset"])
-    found = sorted(elan_document([0], table).get_annotation_data_for_tier("face 0"))
+    found = sorted(elan_document([Lane("face 0", None, (0,))], table).get_annotation_data_for_tier("face 0"))
     assert [label for *_, label in found] == [row["emotion"] for row in rows]
     assert all(start < end for start, end, _ in found)
     assert all(before[1] <= after[0] for before, after in pairwise(found))

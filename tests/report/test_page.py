@@ -14,6 +14,7 @@ from fervid.report.report import write_report
 from fervid.report.thumbnails import SIDE
 from tests.support.browser import Page
 from tests.support.command import command
+from tests.support.corrected import NAME, write_people
 from tests.support.paths import SAMPLES
 from tests.support.report_page import open_all, opened
 from tests.support.synthetic_results import (
@@ -75,6 +76,25 @@ def test_harmful_names_are_shown_as_text(made: Path) -> None:
         assert names == [EVIL, "nothing.mp4", NASTY + "2"]
         assert page.evaluate("document.querySelectorAll('script').length") == 2
         assert page.evaluate("document.querySelectorAll('main b b, main img').length") == 0
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_persons_are_named_as_text_and_linked(tmp_path: Path, width: int) -> None:
+    path = write_report(write_people(tmp_path), tmp_path / "r.html", thumbnails=False).path
+    with opened(path, size=(width, 900), mobile=width < 600) as page:
+        page.evaluate("document.querySelectorAll('.video').forEach(video => { video.open = false; })")
+        page.evaluate("document.querySelector('.persons a').click()")
+        page.wait(0.2)
+        assert page.evaluate("[...document.querySelectorAll('.video')].map(video => video.open)") == [True, False]
+        open_all(page)
+        heads = page.evaluate("[...document.querySelectorAll('.face h3 bdi:first-child')].map(node => node.innerText)")
+        assert heads[0] == NAME
+        assert "faces 0 and 2 · " in page.evaluate("document.querySelector('.face h3').innerText")
+        assert page.evaluate("document.querySelectorAll('main b b, main td b, main h3 b, main i i').length") == 0
+        assert page.evaluate("document.querySelectorAll('.chart canvas').length") == 5
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        label = page.evaluate("document.querySelector('.chart').getAttribute('aria-label')")
+        assert label.startswith(f"Timeline of {NAME}. Mostly ")
 
 
 def move(page: Page, x: float, y: float, **options: Any) -> None:

@@ -32,6 +32,7 @@ from fervid.video.reader import VideoReader
 from fervid.video.writer import EncoderSettings
 from tests.support.clips import at_rate, write_clip
 from tests.support.command import command
+from tests.support.corrected import NAME, ROLE, write_people
 from tests.support.paths import SAMPLES
 from tests.support.synthetic_results import (
     EVIL,
@@ -296,6 +297,57 @@ def test_shares_are_those_of_the_summary(made: Path) -> None:
     assert face["seen"] == [[0.0, 1.8], [2.8, 7.8]]
     assert [face["trust"] for face in video["faces"]] == ["ok", "seen for only 0.8 s"]
     assert video["doubtful"] == 1
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Results with persons, and their page."""
+    results = write_people(tmp_path_factory.mktemp("people"))
+    return results, write_report(results, results.with_suffix(".html"), thumbnails=False).path.read_text()
+
+
+def test_a_person_has_one_chart_with_the_statistics_of_the_persons_table(people: tuple[Path, str]) -> None:
+    tables, (first, second) = read_results(people[0]), values_of(people[1])["videos"]
+    assert [(face["name"], face["ids"]) for face in first["faces"]] == [
+        (NAME, [0, 2]),
+        ("person 1", [1]),
+        ("face 3", [3]),
+    ]
+    person = tables.persons.query("video == 'a.mp4' and person == 0").iloc[0]
+    face = first["faces"][0]
+    assert (face["samples"], face["role"], face["trust"]) == (100, ROLE, person["trust"])
+    assert face["shares"] == pytest.approx([person[f"share_{name}"] for name in EMOTIONS], abs=1e-4)
+    assert face["n"] == 100
+    assert face["seen"] == [[0.0, 20.0]]
+    episodes = tables.episodes.query("video == 'a.mp4' and face_id in [0, 2]")
+    assert sorted(one[1] for one in face["episodes"]) == sorted(episodes["onset"].round(3))
+    assert [one[1] for one in face["episodes"]] == sorted(one[1] for one in face["episodes"])
+    assert [(face["name"], face["ids"], face["n"]) for face in second["faces"]] == [
+        ("person 0", [0], 50),
+        ("person 0, face 1", [1], 50),
+    ]
+
+
+def test_the_overview_lists_persons_with_links_to_their_videos(people: tuple[Path, str]) -> None:
+    page = Text()
+    page.feed(people[1])
+    assert NAME in page.words
+    assert ROLE in page.words
+    assert "<b>&amp;" not in people[1]
+    assert "<i>guest" not in people[1]
+    links = [attrs["href"] for tag, attrs in page.tags if tag == "a" and str(attrs["href"]).startswith("#video-")]
+    assert links == ["#video-0", "#video-0", "#video-1"]
+    assert {"video-0", "video-1"} <= {attrs.get("id") for tag, attrs in page.tags if tag == "details"}
+    assert "6 without a warning; 3 persons" in " ".join(" ".join(page.words).split())
+
+
+def test_a_long_list_of_persons_is_cut(
+    people: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(page_content, "MAX_PERSONS", 2)
+    page = write_report(people[0], tmp_path / "r.html", thumbnails=False).path.read_text()
+    assert page.count('href="#video-') == 2
+    assert "The first 2 of 3 persons." in page
 
 
 def test_faces_without_a_chart_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from fervid.results.reader import Results, read_results
 from fervid.types import TWO_PEOPLE, Doubt
 from tests.support.command import command
 from tests.support.comparison import assert_identical
+from tests.support.corrected import without_record, write_corrections
 from tests.support.made_tracks import MadeClip, MadePerson, write_tracks
 
 ANN, BEN = 1, 2
@@ -25,11 +26,6 @@ EARLY, LATE = range(50), range(50, 100)
 
 RIGHT = MadeClip([MadePerson(ANN, [EARLY, LATE], 0, 0), MadePerson(BEN, [EARLY, LATE], 1, 1)])
 OTHER = MadeClip([MadePerson(3, [range(10, 90)], 0, 0), MadePerson(4, [range(20, 30)], 1, None)], cuts=[12.0])
-
-
-def write_corrections(path: Path, *lines: str) -> Path:
-    path.write_text("\n".join(["video,face_id,action,start,end,value", *lines]) + "\n", encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -72,16 +68,6 @@ def test_a_swap_is_repaired(tmp_path: Path, right: Path) -> None:
     true = expected.timeline.dropna(subset="participant").sort_values(["participant", "time"])
     raw = ["participant", "time", "face_x", "face_quality", "happy", "neutral"]
     pd.testing.assert_frame_equal(named[raw].reset_index(drop=True), true[raw].reset_index(drop=True))
-
-
-def without_record(path: Path) -> Path:
-    """The same results, without the record that they were corrected."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    kept = {key: value for key, value in table.schema.metadata.items() if b"corrections" not in key}
-    pq.write_table(table.replace_schema_metadata(kept), path)
-    return path
 
 
 def test_a_split_gives_what_two_tracks_would_have_given(tmp_path: Path) -> None:

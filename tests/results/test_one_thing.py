@@ -104,7 +104,7 @@ def test_a_missing_partition_is_refused(tmp_path: Path) -> None:
         read_results(out)
 
 
-def test_the_small_tables_of_another_run_are_refused_or_noted(parquet: Path, tmp_path: Path) -> None:
+def test_the_small_tables_of_another_run_are_refused(parquet: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = write_results(tmp_path / "other" / "r.parquet", videos("a.mp4", "b.mp4", "c.mp4"))
     for name in SMALL:
@@ -114,7 +114,8 @@ def test_the_small_tables_of_another_run_are_refused_or_noted(parquet: Path, tmp
     same = write_results(tmp_path / "other" / "s.parquet", videos("a.mp4", "x.mp4"))
     shutil.copy(small_path(same, "summary"), small_path(parquet, "summary"))
     shutil.copy(small_path(same, "videos"), small_path(parquet, "videos"))
-    assert not read_results(parquet).is_intact
+    with pytest.raises(BadResults, match="its tables do not belong together"):
+        read_results(parquet)
 
 
 def test_a_video_that_was_deleted_from_the_manifest_is_left_out_and_noted(parquet: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.results.parts import Entry, write_part
+from fervid.results.parts import Entry, Row, write_part
 from fervid.results.rows import VideoFaces, video_tables
 from fervid.results.schema import SCHEMA_VERSION, is_folder
 from fervid.results.writer import compose
@@ -57,17 +57,24 @@ def write_tracks(path: Path, clips: Mapping[str, MadeClip]) -> Path:
 
 def make_entries(folder: Path, clips: Mapping[str, MadeClip]) -> list[Entry]:
     """Write the parts of these videos into a folder."""
-    entries = []
-    for number, (name, clip) in enumerate(clips.items()):
-        manifest = {"status": "ok" if clip.people else "no_face", "message": None, "duration": STEP * clip.count}
-        manifest |= {"width": 640, "height": 360, "rotation": 0, "codec": "h264", "seconds": 1.0, "finished_at": "-"}
-        manifest |= {"frames_sampled": clip.count, "faces": len(clip.people)}
-        made = _faces(f"c{number:031x}", clip)
-        timeline, rows = video_tables(made, manifest, AnalyzeSettings().timeline)
-        part = folder / f"{made.video_id}.parquet"
-        write_part(part, timeline, rows)
-        entries.append(Entry(name, part, rows["videos"][0]))
-    return entries
+    made = [made_faces(number, clip) for number, clip in enumerate(clips.values())]
+    return [finished_entry(folder, name, *one) for name, one in zip(clips, made, strict=True)]
+
+
+def finished_entry(folder: Path, name: str, faces: VideoFaces, manifest: Row) -> Entry:
+    """Compute the tables of a video and write its part, as ``analyze`` does after the scan."""
+    timeline, rows = video_tables(faces, manifest, AnalyzeSettings().timeline)
+    part = folder / f"{faces.video_id}.parquet"
+    write_part(part, timeline, rows)
+    return Entry(name, part, rows["videos"][0])
+
+
+def made_faces(number: int, clip: MadeClip) -> tuple[VideoFaces, Row]:
+    """The faces of a video, as after its scan, and its row of the manifest."""
+    manifest = {"status": "ok" if clip.people else "no_face", "message": None, "duration": STEP * clip.count}
+    manifest |= {"width": 640, "height": 360, "rotation": 0, "codec": "h264", "seconds": 1.0, "finished_at": "-"}
+    manifest |= {"frames_sampled": clip.count, "faces": len(clip.people)}
+    return _faces(f"c{number:031x}", clip), manifest
 
 
 def _faces(video_id: str, clip: MadeClip) -> VideoFaces:

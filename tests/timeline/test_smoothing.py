@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 from fervid.settings import Smoother
-from fervid.timeline.gaps import segments
+from fervid.timeline.gaps import median, segments
 from fervid.timeline.smoothing import (
     CORRELATION_LENGTH,
     EXPRESSION_LENGTH,
     SHARPNESS,
     seconds_each,
     smooth,
+    smooth_each,
     stay_probabilities,
 )
 from fervid.types import DoubleArray, FloatArray
@@ -47,6 +48,12 @@ def test_segments_cover_every_sample_once(times: DoubleArray) -> None:
         assert np.all(np.diff(times[part]) <= MAX_GAP + 1e-8)
     for before, after in itertools.pairwise(parts):
         assert times[after.start] - times[before.stop - 1] > MAX_GAP
+
+
+@given(values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=30))
+def test_the_median_is_that_of_numpy(values: list[float]) -> None:
+    for kind in (np.float32, np.float64):
+        assert median(np.array(values, kind)) == np.median(np.array(values, kind))
 
 
 # what a sample stands for
@@ -300,3 +307,14 @@ def test_a_long_timeline_stays_finite() -> None:
     smoothed = smooth(np.arange(45_000) / 25, values, np.ones(45_000, np.float32), 1.5, MAX_GAP)
     assert np.isfinite(smoothed).all()
     assert np.abs(smoothed.sum(axis=1) - 1).max() < 1e-5
+
+
+@given(counts=st.lists(st.integers(0, 40), min_size=1, max_size=8), width=widths, smoother=smoothers)
+def test_many_timelines_get_the_same_bits_as_each_alone(counts: list[int], width: float, smoother: Smoother) -> None:
+    generator = np.random.default_rng(sum(counts))
+    times = [np.cumsum(generator.choice([0.04, 0.2, 0.2, 1.5], count)) for count in counts]
+    values = [generator.dirichlet(np.ones(7), count).astype(np.float32).reshape(count, 7) for count in counts]
+    weights = [generator.uniform(0, 1, count).astype(np.float32) for count in counts]
+    together = smooth_each(times, values, weights, width, MAX_GAP, smoother)
+    for own, found in zip(zip(times, values, weights, strict=True), together, strict=True):
+        assert np.array_equal(found, smooth(*own, width, MAX_GAP, smoother))

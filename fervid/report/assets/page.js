@@ -45,6 +45,8 @@ function bytes(text) {
   return found;
 }
 
+/* A face, here and below, is the faces of one person, or one face whose person is not known. */
+
 /* decodes the columns of a face: times, smoothed, raw, quality; null in a gap */
 function columns(face) {
   if (face.columns) return face.columns;
@@ -368,10 +370,18 @@ function episodesText(face) {
   return parts.length ? `Episodes: ${parts.join(", ")}${more}.` : "No episodes.";
 }
 
+/* "face 3", or "faces 0, 4 and 9" */
+function facesText(ids) {
+  const listed = ids.length > 6 ? [...ids.slice(0, 5), `${ids.length - 5} more`] : ids;
+  return ids.length === 1 ? `face ${ids[0]}` : `faces ${listed.slice(0, -1).join(", ")} and ${listed.at(-1)}`;
+}
+
 function faceHead(face) {
-  const image = face.thumb ? make("img", {src: face.thumb, alt: `Face ${face.id}`, width: 72, height: 72}) : make("span", {class: "blank", text: face.id, "aria-hidden": "true"});
-  const title = make("h3", {}, make("span", {text: face.person === null ? `Face ${face.id}` : `Face ${face.id}, person ${face.person}`}),
-    make("small", {text: `${clock(face.first)} – ${clock(face.last)} · ${counted(face.samples, "sample")} · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
+  const blank = face.person === null ? face.ids[0] : [...face.name][0].toUpperCase();
+  const image = face.thumb ? make("img", {src: face.thumb, alt: face.name, width: 72, height: 72}) : make("span", {class: "blank", text: blank, "aria-hidden": "true"});
+  const title = make("h3", {}, make("bdi", {text: face.name.replace(/^(face|person) (?=\d)/, (_, word) => `${word === "face" ? "Face" : "Person"} `)}));
+  if (face.role !== null) title.append(make("small", {}, make("bdi", {text: face.role})));
+  title.append(make("small", {text: `${face.person === null ? "" : `${facesText(face.ids)} · `}${clock(face.first)} – ${clock(face.last)} · ${counted(face.samples, "sample")} · coverage ${percent(face.coverage)} · quality ${face.quality.toFixed(2).replace(/^0/, "")}`}));
   title.append(make("span", face.trust === "ok" ? {class: "badge", text: "no warning"} : {class: "badge doubt", text: "low trust"}));
   const bars = make("div", {class: "bars", "aria-hidden": "true"});
   const list = make("ul", {class: "percents"});
@@ -404,7 +414,7 @@ function episodeTable(face) {
 }
 
 function faceCard(face, video, group) {
-  const host = make("div", {class: "chart", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": `Timeline of face ${face.id}. Mostly ${EMOTIONS[face.dominant]}. ${episodesText(face)}`});
+  const host = make("div", {class: "chart", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": `Timeline of ${face.name}. Mostly ${EMOTIONS[face.dominant]}. ${episodesText(face)}`});
   const tip = make("div", {class: "tip"}), live = make("span", {class: "hidden", "aria-live": "polite"});
   tip.hidden = true;
   host.append(tip, live);
@@ -417,7 +427,7 @@ function faceCard(face, video, group) {
   const tools = make("div", {class: "zoom"},
     make("button", {type: "button", text: "+", "aria-label": "Zoom in", onclick: () => zoomBy(group, 0.5)}),
     make("button", {type: "button", text: "−", "aria-label": "Zoom out", onclick: () => zoomBy(group, 2)}),
-    make("button", {type: "button", text: "this face", onclick: () => zoom(group, face.first - pad, face.last + pad)}),
+    make("button", {type: "button", text: face.person === null ? "this face" : "this person", onclick: () => zoom(group, face.first - pad, face.last + pad)}),
     make("button", {type: "button", text: "whole video", onclick: () => zoom(group, video.start, video.end)}));
   if (face.thinned > 1) tools.append(make("span", {text: `thinned: two points per ${face.thinned} samples`}));
   const card = make("article", {class: "face"}, faceHead(face)), foot = make("div", {class: "foot"}, tools);
@@ -436,7 +446,7 @@ function build(details) {
   if (video.trust && video.count) body.append(make("p", {class: "warning", text: `Use with caution: ${video.trust}.`}));
   if (!video.count) body.append(make("p", {class: "hint", text: "No face was found in this video."}));
   for (const face of video.faces) body.append(faceCard(face, video, group));
-  const rest = video.count - video.faces.length, more = video.faces.length ? " more" : "";
+  const rest = video.count - video.faces.reduce((sum, face) => sum + face.ids.length, 0), more = video.faces.length ? " more" : "";
   if (rest) body.append(make("p", {class: "hint", text: `${rest}${more} face${rest === 1 ? " was" : "s were"} seen too briefly to be drawn here. The tables include ${rest === 1 ? "it" : "them"}.`}));
   for (const host of body.querySelectorAll(".chart")) visibility.observe(host);
 }
@@ -472,6 +482,16 @@ const sizes = new ResizeObserver(entries => {
 function redraw() {
   for (const chart of charts.values()) if (chart.plot) draw(chart);
   for (const canvas of document.querySelectorAll(".strip[data-drawn]")) drawStrip(canvas, data.videos[canvas.closest(".video").dataset.video]);
+}
+
+/* opens the video that a link within the page leads to */
+function openLinked() {
+  const details = document.getElementById(location.hash.slice(1));
+  if (!details?.matches(".video")) return;
+  details.hidden = false;
+  build(details);
+  details.open = true;
+  details.scrollIntoView();
 }
 
 /* controls of the page */
@@ -534,4 +554,6 @@ addEventListener("afterprint", () => {
 const faces = data.videos.reduce((sum, video) => sum + video.faces.length, 0);
 if (all.length <= 3 && faces <= 12) for (const details of all) { build(details); details.open = true; }
 else if (all.length) { const first = all.find(details => data.videos[details.dataset.video].faces.length) || all[0]; build(first); first.open = true; }
+addEventListener("hashchange", openLinked);
+openLinked();
 })();
