@@ -10,7 +10,7 @@
 ``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
 ``export_results``, ``merge_results`` and ``correct`` work on results. Exceptions are in ``fervid.errors``.
 
-Importing fervid loads neither TensorFlow nor OpenCV: each name is loaded when it is first used.
+Importing fervid loads no library: each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from fervid import errors as errors
 from fervid.errors import FervidError
-from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
-from fervid.types import EMOTIONS, Progress
 from fervid.version import __version__
 
 if TYPE_CHECKING:
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
     from fervid.faces.detectors import load_detector
     from fervid.pipeline import crop_faces, open_video
     from fervid.results.reader import Results, read_results
+    from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
+    from fervid.types import EMOTIONS, Progress
 
 __all__ = [
     "EMOTIONS",
@@ -67,6 +67,13 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AnalyzeSettings": "fervid.settings",
+    "EMOTIONS": "fervid.types",
+    "InputSettings": "fervid.settings",
+    "Progress": "fervid.types",
+    "RunSettings": "fervid.settings",
+    "ScanSettings": "fervid.settings",
+    "TimelineSettings": "fervid.settings",
     "analyze": "fervid.api",
     "analyze_video": "fervid.api",
     "annotate_videos": "fervid.api",

@@ -308,6 +308,7 @@ def annotate_videos(
     Raises:
         UsageError: A value is wrong, or an output would overwrite a video.
         BadResults: The tables were not written by fervid.
+        OutputLocked: Another call writes into ``out``.
         OutputError: An output cannot be written.
     """
     from fervid.annotate.annotate import annotate as run
@@ -380,6 +381,7 @@ def export_results(
     Raises:
         UsageError: A value is wrong, or an ELAN file exists.
         BadResults: The tables were not written by fervid.
+        OutputLocked: Another call writes into the folder ``out``.
         OutputError: A file cannot be written.
     """
     from fervid.export.export import export as run

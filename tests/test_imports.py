@@ -153,6 +153,8 @@ def test_importing_loads_no_tensorflow() -> None:
 def test_importing_the_package_is_light() -> None:
     names, _ = loaded("import fervid; fervid.EMOTIONS; fervid.__version__; dir(fervid)")
     assert not names & {"tensorflow", "keras", "cv2", "av", "pandas", "pyarrow", "scipy", "onnxruntime"}
+    names, _ = loaded("import fervid.__main__")  # nothing that takes time, before signals are handled
+    assert not names & {"numpy", "typer", "tqdm", "dataclasses", "json"}
 
 
 def test_help_loads_nothing_heavy() -> None:

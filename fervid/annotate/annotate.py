@@ -18,6 +18,7 @@ from fervid.errors import BadResults, EncodingFailed, UnreadableVideo, UsageErro
 from fervid.files.atomic import writing
 from fervid.files.discover import ANNOTATED, Source, refuse_overwriting
 from fervid.files.fingerprint import fingerprint
+from fervid.files.locks import locked_temporarily
 from fervid.files.names import files_for
 from fervid.results.find_videos import Videos, find_videos
 from fervid.results.reader import Results, read_results
@@ -34,6 +35,9 @@ from fervid.video.writer import EncoderSettings, VideoWriter, read_comment
 
 PRESET, CRF, THREADS = "fast", 20, 2
 """Settings of the x264 encoder: good quality at a speed that keeps up with decoding."""
+
+LOCK = ".fervid-annotate.lock"
+"""Lock file in a folder of annotated videos. It exists while a call writes there."""
 
 BLUR_MARGIN = 0.1
 """Seconds, added to one sampling step, for which a face is blurred before its first sample and after its last."""
@@ -119,6 +123,7 @@ def annotate(
     Raises:
         UsageError: The arguments cannot be used together, or the output would overwrite a video.
         BadResults: ``results`` was not written by fervid.
+        OutputLocked: Another call writes into ``out``.
         OutputError: The output cannot be written.
     """
     tables = results if isinstance(results, Results) else read_results(results)
@@ -131,19 +136,8 @@ def annotate(
     targets = prepare(analysed["video"].tolist(), found.paths, Path(out))
     options = OpenOptions.of(tables.metadata) if tables.metadata else None
     job = _Job(FaceTimelines(tables, with_names=not blur), style, blur, fingerprint, found.missing_message, options)
-    total, done = float(analysed["duration"].sum()), 0.0
-    outcomes = []
-    for row in tables.videos.to_dict("records"):
-        name, before = row["video"], done
-
-        def on_frame(progress: Progress, before: float = before) -> None:
-            on_progress(replace(progress, done=before + progress.done, total=total))
-
-        outcome = job.run(row, found.paths.get(name), targets.get(name), on_frame)
-        done += float(np.nan_to_num(row["duration"])) if name in targets else 0.0
-        outcomes.append(outcome)
-        on_progress(Progress("annotate", done, total, "seconds", str(outcome), outcome))
-    return AnnotateReport(tuple(outcomes), tables.notes)
+    with locked_temporarily(Path(out) / LOCK):
+        return AnnotateReport(job.run_all(tables, found.paths, targets, on_progress), tables.notes)
 
 
 def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> dict[str, Path]:
@@ -193,6 +187,26 @@ class _Job:
     fingerprint: Callable[[Path], str]
     missing_message: str
     options: OpenOptions | None
+
+    def run_all(
+        self, tables: Results, sources: Mapping[str, Path], targets: Mapping[str, Path], on_progress: ProgressCallback
+    ) -> tuple[AnnotatedVideo, ...]:
+        """Annotate every video that has a target. Returns the outcome of each row of the manifest."""
+        rows = tables.videos.to_dict("records")
+        lengths = [float(np.nan_to_num(row["duration"])) if row["video"] in targets else 0.0 for row in rows]
+        total, done = sum(lengths), 0.0
+        outcomes = []
+        for row, length in zip(rows, lengths, strict=True):
+            name, before = row["video"], done
+
+            def on_frame(progress: Progress, before: float = before) -> None:
+                on_progress(replace(progress, done=before + progress.done, total=total))
+
+            outcome = self.run(row, sources.get(name), targets.get(name), on_frame)
+            done += length
+            outcomes.append(outcome)
+            on_progress(Progress("annotate", done, total, "seconds", str(outcome), outcome))
+        return tuple(outcomes)
 
     def run(
         self, row: Mapping[str, Any], source: Path | None, target: Path | None, on_progress: ProgressCallback

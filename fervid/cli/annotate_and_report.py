@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from fervid.cli.messages import say
 from fervid.cli.option_names import as_options
 from fervid.cli.progress import ProgressDisplay
-from fervid.errors import printable
 from fervid.types import Progress
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def show_annotated(report: AnnotateReport, folder: Path) -> None:
     counts = [f"{report.count(status)} {status}" for status in ("written", "skipped", "failed")]
     counts += [f"{report.count('unchanged')} unchanged"] if report.count("unchanged") else []
     show_notes(report.notes)
-    print(printable(f"annotated videos: {', '.join(counts)}: {folder}"), file=sys.stderr)
+    say(f"annotated videos: {', '.join(counts)}: {folder}")
 
 
 def show_notes(notes: Iterable[str]) -> None:
@@ -93,7 +92,7 @@ def show_notes(notes: Iterable[str]) -> None:
         notes: Sentences.
     """
     for note in notes:
-        print(printable(as_options(note)), file=sys.stderr)
+        say(as_options(note))
 
 
 def show_report(written: WrittenReport, quiet: bool) -> None:
@@ -107,6 +106,6 @@ def show_report(written: WrittenReport, quiet: bool) -> None:
     for reason in sorted({reason for _, reason in written.missing}):
         names = [name for name, why in written.missing if why == reason]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        print(printable(as_options(f"no thumbnails for {', '.join(names[:3])}{more}: {reason}")), file=sys.stderr)
+        say(as_options(f"no thumbnails for {', '.join(names[:3])}{more}: {reason}"))
     if not quiet:
-        print(printable(f"{written.path}: {written.size / 1e6:.1f} MB"), file=sys.stderr)
+        say(f"{written.path}: {written.size / 1e6:.1f} MB")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fervid.errors import printable
+from fervid.cli.messages import say
 from fervid.results.schema import SMALL, output_paths, small_path, timeline_path
 
 _CONTENTS = {
@@ -65,7 +64,7 @@ class FirstRun:
         lines += [f"  {str(path).ljust(width)}  {content}" for path, content in files]
         commands = self._next_commands(annotated, report)
         lines += ["", "next, for example:", *(f"  {command}" for command in commands)] if commands else []
-        print("\n".join(map(printable, lines)), file=sys.stderr)
+        say(*lines)
 
     def _next_commands(self, annotated: Path | None, report: Path | None) -> list[str]:
         page = self.out.parent / f"{self.out.stem}.html"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from json import dumps
 from typing import Any
 
 import typer
 
+from fervid.cli.messages import answer, answer_json
 from fervid.cli.options import Command, Json
 from fervid.version import __version__
 
@@ -22,7 +22,10 @@ commands = typer.Typer()
 def info(json: Json = False) -> None:
     """Print versions, devices, codecs and weights, for bug reports."""
     values = _gather()
-    print(dumps(values, indent=2) if json else _as_text(values))
+    if json:
+        answer_json(values)
+    else:
+        answer(*_as_text(values))
 
 
 def _gather() -> dict[str, Any]:
@@ -66,7 +69,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _as_text(values: dict[str, Any]) -> str:
+def _as_text(values: dict[str, Any]) -> list[str]:
     """Format the values, one per line."""
     lines = []
     for name, value in values.items():
@@ -74,7 +77,7 @@ def _as_text(values: dict[str, Any]) -> str:
             lines += [f"{name} {key:<14} {_shown(inner)}" for key, inner in value.items()]
         else:
             lines.append(f"{name:<24} {_shown(value)}")
-    return "\n".join(lines)
+    return lines
 
 
 def _shown(value: Any) -> str:

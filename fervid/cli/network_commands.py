@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fervid.cli.messages import answer, say
 from fervid.cli.options import BatchSize, Command, Data, Device, Json, MinFace, Model
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import from_mapping, override, read_toml
@@ -38,10 +38,10 @@ def classify(
 
     report = classify_images(images, out, settings.scan, settings.run, detect)
     for name, note in report.notes:
-        print(f"{name}: {note}", file=sys.stderr)
+        say(f"{name}: {note}")
     for name, reason in report.failed:
-        print(f"failed: {name}: {reason}", file=sys.stderr)
-    print(f"{report.images} images, {report.faces} faces, {len(report.failed)} failed: {out}", file=sys.stderr)
+        say(f"failed: {name}: {reason}")
+    say(f"{report.images} images, {report.faces} faces, {len(report.failed)} failed: {out}")
     raise typer.Exit(report.exit_code)
 
 
@@ -157,7 +157,7 @@ def train(
         images = sample(images, limit, settings.seed)
     with ProgressDisplay() as show:
         result = fit(images, out, FER2013_GEOMETRY, settings, run, show)
-    print(f"{out}: epoch {result.epoch}, temperature {result.temperature:.3f}", file=sys.stderr)
+    say(f"{out}: epoch {result.epoch}, temperature {result.temperature:.3f}")
 
 
 @commands.command(cls=Command, rich_help_panel="Images and models")
@@ -203,4 +203,4 @@ def evaluate(
     evaluation = measure(loaded, images)
     if out is not None:
         write_evaluation(evaluation, out)
-    print(format_evaluation(evaluation, as_json=json))
+    answer(*format_evaluation(evaluation, as_json=json).split("\n"))

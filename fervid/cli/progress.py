@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,8 +11,8 @@ from tqdm import tqdm
 
 from fervid.batch.plan import Plan
 from fervid.batch.report import BatchReport, VideoReport
+from fervid.cli.messages import answer, log, say
 from fervid.cli.option_names import as_options
-from fervid.errors import printable
 from fervid.settings import ScanSettings
 from fervid.types import Progress
 
@@ -75,7 +74,7 @@ class ProgressDisplay:
         Args:
             message: The line. Settings in backticks are shown as options, and control characters are escaped.
         """
-        tqdm.write(printable(as_options(message)), file=sys.stderr)
+        say(as_options(message))
 
     def close(self) -> None:
         """Close the bar, if there is one."""
@@ -131,7 +130,7 @@ class BatchDisplay(ProgressDisplay):
 
     def _log(self, **values: Any) -> None:
         if self._log_json:
-            print(json.dumps({"time": round(time.time(), 3), **values}), file=sys.stderr, flush=True)
+            log(**values)
 
     def finish(self, report: BatchReport) -> None:
         """Print the summary.
@@ -140,7 +139,7 @@ class BatchDisplay(ProgressDisplay):
             report: The outcome of every input.
         """
         self.close()
-        out = printable(str(self._out))
+        out = str(self._out)
         elapsed = max(self._updated - self._started, 1e-3)
         statuses = {status: report.count(status) for status in ("ok", "no_face", "skipped", "failed")}
         self._log(event="end", **statuses, exit_code=report.exit_code, seconds=round(elapsed, 3), out=out)
@@ -153,13 +152,13 @@ class BatchDisplay(ProgressDisplay):
         rows += [("faces", sum(video.faces for video in report.videos))]
         rows += [("done before", done_before)] if done_before else []
         for label, value in rows:
-            print(f"{label:>18}  {value}", file=sys.stderr)
+            say(f"{label:>18}  {value}")
         if not report.videos:
-            print("no videos found", file=sys.stderr)
+            say("no videos found")
         if seconds:
             speed = f"{seconds:.1f} s in {elapsed:.1f} s ({seconds / elapsed:.1f} x)"
-            print(f"{'video analysed':>18}  {speed}", file=sys.stderr)
-        print(f"{'results':>18}  {out}", file=sys.stderr)
+            say(f"{'video analysed':>18}  {speed}")
+        say(f"{'results':>18}  {out}")
 
     def _analysed(self, duration: float) -> float:
         """How many seconds of a video lie between the start and end that were set."""
@@ -174,10 +173,10 @@ def show_plan(plan: Plan) -> None:
         plan: The plan.
     """
     for name, planned, reason in plan.videos:
-        print(printable(as_options(f"{planned:<8} {name}{f': {reason}' if reason else ''}")))
+        answer(as_options(f"{planned:<8} {name}{f': {reason}' if reason else ''}"))
     labels = _PLANNED | ({"copy": "copy"} if plan.count("copy") == 1 else {})
     counts = [f"{plan.count(planned)} {label}" for planned, label in labels.items() if plan.count(planned)]
-    print("; ".join(counts) or "no videos found", file=sys.stderr)
+    say("; ".join(counts) or "no videos found")
 
 
 _PLANNED = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fervid.cli.messages import say
 from fervid.cli.options import Command, Out, Quiet, Results, Videos
 
 commands = typer.Typer()
@@ -29,9 +29,9 @@ def merge(
     show_notes(done.notes)
     videos = f"{done.videos} video{'' if done.videos == 1 else 's'}"
     skipped = "a copy or skipped" if done.skipped == 1 else "copies or skipped"
-    print(f"{videos}{f', {done.skipped} of them {skipped}' if done.skipped else ''}: {out}", file=sys.stderr)
+    say(f"{videos}{f', {done.skipped} of them {skipped}' if done.skipped else ''}: {out}")
     for path in done.unknown:
-        print(f"{path} has no provenance metadata, so the merged results have none either", file=sys.stderr)
+        say(f"{path} has no provenance metadata, so the merged results have none either")
 
 
 @commands.command(cls=Command, rich_help_panel="Use results")
@@ -53,7 +53,7 @@ def correct(
     done = apply(results, corrections, out)
     show_notes(done.notes)
     lines = f"{done.corrections} correction{'' if done.corrections == 1 else 's'}"
-    print(f"{lines} in {done.videos} video{'' if done.videos == 1 else 's'}: {out}", file=sys.stderr)
+    say(f"{lines} in {done.videos} video{'' if done.videos == 1 else 's'}: {out}")
 
 
 @commands.command(cls=Command, rich_help_panel="Use results")
@@ -134,4 +134,4 @@ def export(
 
     done = write(results, to, out, values, videos, overwrite)
     show_notes(done.notes)
-    print(f"{len(done.files)} file{'' if len(done.files) == 1 else 's'}: {out}", file=sys.stderr)
+    say(f"{len(done.files)} file{'' if len(done.files) == 1 else 's'}: {out}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,9 +22,13 @@ from fervid.export.output_files import (
     write_csv,
 )
 from fervid.export.pyfeat_openface import pyfeat_frame, timeline_frame, write_openface
+from fervid.files.locks import locked_temporarily
 from fervid.results.find_videos import FoundVideos, Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
+
+LOCK = ".fervid-export.lock"
+"""Lock file in a folder that an export writes into. It exists while a call writes there."""
 
 NOTES: dict[Format, tuple[str, ...]] = {
     "elan": (
@@ -72,6 +77,7 @@ def export(
         UsageError: The arguments do not fit together, or a file exists that must not be replaced.
         InputNotFound: The results or the folder ``videos`` do not exist.
         BadResults: fervid did not write ``results``.
+        OutputLocked: Another call writes into the folder.
         OutputError: A file cannot be written.
     """
     target = Path(out)
@@ -100,8 +106,14 @@ def export(
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),
     }
-    writers[to]()
+    with _lock(target, targets):
+        writers[to]()
     return Exported(tuple(targets.values()), notes)
+
+
+def _lock(out: Path, targets: Mapping[str, Path]) -> contextlib.AbstractContextManager[None]:
+    """A lock on the folder that an export writes into. A single file needs none: it is written atomically."""
+    return contextlib.nullcontext() if out in targets.values() else locked_temporarily(out / LOCK)
 
 
 def _sources(tables: Results, names: Iterable[str], videos: Videos) -> FoundVideos:

@@ -169,7 +169,7 @@ def video_tables(
 def _finish(
     faces: VideoFaces, indices: Sequence[int], settings: TimelineSettings, max_gap: float, end: float
 ) -> Iterator[FinishedFace]:
-    """Compute everything that depends on one track, its doubts and the times of the samples, for each of some tracks."""
+    """Compute what depends on one track, its doubts and the times of the samples, for each of these tracks."""
     tracks, raw = [faces.tracks[index] for index in indices], [faces.probabilities[index] for index in indices]
     shortest = settings.min_episode
     times, weights = [track.times for track in tracks], [track.qualities for track in tracks]

@@ -26,7 +26,8 @@ from fervid.emotions.keras_io import load_network, save
 from fervid.emotions.keras_network import VOTES, KerasNetwork, build
 from fervid.errors import BadDataset, ConfigError
 from fervid.faces.crop import CropGeometry, normalize
-from fervid.files.atomic import atomic_path, writing
+from fervid.files.atomic import atomic_path, remove_abandoned, write_text_atomically, writing
+from fervid.files.locks import locked_temporarily
 from fervid.settings import check
 from fervid.settings_io import to_mapping
 from fervid.training.augment import AugmentSettings, augment, mix
@@ -40,6 +41,12 @@ from fervid.training.onnx_export import export, require_onnx
 from fervid.training.plots import plot_curves
 from fervid.training.range_checks import check_range
 from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignore_progress
+
+LOCK = ".fervid-train.lock"
+"""Lock file in the run folder, and the end of the name of that beside the weights. They exist during training."""
+
+RUN_FILES = ("best.keras", "best.json", "checkpoint.npz", "curves.png", "metrics.csv", "teachers.npy")
+"""What a run folder holds in addition to its settings and the hash of its data."""
 
 STATISTICS_BATCHES = 24
 """Number of batches on which the statistics of batch normalisation are measured after an epoch."""
@@ -275,24 +282,36 @@ def train(
         BadDataset: There are too few images of a class, or too few to hold out.
         BadWeights: Weights that the recipe names cannot be used.
         ConfigError: The run folder belongs to another run, or the loss is no longer finite.
+        OutputLocked: Another training uses the run folder or writes these weights.
         OutputError: A file cannot be written.
     """
     require_onnx()
     parts = _divide(data, settings)
     run = run or out.with_suffix("")
-    _open_run(run, settings, data)
+    with locked_temporarily(out.with_name(f".{out.stem}{LOCK}")), locked_temporarily(run / LOCK):
+        _open_run(run, settings, data)
+        history = _fit(parts, run, geometry, settings, on_progress)
+        return _finish(run / "best.keras", out, geometry, settings, parts, history)
+
+
+def _fit(
+    parts: _Parts, run: Path, geometry: CropGeometry, settings: TrainSettings, on_progress: ProgressCallback
+) -> History:
+    """Train the epochs that are not done yet. Returns the metrics of all epochs."""
     steps = len(Epoch(parts.trained, settings, 0))
     network = _compile(settings, steps)
     checkpoint = Checkpoint(run / "checkpoint.npz")
     done, history = checkpoint.restore(network)
     reporter = _Reporter(on_progress, steps, settings.epochs)
-    held_out = len(data) - len(parts.trained)
+    held_out = len(parts.all) - len(parts.trained)
     counts = f"{len(parts.trained)} training images, {held_out} held out, {network.count_params():,} parameters"
     reporter.report(done, message=f"{counts}, epochs done: {done}")
     teachers = [Path(name) for name in settings.teachers]
     soft = soft_targets(teachers, parts.trained, run / "teachers.npy") if teachers else None
     averaged = build(settings.architecture, training=True)
     best = max((row["accuracy"] for row in history), default=-1.0)
+    if history:  # a killed run may have saved its state and not these
+        _write_metrics(run, history)
     for epoch in range(done, settings.epochs):
         batches = Epoch(parts.trained, settings, epoch, soft)
         history.append(_run_epoch(network, averaged, batches, parts, settings, reporter))
@@ -300,11 +319,10 @@ def train(
             best = history[-1]["accuracy"]
             save(averaged, run / "best.keras", settings.architecture, geometry, training={"epoch": epoch + 1})
         checkpoint.save(network, epoch + 1, history)
-        _write_history(run / "metrics.csv", history)
-        plot_curves(history, run / "curves.png")
+        _write_metrics(run, history)
         metrics = " ".join(f"{key} {value:.4g}" for key, value in history[-1].items())
         reporter.report(epoch + 1, message=metrics)
-    return _finish(run / "best.keras", out, geometry, settings, parts, history)
+    return history
 
 
 @dataclass(frozen=True)
@@ -335,16 +353,18 @@ def _divide(data: Dataset, settings: TrainSettings) -> _Parts:
 
 
 def _open_run(run: Path, settings: TrainSettings, data: Dataset) -> None:
-    """Create the run folder, or check that it belongs to the same recipe and the same images."""
+    """Check that the run folder belongs to the same recipe and the same images, and remove what a killed run left."""
     digest = hashlib.sha256(data.images.tobytes() + data.labels.tobytes() + data.votes.tobytes()).hexdigest()
     texts = {"settings.json": json.dumps(to_mapping(settings), indent=2) + "\n", "data.sha256": digest + "\n"}
     with writing(f"the run folder {run}"):
-        run.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             file = run / name
-            if file.exists() and file.read_text(encoding="utf-8") != text:
+            if not file.exists():
+                write_text_atomically(file, text)
+            elif file.read_text(encoding="utf-8", errors="replace") != text:
                 raise ConfigError(f"{run} holds a run with other settings or data; choose another folder or remove it")
-            file.write_text(text, encoding="utf-8")
+    for name in (*texts, *RUN_FILES):
+        remove_abandoned(run / name)
 
 
 def _run_epoch(
@@ -401,11 +421,13 @@ def _measure_statistics(network: Any, data: Dataset, settings: TrainSettings) ->
         network(normalize(data.images[rows[start : start + settings.batch_size]]), training=True)
 
 
-def _write_history(path: Path, history: History) -> None:
-    with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+def _write_metrics(run: Path, history: History) -> None:
+    """Write the metrics of all epochs into the run folder, as a table and as a figure."""
+    with atomic_path(run / "metrics.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, history[0].keys())
         writer.writeheader()
         writer.writerows(history)
+    plot_curves(history, run / "curves.png")
 
 
 def _finish(

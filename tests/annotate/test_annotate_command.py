@@ -116,6 +116,27 @@ def test_a_signal_leaves_no_partial_file(tmp_path: Path) -> None:
     assert os.listdir(out) == []
 
 
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """The first one is stopped while it writes, so that the second one meets it."""
+    part = write_clip(tmp_path / "part.ts", at_rate(25, 25), 640, 480)
+    source, out, results = tmp_path / "long.ts", tmp_path / "out", tmp_path / "r.parquet"
+    source.write_bytes(part.read_bytes() * 20)
+    fervid.analyze(source, results, fps=1, end=1)
+    line = ["annotate", str(results), "--videos", str(tmp_path), "--out", str(out), "--quiet"]
+    with subprocess.Popen([sys.executable, "-m", "fervid", *line], stderr=subprocess.PIPE, cwd=ROOT) as process:
+        while not list(out.glob(".*partial*")) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGSTOP)
+        second = command(*line)
+        process.send_signal(signal.SIGCONT)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (0, b"")
+    assert (second.returncode, len(second.stderr.splitlines())) == (75, 1), second.stderr
+    assert f"another run is writing this output (it holds {out / '.fervid-annotate.lock'})" in second.stderr
+    assert os.listdir(out) == ["long.annotated.mp4"]
+    assert len(read_times(out / "long.annotated.mp4")) == len(read_times(source))
+
+
 def test_csv_has_sampling_metadata_only_in_its_original_folder(clip: ClipFactory, tmp_path: Path) -> None:
     source, out = clip(at_rate(25, 50)), tmp_path / "results.csv"
     arguments = ("--videos", source.parent, "--out", tmp_path / "out", "--blur")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -23,6 +24,7 @@ from fervid.export.elan import elan_document
 from fervid.export.export import export
 from fervid.export.output_files import Values
 from fervid.export.pyfeat_openface import EMOTION_ALIASES, openface_frame, pyfeat_frame, timeline_frame
+from fervid.files.locks import locked
 from fervid.results.lanes import Lane
 from fervid.results.reader import read_results
 from fervid.types import EMOTIONS
@@ -350,6 +352,19 @@ def test_the_command_reports_what_the_format_cannot_hold(two: Path, tmp_path: Pa
     assert refused.returncode == 2
     assert refused.stderr.startswith("fervid: the output would overwrite the results")
     assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("to", ["elan", "openface"])
+def test_a_folder_takes_one_export_at_a_time(to: str, two: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked(out / ".fervid-export.lock"):
+        done = command("export", two, "--to", to, "--out", out)
+    assert (done.returncode, "another run" in done.stderr, len(done.stderr.splitlines())) == (75, True, 1)
+    assert os.listdir(out) == [".fervid-export.lock"]
+    assert command("export", two, "--to", to, "--out", out).returncode == 0
+    assert ".fervid-export.lock" not in os.listdir(out)
+    assert len(os.listdir(out)) == 2
 
 
 def test_an_interrupted_export_goes_on(tmp_path: Path) -> None:

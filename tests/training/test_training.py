@@ -21,8 +21,9 @@ from fervid.emotions.classifier import load_classifier, softmax
 from fervid.emotions.keras_io import load_network
 from fervid.emotions.keras_network import KerasNetwork
 from fervid.emotions.sidecar import SHIPPED, read_sidecar
-from fervid.errors import BadDataset, BadWeights, ConfigError
+from fervid.errors import BadDataset, BadWeights, ConfigError, OutputLocked
 from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.files.locks import locked
 from fervid.settings_io import from_mapping, to_mapping
 from fervid.training import train as training
 from fervid.training.class_prior import ClassShares, adjust
@@ -173,6 +174,56 @@ def test_a_run_goes_on_with_its_own_data_only(faces: Dataset, trained: Run, tmp_
     other = faces.take(np.arange(len(faces))[::-1])
     with pytest.raises(ConfigError, match="other settings or data"):
         train(other, trained.copy(tmp_path), FER2013_GEOMETRY, TRAINED)
+
+
+def test_a_run_that_was_killed_after_its_last_checkpoint_has_all_metrics(
+    faces: Dataset, trained: Run, tmp_path: Path
+) -> None:
+    """It had neither written the metrics and weights nor removed its locks and unfinished files."""
+    weights = trained.copy(tmp_path)
+    run = weights.with_suffix("")
+    metrics = (run / "metrics.csv").read_text()
+    (run / "metrics.csv").write_text("".join(metrics.splitlines(keepends=True)[:-1]))
+    for left in ("curves.01234567.partial.png", "metrics.01234567.partial.csv", "best.01234567.partial.keras"):
+        (run / f".{left}").touch()
+    for left in ("m.keras", "m.onnx", "m.json", "m/curves.png"):
+        (weights.parent / left).unlink()
+    for left in ("m.01234567.partial.keras", "m.fervid-train.lock", "m/.fervid-train.lock"):
+        (weights.parent / left.replace("m.", ".m.", 1)).touch()
+    again = train(faces, weights, FER2013_GEOMETRY, TRAINED)
+    assert again.history == trained.result.history
+    assert (run / "metrics.csv").read_text() == metrics
+    assert_same_logits(weights, trained.weights, faces.images)
+    assert files_below(weights.parent) == files_below(trained.folder)
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("lock", [".m.fervid-train.lock", "m/.fervid-train.lock"])
+def test_a_run_folder_and_weights_take_one_training_at_a_time(
+    lock: str, faces: Dataset, trained: Run, tmp_path: Path
+) -> None:
+    weights = trained.copy(tmp_path)
+    before = files_below(weights.parent)
+    with locked(weights.parent / lock), pytest.raises(OutputLocked, match="another run is writing"):
+        train(faces, weights, FER2013_GEOMETRY, TRAINED)
+    assert files_below(weights.parent) == sorted([*before, Path(lock)])
+
+
+def test_half_of_a_settings_file_cannot_lie_in_a_run_folder(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run killed while it makes its folder is taken up by the next one."""
+    monkeypatch.setattr(Path, "replace", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, TINY)
+    assert files_below(tmp_path) == [Path("m")]
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_damaged_checkpoint_is_named(faces: Dataset, trained: Run, tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""What the command line prints: messages on stderr and answers on stdout. Nothing else in the package prints.
+
+File names and other texts may hold escape codes, which a terminal would obey. Every line is escaped here, in one place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from fervid.errors import OutputError, printable
+
+
+class _Messages(io.TextIOWrapper):
+    """stderr. What nobody can receive any more is dropped, because a lost message must not end the work."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+def open_streams() -> None:
+    """Make stdout and stderr able to write any text, and keep the descriptors 0 to 2 from other files."""
+    while (unused := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # a daemon may have closed these, and the next file opened would receive what is printed
+    os.close(unused)
+    # a separate descriptor, because the usual one is silenced while TensorFlow is loaded for a GPU in a thread
+    raw = os.fdopen(os.dup(2), "wb")
+    sys.stderr = _Messages(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def say(*lines: str) -> None:
+    """Print a message on stderr, above the progress bar if there is one.
+
+    Args:
+        lines: Its lines.
+    """
+    text = "\n".join(map(printable, lines))
+    bars: Any = sys.modules.get("tqdm")
+    if bars is None:
+        print(text, file=sys.stderr)
+    else:
+        bars.tqdm.write(text, file=sys.stderr)
+
+
+def log(**values: Any) -> None:
+    """Print a message as a JSON object on one line of stderr.
+
+    Args:
+        values: What it says, in addition to the time.
+    """
+    say(_as_json({"time": round(time.time(), 3), **values}))
+
+
+def answer(*lines: str) -> None:
+    """Print the answer of a command on stdout.
+
+    Args:
+        lines: Its lines.
+
+    Raises:
+        OutputError: Nobody can receive it.
+    """
+    with _to_stdout():
+        print("\n".join(map(printable, lines)))
+
+
+def answer_json(values: Any) -> None:
+    """Print the answer of a command on stdout as JSON.
+
+    Args:
+        values: The answer.
+
+    Raises:
+        OutputError: Nobody can receive it.
+    """
+    answer(*_as_json(values, indent=2).split("\n"))
+
+
+def flush_answers() -> None:
+    """Write what was printed on stdout.
+
+    Raises:
+        OutputError: Nobody can receive it.
+    """
+    with _to_stdout():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _to_stdout() -> Iterator[None]:
+    """Turn any OSError into an OutputError, and let the rest of the output go nowhere."""
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):  # the interpreter writes the rest when it ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        raise OutputError(f"cannot write the answer to stdout: {error.strerror or error}") from error
+
+
+def _as_json(values: Any, indent: int | None = None) -> str:
+    """JSON in ASCII without control characters."""
+    return json.dumps(values, indent=indent).replace("\x7f", "\\u007f")
+
+
+def say_end(message: str, exit_code: int) -> None:
+    """Print why a command ends.
+
+    Args:
+        message: The reason.
+        exit_code: The exit code.
+    """
+    if "--log-json" in sys.argv:
+        log(event="error", message=message, exit_code=exit_code)
+    else:
+        say(f"fervid: {message}")
+
+
+def interrupted() -> tuple[str, int]:
+    """Choose what to say if the command was interrupted.
+
+    Returns:
+        The message and the exit code.
+    """
+    again = ", without --overwrite," if "--overwrite" in sys.argv else ""
+    return f"interrupted; run the same command again{again} to continue", 130

@@ -1,0 +1,129 @@
+"""The exit codes of the table, and no others: whatever reads the output, and whenever a signal arrives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import command
+from tests.support.paths import ROOT
+from tests.support.processes import wait_for
+
+FERVID = [sys.executable, "-m", "fervid"]
+
+SLOW_START = """
+import sys, time
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "fervid.cli.main":
+            print("ready", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+sys.argv = ["fervid", "--version"]
+from fervid.__main__ import main
+main()
+"""
+
+BLOCKED = """
+import ctypes
+from fervid.cli.signals import handle_signals
+handle_signals()
+print("ready", flush=True)
+mutex = ctypes.create_string_buffer(256)
+for _ in range(2):  # the second time, it waits for itself
+    ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+"""
+
+
+@pytest.mark.parametrize("line", ["--version", "--help", "analyze --help", "analyze . --out r.csv --dry-run"])
+@pytest.mark.parametrize("reader", ["closed", "full"])
+def test_an_answer_that_nobody_can_read_is_an_output_error(line: str, reader: str, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    read, write = os.pipe()
+    os.close(read)
+    if reader == "full":
+        os.close(write)
+        write = os.open("/dev/full", os.O_WRONLY)
+    done = subprocess.run(
+        [*FERVID, *line.split()], stdout=write, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path
+    )
+    os.close(write)
+    last = done.stderr.splitlines()[-1]
+    assert (done.returncode, last.startswith("fervid: ")) == (5, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["analyze", "none", "--out", "r.csv"], ["nothing"], []])
+def test_messages_that_nobody_can_read_change_no_exit_code(words: list[str], tmp_path: Path) -> None:
+    for target in ("closed", "full"):
+        read, write = os.pipe()
+        os.close(read)
+        file = write if target == "closed" else os.open("/dev/full", os.O_WRONLY)
+        assert subprocess.run([*FERVID, *words], stderr=file, check=False, cwd=tmp_path).returncode == 2
+        os.close(write)
+
+
+@pytest.mark.parametrize(
+    "words", ["", "nothing", "--nothing", "analyze", "analyze x --out", "info x", "analyze x --fps"]
+)
+def test_what_cannot_be_parsed_is_wrong_usage(words: str) -> None:
+    done = command(*words.split())
+    assert done.returncode == 2
+    if words:
+        assert done.stderr.startswith("fervid: ")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_defect_is_an_error_with_and_without_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("wrong")
+
+    monkeypatch.setattr("fervid.results.merge.merge", fail)
+    for wanted, lines in (("", 1), ("1", 5)):
+        monkeypatch.setenv("FERVID_TRACEBACK", wanted)
+        done = command("merge", "a", "--out", tmp_path / "b.parquet")
+        assert (done.returncode, len(done.stderr.splitlines()) >= lines) == (5, True)
+        assert done.stderr.splitlines()[-1].startswith("fervid: internal error: AssertionError: wrong; please report")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_program_starts_interrupts_it(number: signal.Signals) -> None:
+    with _started(SLOW_START) as process:
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (130, "fervid: interrupted; run the same command again to continue\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_while_a_library_works(number: signal.Signals) -> None:
+    """The library never comes back, and holds the lock of the interpreter, so no handler can run."""
+    with _started(BLOCKED) as process:
+        time.sleep(0.2)
+        process.send_signal(number)
+        wait_for(lambda: not _pending(process.pid, number), "the first signal never arrived")
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == -number
+
+
+def _started(code: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _pending(pid: int, number: int) -> bool:
+    """Whether a signal waits for the process."""
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return any(int(lines[name].strip(), 16) >> (number - 1) & 1 for name in ("SigPnd", "ShdPnd"))
