@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
-import pkgutil
 import select
 import signal
 import sys
@@ -19,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import fervid
 from tests.support import replay
+from tests.support.imports import FILES, PACKAGE
 
 LATER = ("fervid.training", "fervid.batch.engines.ray", "fervid.emotions.keras", "fervid.__main__")
 """Modules that start threads or need a library that may be missing; a child imports them if it needs them."""
@@ -44,9 +43,10 @@ class Ended:
 
 def warm_up() -> None:
     """Import what the commands need."""
-    for module in pkgutil.walk_packages(fervid.__path__, "fervid."):
-        if not module.name.startswith(LATER):
-            importlib.import_module(module.name)
+    for path in FILES:
+        name = ".".join(["fervid", *path.relative_to(PACKAGE).with_suffix("").parts])
+        if not name.startswith(LATER):
+            importlib.import_module(name.removesuffix(".__init__"))
     importlib.import_module("pandas")
 
 
