@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from fervid.batch.file_index import Failure, FileIndex, Stamp
-from fervid.errors import UsageError
+from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private, remove_damaged
@@ -215,8 +215,9 @@ class ResumeStore(StoreView):
     def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._run = uuid.uuid4().hex
         make_private(folder)
-        _remove_unless_file(folder / "lock")
-        self._lock = take_lock(folder / "lock")
+        if not _is_file_or_absent(lock := folder / "lock"):  # not removed here: another run may be doing the same
+            raise OutputError(f"cannot lock {lock}: it is not a file; remove it")
+        self._lock = take_lock(lock)
         try:
             super().__init__(folder, identity, tables_exist, overwrite)
             with writing(folder):
@@ -227,7 +228,8 @@ class ResumeStore(StoreView):
 
     def _open(self) -> None:
         for name in (INDEX_FILE, COMPOSED_FILE):
-            _remove_unless_file(self._folder / name)
+            if not _is_file_or_absent(place := self._folder / name):
+                remove_damaged(place)
         for workspace in () if (self._folder / "scratch").is_symlink() else self._folder.glob("scratch/*"):
             finish_interrupted(output_of(self._folder), workspace)
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
@@ -383,10 +385,9 @@ class ResumeStore(StoreView):
         write_text_atomically(path, text, self.scratch)
 
 
-def _remove_unless_file(path: Path) -> None:
-    """Remove what lies in place of a file: a pipe would hold up whoever opens it, and a link may lead anywhere."""
-    if path.is_symlink() or not path.is_file():
-        remove_damaged(path)
+def _is_file_or_absent(path: Path) -> bool:
+    """Whether a path may be opened: a pipe would hold up whoever opens it, and a link may lead anywhere."""
+    return not os.path.lexists(path) or (path.is_file() and not path.is_symlink())
 
 
 def _read_failure(path: Path) -> Failure | None:

@@ -3,7 +3,7 @@
 Members: parts that are empty, truncated, folders, links, pipes or those of another video or of other settings, whose
 metadata are missing, changed, of other types or nested too deep, or whose rows are changed; failures that are empty,
 changed, nested, of other types, folders or pipes; index, composed and identity that are changed or JSON of other types;
-a lock or an unfinished file that is no file. ``python -m tests.fuzz.hidden`` tries thousands.
+an unfinished file that is no file. ``python -m tests.fuzz.hidden`` tries thousands.
 """
 
 from __future__ import annotations
@@ -124,9 +124,6 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "part without a digest": lambda root: pq.write_table(pq.read_table(parts(root)[0]), parts(root)[0]),
     "failure of another file": lambda root: failure(root).rename(parts(root)[0].with_suffix(".failed.json")),
     "failure with another text": lambda root: reworded(failure(root), "not a video", "a video!!!!"),
-    "lock that is a folder": lambda root: replaced_by_folder(store_of(root) / "lock"),
-    "lock that is a link": lambda root: replaced_by_link(store_of(root) / "lock"),
-    "lock that is a pipe": lambda root: replaced_by_pipe(store_of(root) / "lock"),
     "unfinished file that is a folder": lambda root: (parts(root)[0].parent / ".a.partial.parquet").mkdir(),
     "nested record": lambda root: (store_of(root) / "composed.json").write_text(DEEP),
     "record of other types": lambda root: (store_of(root) / "composed.json").write_text('{"inputs": {"a": []}}'),
@@ -259,3 +256,12 @@ def test_the_failure_of_a_file_that_is_now_read_may_be_a_folder(whole: Path, tmp
     with replaying():
         fervid.analyze(root / "in", root / "r.parquet", FAST, retry_failed=True)
     assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))
+
+
+@pytest.mark.parametrize("replace_by", [replaced_by_folder, replaced_by_link, replaced_by_pipe])
+def test_a_lock_that_is_not_a_file_is_refused(whole: Path, tmp_path: Path, replace_by: Callable[[Path], None]) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    replace_by(store_of(root) / "lock")
+    with replaying(), pytest.raises(OutputError, match="it is not a file; remove it"):
+        fervid.analyze(root / "in", root / "r.parquet", FAST)
