@@ -30,6 +30,7 @@ from fervid.results.publish import finish_interrupted, remove
 from fervid.results.schema import RECORD
 from fervid.results.store_files import (
     COMPOSED_FILE,
+    IDENTITY_FILE,
     output_of,
     read_identity,
     read_text,
@@ -227,7 +228,7 @@ class ResumeStore(StoreView):
             raise
 
     def _open(self) -> None:
-        for name in (INDEX_FILE, COMPOSED_FILE):
+        for name in (INDEX_FILE, COMPOSED_FILE, IDENTITY_FILE):
             if not _is_file_or_absent(place := self._folder / name):
                 remove_damaged(place)
         for workspace in () if (self._folder / "scratch").is_symlink() else self._folder.glob("scratch/*"):
@@ -250,7 +251,7 @@ class ResumeStore(StoreView):
             OutputError: The record cannot be written.
         """
         if not self._is_recorded:
-            self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
+            self._write(self._folder / IDENTITY_FILE, json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
             self._is_recorded = True
 
     def __enter__(self) -> ResumeStore:

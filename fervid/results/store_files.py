@@ -12,6 +12,9 @@ from typing import Any
 IN_FOLDER, MERGING = ".fervid", ".merging"
 """Hidden folders in results that are a folder: the store of ``analyze``, and the workspace of other commands."""
 
+IDENTITY_FILE = "identity.json"
+"""Name of the file in the store that records what its parts were made with."""
+
 COMPOSED_FILE = "composed.json"
 """Name of the file in the store that records what the outputs were composed from."""
 
@@ -157,5 +160,5 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
         Settings, versions and hashes; None if there is no store.
     """
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        return dict(json.loads(read_text(folder / "identity.json")))
+        return dict(json.loads(read_text(folder / IDENTITY_FILE)))
     return None

@@ -265,3 +265,16 @@ def test_a_lock_that_is_not_a_file_is_refused(whole: Path, tmp_path: Path, repla
     replace_by(store_of(root) / "lock")
     with replaying(), pytest.raises(OutputError, match="it is not a file; remove it"):
         fervid.analyze(root / "in", root / "r.parquet", FAST)
+
+
+@pytest.mark.parametrize("replace_by", [replaced_by_folder, replaced_by_link, replaced_by_pipe])
+def test_overwrite_heals_an_identity_that_is_not_a_file(
+    whole: Path, tmp_path: Path, replace_by: Callable[[Path], None]
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    replace_by(store_of(root) / "identity.json")
+    with replaying():
+        fervid.analyze(root / "in", root / "r.parquet", FAST, overwrite=True)
+        assert fervid.analyze(root / "in", root / "r.parquet", FAST).exit_code == 3
+    assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))

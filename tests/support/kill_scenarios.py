@@ -55,12 +55,14 @@ class Scenario:
         command: The command line.
         results: Results that the command writes, in the folder of the outputs; empty: none.
         temporary: Start of the names that may stay in the system's folder for temporary files; None: nothing may.
+        working: Start of the names of files that change many times while the command works, such as a checkpoint.
     """
 
     before: tuple[Words, ...]
     command: Words
     results: str = ""
     temporary: str | None = None
+    working: str = "/"
 
 
 def _analyze(videos: str, out: str) -> Words:
@@ -117,6 +119,7 @@ SCENARIOS: dict[str, Scenario] = {
         (),
         ("train", "--data", "{in}/faces.csv", "--out", "{out}/m.keras", "--recipe", "{in}/recipe.toml"),
         temporary="tmp",  # of Keras
+        working="m/",
     ),
 }
 
@@ -221,7 +224,8 @@ class KillMatrix:
     def _mixtures(self) -> Iterator[str]:
         """What can be read after a kill and is neither old nor new."""
         for name, content in self._snapshot().items():
-            if content is not None and content not in (self.old.get(name), self.new.get(name)):
+            is_free = content is None or name.startswith(self.scenario.working)
+            if not is_free and content not in (self.old.get(name), self.new.get(name)):
                 yield f"{name} is neither the old nor the new file"
         tables = self._tables()
         if isinstance(tables, str):
