@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -13,9 +12,12 @@ from typing import Any, TypeVar
 
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.sequences import images_of, is_sequence
-from fervid.results.store_files import read_text
+from fervid.results.store_files import read_text, sealed, unsealed
 
 Known = TypeVar("Known")
+
+_LINE = "index"
+"""What seals the lines. A line that was changed, such as one with the fingerprint of another file, is ignored."""
 
 STAMP_SETTLE_SECONDS = 2.0
 """A stamp is trusted if the file was unchanged for this many seconds. Before that, the next change might leave the same
@@ -82,8 +84,8 @@ class FileIndex:
             for line in read_text(path).splitlines():
                 self._lines += 1
                 # a killed run's last line, or damage
-                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                    self._read(json.loads(line))
+                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+                    self._read(unsealed(_LINE, line))
 
     def _read(self, entry: Mapping[str, Any]) -> None:
         stamp = Stamp(**entry["stamp"])
@@ -169,7 +171,7 @@ class FileIndex:
 
 def _line(name: str, stamp: Stamp, **known: Any) -> str:
     """A line of the index. It starts with a line break, because a killed run may have left half a line."""
-    return "\n" + json.dumps({"path": name, "stamp": asdict(stamp), **known}) + "\n"
+    return "\n" + sealed(_LINE, {"path": name, "stamp": asdict(stamp), **known}) + "\n"
 
 
 def _if_unchanged(entries: Mapping[str, tuple[Stamp, Known]], path: Path) -> Known | None:

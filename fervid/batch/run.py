@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -33,7 +33,7 @@ from fervid.errors import (
 )
 from fervid.files.discover import MADE_HERE, Source, shown_name
 from fervid.files.fingerprint import fingerprint
-from fervid.results.parts import Entry, Row, copy_of, read_rows, write_part
+from fervid.results.parts import Entry, Row, copy_of, read_part, read_rows, write_part
 from fervid.results.rows import now, result_rows
 from fervid.results.schema import output_paths
 from fervid.results.writer import compose
@@ -307,7 +307,11 @@ class _BatchRun:
         if not self._store.composed(digest, outputs):
             former = self._store.former_inputs()
             self._store.write_identity()
-            metadata = compose(self._setup.out, entries, metadata, self._store.scratch)
+            try:
+                metadata = compose(self._setup.out, entries, metadata, self._store.scratch)
+            except BadResults:
+                _remove_damaged_parts(entries)
+                raise
             inputs = {item.name: item.video_id for item in self._inputs if not item.source.skip}
             self._store.set_composed(digest, outputs, metadata, inputs)
             self._report_dropped(former)
@@ -346,6 +350,14 @@ class _BatchRun:
             fresh = bool(item.source.skip) or failed or (first is not None and first.fresh)
             reports.append(report_of_row(item.name, row, fresh))
         return entries, reports
+
+
+def _remove_damaged_parts(entries: Iterable[Entry]) -> None:
+    """Remove every part whose rows are damaged, so that one more run makes all of them again."""
+    for entry in entries:
+        if entry.part is not None:
+            with contextlib.suppress(BadResults):
+                read_part(entry.part)
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -22,13 +22,23 @@ from types import TracebackType
 from typing import Any
 
 from fervid.batch.file_index import Failure, FileIndex, Stamp
-from fervid.errors import UsageError
+from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private, remove_damaged
 from fervid.results.publish import finish_interrupted, remove
 from fervid.results.schema import RECORD
-from fervid.results.store_files import COMPOSED_FILE, output_of, read_identity, read_text, stamps
+from fervid.results.store_files import (
+    COMPOSED_FILE,
+    IDENTITY_FILE,
+    output_of,
+    read_identity,
+    read_text,
+    seal_name,
+    sealed,
+    stamps,
+    unsealed,
+)
 
 INDEX_FILE = "index.jsonl"
 """Name of the file of the index."""
@@ -206,7 +216,9 @@ class ResumeStore(StoreView):
     def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._run = uuid.uuid4().hex
         make_private(folder)
-        self._lock = take_lock(folder / "lock")
+        if not _is_file_or_absent(lock := folder / "lock"):  # not removed here: another run may be doing the same
+            raise OutputError(f"cannot lock {lock}: it is not a file; remove it")
+        self._lock = take_lock(lock)
         try:
             super().__init__(folder, identity, tables_exist, overwrite)
             with writing(folder):
@@ -216,14 +228,14 @@ class ResumeStore(StoreView):
             raise
 
     def _open(self) -> None:
-        for name in (INDEX_FILE, COMPOSED_FILE):
-            if not (place := self._folder / name).is_file():  # a pipe would hold up whoever opens it
+        for name in (INDEX_FILE, COMPOSED_FILE, IDENTITY_FILE):
+            if not _is_file_or_absent(place := self._folder / name):
                 remove_damaged(place)
-        for workspace in self._folder.glob("scratch/*"):
+        for workspace in () if (self._folder / "scratch").is_symlink() else self._folder.glob("scratch/*"):
             finish_interrupted(output_of(self._folder), workspace)
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
         for leftover in self._folder.glob("parts-*/.*.partial*"):
-            leftover.unlink(missing_ok=True)
+            remove_damaged(leftover)
         if self._overwrite:
             shutil.rmtree(self.parts.folder, ignore_errors=True)
             self._overwrite = False
@@ -239,7 +251,7 @@ class ResumeStore(StoreView):
             OutputError: The record cannot be written.
         """
         if not self._is_recorded:
-            self._write(self._folder / "identity.json", json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
+            self._write(self._folder / IDENTITY_FILE, json.dumps(self._identity, indent=2, sort_keys=True) + "\n")
             self._is_recorded = True
 
     def __enter__(self) -> ResumeStore:
@@ -273,7 +285,8 @@ class ResumeStore(StoreView):
             OutputError: The failure cannot be written.
         """
         if not self.parts.part(video_id).exists():
-            self._write(self.parts.failure(video_id), json.dumps(asdict(failure)))
+            place = self.parts.failure(video_id)
+            self._write(place, sealed(seal_name(place), asdict(failure)))
             self.write_identity()
 
     def forget_failure(self, video_id: str) -> None:
@@ -282,13 +295,13 @@ class ResumeStore(StoreView):
         Args:
             video_id: The video's fingerprint.
         """
-        self.parts.failure(video_id).unlink(missing_ok=True)
+        remove_damaged(self.parts.failure(video_id))
 
     def drop_others(self) -> None:
         """Remove the parts that were made with other settings, which no table needs any more."""
         for folder in self._folder.glob("parts-*"):
             if folder != self.parts.folder:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_damaged(folder)
 
     def composed(self, digest: str, outputs: Iterable[Path]) -> bool:
         """Check whether the tables are up to date.
@@ -319,8 +332,8 @@ class ResumeStore(StoreView):
 
     def _last_composition(self) -> dict[str, Any]:
         """What ``set_composed`` stored last."""
-        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-            return dict(json.loads(read_text(self._folder / COMPOSED_FILE)))
+        with contextlib.suppress(OSError, ValueError):
+            return unsealed(COMPOSED_FILE, read_text(self._folder / COMPOSED_FILE))
         return {}
 
     def set_composed(
@@ -339,7 +352,7 @@ class ResumeStore(StoreView):
         """
         with writing(self._folder):
             content = {"digest": digest, "outputs": stamps(outputs), "metadata": dict(metadata), "inputs": dict(inputs)}
-        self._write(self._folder / COMPOSED_FILE, json.dumps(content))
+        self._write(self._folder / COMPOSED_FILE, sealed(COMPOSED_FILE, content))
 
     def remember(self, path: Path, stamp: Stamp, video_id: str) -> None:
         """Add a file to the index, so that it is not read again while it is unchanged.
@@ -373,16 +386,21 @@ class ResumeStore(StoreView):
         write_text_atomically(path, text, self.scratch)
 
 
+def _is_file_or_absent(path: Path) -> bool:
+    """Whether a path may be opened: a pipe would hold up whoever opens it, and a link may lead anywhere."""
+    return not os.path.lexists(path) or (path.is_file() and not path.is_symlink())
+
+
 def _read_failure(path: Path) -> Failure | None:
     """The failure in a file. A damaged file is removed, so that its video counts as new."""
     try:
         if path.is_symlink() or not path.is_file():
             raise ValueError("not a file")
-        values = dict(json.loads(path.read_text(encoding="utf-8")))
+        values = unsealed(seal_name(path), path.read_text(encoding="utf-8"))
         if not all(isinstance(value, str) for value in values.values()):
             raise ValueError("not texts")
         return Failure(**values)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         remove_damaged(path)
         return None
 

@@ -8,8 +8,9 @@ tables are composed.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
-import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,18 @@ from fervid.errors import BadResults, OutputError
 from fervid.files.atomic import atomic_path
 from fervid.files.private_folder import remove_damaged
 from fervid.results.schema import ANALYSED, PART, TIMELINE
+from fervid.results.store_files import seal_name, sealed, unsealed
 
 _ROWS = b"fervid.rows"
-"""Key of the metadata that hold the rows of the small tables, as JSON."""
+"""Key of the metadata that hold the rows of the small tables, as sealed JSON."""
+
+_DIGEST = "fervid.sha256"
+"""Key of the metadata that hold the digest of the file. It is computed with ``_BLANK`` in place of itself."""
+
+_BLANK = b"0" * 64
+
+_DIGEST_IN_FILE = re.compile(_DIGEST.encode() + rb"..([0-9a-f]{64})", re.DOTALL)
+"""Key and digest as they lie in the file; between them are the type and the length of the text."""
 
 Row = dict[str, Any]
 """One row of a small table: column → value."""
@@ -57,9 +67,16 @@ def write_part(path: Path, timeline: pa.Table, rows: Mapping[str, list[Row]]) ->
     Raises:
         OutputError: The file cannot be written.
     """
-    table = timeline.cast(PART).replace_schema_metadata({_ROWS: json.dumps(rows)})
-    with atomic_path(path, path.parent) as partial:  # the store removes what killed runs left
-        pq.write_table(table, partial, compression="zstd")
+    table = timeline.cast(PART).replace_schema_metadata({_ROWS: sealed(seal_name(path), rows)})
+    buffer = pa.BufferOutputStream()
+    with pq.ParquetWriter(buffer, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_DIGEST: _BLANK.decode()})
+    data = memoryview(buffer.getvalue())
+    place, digest = _digest(path, data)
+    with atomic_path(path, path.parent) as partial, partial.open("wb") as file:  # the store removes what kills leave
+        for piece in (data[:place], digest, data[place + len(_BLANK) :]):
+            file.write(piece)
 
 
 def read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
@@ -74,8 +91,13 @@ def read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
     Raises:
         BadResults: The part is damaged.
     """
-    with _damage_removed(path), pq.ParquetFile(path) as file:
-        table, rows = file.read(use_threads=False), _checked(json.loads(file.schema_arrow.metadata[_ROWS]), path)
+    with _damage_removed(path):
+        data = memoryview(path.read_bytes())
+        place, digest = _digest(path, data)
+        if data[place : place + len(_BLANK)] != digest:  # before Arrow decodes it, which trusts what it reads
+            raise ValueError("it was changed, or written for another place")
+        file = pq.ParquetFile(pa.BufferReader(data))
+        table, rows = file.read(use_threads=False), _checked(file.schema_arrow.metadata[_ROWS], path)
         if not table.schema.equals(PART) or not set(table["video_id"].unique().to_pylist()) <= {path.stem}:
             raise ValueError("these are not the rows of this video")
         return table, rows
@@ -97,12 +119,29 @@ def read_rows(path: Path) -> dict[str, list[Row]]:
         footer = pq.ParquetFile(file).metadata
         if footer.schema.names != PART.names:
             raise ValueError("these are not the columns of a part")
-        return _checked(json.loads(footer.metadata[_ROWS]), path)
+        if _DIGEST.encode() not in footer.metadata:
+            raise ValueError("the file has no digest")
+        return _checked(footer.metadata[_ROWS], path)
 
 
-def _checked(rows: Any, path: Path) -> dict[str, list[Row]]:
+def _digest(path: Path, data: memoryview) -> tuple[int, bytes]:
+    """Where the digest of a part lies in its content, and what it should be. Raises ValueError if there is none."""
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    start = max(0, len(data) - footer)
+    found = [match.start(1) for match in _DIGEST_IN_FILE.finditer(bytes(data[start:]))]
+    if not found:
+        raise ValueError("it has no digest")
+    place = start + found[-1]
+    digest = hashlib.sha256(f"{seal_name(path)}\n".encode())
+    for piece in (data[:place], _BLANK, data[place + len(_BLANK) :]):
+        digest.update(piece)
+    return place, digest.hexdigest().encode()
+
+
+def _checked(sealed_rows: bytes, path: Path) -> dict[str, list[Row]]:
     """The rows of the small tables, if they are those of the video that the file is named after."""
-    found = {str(name): [dict(row) for row in table] for name, table in dict(rows).items()}
+    rows = unsealed(seal_name(path), sealed_rows.decode())
+    found = {str(name): [dict(row) for row in table] for name, table in rows.items()}
     (manifest,) = found["videos"]
     if manifest["video_id"] != path.stem or manifest["status"] not in ANALYSED:
         raise ValueError("these are not the rows of this video")

@@ -35,7 +35,7 @@ from fervid.results.schema import (
     small_path,
     timeline_path,
 )
-from fervid.results.store_files import composed_metadata, store_folder
+from fervid.results.store_files import IN_FOLDER, MERGING, composed_metadata, store_folder
 from fervid.results.validate import check_metadata, missing_rows, validated
 from fervid.settings import TimelineSettings
 from fervid.types import EMOTIONS
@@ -309,6 +309,8 @@ def read_small(out: Path, name: str) -> pa.Table:
 def _incomplete(out: Path, name: str) -> BadResults:
     """The error for results that lack a small table."""
     if out.is_dir() and not (out / "timeline").exists():
+        if any((out / name).is_dir() for name in (IN_FOLDER, MERGING)):
+            return BadResults(f"{out} is incomplete: a run that wrote it was interrupted or is at work; run it again")
         others = [path.name for path in sorted(out.glob("*.parquet")) if small_path(path, "videos").exists()]
         found = f"; {others[0]} in it is one" if others else ""
         return BadResults(f"{out} is a folder, but not results that fervid wrote{found}")

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+IN_FOLDER, MERGING = ".fervid", ".merging"
+"""Hidden folders in results that are a folder: the store of ``analyze``, and the workspace of other commands."""
+
+IDENTITY_FILE = "identity.json"
+"""Name of the file in the store that records what its parts were made with."""
 
 COMPOSED_FILE = "composed.json"
 """Name of the file in the store that records what the outputs were composed from."""
@@ -22,7 +29,7 @@ def store_folder(out: Path, is_folder: bool) -> Path:
     Returns:
         The folder; it need not exist.
     """
-    return out / ".fervid" if is_folder else out.with_name(f".{out.name}.fervid")
+    return out / IN_FOLDER if is_folder else out.with_name(f".{out.name}.fervid")
 
 
 def output_of(folder: Path) -> Path:
@@ -34,7 +41,7 @@ def output_of(folder: Path) -> Path:
     Returns:
         The output.
     """
-    return folder.parent if folder.name == ".fervid" else folder.with_name(folder.name[1 : -len(".fervid")])
+    return folder.parent if folder.name == IN_FOLDER else folder.with_name(folder.name[1 : -len(".fervid")])
 
 
 def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
@@ -48,7 +55,7 @@ def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
         Key → value; empty if the outputs have changed since, or nothing is recorded.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        content = json.loads(read_text(folder / COMPOSED_FILE))
+        content = unsealed(COMPOSED_FILE, read_text(folder / COMPOSED_FILE))
         if content["outputs"] == stamps(outputs):
             return dict(content["metadata"])
     return {}
@@ -87,6 +94,62 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
+def seal_name(path: Path) -> str:
+    """Name what seals a file in a folder of parts.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its name and that of its folder, which stands for the settings.
+    """
+    return f"{path.parent.name}/{path.name}"
+
+
+_SEAL = "sha256"
+"""Key of the digest in a sealed text."""
+
+
+def sealed(name: str, content: Mapping[str, Any]) -> str:
+    """Write values as JSON with a digest, by which ``unsealed`` finds damage and changes.
+
+    Args:
+        name: What holds the text, such as the name of its file. It is part of the digest, so the text is of no use
+            elsewhere.
+        content: Values that JSON can hold, by key.
+
+    Returns:
+        One line of JSON.
+    """
+    return json.dumps({**content, _SEAL: _digest(name, content)})
+
+
+def unsealed(name: str, text: str) -> dict[str, Any]:
+    """Read what ``sealed`` wrote.
+
+    Args:
+        name: As it was given to ``sealed``.
+        text: The text.
+
+    Returns:
+        The values.
+
+    Raises:
+        ValueError: The text was changed, or was written for another name.
+    """
+    try:
+        content = dict(json.loads(text))
+        if content.pop(_SEAL, None) == _digest(name, content):
+            return content
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{name} is damaged") from error
+    raise ValueError(f"{name} is damaged")
+
+
+def _digest(name: str, content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{name}\n{json.dumps(content, sort_keys=True)}".encode()).hexdigest()
+
+
 def read_identity(folder: Path) -> dict[str, Any] | None:
     """Read what the parts in a store were made with.
 
@@ -97,5 +160,5 @@ def read_identity(folder: Path) -> dict[str, Any] | None:
         Settings, versions and hashes; None if there is no store.
     """
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        return dict(json.loads(read_text(folder / "identity.json")))
+        return dict(json.loads(read_text(folder / IDENTITY_FILE)))
     return None

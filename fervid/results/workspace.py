@@ -16,7 +16,7 @@ from fervid.files.locks import locked
 from fervid.files.private_folder import make_private
 from fervid.results.publish import finish_interrupted, remove
 from fervid.results.schema import NOTES, is_folder, output_paths, refuse_foreign
-from fervid.results.store_files import read_identity, store_folder
+from fervid.results.store_files import MERGING, read_identity, store_folder
 from fervid.results.writer import TableWriters, writers
 
 
@@ -36,7 +36,7 @@ def workspace(out: Path) -> Iterator[Path]:
         OutputLocked: Another process writes these results.
         OutputError: The folder cannot be made or used.
     """
-    folder = out / ".merging" if is_folder(out) else out.with_name(f".{out.name}.merging")
+    folder = out / MERGING if is_folder(out) else out.with_name(f".{out.name}.merging")
     make_private(folder)
     with locked(folder / "lock"):
         scratch = folder / "scratch"

@@ -1,8 +1,9 @@
 """Damage in the hidden folder heals: the next run gives the tables of an undisturbed run.
 
-Members: parts that are empty, truncated, folders, links, pipes or those of another video, or whose metadata are
-missing, of other types or nested too deep; failures that are empty, nested, of other types, folders or pipes; JSON of
-other types in index, composed and identity.
+Members: parts that are empty, truncated, folders, links, pipes or those of another video or of other settings, whose
+metadata are missing, changed, of other types or nested too deep, or whose rows are changed; failures that are empty,
+changed, nested, of other types, folders or pipes; index, composed and identity that are changed or JSON of other types;
+an unfinished file that is no file. ``python -m tests.fuzz.hidden`` tries thousands.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import fervid
-from fervid.errors import UsageError
+from fervid.errors import BadResults, OutputError, UsageError
 from fervid.results.reader import read_results
 from fervid.settings import AnalyzeSettings, ScanSettings
 from tests.support.comparison import assert_identical
@@ -75,6 +78,26 @@ def failure(root: Path) -> Path:
     return found
 
 
+def reworded(path: Path, old: str, new: str) -> None:
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+def exchange(index: Path) -> None:
+    """Each of two files gets the fingerprint of the other."""
+    entries = [json.loads(line) for line in index.read_text().splitlines() if line]
+    first, second = (entry for entry in entries if not entry["path"].endswith("broken.mp4"))
+    first["video_id"], second["video_id"] = second["video_id"], first["video_id"]
+    index.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def with_other_figure(root: Path) -> None:
+    data = pq.read_metadata(parts(root)[0]).metadata[b"fervid.rows"].decode()
+    changed = json.loads(data)
+    changed["summary"][0]["mean_happy"] = 0.5
+    with_metadata(root, json.dumps(changed))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty part": lambda root: parts(root)[0].write_bytes(b""),
     "truncated part": lambda root: parts(root)[0].write_bytes(parts(root)[0].read_bytes()[:500]),
@@ -96,6 +119,12 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "index of other types": lambda root: (store_of(root) / "index.jsonl").write_text('3\n{"path": 1}\nnull\n'),
     "index that is a pipe": lambda root: replaced_by_pipe(store_of(root) / "index.jsonl"),
     "record that is a pipe": lambda root: replaced_by_pipe(store_of(root) / "composed.json"),
+    "index of exchanged files": lambda root: exchange(store_of(root) / "index.jsonl"),
+    "part with another figure": lambda root: with_other_figure(root),
+    "part without a digest": lambda root: pq.write_table(pq.read_table(parts(root)[0]), parts(root)[0]),
+    "failure of another file": lambda root: failure(root).rename(parts(root)[0].with_suffix(".failed.json")),
+    "failure with another text": lambda root: reworded(failure(root), "not a video", "a video!!!!"),
+    "unfinished file that is a folder": lambda root: (parts(root)[0].parent / ".a.partial.parquet").mkdir(),
     "nested record": lambda root: (store_of(root) / "composed.json").write_text(DEEP),
     "record of other types": lambda root: (store_of(root) / "composed.json").write_text('{"inputs": {"a": []}}'),
 }
@@ -123,4 +152,129 @@ def test_a_damaged_identity_is_refused_and_overwrite_heals_it(whole: Path, tmp_p
         with pytest.raises(UsageError, match="`overwrite`"):
             fervid.analyze(root / "in", root / "r.parquet", FAST)
         fervid.analyze(root / "in", root / "r.parquet", FAST, overwrite=True)
+    assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))
+
+
+def other_probability(part: Path) -> None:
+    """A valid part with the same metadata, in which one probability is another."""
+    table = pq.read_table(part)
+    metadata = pq.read_metadata(part).metadata
+    values = table["happy"].to_pylist()
+    values[next(row for row, one in enumerate(values) if one is not None)] = 0.125
+    column = pa.array(values, table.schema.field("happy").type)
+    with pq.ParquetWriter(part, table.schema) as writer:
+        writer.write_table(table.set_column(table.column_names.index("happy"), "happy", column))
+        writer.add_key_value_metadata({key: text for key, text in metadata.items() if key.startswith(b"fervid.s")})
+
+
+def other_bit(part: Path) -> None:
+    data = bytearray(part.read_bytes())
+    data[len(data) // 3] ^= 1
+    part.write_bytes(data)
+
+
+@pytest.mark.parametrize("change", [other_probability, other_bit])
+def test_changed_rows_are_noticed_when_the_tables_are_composed(
+    whole: Path, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """All changed parts are removed at once, so that the next run heals all of them."""
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    for part in parts(root):
+        change(part)
+    (root / "r.parquet").unlink()
+    with replaying():
+        with pytest.raises(BadResults, match="the next run analyses its video again"):
+            fervid.analyze(root / "in", root / "r.parquet", FAST)
+        fervid.analyze(root / "in", root / "r.parquet", FAST)
+    assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))
+
+
+def test_a_part_made_with_other_settings_is_not_taken(whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    with replaying():
+        other = replace(FAST, scan=ScanSettings(fps=1))
+        fervid.analyze(root / "in", root / "other.parquet", other)
+        for part in (root / ".other.parquet.fervid").glob("parts-*/*.parquet"):
+            shutil.copy(part, parts(root)[0].with_name(part.name))
+        (root / "r.parquet").unlink()
+        for _ in range(2):  # the copied videos are not in the index, so the first run notices it too late
+            fervid.analyze(root / "in", root / "r.parquet", FAST)
+    assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))
+
+
+def test_changed_provenance_of_csv_is_not_believed(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.csv"
+    with replaying():
+        fervid.analyze(whole / "in", out, FAST)
+        before = read_results(out)
+        record = tmp_path / ".r.csv.fervid" / "composed.json"
+        text = record.read_text()
+        record.write_text(text.replace('\\"fps\\": 2', '\\"fps\\": 9'))
+        assert record.read_text() != text
+        changed = read_results(out)
+        assert changed.metadata == {}
+        assert not changed.is_intact
+        fervid.analyze(whole / "in", out, FAST)
+    assert read_results(out).metadata == before.metadata
+
+
+def test_a_link_in_place_of_the_index_is_not_written_to(whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    (tmp_path / "mine").write_text("kept")
+    (store_of(root) / "index.jsonl").unlink()
+    (store_of(root) / "index.jsonl").symlink_to(tmp_path / "mine")
+    with replaying():
+        fervid.analyze(root / "in", root / "r.parquet", FAST)
+    assert (tmp_path / "mine").read_text() == "kept"
+
+
+def test_an_unfinished_run_behind_a_link_is_not_finished(whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    (root / "r.parquet").unlink()
+    workspace = tmp_path / "elsewhere" / "abc"
+    (workspace / "new").mkdir(parents=True)
+    (workspace / "old").mkdir()
+    (workspace / "new" / "timeline").write_text("kept")
+    (store_of(root) / "scratch").symlink_to(tmp_path / "elsewhere")
+    with replaying(), pytest.raises(OutputError, match="remove it"):
+        fervid.analyze(root / "in", root / "r.parquet", FAST)
+    assert (workspace / "new" / "timeline").read_text() == "kept"
+    assert not (root / "r.parquet").exists()
+
+
+def test_the_failure_of_a_file_that_is_now_read_may_be_a_folder(whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    part = parts(root)[0]
+    part.unlink()
+    (part.with_suffix(".failed.json") / "inner").mkdir(parents=True)
+    (root / "r.parquet").unlink()
+    with replaying():
+        fervid.analyze(root / "in", root / "r.parquet", FAST, retry_failed=True)
+    assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))
+
+
+@pytest.mark.parametrize("replace_by", [replaced_by_folder, replaced_by_link, replaced_by_pipe])
+def test_a_lock_that_is_not_a_file_is_refused(whole: Path, tmp_path: Path, replace_by: Callable[[Path], None]) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    replace_by(store_of(root) / "lock")
+    with replaying(), pytest.raises(OutputError, match="it is not a file; remove it"):
+        fervid.analyze(root / "in", root / "r.parquet", FAST)
+
+
+@pytest.mark.parametrize("replace_by", [replaced_by_folder, replaced_by_link, replaced_by_pipe])
+def test_overwrite_heals_an_identity_that_is_not_a_file(
+    whole: Path, tmp_path: Path, replace_by: Callable[[Path], None]
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    replace_by(store_of(root) / "identity.json")
+    with replaying():
+        fervid.analyze(root / "in", root / "r.parquet", FAST, overwrite=True)
+        assert fervid.analyze(root / "in", root / "r.parquet", FAST).exit_code == 3
     assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from tests.fuzz import results
 from tests.fuzz.__main__ import CLIP, run_batch
 from tests.fuzz.mutate import MUTATIONS, SEEDS, make_seeds, mutate
+from tests.support.paths import ROOT
 
 
 def test_mutations_are_repeatable_and_differ(tmp_path: Path) -> None:
@@ -40,3 +44,22 @@ def test_a_few_mutated_results(real_results: Path, tmp_path: Path) -> None:
     """``python -m tests.fuzz.results`` tries thousands."""
     for number in range(100_001, 100_041):
         assert results.run(real_results, number, 1, tmp_path) == []
+
+
+def run_fuzzer(module: str, *arguments: str) -> None:
+    """Run a fuzzer in a process of its own, which must find no fault."""
+    line = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^[1-9]\d* .*, 0 faults, ", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_a_few_damaged_hidden_folders() -> None:
+    run_fuzzer("tests.fuzz.hidden", "--count", "12", "--seed", "3")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(14400)
+@pytest.mark.parametrize(("module", "count"), [("tests.fuzz.results", "10000"), ("tests.fuzz.hidden", "2000")])
+def test_thousands_cost_nothing_but_themselves(module: str, count: str) -> None:
+    run_fuzzer(module, "--count", count, "--seed", "7")

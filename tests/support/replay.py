@@ -19,7 +19,7 @@ from fervid.files.fingerprint import fingerprint
 from fervid.files.scratch import CropFile
 from fervid.scan.types import Scan
 
-_recorded: dict[tuple[Any, ...], tuple[Scan, bytes]] = {}
+recorded: dict[tuple[Any, ...], tuple[Scan, bytes]] = {}
 """Content and settings → scan, and the bytes of its crops."""
 
 
@@ -34,15 +34,15 @@ def replay(tasks: Iterable[ScanTask], job: ScanJob) -> Generator[Outcome, None, 
 
 def _scan(task: ScanTask, job: ScanJob) -> Scan | AlreadyDone:
     key = (fingerprint(task.path), job.settings, job.geometry)
-    if key not in _recorded:
+    if key not in recorded:
         scan = scan_undivided(task, job)
         if not isinstance(scan, Scan):
             return scan
-        _recorded[key] = scan, scan.crops.path.read_bytes()
+        recorded[key] = scan, scan.crops.path.read_bytes()
         return scan
     if job.is_done(key[0]):
         return AlreadyDone(key[0])
-    scan, crops = _recorded[key]
+    scan, crops = recorded[key]
     path = job.scratch / f"{task.position}.crops"
     path.write_bytes(crops)
     return _moved(scan, path)
