@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ ASSETS = Path(__file__).parent / "assets"
 
 FACES = 4
 """Largest number of faces that the sheet shows of a person, and of photos of a participant."""
+
+
+MANY = 500
+"""If there are more persons, the sheet shows one face of each, so that a browser can open it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ def render(cards: Sequence[Card], gallery: Gallery | None, title: str, threshold
         loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"duration": duration_text, "spread": _spread}
+    limit = FACES if len(cards) <= MANY else 1
+    environment.filters |= {"duration": duration_text, "spread": partial(_spread, limit=limit)}
     style = (ASSETS / "sheet.css").read_text(encoding="utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     values: dict[str, Any] = {
@@ -75,7 +81,7 @@ def render(cards: Sequence[Card], gallery: Gallery | None, title: str, threshold
     return environment.get_template("sheet.html").render(values)
 
 
-def _spread(images: Sequence[str]) -> list[str]:
-    """At most FACES of some images, spread evenly."""
-    count = min(len(images), FACES)
+def _spread(images: Sequence[str], limit: int = FACES) -> list[str]:
+    """At most ``limit`` of some images, spread evenly."""
+    count = min(len(images), limit)
     return [images[(2 * i + 1) * len(images) // (2 * count)] for i in range(count)]
