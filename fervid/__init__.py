@@ -8,7 +8,8 @@
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
 ``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
-``export_results``, ``merge_results`` and ``correct`` work on results. Exceptions are in ``fervid.errors``.
+``export_results``, ``merge_results``, ``find_participants`` and ``correct`` work on results. Exceptions are in
+``fervid.errors``.
 
 Importing fervid loads no library: each name is loaded when it is first used.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         annotate_videos,
         correct,
         export_results,
+        find_participants,
         merge_results,
         write_report,
     )
@@ -57,6 +59,7 @@ __all__ = [
     "correct",
     "crop_faces",
     "export_results",
+    "find_participants",
     "load_classifier",
     "load_detector",
     "merge_results",
@@ -80,6 +83,7 @@ _MODULES = {
     "correct": "fervid.api",
     "crop_faces": "fervid.pipeline",
     "export_results": "fervid.api",
+    "find_participants": "fervid.api",
     "load_classifier": "fervid.emotions.classifier",
     "load_detector": "fervid.faces.detectors",
     "merge_results": "fervid.api",

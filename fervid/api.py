@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fervid.batch.engines.base import Engine
     from fervid.emotions.classifier import EmotionClassifier
     from fervid.export.output_files import Exported
+    from fervid.participants.outcome import Participants
     from fervid.pipeline import VideoResults
     from fervid.report.report import WrittenReport
     from fervid.results.correct import Corrected
@@ -414,6 +415,45 @@ def merge_results(results: Sequence[str | os.PathLike[str]], out: str | os.PathL
     if isinstance(results, (str, os.PathLike)):
         raise UsageError(f"`results` must be a list of paths, not {results!r}")
     return run(results, out)
+
+
+def find_participants(
+    results: str | os.PathLike[str] | Results,
+    out: str | os.PathLike[str],
+    *,
+    videos: str | os.PathLike[str] | None = None,
+    gallery: str | os.PathLike[str] | None = None,
+    sheet: str | os.PathLike[str] | None = None,
+    keep_embeddings: str | os.PathLike[str] | None = None,
+    threshold: float | None = None,
+    on_progress: ProgressCallback = ignore_progress,
+) -> Participants:
+    """Name the persons of results across videos, as ``fervid participants`` does.
+
+    Args:
+        results: What ``analyze`` wrote, or what ``read_results`` returned.
+        out: The corrections file to write, ending in ``.csv``. ``correct`` applies it.
+        videos: Folder that holds the videos now. Default: where they were analysed.
+        gallery: Folder with a photo ``NAME.jpg`` or a folder of photos ``NAME`` for each person. Default: persons are
+            grouped and called P01, P02 and so on.
+        sheet: Also write a page (``.html``) with the faces of each participant.
+        keep_embeddings: Also write the embeddings, which are biometric data, to this file (``.npz``).
+        threshold: Lowest cosine similarity, between 0 and 1. Default 0.5.
+        on_progress: Called with a Progress for each video.
+
+    Returns:
+        Who each person is, and the videos that could not be opened.
+
+    Raises:
+        UsageError: A value is wrong, no photo can be used, or a file to write is an input.
+        BadResults: The tables were not written by fervid.
+        OutputError: A file cannot be written.
+    """
+    from fervid.participants.find import Targets
+    from fervid.participants.find import find_participants as run
+
+    files = [None if path is None else Path(path) for path in (sheet, keep_embeddings)]
+    return run(results, Targets(Path(out), *files), videos, gallery, threshold, on_progress)
 
 
 def correct(

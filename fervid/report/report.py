@@ -16,11 +16,10 @@ from fervid.files.fingerprint import fingerprint
 from fervid.report import page_content
 from fervid.report.page import render
 from fervid.report.thumbnails import MAX_THUMBNAILS, make_thumbnails
-from fervid.results.find_videos import Videos, find_videos
+from fervid.results.find_videos import Videos, analysed_file, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.settings import OpenOptions
 from fervid.types import Progress, ProgressCallback, ignore_progress
-from fervid.video.unrecorded import refuse_other_pictures
 
 
 @dataclass(frozen=True)
@@ -89,19 +88,12 @@ def _find_thumbnails(
     """Video → face_id → data URI, and (video, reason) for videos without thumbnails."""
     wanted = page_content.wanted_thumbnails(tables, MAX_THUMBNAILS)
     found = find_videos(tables, wanted, videos, fingerprint)
-    rows = {row["video"]: row for row in tables.videos.to_dict("records")}
     images: dict[str, dict[int, str]] = {}
     missing: list[tuple[str, str]] = []
     for done, (name, faces) in enumerate(wanted.items(), start=1):
         try:
-            if name not in found.paths:
-                raise UnreadableVideo(found.missing_message)
-            if fingerprint(found.paths[name]) != rows[name]["video_id"]:
-                raise UnreadableVideo("changed since the analysis")
-            if not tables.metadata:
-                row = rows[name]
-                refuse_other_pictures(found.paths[name], (int(row["width"]), int(row["height"])), int(row["rotation"]))
-            images[name] = make_thumbnails(found.paths[name], faces, OpenOptions.of(tables.metadata))
+            path = analysed_file(tables, name, found, fingerprint)
+            images[name] = make_thumbnails(path, faces, OpenOptions.of(tables.metadata))
         except UnreadableVideo as error:
             missing.append((name, str(error)))
         on_progress(Progress("report", done, len(wanted), "videos"))

@@ -12,6 +12,7 @@ from fervid.errors import UnreadableVideo
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
 from fervid.results.reader import Results
+from fervid.video.unrecorded import refuse_other_pictures
 
 Videos = Mapping[str, Path] | str | os.PathLike[str] | None
 """Where videos are: the file of each video name, or one folder, or None for the folders that were analysed."""
@@ -69,3 +70,31 @@ def find_videos(
     folders = ", ".join(map(str, roots)) if roots else "the working directory"
     paths = locate(names, [root for root in roots if root.is_dir()] if roots else None, is_same)
     return FoundVideos(paths, f"not found in {folders}; `videos` names another folder to search")
+
+
+def analysed_file(
+    results: Results, name: str, found: FoundVideos, fingerprint: Callable[[Path], str] = fingerprint
+) -> Path:
+    """Get the file of a video, if it still shows what was analysed.
+
+    Args:
+        results: The results that name the video.
+        name: Name of the video.
+        found: What ``find_videos`` found.
+        fingerprint: Computes the fingerprint of a file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UnreadableVideo: It was not found, its content has changed, or the results do not say how it was opened.
+    """
+    if name not in found.paths:
+        raise UnreadableVideo(found.missing_message)
+    path = found.paths[name]
+    row = results.videos.loc[results.videos["video"] == name].iloc[0]
+    if fingerprint(path) != row["video_id"]:
+        raise UnreadableVideo("changed since the analysis")
+    if not results.metadata:
+        refuse_other_pictures(path, (int(row["width"]), int(row["height"])), int(row["rotation"]))
+    return path

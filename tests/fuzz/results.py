@@ -2,9 +2,9 @@
 
     python -m tests.fuzz.results --count 10000 --seed 0
 
-Each mutation is read, reported, exported in every format, merged, corrected and now and then annotated, in this
-process, with a time limit. Only errors of fervid with an exit code of the table may leave a command, and no file may
-appear outside the folder of the outputs.
+Each mutation is read, reported, exported in every format, merged, corrected, and now and then annotated and grouped by
+person, in this process, with a time limit. Only errors of fervid with an exit code of the table may leave a command,
+and no file may appear outside the folder of the outputs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import fervid
-from fervid.errors import FervidError
+from fervid.errors import BadCorrections, BadResults, FervidError, UsageError
 from fervid.results.schema import SMALL, small_path
 from tests.support.paths import SAMPLES
 
@@ -213,10 +213,24 @@ def commands(results: Path, out: Path, number: int) -> dict[str, Callable[[], ob
     }
     if hasattr(fervid, "correct"):
         calls["correct"] = lambda: fervid.correct(results, corrections, out / "corrected.parquet")
+    if number % 20 == 0:
+        calls["participants"] = lambda: _name_persons(results, out)
     if number % 40 == 0:
         blur = number % 80 == 0
         calls["annotate"] = lambda: fervid.annotate_videos(results, out / "annotated", videos=SAMPLES, blur=blur)
     return calls
+
+
+def _name_persons(results: Path, out: Path) -> None:
+    """Group persons, and apply the file that this gives, unless it is said that these results cannot be corrected."""
+    done = fervid.find_participants(results, out / "people.csv", videos=SAMPLES, sheet=out / "people.html")
+    if done.exit_code != 4:
+        with contextlib.suppress(BadResults, UsageError):
+            fervid.correct(results, out / "c.csv", out / "before.parquet")
+            try:
+                fervid.correct(results, out / "people.csv", out / "named.parquet")
+            except BadCorrections as error:
+                raise AssertionError(f"the corrections do not fit: {error}") from error
 
 
 def run(source: Path, number: int, seed: int, folder: Path) -> list[str]:

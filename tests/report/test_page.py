@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fervid.faces.thumbnail import SIDE
 from fervid.report.report import write_report
-from fervid.report.thumbnails import SIDE
 from tests.support.browser import Page
 from tests.support.command import command
 from tests.support.corrected import NAME, write_people

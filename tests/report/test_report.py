@@ -19,16 +19,18 @@ from hypothesis import strategies as st
 
 from fervid.errors import InputNotFound, OutputError, UsageError
 from fervid.faces.detectors import create_detector
+from fervid.faces.thumbnail import SIDE, cut_out
 from fervid.report import page_content
 from fervid.report.page import percent
 from fervid.report.report import write_report
 from fervid.report.series import MAX_ROWS, MIN_ROWS, ChartSeries, chart_series, encode, share_rows
-from fervid.report.thumbnails import SIDE, Wanted, cut_out, make_thumbnails, read_ranges
+from fervid.report.thumbnails import Wanted, make_thumbnails
 from fervid.results.reader import read_results
 from fervid.settings import ScanSettings
 from fervid.timeline.time_format import clock, duration_text
 from fervid.types import EMOTIONS
 from fervid.video.reader import VideoReader
+from fervid.video.wanted_frames import read_ranges
 from fervid.video.writer import EncoderSettings
 from tests.support.clips import at_rate, write_clip
 from tests.support.command import command
@@ -172,7 +174,7 @@ def test_a_thumbnail_shows_the_face() -> None:
 def test_a_thumbnail_from_late_in_a_video_shows_the_right_frame(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module("fervid.report.thumbnails")
+    module = importlib.import_module("fervid.video.wanted_frames")
     monkeypatch.setattr(module, "SEEK_SECONDS", 1.0)
     path = write_clip(tmp_path / f"video{ending}", [number / 10 for number in range(200)])
     wanted = [Wanted(face, frame, frame / 10, (10, 10, 40, 40)) for face, frame in enumerate([5, 150, 152, 199])]
