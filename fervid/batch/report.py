@@ -11,7 +11,7 @@ from fervid.errors import batch_exit_code
 from fervid.results.parts import Row
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoReport:
     """The outcome of one input.
 

@@ -20,7 +20,7 @@ import numpy as np
 from fervid.batch.file_index import Failure, Stamp
 from fervid.batch.plan import BatchSetup, Paths
 from fervid.batch.report import BatchReport, Product, VideoReport, report_of_row
-from fervid.batch.store import IsDone, ResumeStore, settings_key
+from fervid.batch.store import IsDone, ResumeStore, key_of
 from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
 from fervid.errors import (
     BadResults,
@@ -118,7 +118,7 @@ class _BatchProgress:
         self._on_progress(Progress("analyze", self._done, self._total, "videos", message, outcome))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Input:
     """One input and its state.
 
@@ -297,13 +297,8 @@ class _BatchRun:
         """Write the tables, unless they are up to date."""
         entries, reports = self._entries()
         outputs, metadata = output_paths(self._setup.out), self._setup.metadata
-        digest = settings_key(
-            {
-                "identity": self._setup.identity,
-                "roots": metadata["roots"],
-                "entries": [(entry.name, entry.row) for entry in entries],
-            }
-        )
+        parts = chain([self._setup.identity, metadata["roots"]], ((entry.name, entry.row) for entry in entries))
+        digest = key_of(parts)
         if not self._store.composed(digest, outputs):
             former = self._store.former_inputs()
             self._store.write_identity()

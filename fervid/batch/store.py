@@ -101,7 +101,22 @@ def settings_key(identity: Mapping[str, Any]) -> str:
     Returns:
         16 hex digits.
     """
-    return hashlib.sha256(json.dumps(_plain(identity), sort_keys=True).encode()).hexdigest()[:16]
+    return key_of([identity])
+
+
+def key_of(values: Iterable[Any]) -> str:
+    """Hash values one after another, so that they need not be in memory together; see ``settings_key``.
+
+    Args:
+        values: Plain values.
+
+    Returns:
+        16 hex digits.
+    """
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(json.dumps(_plain(value), sort_keys=True).encode())
+    return digest.hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,11 @@ def _digest(path: Path, data: memoryview) -> tuple[int, bytes]:
 def _checked(sealed_rows: bytes, path: Path) -> dict[str, list[Row]]:
     """The rows of the small tables, if they are those of the video that the file is named after."""
     rows = unsealed(seal_name(path), sealed_rows.decode())
-    found = {str(name): [dict(row) for row in table] for name, table in rows.items()}
+    # each JSON text has its own copies of the names of the columns, which take more memory than the values
+    found = {
+        str(name): [{sys.intern(key): value for key, value in row.items()} for row in table]
+        for name, table in rows.items()
+    }
     (manifest,) = found["videos"]
     if manifest["video_id"] != path.stem or manifest["status"] not in ANALYSED:
         raise ValueError("these are not the rows of this video")
