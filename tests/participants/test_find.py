@@ -80,7 +80,8 @@ def test_persons_are_named_after_photos_and_the_names_can_be_applied(folder: Pat
 
 
 def test_without_a_gallery_persons_are_grouped(folder: Path, tmp_path: Path) -> None:
-    done = fervid.find_participants(folder / "r.parquet", tmp_path / "p.csv", videos=folder / "videos")
+    results = fervid.read_results(folder / "r.parquet")
+    done = fervid.find_participants(results, tmp_path / "p.csv", videos=folder / "videos")
     groups = {ANN: "P01", BEN: "P02"}
     assert found_in(tmp_path / "p.csv") == {key: groups[name] for key, name in WHO.items()}
     assert done.exit_code == 0
