@@ -28,7 +28,7 @@ _TOLERANCE = 1e-6
 class TimelineDigest:
     """A number that changes if any value of a timeline changes, but not with the order of the rows.
 
-    It finds edits, not forgeries: a 64-bit hash of each row, summed. It takes 0.1 s for a million rows.
+    It finds edits, not forgeries: a 64-bit hash of each row, summed. A million rows take 0.3 s.
     """
 
     def __init__(self) -> None:

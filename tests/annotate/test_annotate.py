@@ -662,3 +662,20 @@ def test_faces_are_called_as_their_persons(tmp_path: Path) -> None:
     ]
     nameless = FaceTimelines(results, with_names=False).of(results.videos["video_id"][0])
     assert [face.name for face in nameless] == ["person 0", "person 1", "person 0", "3"]
+
+
+def test_blurred_videos_name_no_participant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[bool] = []
+
+    class Observed(FaceTimelines):
+        def __init__(self, results: Results, with_names: bool = True) -> None:
+            super().__init__(results, with_names)
+            called.append(
+                any(face.name.startswith("Ann") for row in results.videos["video_id"] for face in self.of(row))
+            )
+
+    monkeypatch.setattr("fervid.annotate.annotate.FaceTimelines", Observed)
+    results = read_results(write_people(tmp_path))
+    for blur in (True, False):
+        annotate(results, {}, tmp_path / "out", blur=blur)
+    assert called == [False, True]
