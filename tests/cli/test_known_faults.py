@@ -1,8 +1,8 @@
 """Faults of version 0.1.0 at commit 35d8551, each reproduced from outside by its command line.
 
 ``FERVID_UNDER_TEST=FOLDER pytest -m slow tests/cli/test_known_faults.py`` runs them against the source tree of another
-version. At 35d8551, tests of each of the ten faults fail (14 of 18 without the tenth); those of other damage in 6 and of
-``classify`` in 9 pass there.
+version. At 35d8551, tests of each of the ten faults fail (14 of 18 without the tenth); those of other damage in 6 and
+of ``classify`` in 9 pass there.
 """
 
 from __future__ import annotations
