@@ -25,6 +25,8 @@ from fervid.faces.tracklets import (
 from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.types import DoubleArray, Face, Frame
 
+MIN_STEP = 0.06
+"""Seconds between two frames that are kept, at least: at 25 frames per second every second one is."""
 MAX_FRAMES = 16
 """Most frames that are kept between two samples. If there are more, every second one is dropped, again and again."""
 MAX_KEPT_PIXELS = 36_000_000
@@ -37,7 +39,7 @@ CLEAR = 0.5
 """A match is clear if its distance, in face sizes, is smaller by this than that of any alternative."""
 NEAR = 2.0
 """Distance in face sizes from another face within which a face that comes or goes may be hidden by that one."""
-SURE_DIFFERENCE = 0.5
+SURE_DIFFERENCE = 0.35
 """Largest difference in appearance at which a match counts as sure."""
 SURE_MARGIN = 0.5
 """How much more than a sure match every alternative must cost. The costs are those of the first pass of tracking."""
@@ -81,11 +83,16 @@ class _Waiting:
         self.frames: list[tuple[int, Frame]] = []
         """Place among the results, and the frame."""
         self.begin = 0.0
-        self._stride = 1
+        self._last = 0.0
+        """Time of the last frame that was far enough from the one before, or of the sample."""
+        self._count, self._stride = 0, 1
 
     def add(self, result: FrameResult, frame: Frame | None) -> None:
-        if frame is not None and len(self.results) % self._stride == 0:
-            self.frames.append((len(self.results), frame))
+        if frame is not None and frame.time - max(self.begin, self._last) >= MIN_STEP:
+            self._last = frame.time
+            if self._count % self._stride == 0:
+                self.frames.append((len(self.results), frame))
+            self._count += 1
             pixels = frame.width * frame.height
             while len(self.frames) > min(MAX_FRAMES, max(1, MAX_KEPT_PIXELS // max(pixels, 1))):
                 self._stride *= 2
@@ -97,7 +104,7 @@ class _Waiting:
             self.results[place] = replace(self.results[place], between=analyzer.look_between(frame, meeting))
 
     def release(self) -> list[FrameResult]:
-        results, self.results, self.frames, self._stride = self.results, [], [], 1
+        results, self.results, self.frames, self._count, self._stride = self.results, [], [], 0, 1
         return results
 
 
@@ -111,7 +118,7 @@ def faces_that_meet(before: FaceDetections, after: FaceDetections, elapsed: floa
 
     Returns:
         The faces of both samples that touch, whose match has an alternative, or beside which a face comes or goes, but
-        for those whose match is sure, because position and appearance agree.
+        for those whose match is sure, because position and appearance agree; and all faces near these.
     """
     if max(len(before.faces), len(after.faces)) < 2:
         return []
@@ -132,8 +139,11 @@ def faces_that_meet(before: FaceDetections, after: FaceDetections, elapsed: floa
         possible = (distance < reach) & ~decided
         near[0] &= possible.any(axis=1)
         near[1] &= possible.any(axis=0)
-    faces, flags = [*before.faces, *after.faces], np.concatenate(near)
-    return [face for face, flag in zip(faces, flags, strict=True) if flag]
+    faces, is_open = [*before.faces, *after.faces], np.concatenate(near)
+    # With only one face of a group in a frame, those that were left out could be taken for it.
+    places = np.concatenate([centres, later]), np.concatenate([sizes, later_sizes])
+    beside = (_distances(*places, *places)[:, is_open] < NEAR).any(axis=1)
+    return [face for face, searched in zip(faces, beside, strict=True) if searched]
 
 
 def _has_alternative(distance: DoubleArray, reach: float) -> npt.NDArray[np.bool_]:
