@@ -142,7 +142,7 @@ def faces_that_meet(before: FaceDetections, after: FaceDetections, elapsed: floa
     faces, is_open = [*before.faces, *after.faces], np.concatenate(near)
     # With only one face of a group in a frame, those that were left out could be taken for it.
     places = np.concatenate([centres, later]), np.concatenate([sizes, later_sizes])
-    beside = (_distances(*places, *places)[:, is_open] < NEAR).any(axis=1)
+    beside = np.asarray((_distances(*places, *places)[:, is_open] < NEAR).any(axis=1))
     return [face for face, searched in zip(faces, beside, strict=True) if searched]
 
 
