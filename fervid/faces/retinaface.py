@@ -10,7 +10,7 @@ import numpy as np
 
 from fervid.faces.array_checks import check_image
 from fervid.faces.boxes import ScaledImage, select_boxes, shrink
-from fervid.faces.retinaface_gate import windows
+from fervid.faces.retinaface_gate import GATE_SCORE, windows
 from fervid.runtime.onnx_editing import with_outputs
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
@@ -54,7 +54,8 @@ class RetinaFace:
         """See FaceDetector.detect."""
         check_image(image)
         small, factor = shrunk or shrink(image, self.long_side)
-        return self.detect_unscaled(small, self.score_threshold, factor=factor)
+        small_faces: SmallFaces = "gated" if self.score_threshold >= GATE_SCORE else "all"
+        return self.detect_unscaled(small, self.score_threshold, factor, small_faces)
 
     def detect_unscaled(
         self, image: ByteArray, threshold: float, factor: float = 1.0, small_faces: SmallFaces = "all"

@@ -1,7 +1,7 @@
 """A gate that restricts RetinaFace's branch for small faces to the parts of an image where it may find one.
 
 That branch is two fifths of the network's work, and in most images it finds nothing. The gate is a logistic regression
-on the 64 channels of the branch's input map. It predicts whether any anchor of a cell scores above 0.3.
+on the 64 channels of the branch's input map. It predicts whether any anchor of a cell scores above GATE_SCORE.
 ``python -m tests.benchmarks.fit_retinaface_gate`` fits it to synthetic scenes.
 """
 
@@ -17,6 +17,8 @@ from fervid.runtime.weights import FOLDER
 from fervid.types import FloatArray
 
 GATE_FILE = FOLDER / "retinaface-gate.json"
+GATE_SCORE = 0.3
+"""Faces of a lower score may be missed by the gate."""
 LIMIT = 2.0
 """Log-odds above which the gate fires. Both classes had equal weight. In the synthetic and real images that were used
 to set it, the gate fires for every small face, at 2.8 or more."""

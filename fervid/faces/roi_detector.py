@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -167,10 +168,11 @@ class RegionDetector:
             return None
         found: list[Face] = []
         for region in sorted(regions, key=lambda region: (-region.step, not region.coarse)):
-            detected = self._detect_in(small, region)
+            small_faces: SmallFaces = "none" if region.coarse else "gated"
+            detected = _detect_in(small, region, partial(self._candidates_in, small_faces=small_faces))
             if region.step > 1 and any(_is_new(face, self._candidates) for face in detected):
                 return None
-            large = [f for f in detected if region.step == 1 or _size(f) >= SIZE_TOLERANCE * COARSE_SIZE * region.step]
+            large = [face for face in detected if _is_large_enough(face, region)]
             # A face in two regions may be cut off in the second; keep the first.
             faces = [face for face in large if _is_new(face, found)]
             if any(_is_cut_off(face, region, width, height) or self._is_near_threshold(face) for face in faces):
@@ -180,16 +182,8 @@ class RegionDetector:
             return None
         return sorted(found, key=lambda face: -face.score)
 
-    def _detect_in(self, small: ByteArray, region: _Region) -> list[Face]:
-        part = small[region.top : region.bottom, region.left : region.right]
-        height, width = part.shape[:2]
-        if region.step > 1:
-            size = (max(1, round(width / region.step)), max(1, round(height / region.step)))
-            part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-        small_faces: SmallFaces = "none" if region.coarse else "gated"
-        faces = self._detector.detect_unscaled(part, CANDIDATE_SCORE, small_faces=small_faces)
-        scale_x, scale_y = width / part.shape[1], height / part.shape[0]
-        return [scale_face(face, scale_x, scale_y, region.left, region.top) for face in faces]
+    def _candidates_in(self, part: ByteArray, small_faces: SmallFaces) -> list[Face]:
+        return self._detector.detect_unscaled(part, CANDIDATE_SCORE, small_faces=small_faces)
 
     def _is_face(self, face: Face) -> bool:
         return face.score >= self._detector.score_threshold
@@ -219,6 +213,44 @@ class RegionDetector:
         changed: npt.NDArray[np.bool_] = size > BLOCK_CHANGE
         self._brightness = np.where(changed, brightness, self._brightness + overall).astype(np.float32)
         return changed
+
+
+def detect_around(detect: Callable[[ByteArray], list[Face]], small: ByteArray, faces: Sequence[Face]) -> list[Face]:
+    """Find the faces in the parts of an image where some faces were a moment ago.
+
+    Args:
+        detect: Finds the faces of an image without shrinking it.
+        small: (h, w, 3) uint8 blue-green-red, the image shrunk to the detector's long side.
+        faces: Where to search, in pixels of ``small``.
+
+    Returns:
+        The faces, best score first, in pixels of ``small``. Very large faces are detected at half or a quarter of the
+        resolution.
+    """
+    height, width = small.shape[:2]
+    regions = _merge_regions([_region_around(face, width, height) for face in faces])
+    if sum(region.cost for region in regions) > MAX_COST_SHARE * width * height:
+        return detect(small)
+    found: list[Face] = []
+    for region in sorted(regions, key=lambda region: -region.step):
+        detected = _detect_in(small, region, detect)
+        found += [face for face in detected if _is_large_enough(face, region) and _is_new(face, found)]
+    return sorted(found, key=lambda face: -face.score)
+
+
+def _detect_in(small: ByteArray, region: _Region, detect: Callable[[ByteArray], list[Face]]) -> list[Face]:
+    part = small[region.top : region.bottom, region.left : region.right]
+    height, width = part.shape[:2]
+    if region.step > 1:
+        size = (max(1, round(width / region.step)), max(1, round(height / region.step)))
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    scale_x, scale_y = width / part.shape[1], height / part.shape[0]
+    return [scale_face(face, scale_x, scale_y, region.left, region.top) for face in detect(part)]
+
+
+def _is_large_enough(face: Face, region: _Region) -> bool:
+    """Whether a face is large enough to be found reliably at the resolution of its region."""
+    return region.step == 1 or _size(face) >= SIZE_TOLERANCE * COARSE_SIZE * region.step
 
 
 def _block_means(small: ByteArray) -> FloatArray:

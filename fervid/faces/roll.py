@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from fervid.types import DoubleArray, Face
+from fervid.types import Face
 
 MAX_ROLL = 30.0
 """Roll in degrees, to either side, up to which a face counts as upright. The emotion network is trained up to it."""
@@ -15,6 +13,9 @@ MIN_DISTANCE = 0.2
 is the geometric mean of its box's sides. Frontal faces have about 0.4 for both, faces in profile less for the eyes."""
 MAX_DISAGREEMENT = 25.0
 """Largest plausible difference, in degrees, between the roll of the eyes' line and that of the line to the mouth."""
+
+Axis = tuple[float, float]
+"""A direction in the image: across and down, in pixels."""
 
 
 def roll_of(face: Face) -> float | None:
@@ -30,7 +31,7 @@ def roll_of(face: Face) -> float | None:
     """
     eyes, mouth = _axes(face)
     shortest = MIN_DISTANCE * math.sqrt(max(face.width * face.height, 0.0))
-    if eyes is None or mouth is None or not min(np.hypot(*eyes), np.hypot(*mouth)) >= max(shortest, 1e-6):
+    if eyes is None or mouth is None or not min(math.hypot(*eyes), math.hypot(*mouth)) >= max(shortest, 1e-6):
         return None
     roll = _angle(eyes)
     return roll if abs(turned_by(roll, -_angle(_quarter_back(mouth)))) <= MAX_DISAGREEMENT else None
@@ -48,7 +49,7 @@ def approximate_roll(face: Face) -> float | None:
         Degrees clockwise, above -180 and at most 180; None without five landmarks or if they coincide.
     """
     mouth = _axes(face)[1]
-    return None if mouth is None or not np.hypot(*mouth) > 1e-6 else _angle(_quarter_back(mouth))
+    return None if mouth is None or not math.hypot(*mouth) > 1e-6 else _angle(_quarter_back(mouth))
 
 
 def looks_turned(face: Face) -> bool:
@@ -79,18 +80,20 @@ def turned_by(roll: float, degrees: float) -> float:
     return 180.0 - (180.0 - roll - degrees) % 360.0
 
 
-def _axes(face: Face) -> tuple[DoubleArray | None, DoubleArray | None]:
+def _axes(face: Face) -> tuple[Axis | None, Axis | None]:
     """From the right eye to the left one, and from the middle of the eyes to that of the mouth; None if unknown."""
-    points = np.array(face.landmarks, np.float64)
-    if points.shape != (5, 2) or not np.isfinite(points).all():
+    points = face.landmarks
+    if len(points) != 5 or not all(math.isfinite(value) for point in points for value in point):
         return None, None
-    return points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)
+    right, left, _, mouth_right, mouth_left = points
+    across, down = ((mouth_right[axis] + mouth_left[axis]) / 2 - (right[axis] + left[axis]) / 2 for axis in (0, 1))
+    return (left[0] - right[0], left[1] - right[1]), (across, down)
 
 
-def _quarter_back(axis: DoubleArray) -> DoubleArray:
+def _quarter_back(axis: Axis) -> Axis:
     """The axis turned by 90 degrees anticlockwise, in an image whose y axis points down."""
-    return np.array([axis[1], -axis[0]])
+    return axis[1], -axis[0]
 
 
-def _angle(axis: DoubleArray) -> float:
+def _angle(axis: Axis) -> float:
     return turned_by(math.degrees(math.atan2(axis[1], axis[0])), 0.0)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fervid.faces.boxes import is_same_face, scale_face, shrink
+from fervid.faces.boxes import iou, is_same_face, scale_face, shrink
 from fervid.faces.close_up import upright_close_up
 from fervid.faces.detectors import FaceDetector
 from fervid.faces.roll import MAX_ROLL, approximate_roll, looks_turned, roll_of, turned_by
@@ -41,6 +41,8 @@ LARGE = 1 / 8
 UPRIGHT_GAIN = {"yunet": 0.03, "retinaface": -0.005}
 """How much a turned close-up must beat the detection itself, if the landmarks there say that the face is upright. With
 RetinaFace it may fall a little short, because turned close-ups of upright faces show no face, or one that is worse."""
+SAME_PLACE = 0.3
+"""Smallest intersection over union with a known upright face at which a face is taken for the same one."""
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -79,19 +81,26 @@ class TurnedFaceDetector:
         upright = not looks_turned(face) if roll is None else abs(roll) <= RELIABLE_ROLL
         return face.score >= self._good_score and upright
 
-    def refine(self, image: ByteArray, faces: Sequence[Face], turn: int = 0) -> list[Face]:
+    def refine(self, image: ByteArray, faces: Sequence[Face], turn: int = 0, known: Sequence[Face] = ()) -> list[Face]:
         """Look again, from near, at each face that may be turned.
 
         Args:
             image: (h, w, 3) uint8, blue-green-red.
             faces: The faces that the detector found in it, in its pixels.
             turn: Degrees clockwise by which the image was turned to find them.
+            known: Faces of an earlier image of the same scene that were found to be upright. A face in the place of one
+                of them is not looked at again, if its landmarks say that it is upright.
 
         Returns:
             The faces in the same order. Where a turned close-up shows a face better, it stands in place of the first.
         """
         large = LARGE * max(image.shape[:2])
-        return [self._closer(image, face) if self._may_be_misread(face, turn, large) else face for face in faces]
+        return [
+            self._closer(image, face)
+            if self._may_be_misread(face, turn, large) and (looks_turned(face) or not _is_in_place(face, known))
+            else face
+            for face in faces
+        ]
 
     def search(self, image: ByteArray, turn: int) -> list[Face]:
         """Look for faces in an image that is turned.
@@ -220,6 +229,10 @@ class TurnedFaceDetector:
         turned = np.asarray(cv2.rotate(image, _ROTATIONS[turn]), np.uint8)
         upright = [face for face in self._detector.detect(turned, (turned, 1.0)) if _is_upright(face)]
         return [_turned_back(face, turn, turned.shape[1], turned.shape[0]) for face in upright]
+
+
+def _is_in_place(face: Face, known: Sequence[Face]) -> bool:
+    return bool((iou([face.box], [other.box for other in known]) >= SAME_PLACE).any())
 
 
 def _without_eyes(face: Face) -> Face:

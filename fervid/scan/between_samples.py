@@ -1,5 +1,5 @@
-"""Frames between two samples, which are looked at where two faces meet. Two faces that pass each other cannot be
-followed in samples 0.2 s apart.
+"""Frames between two samples, which are looked at where two faces meet. Two faces that pass each other cannot
+always be followed in samples 0.2 s apart. Only the parts of a frame around faces whose match is open are searched.
 
 Whether an interval is looked at depends only on the samples at its two ends. So a segment of a video gives what the
 whole gives, if it also looks at the first sample after it.
@@ -7,16 +7,26 @@ whole gives, if it also looks at the first sample after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from fervid.faces.boxes import centres_and_sizes
-from fervid.faces.tracklets import MAX_DISPLACEMENT, MAX_DISPLACEMENT_PER_SECOND
-from fervid.scan.frame_analysis import FrameAnalyzer, FrameResult
+from fervid.faces.tracklets import (
+    APPEARANCE_SCALE,
+    MAX_APPEARANCE_COST,
+    MAX_COST,
+    MAX_DISPLACEMENT,
+    MAX_DISPLACEMENT_PER_SECOND,
+    difference,
+)
+from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.types import DoubleArray, Face, Frame
 
+MIN_STEP = 0.06
+"""Seconds between two frames that are kept, at least: at 25 frames per second every second one is."""
 MAX_FRAMES = 16
 """Most frames that are kept between two samples. If there are more, every second one is dropped, again and again."""
 MAX_KEPT_PIXELS = 36_000_000
@@ -29,6 +39,10 @@ CLEAR = 0.5
 """A match is clear if its distance, in face sizes, is smaller by this than that of any alternative."""
 NEAR = 2.0
 """Distance in face sizes from another face within which a face that comes or goes may be hidden by that one."""
+SURE_DIFFERENCE = 0.35
+"""Largest difference in appearance at which a match counts as sure."""
+SURE_MARGIN = 0.5
+"""How much more than a sure match every alternative must cost. The costs are those of the first pass of tracking."""
 
 
 def analyze_frames(frames: Iterable[Frame], analyzer: FrameAnalyzer) -> Iterator[FrameResult]:
@@ -42,20 +56,21 @@ def analyze_frames(frames: Iterable[Frame], analyzer: FrameAnalyzer) -> Iterator
         The result of each frame in order. Results are held back until the next sample is known.
     """
     waiting = _Waiting()
-    previous: list[Face] | None = None
+    previous: FaceDetections | None = None
     for frame in frames:
         result = analyzer.analyze_frame(frame)
         if result.sample is None:
-            waiting.add(result, frame if previous else None)
+            waiting.add(result, frame if previous and previous.faces else None)
             if len(waiting.results) > MAX_RESULTS:
                 yield from waiting.release()
                 previous = None
             continue
-        faces = result.sample.faces
-        if waiting.frames and previous and may_meet(previous, faces, frame.time - waiting.begin):
-            waiting.look(analyzer)
+        if waiting.frames and previous:
+            meeting = faces_that_meet(previous, result.sample, frame.time - waiting.begin)
+            if meeting:
+                waiting.look(analyzer, meeting)
         yield from waiting.release()
-        waiting.begin, previous = frame.time, faces
+        waiting.begin, previous = frame.time, result.sample
         yield result
     yield from waiting.release()
 
@@ -68,53 +83,91 @@ class _Waiting:
         self.frames: list[tuple[int, Frame]] = []
         """Place among the results, and the frame."""
         self.begin = 0.0
-        self._stride = 1
+        self._last = 0.0
+        """Time of the last frame that was far enough from the one before, or of the sample."""
+        self._count, self._stride = 0, 1
 
     def add(self, result: FrameResult, frame: Frame | None) -> None:
-        if frame is not None and len(self.results) % self._stride == 0:
-            self.frames.append((len(self.results), frame))
+        if frame is not None and frame.time - max(self.begin, self._last) >= MIN_STEP:
+            self._last = frame.time
+            if self._count % self._stride == 0:
+                self.frames.append((len(self.results), frame))
+            self._count += 1
             pixels = frame.width * frame.height
             while len(self.frames) > min(MAX_FRAMES, max(1, MAX_KEPT_PIXELS // max(pixels, 1))):
                 self._stride *= 2
                 self.frames = self.frames[::2]
         self.results.append(result)
 
-    def look(self, analyzer: FrameAnalyzer) -> None:
+    def look(self, analyzer: FrameAnalyzer, meeting: list[Face]) -> None:
         for place, frame in self.frames:
-            self.results[place] = replace(self.results[place], between=analyzer.look_between(frame))
+            self.results[place] = replace(self.results[place], between=analyzer.look_between(frame, meeting))
 
     def release(self) -> list[FrameResult]:
-        results, self.results, self.frames, self._stride = self.results, [], [], 1
+        results, self.results, self.frames, self._count, self._stride = self.results, [], [], 0, 1
         return results
 
 
-def may_meet(before: Sequence[Face], after: Sequence[Face], elapsed: float) -> bool:
-    """Decide whether the faces of two successive samples may have been exchanged.
+def faces_that_meet(before: FaceDetections, after: FaceDetections, elapsed: float) -> list[Face]:
+    """Find the faces of two successive samples that may have been exchanged.
 
     Args:
-        before: Faces of a sample.
-        after: Faces of the next one.
+        before: The faces of a sample.
+        after: Those of the next one.
         elapsed: Seconds between the two.
 
     Returns:
-        Whether two faces touch, a match between the samples has an alternative, or a face comes or goes beside another.
+        The faces of both samples that touch, whose match has an alternative, or beside which a face comes or goes, but
+        for those whose match is sure, because position and appearance agree; and all faces near these.
     """
-    if max(len(before), len(after)) < 2:
-        return False
-    centres, sizes = centres_and_sizes([face.box for face in before])
-    later, later_sizes = centres_and_sizes([face.box for face in after])
-    if _touch(centres, sizes) or _touch(later, later_sizes):
-        return True
-    if not before or not after:
-        return False
-    distance = _distances(centres, sizes, later, later_sizes)
-    reach = MAX_DISPLACEMENT + MAX_DISPLACEMENT_PER_SECOND * min(elapsed, 1.0)
-    for table in (distance, distance.T):
-        ranked = np.sort(table, axis=1)[:, :2]
-        if ranked.shape[1] == 2 and bool(((ranked[:, 1] < reach) & (ranked[:, 1] < ranked[:, 0] + CLEAR)).any()):
-            return True
-    gone, come = distance.min(axis=1) > CLEAR, distance.min(axis=0) > CLEAR
-    return bool((distance[gone] < NEAR).any() or (distance[:, come] < NEAR).any())
+    if max(len(before.faces), len(after.faces)) < 2:
+        return []
+    centres, sizes = centres_and_sizes([face.box for face in before.faces])
+    later, later_sizes = centres_and_sizes([face.box for face in after.faces])
+    near = [_touch(centres, sizes), _touch(later, later_sizes)]
+    if before.faces and after.faces:
+        distance = _distances(centres, sizes, later, later_sizes)
+        reach = MAX_DISPLACEMENT + MAX_DISPLACEMENT_PER_SECOND * min(elapsed, 1.0)
+        near[0] |= _has_alternative(distance, reach)
+        near[1] |= _has_alternative(distance.T, reach)
+        for side, table in enumerate((distance, distance.T)):
+            changed = table.min(axis=1) > CLEAR
+            near[side] |= changed & (table < NEAR).any(axis=1)
+            near[1 - side] |= (table[changed] < NEAR).any(axis=0)
+        sure = _sure(distance / reach, before, after)
+        decided = sure.any(axis=1, keepdims=True) | sure.any(axis=0, keepdims=True)
+        possible = (distance < reach) & ~decided
+        near[0] &= possible.any(axis=1)
+        near[1] &= possible.any(axis=0)
+    faces, is_open = [*before.faces, *after.faces], np.concatenate(near)
+    # With only one face of a group in a frame, those that were left out could be taken for it.
+    places = np.concatenate([centres, later]), np.concatenate([sizes, later_sizes])
+    beside = np.asarray((_distances(*places, *places)[:, is_open] < NEAR).any(axis=1))
+    return [face for face, searched in zip(faces, beside, strict=True) if searched]
+
+
+def _has_alternative(distance: DoubleArray, reach: float) -> npt.NDArray[np.bool_]:
+    """(n,): whether another match of a face is nearly as good as the best one."""
+    ranked = np.sort(distance, axis=1)[:, :2]
+    if ranked.shape[1] < 2:
+        return np.zeros(len(distance), bool)
+    return np.asarray((ranked[:, 1] < reach) & (ranked[:, 1] < ranked[:, 0] + CLEAR))
+
+
+def _sure(distance: DoubleArray, before: FaceDetections, after: FaceDetections) -> npt.NDArray[np.bool_]:
+    """(n, m): whether two faces of both samples are one and the same, as position and appearance agree.
+
+    ``distance``: (n, m) in the distance that costs 1.
+    """
+    if not before.descriptors or not after.descriptors:
+        return np.zeros(distance.shape, bool)
+    differs = difference(np.stack(before.descriptors) @ np.stack(after.descriptors).T)
+    cost = distance**2 + np.minimum((differs / APPEARANCE_SCALE) ** 2, MAX_APPEARANCE_COST)
+    sure = (differs <= SURE_DIFFERENCE) & (cost <= MAX_COST)
+    for row, column in np.argwhere(sure).tolist():
+        others = np.concatenate([np.delete(cost[row], column), np.delete(cost[:, column], row)])
+        sure[row, column] = cost[row, column] + SURE_MARGIN <= others.min(initial=np.inf)
+    return np.asarray(sure)
 
 
 def _distances(centres: DoubleArray, sizes: DoubleArray, others: DoubleArray, other_sizes: DoubleArray) -> DoubleArray:
@@ -123,7 +176,8 @@ def _distances(centres: DoubleArray, sizes: DoubleArray, others: DoubleArray, ot
     return np.asarray(apart / ((sizes[:, None] + other_sizes[None]) / 2))
 
 
-def _touch(centres: DoubleArray, sizes: DoubleArray) -> bool:
+def _touch(centres: DoubleArray, sizes: DoubleArray) -> npt.NDArray[np.bool_]:
+    """(n,): whether a face touches another one."""
     distance = _distances(centres, sizes, centres, sizes)
     np.fill_diagonal(distance, np.inf)
-    return bool((distance < TOUCH).any())
+    return np.asarray((distance < TOUCH).any(axis=1))

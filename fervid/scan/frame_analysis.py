@@ -7,6 +7,7 @@ that start at these times.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,7 +21,7 @@ from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder, aligned_face
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
 from fervid.faces.retinaface import RetinaFace
-from fervid.faces.roi_detector import RegionDetector
+from fervid.faces.roi_detector import RegionDetector, detect_around
 from fervid.faces.roll import approximate_roll, roll_of
 from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.runtime.opencv import cv2
@@ -137,17 +138,23 @@ class FrameAnalyzer:
         rolls = list(map(_known_roll, found.faces))
         return FaceDetections(frame.index, found.faces, descriptors, found.crops, found.qualities, rolls, aligned_faces)
 
-    def look_between(self, frame: Frame) -> FaceDetections:
-        """Find the faces of a frame between two samples. This changes nothing for the samples.
+    def look_between(self, frame: Frame, meeting: Sequence[Face]) -> FaceDetections:
+        """Find the faces of a frame between two samples, where some faces meet. This changes nothing for the samples.
 
         Args:
             frame: The frame.
+            meeting: These faces of the two samples, in pixels of the frame.
 
         Returns:
-            The upright faces with their descriptors, without crops.
+            The upright faces with their descriptors, without crops. Faces elsewhere may be missing.
         """
         small, factor = shrink(frame.image, self._settings.long_side)
-        found = self._detector.detect(frame.image, (small, factor))
+
+        def detect(part: ByteArray) -> list[Face]:
+            return self._detector.detect(part, (part, 1.0))
+
+        around = [scale_face(face, 1 / factor) for face in meeting]
+        found = [scale_face(face, factor) for face in detect_around(detect, small, around)]
         faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]
         return FaceDetections(frame.index, faces, _descriptors(_View(frame.image, 1.0), _View(small, factor), faces))
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import zlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,17 +25,16 @@ import cv2
 import numpy as np
 from trackers.eval import aggregate_clear_metrics, aggregate_hota_metrics, aggregate_identity_metrics
 
-from fervid.faces.boxes import ScaledImage
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import FaceEmbedder
 from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.timeline.summary import summarize_face
-from fervid.types import EMOTIONS, ByteArray, DoubleArray, Face, Track
+from fervid.types import EMOTIONS, DoubleArray, Face, Track
 from fervid.video.reader import VideoReader
 from tests.benchmarks.composites import SHARED, detector
-from tests.benchmarks.tracking import PEERS, Rows, metrics, track_with
+from tests.benchmarks.tracking import PEERS, CachingDetector, Rows, metrics, track_with
 from tests.support.paths import ROOT
 
 RATES = (0.0, 10.0, 5.0, 2.0)
@@ -62,22 +60,6 @@ CLIPS = (
     Clip("hamilton_cuts", SHARED / "hamilton_cuts.mp4", (20, 82, 211)),
     Clip("real_crossing", SHARED.parent / "cases" / "real_crossing.mp4"),
 )
-
-
-class RememberingDetector:
-    """A detector that remembers the faces of each image by the image's pixels."""
-
-    def __init__(self, inner: FaceDetector) -> None:
-        self._inner = inner
-        self.name, self.sha256 = inner.name, inner.sha256
-        self._known: dict[int, list[Face]] = {}
-
-    def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
-        """See FaceDetector."""
-        key = zlib.crc32(image.tobytes())
-        if key not in self._known:
-            self._known[key] = self._inner.detect(image, shrunk)
-        return self._known[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +215,7 @@ def _trust(track: Track, times: DoubleArray) -> str:
 
 def measure(clip: Clip, rates: Sequence[float]) -> Iterator[dict[str, Score]]:
     """Track and score one clip at each rate; yields the scores of fervid and of the library trackers."""
-    finder = RememberingDetector(detector())
+    finder = CachingDetector(detector())
     embedder = FaceEmbedder()
     truth = read_truth(clip, finder)
     cuts = [truth.times[cut] for cut in clip.cuts]

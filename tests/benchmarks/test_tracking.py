@@ -65,6 +65,16 @@ def test_no_track_crosses_a_dissolve() -> None:
     assert ours.identity["IDF1"] >= 0.95
 
 
+def test_the_cache_distinguishes_images_that_do_not_stay_in_memory() -> None:
+    drawn = DrawnScene(small("cut"))
+    plain, caching = detector(), tracking.CachingDetector(detector())
+    for image in drawn.images[:: len(drawn.images) - 1]:
+        for _ in range(2):
+            half = image[: image.shape[0] // 2].copy()  # its memory is used again at once
+            assert caching.detect(half) == plain.detect(half)
+            del half
+
+
 def test_the_score_drops_after_a_swap_and_counts_tracks_over_a_cut() -> None:
     drawn = DrawnScene(small("cut"))
     rows = tracking.play(drawn, 5.0, tracking.CachingDetector(detector()))

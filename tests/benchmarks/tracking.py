@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,21 +62,22 @@ Rows = list[list[tuple[int, DoubleArray]]]
 
 
 class CachingDetector:
-    """A detector that caches the faces of each image.
+    """A detector that remembers the faces of each image by the image's pixels.
 
-    The images must stay in memory as long as this object.
+    A scan also detects faces in parts of images, which do not stay in memory. So an object is no key.
     """
 
     def __init__(self, inner: FaceDetector) -> None:
         self._inner = inner
         self.name, self.sha256 = inner.name, inner.sha256
-        self._known: dict[int, list[Face]] = {}
+        self._known: dict[tuple[tuple[int, ...], int], list[Face]] = {}
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
         """See FaceDetector."""
-        if id(image) not in self._known:
-            self._known[id(image)] = self._inner.detect(image, shrunk)
-        return self._known[id(image)]
+        key = image.shape, zlib.crc32(image.tobytes())
+        if key not in self._known:
+            self._known[key] = self._inner.detect(image, shrunk)
+        return self._known[key]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 
 from fervid.faces.boxes import iou, shrink
 from fervid.faces.retinaface import RetinaFace, SmallFaces
-from fervid.faces.roi_detector import CHANGE_MARGIN, PERIOD, STRIDE, RegionDetector, _merge_regions, _Region, _region
+from fervid.faces.roi_detector import (
+    CHANGE_MARGIN,
+    PERIOD,
+    STRIDE,
+    RegionDetector,
+    _merge_regions,
+    _Region,
+    _region,
+    detect_around,
+)
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face
 from fervid.video.reader import VideoReader
@@ -267,3 +276,43 @@ def holds(one: _Region, other: _Region) -> bool:
         and one.right >= other.right
         and one.bottom >= other.bottom
     )
+
+
+def test_around_known_faces_the_same_ones_are_found_on_fewer_pixels(scene: tuple[ByteArray, ByteArray, Face]) -> None:
+    _, image, face = scene
+    detector = RecordingDetector()
+    whole = detector.detect(image, (image, 1.0))
+    detector.sizes.clear()
+    (again,) = detect_around(lambda part: detector.detect(part, (part, 1.0)), image, [face])
+    assert iou([again.box], [one.box for one in whole]).max() > 0.95
+    assert sum(height * width for height, width in detector.sizes) < 0.4 * image.shape[0] * image.shape[1]
+
+
+def test_around_faces_all_over_the_image_the_whole_is_searched(scene: tuple[ByteArray, ByteArray, Face]) -> None:
+    _, image, _ = scene
+    height, width = image.shape[:2]
+    detector = RecordingDetector()
+    corners = [Face(x, y, 90.0, 90.0, 0.9) for x in (0.0, width - 90.0) for y in (0.0, height - 90.0)]
+    middle = Face(width / 4, height / 4, width / 2, height / 2, 0.9)
+    found = detect_around(lambda part: detector.detect(part, (part, 1.0)), image, [*corners, middle])
+    assert found == detector.detect(image, (image, 1.0))
+    assert detect_around(lambda part: detector.detect(part, (part, 1.0)), image, []) == []
+
+
+@pytest.mark.parametrize("threshold", [0.65, 0.3])
+def test_the_gate_changes_no_face_of_a_whole_image(threshold: float) -> None:
+    detector = RetinaFace(threshold)
+    for path in SAMPLES:
+        for _, image in samples_of(path, fps=1.0):
+            all_parts = detector.detect_unscaled(image, threshold)
+            gated = detector.detect(image, (image, 1.0))
+            assert [face.score for face in gated] == pytest.approx([face.score for face in all_parts], abs=1e-3)
+            if gated:
+                boxes = np.array([face.box for face in gated])
+                np.testing.assert_allclose(boxes, [face.box for face in all_parts], atol=0.1)
+
+
+def test_faces_of_a_low_score_are_searched_without_the_gate(scene: tuple[ByteArray, ByteArray, Face]) -> None:
+    _, image, _ = scene
+    detector = RetinaFace(0.02)
+    assert detector.detect(image, (image, 1.0)) == detector.detect_unscaled(image, 0.02)

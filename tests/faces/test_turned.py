@@ -350,6 +350,49 @@ def test_what_the_looks_cost_without_any_face(fps: float, most: float) -> None:
     assert count * 640 * 360 < detector.pixels <= most * count * 640 * 360
 
 
+class DoubtfulDetector(CountingDetector):
+    """A detector that finds one upright face of a low score in each whole image, and nothing in parts of it."""
+
+    name = "retinaface"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.face = replace(UPRIGHT, score=0.7)
+        self.close_ups = 0
+
+    def detect(self, image: ByteArray, shrunk: Any = None) -> list[Face]:
+        """See FaceDetector.detect."""
+        if image.shape[1] == 640:
+            return [self.face]
+        self.close_ups += 1
+        return []
+
+
+def test_a_face_that_was_just_found_upright_is_not_looked_at_again() -> None:
+    detector, thumbnail = DoubtfulDetector(), np.zeros((36, 64), np.uint8)
+    analyzer = FrameAnalyzer(ScanSettings(fps=5), FER2013_GEOMETRY, detector)
+
+    def looks(time: float, face: Face, thumbnail: ByteArray = thumbnail) -> int:
+        before, detector.face = detector.close_ups, face
+        image = partial(draw_number, 5, 640, 360)
+        analyzer.analyze_frame(Frame(0, time, True, thumbnail, PictureShape((640, 360), 0, 1.0), image))
+        return detector.close_ups - before
+
+    face = detector.face
+    beside, near = replace(face, x=300.0), replace(face, x=face.x + 20)
+    sideways = replace(face, landmarks=tuple((130 - (y - 110), 110 + (x - 130)) for x, y in face.landmarks))
+    searching = 3  # the whole frame is searched in all turns, once a second
+    assert looks(0.0, face) > searching
+    assert looks(0.2, face) == looks(0.4, near) == 0
+    assert looks(0.6, beside) == 3  # another face
+    assert looks(0.8, near) == 0  # not seen for a moment
+    assert looks(1.0, sideways) > searching  # its landmarks changed
+    assert looks(2.4, near) == 3 + searching  # long ago
+    assert looks(2.6, near) == 0
+    assert looks(2.8, near, thumbnail + 100) > 3  # a new scene
+    assert looks(3.0, near, thumbnail + 100) > 3  # a segment may begin here
+
+
 def test_the_schedules_of_looks_restart_where_segments_may_begin() -> None:
     assert SCHEDULE_PERIOD % MEMORY_PERIOD == 0
     assert MEMORY_PERIOD % LOOK_PERIOD == 0

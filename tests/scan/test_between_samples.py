@@ -12,8 +12,8 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.detectors import load_detector
 from fervid.faces.embedding import FaceEmbedder
 from fervid.scan import between_samples
-from fervid.scan.between_samples import analyze_frames, may_meet
-from fervid.scan.frame_analysis import FrameAnalyzer, FrameResult
+from fervid.scan.between_samples import analyze_frames, faces_that_meet
+from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.scan.scan import track_faces
 from fervid.settings import ScanSettings
 from fervid.types import Face, Frame, PictureShape, Track
@@ -42,8 +42,31 @@ def at(x: float, size: float = 100.0) -> Face:
     ],
 )
 def test_faces_meet_where_they_may_be_exchanged(before: list[Face], after: list[Face], meets: bool) -> None:
-    assert may_meet(before, after, 0.2) is meets
-    assert may_meet(after, before, 0.2) is meets
+    samples = FaceDetections(0, before), FaceDetections(5, after)
+    assert bool(faces_that_meet(*samples, 0.2)) is meets
+    assert bool(faces_that_meet(*samples[::-1], 0.2)) is meets
+
+
+def looking(*faces: tuple[float, int]) -> FaceDetections:
+    """A sample with faces at these places, each with the appearance of a numbered person."""
+    descriptors = [np.eye(4, dtype=np.float32)[person] for _, person in faces]
+    return FaceDetections(0, [at(x) for x, _ in faces], descriptors)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "places"),
+    [
+        (looking((100, 0), (190, 1)), looking((105, 0), (185, 1)), []),  # they touch, and look different
+        (looking((100, 0), (190, 1)), looking((105, 1), (185, 0)), []),  # they have passed each other
+        (looking((100, 0), (190, 0)), looking((105, 0), (185, 0)), [100, 190, 105, 185]),  # twins
+        (looking((100, 0), (190, 1)), looking((105, 0), (185, 2)), [100, 190, 105, 185]),  # only one of them is known
+        (looking((100, 0), (190, 1), (900, 3)), looking((105, 0), (185, 2), (900, 3)), [100, 190, 105, 185]),
+        (looking((100, 0), (190, 1)), looking((105, 0)), []),  # the one that stays is known
+        (looking((100, 0), (190, 1)), looking((105, 2)), [100, 190, 105]),  # who is it?
+    ],
+)
+def test_appearance_decides_who_is_who(before: FaceDetections, after: FaceDetections, places: list[float]) -> None:
+    assert [face.x + face.width / 2 for face in faces_that_meet(before, after, 0.2)] == places
 
 
 def results(name: str, settings: ScanSettings, first: int = 0, last: int | None = None) -> list[FrameResult]:
@@ -53,12 +76,13 @@ def results(name: str, settings: ScanSettings, first: int = 0, last: int | None 
 
 
 def test_frames_are_looked_at_around_a_crossing_and_samples_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(between_samples, "SURE_DIFFERENCE", -1.0)  # appearance decides nothing
     found = results("crossing", ScanSettings(fps=5))
     looked = [result.time for result in found if result.between]
     assert looked
     assert 1.0 < min(looked) < 2.3 < max(looked) < 4.0  # they pass at 2.45 s
     assert all(result.sample is None for result in found if result.between)
-    monkeypatch.setattr(between_samples, "may_meet", lambda *_: False)
+    monkeypatch.setattr(between_samples, "faces_that_meet", lambda *_: [])
     plain = results("crossing", ScanSettings(fps=5))
     assert not any(result.between for result in plain)
     assert [r.time for r in plain] == [r.time for r in found]
@@ -70,7 +94,8 @@ def test_no_frame_is_looked_at_where_one_face_is_alone() -> None:
         assert not any(result.between for result in results(name, ScanSettings(fps=5)))
 
 
-def test_a_part_that_ends_with_the_next_sample_gives_what_the_whole_gives() -> None:
+def test_a_part_that_ends_with_the_next_sample_gives_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(between_samples, "SURE_DIFFERENCE", -1.0)
     # samples are 5 frames apart; at frame 60 (2.4 s) the two people pass
     settings = ScanSettings(fps=5)
     whole, part = results("crossing", settings)[:60], results("crossing", settings, 0, 61)[:60]
@@ -81,7 +106,7 @@ def test_a_part_that_ends_with_the_next_sample_gives_what_the_whole_gives() -> N
     assert any(result.between for result in part[55:])
 
 
-@pytest.mark.parametrize(("side", "count", "most"), [(100, 30, 16), (100, 5, 5), (4000, 12, 2), (100, 2000, 0)])
+@pytest.mark.parametrize(("side", "count", "most"), [(100, 30, 16), (100, 5, 3), (4000, 12, 2), (100, 2000, 0)])
 def test_few_frames_are_kept(side: int, count: int, most: int) -> None:
     looked: list[int] = []
 
@@ -90,12 +115,13 @@ def test_few_frames_are_kept(side: int, count: int, most: int) -> None:
             sample = Found() if frame.sampled else None
             return FrameResult(frame.time, frame.thumbnail, frame.shape, sample)  # type: ignore[arg-type]
 
-        def look_between(self, frame: Frame) -> str:
+        def look_between(self, frame: Frame, _: list[Face]) -> str:
             looked.append(frame.index)
             return "looked at"
 
     class Found:
         faces = (at(100), at(150))
+        descriptors = ()
 
     shape, thumbnail = PictureShape((side, side)), np.zeros((1, 1), np.uint8)
     frames = [
