@@ -26,7 +26,7 @@ MIN_EMBEDDINGS = 2
 MIN_CONSISTENCY = 0.4
 """Lowest mean cosine similarity between a track's embeddings and their mean. A track below it gets no person."""
 MERGE_SIMILARITY = 0.6
-"""Cosine similarity at which two groups of tracks are merged. No two people in the test clips reach 0.45."""
+"""Cosine similarity at which two groups of tracks are merged. No two people in the test clips reach 0.46."""
 MIN_PAIR_SIMILARITY = 0.5
 """Lowest cosine similarity between any two tracks of a group."""
 

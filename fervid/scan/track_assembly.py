@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
 from fervid.faces.crop import SIZE
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder
-from fervid.faces.identity import choose_for_embedding, cluster_tracks
 from fervid.faces.tracking import FaceTracker
 from fervid.files.scratch import ScratchArray, write_grouped
 from fervid.scan.frame_analysis import FaceDetections, FrameResult
 from fervid.scan.picture_changes import PictureRuns
+from fervid.scan.track_identity import TrackIdentity
 from fervid.scan.types import TrackedFaces
 from fervid.settings import ScanSettings
-from fervid.types import FloatArray, PictureShape, Track
+from fervid.types import TWO_PEOPLE, Doubt, PictureShape, Track
 from fervid.video.shots import ShotBoundaryDetector
+
+Members = list[list[tuple[int, int]]]
+"""For each track its samples: number of the sample, and position among its faces."""
 
 
 class TrackBuilder:
@@ -95,39 +96,54 @@ class TrackBuilder:
         """
         cuts = self._cuts.finish()
         members = self._tracker.finish(cuts)
-        numbers = [[self._first_crop[sample] + position for sample, position in samples] for samples in members]
+        identity: TrackIdentity | None = None
+        doubts: list[Doubt] = []
+        if self._embedder is not None:
+            identity = TrackIdentity(self._aligned_faces, self._aligned_number, self._embedder, threads)
+            members, starts = self._checked(members, identity)
+            doubts = [
+                Doubt(face_id, self._times[start], self._times[members[face_id][-1][0]], TWO_PEOPLE)
+                for face_id, start in starts
+            ]
+        numbers = self._crop_numbers(members)
         crops = write_grouped(self._crops, numbers, self._scratch, SIZE)
         self._crops.close()
-        faces = np.array(self._faces, np.float32).reshape(-1, 7)
+        tracks = self._tracks(members, numbers)
+        for track in tracks:
+            track.crops = crops[track.face_id]
+        if identity is not None:
+            doubts += identity.assign(tracks, numbers, doubts)
+        self._aligned_faces.close()
+        sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         frames, times = np.array(self._frames, np.int64), np.array(self._times)
+        return TrackedFaces(frames, times, sizes, tracks, self._pictures.runs, cuts, doubts)
+
+    def _crop_numbers(self, members: Members) -> list[list[int]]:
+        """The numbers of the crops of each track."""
+        return [[self._first_crop[sample] + position for sample, position in samples] for samples in members]
+
+    def _tracks(self, members: Members, numbers: Sequence[Sequence[int]]) -> list[Track]:
+        """The tracks without their crops."""
+        faces = np.array(self._faces, np.float32).reshape(-1, 7)
+        frames, times, none = np.array(self._frames, np.int64), np.array(self._times), np.zeros((0, 1, 1), np.uint8)
         tracks = []
         for face_id, samples in enumerate(members):
             sampled, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
             values = (rows[:, :4], rows[:, 4], rows[:, 5])
-            tracks.append(Track(face_id, frames[sampled], times[sampled], *values, crops[face_id], rolls=rows[:, 6]))
-        vectors = self._embeddings(numbers, threads)
-        self._aligned_faces.close()
-        for track, person in zip(tracks, cluster_tracks(vectors, [track.frames for track in tracks]), strict=True):
-            track.person = person
-        sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
-        return TrackedFaces(frames, times, sizes, tracks, self._pictures.runs, cuts)
+            tracks.append(Track(face_id, frames[sampled], times[sampled], *values, none, rolls=rows[:, 6]))
+        return tracks
 
-    def _embeddings(self, tracks: Sequence[Sequence[int]], threads: int) -> list[FloatArray]:
-        """For each track, given by the numbers of its crops, unit vectors (n, 128) of some of its faces."""
-        embedder, reading = self._embedder, Lock()
-        if embedder is None:
-            return [np.zeros((0, 128), np.float32) for _ in tracks]
-
-        def embed(number: int) -> FloatArray:
-            with reading:
-                aligned = self._aligned_faces.read([number])[0]
-            return embedder.embed_aligned(aligned)
-
-        chosen = [
-            choose_for_embedding([self._aligned_number[crop] for crop in track if crop in self._aligned_number])
-            for track in tracks
-        ]
-        with ThreadPoolExecutor(threads) as pool:
-            run: Callable[..., Iterator[FloatArray]] = pool.map if threads > 1 else map
-            vectors = run(embed, (number for numbers in chosen for number in numbers))
-            return [np.array(list(islice(vectors, len(numbers))), np.float32).reshape(-1, 128) for numbers in chosen]
+    def _checked(self, members: Members, identity: TrackIdentity) -> tuple[Members, list[tuple[int, int]]]:
+        """The tracks, split where they certainly change to another person, in order of their first sample; and the
+        samples at which they may do so, each with its track."""
+        numbers = self._crop_numbers(members)
+        changes = identity.changes(self._tracks(members, numbers), numbers, self._crops.read)
+        parts: list[tuple[list[tuple[int, int]], list[int]]] = []
+        for samples, found in zip(members, changes, strict=True):
+            edges = [0, *(one.row for one in found if one.certain), len(samples)]
+            for begin, end in itertools.pairwise(edges):
+                open_rows = [one.row for one in found if not one.certain and begin < one.row < end]
+                parts.append((samples[begin:end], [samples[row][0] for row in open_rows]))
+        parts.sort(key=lambda part: part[0][0])
+        starts = [(face_id, start) for face_id, (_, found) in enumerate(parts) for start in found]
+        return [samples for samples, _ in parts], starts
