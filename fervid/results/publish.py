@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fervid.files.atomic import sync_file, sync_folder
-from fervid.results.schema import SMALL, small_path, timeline_path
+from fervid.results.schema import SMALL, is_folder, small_path, timeline_path
 
 NEW, OLD = "new", "old"
 """Folders of the workspace: the complete new tables, and the tables that they replace."""
@@ -68,6 +68,8 @@ def _moves(out: Path, workspace: Path) -> Iterator[tuple[Path, Path]]:
 def finish_interrupted(out: Path, workspace: Path) -> None:
     """Move the new tables in that a killed process left in a workspace, if it had begun to replace the old ones.
 
+    Nothing is moved if what is there cannot be tables, such as a link or a folder in place of a file.
+
     Args:
         out: The results.
         workspace: The workspace of the killed process; it need not exist.
@@ -76,7 +78,7 @@ def finish_interrupted(out: Path, workspace: Path) -> None:
         OSError: A table cannot be moved.
     """
     new, timeline = workspace / NEW, timeline_path(out)
-    if not (workspace / OLD).is_dir() or os.path.lexists(timeline):
+    if not (workspace / OLD).is_dir() or os.path.lexists(timeline) or not _are_tables(out, new):
         return
     for name in SMALL:
         if (new / name).exists():
@@ -85,6 +87,14 @@ def finish_interrupted(out: Path, workspace: Path) -> None:
     if (new / TIMELINE_NAME).exists():
         (new / TIMELINE_NAME).rename(timeline)
         sync_folder(timeline.parent)
+
+
+def _are_tables(out: Path, new: Path) -> bool:
+    """Whether the tables that are still in ``new`` are files; the timeline of a folder is a folder."""
+    left = [path for path in (new / name for name in (*SMALL, TIMELINE_NAME)) if os.path.lexists(path)]
+    folders = [path.name for path in left if path.is_dir()]
+    expected = [TIMELINE_NAME] if is_folder(out) and (new / TIMELINE_NAME) in left else []
+    return folders == expected and not any(path.is_symlink() for path in left)
 
 
 def remove(out: Path, workspace: Path) -> None:

@@ -278,3 +278,21 @@ def test_overwrite_heals_an_identity_that_is_not_a_file(
         fervid.analyze(root / "in", root / "r.parquet", FAST, overwrite=True)
         assert fervid.analyze(root / "in", root / "r.parquet", FAST).exit_code == 3
     assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))
+
+
+@pytest.mark.parametrize("replace_by", [replaced_by_folder, replaced_by_link])
+@pytest.mark.parametrize("table", ["episodes", "timeline"])
+def test_an_unfinished_table_that_is_not_a_file_is_not_moved(
+    whole: Path, tmp_path: Path, table: str, replace_by: Callable[[Path], None]
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(whole, root)
+    new = store_of(root) / "scratch" / "abc" / "new"
+    new.mkdir(parents=True)
+    (new.parent / "old").mkdir()
+    (root / "r.parquet").rename(new / "timeline")
+    shutil.copy(root / "r.episodes.csv", new / "episodes")
+    replace_by(new / table)
+    with replaying():
+        fervid.analyze(root / "in", root / "r.parquet", FAST)
+    assert_identical(read_results(root / "r.parquet"), read_results(whole / "r.parquet"))
