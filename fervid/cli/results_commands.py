@@ -47,9 +47,11 @@ def correct(
     out: Out,
 ) -> None:
     """Repair faces and name persons, and compute the tables anew."""
+    from fervid.cli.annotate_and_report import show_notes
     from fervid.results.correct import correct as apply
 
     done = apply(results, corrections, out)
+    show_notes(done.notes)
     lines = f"{done.corrections} correction{'' if done.corrections == 1 else 's'}"
     say(f"{lines} in {done.videos} video{'' if done.videos == 1 else 's'}: {out}")
 

@@ -37,10 +37,12 @@ class Corrected:
     Attributes:
         corrections: Number of corrections that were applied.
         videos: Number of videos that they changed.
+        notes: What a user should know about the results that were read, as sentences.
     """
 
     corrections: int
     videos: int
+    notes: tuple[str, ...] = ()
 
 
 def correct(
@@ -95,7 +97,7 @@ def correct(
             for table_name in SMALL.keys() - {"videos"}:
                 small[table_name].add(rows[table_name].get(video_id, []))
         small["videos"].add({**row, **changed.get(row["video"], {})} for row in tables["videos"].to_pylist())
-    return Corrected(len(read), len(changed))
+    return Corrected(len(read), len(changed), tuple(found.notes))
 
 
 def _timeline_settings(source: Path, metadata: Mapping[str, Any]) -> TimelineSettings:
