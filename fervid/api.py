@@ -479,7 +479,7 @@ def correct(
         out: ``corrected.parquet``, ``corrected.csv``, or a folder.
 
     Returns:
-        The number of corrections and of the videos that they changed.
+        The number of corrections and of the videos that they changed, and notes on the results that were read.
 
     Raises:
         InputNotFound: There are no such results, or no such corrections file.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fervid.errors import ConfigError, InputNotFound
+from fervid.runtime.special_files import refuse_special
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings, check, convert
 
 T = TypeVar("T")
@@ -192,6 +193,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputNotFound: The file does not exist.
         ConfigError: The file cannot be read or is not valid TOML.
     """
+    refuse_special(path, ConfigError)
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

@@ -98,7 +98,7 @@ def correct(
             for table_name in SMALL.keys() - {"videos"}:
                 small[table_name].add(rows[table_name].get(video_id, []))
         small["videos"].add({**row, **changed.get(row["video"], {})} for row in tables["videos"].to_pylist())
-    return Corrected(len(read), len(changed), found.notes)
+    return Corrected(len(read), len(changed), tuple(found.notes))
 
 
 def _timeline_settings(source: Path, metadata: Mapping[str, Any]) -> TimelineSettings:

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from fervid.errors import BadCorrections, InputNotFound
 from fervid.results.csv import FORMULA_STARTS
+from fervid.runtime.special_files import refuse_special
 
 COLUMNS = ("video", "face_id", "action", "start", "end", "value")
 """The columns of a corrections file."""
@@ -115,6 +116,7 @@ def read_corrections(path: Path) -> list[Correction]:
     """
     if not path.exists():
         raise InputNotFound(f"no such corrections file: {path}")
+    refuse_special(path, BadCorrections)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import BadWeights, MissingLibrary
+from fervid.runtime.special_files import refuse_special
 
 FOLDER = Path(__file__).parents[1] / "weights"
 """The weights that this package ships. NOTICE.txt there says where each file comes from."""
@@ -127,6 +128,7 @@ def read_weights(path: Path) -> bytes:
     Raises:
         BadWeights: The file cannot be read.
     """
+    refuse_special(path, BadWeights)
     try:
         return path.read_bytes()
     except OSError as error:

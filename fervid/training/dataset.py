@@ -23,6 +23,7 @@ from fervid.files.discover import IMAGE_SUFFIXES
 from fervid.files.image_io import decode_image
 from fervid.results.reader import read_columns
 from fervid.runtime.opencv import cv2
+from fervid.runtime.special_files import refuse_special
 from fervid.types import EMOTIONS, ByteArray, FloatArray
 
 SPELLINGS = {
@@ -126,9 +127,12 @@ def read(paths: Sequence[Path], usage: str | None = None) -> Dataset:
 
 
 def _read_path(path: Path) -> Iterator[Dataset]:
+    refuse_special(path, BadDataset)
     if path.is_dir():
         tables = sorted(table for table in path.glob("*.parquet") if not table.name.startswith("."))
         if tables:
+            for table in tables:
+                refuse_special(table, BadDataset)
             for table in tables:  # files may be named after splits: train-00000-of-00001.parquet
                 yield _read_parquet(table, USAGES.get(re.split(r"[-_.]", table.name.lower())[0], ""))
         else:

@@ -334,7 +334,7 @@ from fervid.cli import main as cli
 
 class Thing: pass
 
-def go():
+def go(standalone_mode):
     things = [Thing(), Thing()]
     last = weakref.ref(things[1], lambda ref: signal.raise_signal(signal.SIGTERM))
     things.clear()  # what the handler raises is ignored

@@ -212,3 +212,13 @@ def test_the_command(right: Path) -> None:
     refused = command("correct", right, "--corrections", wrong, "--out", right.parent / "new.csv")
     assert refused.returncode == 2
     assert "line 2, column action: 'nam' is none of" in refused.stderr
+
+
+def test_the_command_says_what_was_edited(right: Path) -> None:
+    table = right.with_name("right.shots.csv")
+    table.write_bytes(table.read_bytes().rstrip() + b"\n\n")
+    file = write_corrections(right.parent / "c.csv")
+    assert correct(right, file, right.parent / "o.parquet").notes
+    done = command("correct", right, "--corrections", file, "--out", right.parent / "p.parquet")
+    assert done.returncode == 0
+    assert "right.shots.csv was changed after fervid wrote it" in done.stderr
