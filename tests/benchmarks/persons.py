@@ -31,8 +31,9 @@ from fervid.settings import ScanSettings
 from fervid.types import FloatArray, Frame, Track
 from fervid.video.reader import VideoReader
 from tests.benchmarks.composites import SHARED, DrawnScene, detector
-from tests.benchmarks.meetings import CLIPS, RememberingDetector, read_truth
+from tests.benchmarks.meetings import CLIPS, read_truth
 from tests.benchmarks.scenes import SCENES
+from tests.benchmarks.tracking import CachingDetector
 
 EMOTION_CLIPS = ("angry", "disgust", "fear", "happy", "neutral", "sadness", "surprise")
 MEASURES = SHARED.parent / "measures" / "clips"
@@ -96,7 +97,7 @@ def follow(frames: Iterator[Frame], embedder: FaceEmbedder) -> list[tuple[Track,
 def real_faces(embedder: FaceEmbedder) -> Iterator[Seen]:
     """The faces of the real clips."""
     for clip in CLIPS:
-        truth = read_truth(clip, RememberingDetector(detector()))
+        truth = read_truth(clip, CachingDetector(detector()))
         with VideoReader(clip.path, fps=FPS) as reader:
             found = follow(reader.frames(), embedder)
         for track, vectors in found:
