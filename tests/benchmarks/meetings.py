@@ -29,6 +29,7 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import FaceEmbedder
 from fervid.scan.scan import track_faces
+from fervid.scan.types import TrackedFaces
 from fervid.settings import ScanSettings
 from fervid.timeline.summary import summarize_face
 from fervid.types import EMOTIONS, DoubleArray, Face, Track
@@ -175,12 +176,13 @@ def _bridged(truth: Truth, sampled: Sequence[int], rows: Rows) -> int:
     return sum(len(seen) > 1 for seen in shots.values())
 
 
-def score_ours(truth: Truth, sampled: Sequence[int], tracks: Sequence[Track], times: DoubleArray) -> Score:
+def score_ours(truth: Truth, sampled: Sequence[int], found: TrackedFaces) -> Score:
     """Compare the tracks of a scan with the truth, and see what ``trust`` and ``person`` say of them."""
+    tracks = found.tracks
     rows = _rows(tracks, sampled)
     base = score(truth, sampled, rows)
     held = _people(truth, sampled, rows)
-    doubtful = {track.face_id for track in tracks if _trust(track, times) != "ok"}
+    doubtful = {track.face_id for track in tracks if _trust(track, found) != "ok"}
     flagged = sum(sum(c.values()) - max(c.values()) for number, c in held.items() if number in doubtful)
     persons = {track.face_id: len(tracks) + track.face_id if track.person is None else track.person for track in tracks}
     by_person: Rows = [[(persons[number], box) for number, box in row] for row in rows]
@@ -208,9 +210,10 @@ def _rows(tracks: Sequence[Track], sampled: Sequence[int]) -> Rows:
     return rows
 
 
-def _trust(track: Track, times: DoubleArray) -> str:
+def _trust(track: Track, found: TrackedFaces) -> str:
     even = np.full((len(track.times), len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
-    return summarize_face(track, even, times).trust
+    doubts = [one for one in found.doubts if one.face_id == track.face_id]
+    return summarize_face(track, even, found.times, doubts=doubts).trust
 
 
 def measure(clip: Clip, rates: Sequence[float]) -> Iterator[dict[str, Score]]:
@@ -223,7 +226,7 @@ def measure(clip: Clip, rates: Sequence[float]) -> Iterator[dict[str, Score]]:
         with VideoReader(clip.path, fps=fps) as reader:
             found = track_faces(reader.frames(), ScanSettings(fps=fps), FER2013_GEOMETRY, finder, embedder=embedder)
         sampled = found.frames.tolist()
-        scores = {"fervid": score_ours(truth, sampled, found.tracks, found.times)}
+        scores = {"fervid": score_ours(truth, sampled, found)}
         with VideoReader(clip.path, fps=fps) as reader:
             faces = [finder.detect(frame.image) for frame in reader.frames() if frame.sampled]
         for name, make in PEERS.items():
