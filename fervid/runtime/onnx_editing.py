@@ -140,7 +140,8 @@ def _prelu(x: str, y: str, slopes: npt.NDArray[np.float32]) -> tuple[list[bytes]
         first = _make_node("Relu", [x], positive), _make_node("Conv", [positive, f"{above}_kernel"], above, **by_depth)
         added = above
     second = _make_node("Conv", [x, f"{below}_kernel"], below, **by_depth), _make_node("Add", [below, added], y)
-    return [*first, *second], [_tensor(f"{name}_kernel", values[:, None, None, None]) for name, values in kernels.items()]
+    constants = [_tensor(f"{name}_kernel", values[:, None, None, None]) for name, values in kernels.items()]
+    return [*first, *second], constants
 
 
 def _make_node(kind: str, inputs: Sequence[str], output: str, **attributes: int | list[int]) -> bytes:
