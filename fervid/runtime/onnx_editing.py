@@ -87,7 +87,7 @@ def with_outputs(model: bytes, names: Sequence[str], given: Value | None = None)
 def with_plain_activations(model: bytes) -> bytes:
     """Replace PRelu nodes, for which onnxruntime has no fast code, by faster nodes with the same result.
 
-    A PRelu stays if its slopes are not a constant of shape (channels, 1, 1), or exceed 1.
+    A PRelu stays if its slopes are not a constant of shape (channels, 1, 1).
 
     Args:
         model: The content of an .onnx file.
@@ -120,23 +120,28 @@ def _slopes(content: bytes) -> tuple[str, npt.NDArray[np.float32]]:
     raw = [text for number, _, text in found if number in (4, 9)]  # packed floats and raw bytes have the same encoding
     sides = [_number(text, 0)[0] for number, _, text in found if number == 1]
     plain = sides[1:] == [1, 1] and len(raw) == 1 and len(raw[0]) == 4 * sides[0]
-    values = np.frombuffer(raw[0] if plain else b"", "<f4")
-    return name.decode(), values if (values <= 1).all() else values[:0]
+    return name.decode(), np.frombuffer(raw[0] if plain else b"", "<f4")
 
 
 def _prelu(x: str, y: str, slopes: npt.NDArray[np.float32]) -> tuple[list[bytes], list[bytes]]:
-    """Nodes and constants of a parametric ReLU from tensor ``x`` to ``y``, with a slope of at most 1 for each channel.
+    """Nodes and constants of a parametric ReLU from tensor ``x`` to ``y``, with a slope for each channel.
 
-    y = max(x, slope * x) = slope * x + relu((1 - slope) * x). The products are depthwise convolutions, which keep the
-    memory layout that onnxruntime uses for the convolutions before and after. With PRelu nodes, a network of separable
-    convolutions takes twice as long.
+    y = slope * x + (1 - slope) * relu(x). The products are depthwise convolutions, which keep the memory layout that
+    onnxruntime uses for the convolutions before and after. With PRelu nodes, a network of separable convolutions takes
+    twice as long. If no slope exceeds 1, the last term is relu((1 - slope) * x), which onnxruntime computes at once.
     """
     by_depth: dict[str, int | list[int]] = {"kernel_shape": [1, 1], "group": len(slopes)}
     kernels = {f"{y}_above": 1 - slopes, f"{y}_below": slopes}
-    nodes = [_make_node("Conv", [x, f"{name}_kernel"], name, **by_depth) for name in kernels]
-    nodes.insert(1, _make_node("Relu", [f"{y}_above"], f"{y}_positive"))
-    nodes.append(_make_node("Add", [f"{y}_below", f"{y}_positive"], y))
-    return nodes, [_tensor(f"{name}_kernel", values[:, None, None, None]) for name, values in kernels.items()]
+    above, below, positive = f"{y}_above", f"{y}_below", f"{y}_positive"
+    if (slopes <= 1).all():
+        first = _make_node("Conv", [x, f"{above}_kernel"], above, **by_depth), _make_node("Relu", [above], positive)
+        added = positive
+    else:
+        first = _make_node("Relu", [x], positive), _make_node("Conv", [positive, f"{above}_kernel"], above, **by_depth)
+        added = above
+    second = _make_node("Conv", [x, f"{below}_kernel"], below, **by_depth), _make_node("Add", [below, added], y)
+    constants = [_tensor(f"{name}_kernel", values[:, None, None, None]) for name, values in kernels.items()]
+    return [*first, *second], constants
 
 
 def _make_node(kind: str, inputs: Sequence[str], output: str, **attributes: int | list[int]) -> bytes:
