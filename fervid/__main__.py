@@ -6,8 +6,11 @@ It sets the handlers of signals before it imports the rest, which takes a moment
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 from fervid.cli.signals import Interrupted, handle_signals
+from fervid.errors import FervidError
+from fervid.runtime.platform import low_limit
 
 
 def main() -> None:
@@ -18,15 +21,24 @@ def main() -> None:
     """
     try:
         handle_signals()
+        if reason := low_limit():  # before a library is loaded that would crash
+            _end(reason, FervidError.exit_code)
         from fervid.cli.main import main as run
 
         run()
     except Interrupted:
-        from fervid.cli.messages import interrupted, say_end
+        from fervid.cli.messages import interrupted
 
-        message, exit_code = interrupted()
-        say_end(message, exit_code)
-        sys.exit(exit_code)
+        _end(*interrupted())
+
+
+def _end(message: str, exit_code: int) -> NoReturn:
+    """Print why the command ends, and end it."""
+    from fervid.cli.messages import open_streams, say_end
+
+    open_streams()
+    say_end(message, exit_code)
+    sys.exit(exit_code)
 
 
 if __name__ == "__main__":

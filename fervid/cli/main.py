@@ -18,11 +18,15 @@ from fervid.cli.option_names import as_options, register_options
 from fervid.cli.options import Group
 from fervid.cli.signals import Interrupted, handle_signals
 from fervid.emotions.background_loader import LOADER
-from fervid.errors import FervidError, OutputError, UsageError
+from fervid.errors import FervidError, MissingLibrary, OutputError, UsageError
+from fervid.runtime.platform import is_lack_of_memory
 from fervid.version import __version__
 
 TRACEBACK = "FERVID_TRACEBACK"
 """Environment variable that makes a defect print where it happened."""
+
+NO_MEMORY = "not enough memory; analyse fewer videos at once, or raise the limits of this process (ulimit -v, -d, -u)"
+"""What to say if a library cannot be loaded, or a command cannot go on, for lack of memory."""
 
 app = typer.Typer(
     name="fervid",
@@ -53,15 +57,19 @@ def main() -> None:
         code = app(standalone_mode=False)
         flush_answers()
     except FervidError as error:
+        if isinstance(error, MissingLibrary) and is_lack_of_memory(error):
+            _end(NO_MEMORY, OutputError.exit_code)
         _end(str(error), error.exit_code)
     except OSError as error:  # not turned into an OutputError, such as a full disk or a removed file
         where = f"{error.filename}: " if error.filename else "the system refused to go on: "
         _end(f"{where}{error.strerror or error}", OutputError.exit_code)
     except MemoryError:
-        _end("not enough memory; analyse fewer videos at once, or raise the limit", OutputError.exit_code)
+        _end(NO_MEMORY, OutputError.exit_code)
     except _UsageError as error:
         _refuse(error)
     except Exception as error:  # a defect, which must not look like any other outcome
+        if is_lack_of_memory(error):
+            _end(NO_MEMORY, OutputError.exit_code)
         if os.environ.get(TRACEBACK):
             say(*traceback.format_exc().splitlines())
         defect = f"internal error: {type(error).__name__}: {error}; please report it with the output of {TRACEBACK}=1"

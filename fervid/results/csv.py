@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from fervid.errors import BadResults
 from fervid.files.atomic import atomic_path
 from fervid.results.schema import STILLS
+from fervid.runtime.special_files import refuse_special
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to import; a run with nothing to do avoids it
@@ -107,7 +109,9 @@ def read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:
     Raises:
         ArrowException: The file does not match the schema.
         OSError: The file cannot be read.
+        BadResults: It is a pipe, a device or a socket.
     """
+    refuse_special(path, BadResults)
     parse = pa_csv.ParseOptions(newlines_in_values=True)
     options = pa_csv.ConvertOptions(
         column_types=schema,

@@ -37,6 +37,7 @@ from fervid.results.schema import (
 )
 from fervid.results.store_files import IN_FOLDER, MERGING, composed_metadata, store_folder
 from fervid.results.validate import check_metadata, missing_rows, validated
+from fervid.runtime.special_files import refuse_special
 from fervid.settings import TimelineSettings
 from fervid.types import EMOTIONS
 
@@ -302,6 +303,8 @@ def read_small(out: Path, name: str) -> pa.Table:
         raise _incomplete(out, name)
     try:
         return read_csv(small_path(out, name), SMALL[name], True)
+    except BadResults:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
 
@@ -337,11 +340,18 @@ def _read_timeline(out: Path) -> pa.Table:
         return _read_partitions(out / "timeline")
     if out.suffix == ".csv":
         return read_csv(out, csv_safe(TIMELINE.empty_table()).schema).replace_schema_metadata(_recorded(out))
-    return pq.read_table(out, partitioning=None).replace_schema_metadata(_footer(out))
+    return _read_rows(out).replace_schema_metadata(_footer(out))
+
+
+def _read_rows(path: Path) -> pa.Table:
+    """The rows of a Parquet file."""
+    refuse_special(path, BadResults)
+    return pq.read_table(path, partitioning=None)
 
 
 def _footer(path: Path) -> dict[bytes, bytes]:
     """The metadata of a Parquet file: what its schema holds, and what was added when its rows were complete."""
+    refuse_special(path, BadResults)
     footer: Mapping[bytes, bytes] = pq.read_metadata(path).metadata or {}
     added = {key: value for key, value in footer.items() if key.startswith(PREFIX.encode())}
     return {**(pq.read_schema(path).metadata or {}), **added}
@@ -352,7 +362,7 @@ def _read_partitions(folder: Path) -> pa.Table:
     common, rows = folder / COMMON, TableCollector()
     schema = TIMELINE.with_metadata(_footer(common) if common.exists() else None)
     for part in sorted(folder.glob(f"{PARTITION}*/*.parquet")):
-        table = pq.read_table(part, partitioning=None)
+        table = _read_rows(part)
         ids = pa.array([part.parent.name.removeprefix(PARTITION)] * len(table), pa.string())
         rows.add(table.append_column("video_id", ids).select(schema.names).cast(schema))
     return rows.table().replace_schema_metadata(schema.metadata) if len(rows) else schema.empty_table()
@@ -411,6 +421,8 @@ def read_metadata(out: Path) -> dict[str, Any]:
             timeline = out / "timeline"
             files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
             raw = _footer(files[0]) if files else {}
+    except BadResults:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
     metadata = _metadata(out, raw)

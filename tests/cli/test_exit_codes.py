@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from fervid.cli.main import NO_MEMORY
+from fervid.errors import MissingLibrary
+from tests.support.clips import at_rate, face_clip
 from tests.support.command import command
 from tests.support.paths import ROOT
 from tests.support.processes import wait_for
@@ -91,6 +94,55 @@ def test_a_defect_is_an_error_with_and_without_its_traceback(tmp_path: Path, mon
         done = command("merge", "a", "--out", tmp_path / "b.parquet")
         assert (done.returncode, len(done.stderr.splitlines()) >= lines) == (5, True)
         assert done.stderr.splitlines()[-1].startswith("fervid: internal error: AssertionError: wrong; please report")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libavcodec.so: failed to map segment from shared object"),
+        MissingLibrary("OpenCV cannot load a system library (libavcodec.so: failed to map segment from shared object)"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_lack_of_memory_is_called_so(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such errors were called a defect, or a library that is not installed."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("fervid.results.merge.merge", fail)
+    done = command("merge", "a", "--out", tmp_path / "b.parquet")
+    assert (done.returncode, done.stderr.splitlines()) == (5, [f"fervid: {NO_MEMORY}"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("-s 128", "the stack is limited to 128 kB, and fervid needs 512 kB; raise the limit: ulimit -s 512"),
+        ("-n 16", "the number of open files is limited to 16, and fervid needs 64; raise the limit: ulimit -n 64"),
+        ("-v 60000", "address space is limited to 58 MB, and fervid needs 2048 MB; raise the limit: ulimit -v 2097152"),
+        ("-v 300000", "address space is limited to 292 MB"),
+        ("-v 600000", "address space is limited to 585 MB"),
+        ("-d 200000", "the memory of a process is limited to 195 MB, and fervid needs 512 MB"),
+    ],
+)
+def test_a_limit_that_is_too_low_is_refused_before_a_library_crashes(limit: str, said: str) -> None:
+    line = f'ulimit {limit}; exec "$0" -m fervid merge nothing.parquet --out out.parquet'
+    done = subprocess.run(["bash", "-c", line, sys.executable], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1), done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
+def test_the_lowest_limits_are_enough(tmp_path: Path) -> None:
+    face_clip(tmp_path / "a.mp4", at_rate(10, 3))
+    limits = "ulimit -s 512; ulimit -n 64; ulimit -d 524288"
+    line = f'{limits}; exec "$0" -m fervid analyze a.mp4 --out r.parquet --workers 1 --quiet'
+    done = subprocess.run(["bash", "-c", line, sys.executable], capture_output=True, text=True, check=False,
+                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -28,12 +28,25 @@ LINES = [
     ("analyze videos --out r.parquet --detector centerface --detector-weights special.onnx", "is a pipe"),
     ("analyze videos --out r.parquet --detector-weights special.onnx", "is a pipe"),
     ("correct made.parquet --corrections special.csv --out c.parquet", "is a pipe"),
-    ("correct special.parquet --corrections c.csv --out c.parquet", "special.parquet"),
-    ("annotate special.parquet --out annotated", "special.parquet"),
-    ("export special.parquet --to csv --out e.csv", "special.parquet"),
+    ("correct made.parquet --corrections c.csv --corrections special.csv --out c.parquet", "is a pipe"),
+    ("participants made.parquet --out p.csv --gallery special.png", "must be a folder"),
+    ("participants made.parquet --out p.csv --gallery images", "no photo in images can be used"),
     ("export made.parquet --to elan --out elan", "may hold manual work"),
+    *(
+        (line.format(results), "is a pipe")
+        for results in ("special.parquet", "special.csv", "small.parquet", "smallfolder", "partition", "common")
+        for line in (
+            "merge {} --out m.parquet",
+            "merge made.parquet {} --out m.parquet",
+            "correct {} --corrections c.csv --out c.parquet",
+            "participants {} --out p.csv",
+            "annotate {} --out annotated",
+            "report {} --out r.html",
+            "export {} --to csv --out e.csv",
+        )
+    ),
 ]
-"""Command lines in a folder where each file ``special`` and the document of a video are special."""
+"""Command lines in a folder where each file ``special``, the document of a video and a part of results are special."""
 
 
 @pytest.fixture(params=["pipe", "socket"])
@@ -43,8 +56,15 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "videos" / "a.mp4").touch()
     (tmp_path / "pair.onnx").touch()
     (tmp_path / "c.csv").write_text("video,face_id,action,start,end,value\n")
-    write_results(tmp_path / "made.parquet", EVERYTHING[1:2])
-    names = [f"special.{ending}" for ending in ("toml", "csv", "parquet", "onnx", "keras", "json")]
+    for results in ("made.parquet", "small.parquet", "smallfolder", "partition", "common"):
+        write_results(tmp_path / results, EVERYTHING[1:2])
+    names = [f"special.{ending}" for ending in ("toml", "csv", "parquet", "onnx", "keras", "json", "png")]
+    (partition,) = (tmp_path / "partition" / "timeline").glob("*/*.parquet")
+    parts = [tmp_path / "small.summary.csv", tmp_path / "smallfolder/videos.csv", partition]
+    parts.append(tmp_path / "common/timeline/_common_metadata")
+    for part in parts:
+        part.unlink()
+    names += [str(part.relative_to(tmp_path)) for part in parts]
     names += ["pair.json", "tables/train.parquet", "images/happy/face.png", "elan/nothing.eaf"]
     sockets = []
     before = Path.cwd()

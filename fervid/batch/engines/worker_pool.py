@@ -145,7 +145,8 @@ class WorkerPool:
         with hold_signals():
             self._started = _start_pool(self._pool)
         if not self._started:
-            raise WorkerFailed("the worker processes cannot be started")
+            advice = "use fewer `workers`, or raise the limits of processes and open files (ulimit -u, -n)"
+            raise WorkerFailed(f"the worker processes cannot be started; {advice}")
 
     def schedule(self, work: Work, task: ScanTask, job: ScanJob, timeout: float) -> Future[Any]:
         """Queue a task for the next free worker.
