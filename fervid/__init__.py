@@ -8,7 +8,7 @@
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
 ``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
-``export_results``, ``merge_results`` and ``correct`` work on results. Exceptions are in ``fervid.errors``.
+``export_results``, ``merge_results``, ``correct`` and ``study`` work on results. Exceptions are in ``fervid.errors``.
 
 Importing fervid loads neither TensorFlow nor OpenCV: each name is loaded when it is first used.
 """
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         correct,
         export_results,
         merge_results,
+        study,
         write_report,
     )
     from fervid.charts.plot import plot_timeline
@@ -63,6 +64,7 @@ __all__ = [
     "open_video",
     "plot_timeline",
     "read_results",
+    "study",
     "write_report",
 ]
 
@@ -80,6 +82,7 @@ _MODULES = {
     "plot_timeline": "fervid.charts.plot",
     "read_results": "fervid.results.reader",
     "Results": "fervid.results.reader",
+    "study": "fervid.api",
     "write_report": "fervid.api",
 }
 """The module of each name that is loaded on first use."""

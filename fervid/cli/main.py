@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fervid.cli import analyze, info, network_commands, results_commands
+from fervid.cli import analyze, info, network_commands, results_commands, study_commands
 from fervid.cli.option_names import as_options, register_options
 from fervid.cli.options import Group
 from fervid.emotions.background_loader import LOADER
@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (analyze, results_commands, network_commands, info):
+for module in (analyze, results_commands, study_commands, network_commands, info):
     app.add_typer(module.commands)
 register_options(app)
 
