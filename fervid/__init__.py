@@ -8,7 +8,8 @@
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
 ``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
-``export_results``, ``merge_results``, ``correct`` and ``study`` work on results. Exceptions are in ``fervid.errors``.
+``export_results``, ``merge_results``, ``correct``, ``study`` and ``agree`` work
+on results. Exceptions are in ``fervid.errors``.
 
 Importing fervid loads neither TensorFlow nor OpenCV: each name is loaded when it is first used.
 """
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         correct,
         export_results,
         merge_results,
-        study,
         write_report,
     )
     from fervid.charts.plot import plot_timeline
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from fervid.faces.detectors import load_detector
     from fervid.pipeline import crop_faces, open_video
     from fervid.results.reader import Results, read_results
+    from fervid.studies.agree import agree
+    from fervid.studies.study import study
 
 __all__ = [
     "EMOTIONS",
@@ -52,6 +54,7 @@ __all__ = [
     "ScanSettings",
     "TimelineSettings",
     "__version__",
+    "agree",
     "analyze",
     "analyze_video",
     "annotate_videos",
@@ -69,6 +72,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "agree": "fervid.studies.agree",
     "analyze": "fervid.api",
     "analyze_video": "fervid.api",
     "annotate_videos": "fervid.api",
@@ -82,7 +86,7 @@ _MODULES = {
     "plot_timeline": "fervid.charts.plot",
     "read_results": "fervid.results.reader",
     "Results": "fervid.results.reader",
-    "study": "fervid.api",
+    "study": "fervid.studies.study",
     "write_report": "fervid.api",
 }
 """The module of each name that is loaded on first use."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fervid.results.correct import Corrected
     from fervid.results.merge import Merged
     from fervid.results.reader import Results
-    from fervid.studies.study import Study
 
 
 def analyze(
@@ -450,31 +449,3 @@ def correct(
     from fervid.results.correct import correct as run
 
     return run(results, corrections, out)
-
-
-def study(
-    study: str | os.PathLike[str] | Mapping[str, Any],
-    out: str | os.PathLike[str],
-    *,
-    on_progress: ProgressCallback = ignore_progress,
-) -> Study:
-    """Compute a study and write its tables and figures, as ``fervid study`` does.
-
-    Args:
-        study: The study file, or a mapping with the same keys, whose relative paths start at the working directory.
-        out: The folder to write: a new or empty one, or that of an earlier study, whose files are replaced.
-        on_progress: Called with a Progress for each recording.
-
-    Returns:
-        The tables as pandas frames, the files, and what was set aside.
-
-    Raises:
-        InputNotFound: A file does not exist.
-        ConfigError: A setting is wrong.
-        BadStudy: A file is wrong, or the files do not fit together. Nothing is written.
-        BadResults: Results cannot be read. Nothing is written.
-        OutputError: The folder holds other files, or cannot be written.
-    """
-    from fervid.studies.study import run_study
-
-    return run_study(study, out, on_progress)

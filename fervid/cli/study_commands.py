@@ -31,7 +31,8 @@ def study(
     from fervid.cli.annotate_and_report import show_notes
     from fervid.cli.progress import ProgressDisplay
     from fervid.errors import UsageError
-    from fervid.studies.study import check_study, run_study
+    from fervid.studies.study import check_study
+    from fervid.studies.study import study as run_study
 
     if check:
         print(check_study(study))
@@ -43,3 +44,55 @@ def study(
     show_notes(done.notes)
     if not quiet:
         print(f"{len(done.files)} files: {out}", file=sys.stderr)
+
+
+@commands.command(cls=Command, rich_help_panel="Use results")
+def agree(
+    results: Annotated[
+        Path,
+        typer.Argument(metavar="RESULTS", help="Results, or the coding of a first coder. Example: results.parquet"),
+    ],
+    coding: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="The coding to compare with (.csv, .tsv, .eaf, .boris, .TextGrid), or other results. Example: "
+            "--coding coded.eaf",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also write the tables there. Default: none. Example: --out agreement"),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=EMOTION",
+            help="What a label of the coder is called in fervid. Can be repeated. Default: the same. Example: --label "
+            "joy=happy",
+        ),
+    ] = None,
+    tier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Tier to read from ELAN and Praat. Can be repeated. Default: all. Example: --tier emotion",
+        ),
+    ] = None,
+    rest: Annotated[
+        str,
+        typer.Option(
+            metavar="EMOTION",
+            help="The emotion of time that a coder left blank, or none to leave it out. Example: --rest none",
+        ),
+    ] = "neutral",
+) -> None:
+    """Compare results with human coders, two coders, or two results."""
+    from fervid.cli.annotate_and_report import show_notes
+    from fervid.studies.agree import agree as compare
+
+    found = compare(results, coding, out, tuple(label or ()), rest, tuple(tier or ()))
+    show_notes(found.notes)
+    print(found.text())
+    if found.files:
+        print(f"{len(found.files)} files: {out}", file=sys.stderr)

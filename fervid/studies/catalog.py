@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_catalog(
     """
     found: list[_Video] = []
     for path in results:
-        found += _videos(path, settings)
+        found += _videos(path, settings.exclude_roles)
     _refuse_copies(found)
     given = _given(found, participants)
     recordings, unknown, unclear = [], [], []
@@ -131,7 +132,7 @@ def _with_faces(recording: Recording, faces: Mapping[str, Faces]) -> Recording:
     )
 
 
-def _videos(path: Path, settings: StudySettings) -> list[_Video]:
+def _videos(path: Path, exclude_roles: Collection[str]) -> list[_Video]:
     """The videos of one result, without the faces of persons who are no participants."""
     videos, summary, persons = (tidy_frame(read_small(path, name)) for name in ("videos", "summary", "persons"))
     roles = {
@@ -139,7 +140,7 @@ def _videos(path: Path, settings: StudySettings) -> list[_Video]:
     }  # (video, person) → role
     keys = zip(summary["video_id"], summary["person"], strict=True)
     summary["role"] = [None if pd.isna(person) else roles.get((video, int(person))) for video, person in keys]
-    summary = summary[~summary["role"].isin(list(settings.exclude_roles))]
+    summary = summary[~summary["role"].isin(list(exclude_roles))]
     known = summary["person"].notna()
     summary["who"] = np.where(
         known, "person " + summary["person"].astype(str), "face " + summary["face_id"].astype(str)
@@ -189,6 +190,32 @@ def _given(videos: Sequence[_Video], participants: Mapping[str, Participant]) ->
                 f"{participants[alone[0]].place}, column person: {names[position]} shows {len(owners)} participants, "
                 "so each needs the number of the person"
             )
+    return found
+
+
+def named_or_only(path: Path, exclude_roles: Collection[str]) -> list[Recording]:
+    """Read who is seen in the videos of results, without a table of participants.
+
+    Args:
+        path: The results.
+        exclude_roles: Roles that are left out.
+
+    Returns:
+        The analysed recordings. Where nobody is named, the faces of the only person are those of the participant with
+        an empty name; a video that shows several persons then has no faces.
+
+    Raises:
+        BadResults: The results cannot be read.
+        InputNotFound: They do not exist.
+    """
+    found = []
+    for video in _videos(path, exclude_roles):
+        faces = video.named()
+        if not faces:
+            with contextlib.suppress(_Unclear):
+                faces = {"": video.of_person("", False)}
+        if not video.recording.problem:
+            found.append(_with_faces(video.recording, faces))
     return found
 
 

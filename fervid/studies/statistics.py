@@ -125,10 +125,10 @@ def bootstrap_t(samples: Sequence[DoubleArray], repetitions: int, seed: int) -> 
     shifts, squared = np.zeros(repetitions), np.zeros(repetitions)
     for number, sample in enumerate(samples):
         count = len(sample)
-        draws, centred = _draws(count, repetitions, seed + number), sample - sample.mean()
-        means = draws @ centred / count
+        drawn, centred = draws(count, repetitions, seed + number), sample - sample.mean()
+        means = drawn @ centred / count
         shifts += -means if number else means
-        squared += np.maximum(draws @ centred**2 - count * means**2, 0.0) / (count - 1) / count
+        squared += np.maximum(drawn @ centred**2 - count * means**2, 0.0) / (count - 1) / count
     usable = squared > (1e-6 * error) ** 2
     # a draw of equal values has no standard error: its ratio is infinite, to the side where its mean lies
     ratios = np.where(shifts < 0, -np.inf, np.inf)
@@ -141,7 +141,16 @@ def bootstrap_t(samples: Sequence[DoubleArray], repetitions: int, seed: int) -> 
 
 
 @functools.lru_cache(maxsize=8)
-def _draws(count: int, repetitions: int, seed: int) -> DoubleArray:
-    """(repetitions, count): how often each participant is in each draw."""
+def draws(count: int, repetitions: int, seed: int) -> DoubleArray:
+    """Draw participants with replacement.
+
+    Args:
+        count: Number of participants.
+        repetitions: Number of draws.
+        seed: Seed of the random numbers.
+
+    Returns:
+        (repetitions, count): how often each participant is in each draw.
+    """
     random = np.random.default_rng([seed, count])
     return random.multinomial(count, np.full(count, 1 / count), repetitions).astype(np.float64)

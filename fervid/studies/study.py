@@ -77,23 +77,32 @@ def check_study(study: str | os.PathLike[str] | Mapping[str, Any]) -> str:
     return plan_text(load_plan(study))
 
 
-def run_study(
+def study(
     study: str | os.PathLike[str] | Mapping[str, Any],
     out: str | os.PathLike[str],
     on_progress: ProgressCallback = ignore_progress,
 ) -> Study:
-    """Compute a study and write its tables.
+    """Compute a study and write its tables, as ``fervid study`` does.
+
+    Example:
+        >>> lines = ["participant_id,video", "Ann,cut.mp4"]
+        >>> Path("people.csv").write_text("\\n".join(lines)) > 0
+        True
+        >>> inputs = {"results": ["results.parquet"], "participants": "people.csv"}
+        >>> choices = {"person": "most_seen", "windows": {"bins": 2}}
+        >>> fervid.study(inputs | choices, "study").tables.conditions["participant"].unique().tolist()
+        ['Ann']
 
     Args:
-        study: The study file, or a mapping with the same keys.
+        study: The study file, or a mapping with the same keys, whose relative paths start at the working directory.
         out: The folder to write: a new or empty one, or that of an earlier study, whose files are replaced.
         on_progress: Called with a Progress for each recording.
 
     Returns:
-        The tables, the files and what to know about them.
+        The tables as pandas frames, the files, and what was set aside.
 
     Raises:
-        UsageError: See ``load_plan``. Nothing is written.
+        UsageError: A setting or a file is wrong, or the files do not fit together. Nothing is written.
         BadResults: Results cannot be read. Nothing is written.
         OutputError: The folder holds other files, or cannot be written.
     """
@@ -102,6 +111,11 @@ def run_study(
     plan = load_plan(study)
     computed = compute(plan, on_progress)
     tables = build_tables(plan, computed)
+    return Study(tables, _write(plan, tables, target), _notes(tables, computed.notes))
+
+
+def _write(plan: Plan, tables: StudyTables, target: Path) -> tuple[Path, ...]:
+    """Write the tables, and last what describes them."""
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
         (target / RECORD).unlink(missing_ok=True)
@@ -113,7 +127,7 @@ def run_study(
     record = describe(plan, {name: list(frame.columns) for name, frame in frames.items()})
     files.append(target / RECORD)
     write_text_atomically(files[-1], json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    return Study(tables, tuple(files), _notes(tables, computed.notes))
+    return tuple(files)
 
 
 def _refuse_foreign(out: Path) -> None:

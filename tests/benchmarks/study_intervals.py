@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fervid.studies.statistics import _draws, bootstrap_t
+from fervid.studies.statistics import bootstrap_t, draws
 from fervid.types import DoubleArray
 
 STUDIES, REPETITIONS = 4000, 1999
@@ -37,10 +37,10 @@ def coverage(distribution: str, count: int, studies: int = STUDIES, repetitions:
 def percentile_coverage(distribution: str, count: int) -> float:
     """The same of the percentile bootstrap, for comparison."""
     random = np.random.default_rng(5)
-    draws = _draws(count, REPETITIONS, 7) / count
+    drawn = draws(count, REPETITIONS, 7) / count
     hits = 0
     for _ in range(STUDIES):
-        low, high = np.quantile(draws @ values(distribution, count, random), [0.025, 0.975])
+        low, high = np.quantile(drawn @ values(distribution, count, random), [0.025, 0.975])
         hits += low <= TRUTH <= high
     return hits / STUDIES
 

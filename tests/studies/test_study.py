@@ -15,7 +15,8 @@ import fervid
 from fervid.errors import BadStudy, ConfigError, InputNotFound, OutputError, UsageError
 from fervid.results.schema import SUMMARY
 from fervid.studies.dictionary import COLUMNS
-from fervid.studies.study import Study, check_study, run_study
+from fervid.studies.study import Study, check_study
+from fervid.studies.study import study as run_study
 from tests.support.command import command
 from tests.support.made_study import BASE, CONDITIONS, MadeParticipant, forty, write_study
 
