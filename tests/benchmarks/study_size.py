@@ -3,7 +3,8 @@
     python -m tests.benchmarks.study_size
 
 Made results of 10 minutes each, at 5 samples a second, with 20 events each: 100, 300 and 1,000 of them. Each study
-runs in a process of its own. Printed are processor seconds, also for each result, and the largest memory of the process.
+runs in a process of its own. Printed are processor seconds, also for each result, and the largest memory of that
+process.
 """
 
 from __future__ import annotations
