@@ -8,8 +8,8 @@
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
 ``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
-``export_results``, ``merge_results``, ``find_participants`` and ``correct`` work on results. Exceptions are in
-``fervid.errors``.
+``export_results``, ``merge_results``, ``find_participants``, ``correct``, ``study`` and ``agree`` work on results.
+Exceptions are in ``fervid.errors``.
 
 Importing fervid loads no library: each name is loaded when it is first used.
 """
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from fervid.pipeline import crop_faces, open_video
     from fervid.results.reader import Results, read_results
     from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings
+    from fervid.studies.agree import agree
+    from fervid.studies.study import study
     from fervid.types import EMOTIONS, Progress
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "ScanSettings",
     "TimelineSettings",
     "__version__",
+    "agree",
     "analyze",
     "analyze_video",
     "annotate_videos",
@@ -66,10 +69,12 @@ __all__ = [
     "open_video",
     "plot_timeline",
     "read_results",
+    "study",
     "write_report",
 ]
 
 _MODULES = {
+    "agree": "fervid.studies.agree",
     "AnalyzeSettings": "fervid.settings",
     "EMOTIONS": "fervid.types",
     "InputSettings": "fervid.settings",
@@ -91,6 +96,7 @@ _MODULES = {
     "plot_timeline": "fervid.charts.plot",
     "read_results": "fervid.results.reader",
     "Results": "fervid.results.reader",
+    "study": "fervid.studies.study",
     "write_report": "fervid.api",
 }
 """The module of each name that is loaded on first use."""

@@ -8,6 +8,7 @@
     │   ├── InputNotFound (FileNotFoundError)   a path that does not exist
     │   ├── BadDataset                          a training table or folder that cannot be used
     │   ├── BadCorrections                      a corrections file that is wrong or does not fit the results
+    │   ├── BadStudy                            a study, participants, events or coding file that cannot be used
     │   └── BadWeights                          weights, a sidecar or a detector file that cannot be used
     ├── MissingLibrary (ImportError)            exit 2: a library is missing; the message says what to install
     ├── UnreadableVideo (ValueError)            one file; the batch continues
@@ -60,6 +61,10 @@ class BadDataset(UsageError):
 
 class BadCorrections(UsageError):
     """A corrections file is wrong or does not fit the results; the message names the line and the column."""
+
+
+class BadStudy(UsageError):
+    """A file of a study is wrong or does not fit the results; the message names the file, line and column."""
 
 
 class BadWeights(UsageError):

@@ -145,7 +145,9 @@ def test_the_code_blocks_of_a_page_run(page: Path, analysed_folder: Path, monkey
         where = f"{page_name(page)}:{block.line}"
         if block.reason is not None or block.code.strip() in (INSTALL, TEST):
             continue
-        if block.language == "python":
+        if block.file is not None:
+            (analysed_folder / block.file).write_text(block.code, encoding="utf-8")
+        elif block.language == "python":
             exec(compile(block.code, where, "exec"), {"__name__": "__main__"})
         elif block.language == "sh":
             run_shell(block.code, analysed_folder, where)

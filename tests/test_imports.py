@@ -20,7 +20,7 @@ LEVELS = (
     {"faces"},
     {"scan", "emotions"},
     {"results", "charts"},
-    {"batch", "participants", "annotate", "report", "export", "training", "images", "pipeline"},
+    {"batch", "participants", "annotate", "report", "export", "studies", "training", "images", "pipeline"},
     {"cli", "api", "__init__", "__main__"},
 )
 """A package imports only packages of the levels before its own."""
@@ -41,7 +41,7 @@ OWNERS = {
     "PIL": {"annotate", "video/image_sequences"},
     "pympi": {"export"},
     "filelock": {"files"},
-    "jinja2": {"report", "participants"},
+    "jinja2": {"report", "participants", "studies"},
     "typer": {"cli"},
 }
 """Libraries that only these packages or modules import."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fervid.cli.messages import say
 from fervid.cli.options import Command, Quiet, Results, Videos
-from fervid.errors import printable
 
 if TYPE_CHECKING:
     from fervid.participants.outcome import Participants
@@ -97,6 +96,6 @@ def _show(done: Participants, results: Path, quiet: bool) -> None:
     named = [one for one in done.persons if one.participant is not None]
     names = len({one.participant for one in named})
     counts = f"{len(named)} of {len(done.persons)} persons named, {names} participant{'' if names == 1 else 's'}"
-    print(printable(f"{counts}: {done.path}"), file=sys.stderr)
+    say(f"{counts}: {done.path}")
     paths = [shlex.quote(str(path)) for path in (results, done.path)]
-    print(printable(f"next: fervid correct {paths[0]} --corrections {paths[1]} --out NEW"), file=sys.stderr)
+    say(f"next: fervid correct {paths[0]} --corrections {paths[1]} --out NEW")

@@ -137,3 +137,24 @@ def longest_absence(sampled: DoubleArray, present: npt.NDArray[np.bool_], end: f
     last, step = float(sampled[-1]), median_step(sampled)
     until = np.append(sampled, last + step if end is None else min(last + step, max(end, last)))
     return float((until[edges[:, 1]] - sampled[edges[:, 0]]).max())
+
+
+def periods(sampled: DoubleArray, threshold: float) -> tuple[DoubleArray, DoubleArray]:
+    """Compute the period of time that each sampled frame stands for. Everything that weights by true time uses this.
+
+    A period reaches half way to both neighbours, so that the mean of values that rise or fall is not shifted in time at
+    any sampling rate. Beside a gap and at both ends it reaches half a median step.
+
+    Args:
+        sampled: (m,) increasing times of all sampled frames of a video, in seconds.
+        threshold: See ``gap_threshold``.
+
+    Returns:
+        (m,) starts and (m,) ends in seconds. Periods never overlap. A single frame stands for nothing.
+    """
+    if not len(sampled):
+        return sampled.copy(), sampled.copy()
+    between = np.diff(sampled)
+    outer = median_step(sampled) / 2
+    half = np.where(steps(sampled) > threshold + _TOLERANCE, np.minimum(outer, between / 2), between / 2)
+    return sampled - np.append(outer, half), sampled + np.append(half, outer)

@@ -12,19 +12,23 @@ README = ROOT / "README.md"
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 OTHERS = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "MODEL_CARD.md", "sample_videos/README.md")]
 
+FILE = re.compile(r"<!-- file: ([\w.-]+) -->")
+"""The line before a code block that is the content of a file of that name."""
+
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
 """The line before a code block that the tests do not run, with the reason."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block. ``reason`` says why the tests do not run it; None if they do."""
+    """A fenced code block. ``reason`` says why the tests do not run it; None if they do. ``file``: what it shows."""
 
     page: Path
     line: int
     language: str
     code: str
     reason: str | None
+    file: str | None = None
 
 
 def blocks(page: Path) -> list[Block]:
@@ -38,9 +42,9 @@ def blocks(page: Path) -> list[Block]:
         if start is None:
             start = number
             continue
-        mark = NOT_RUN.fullmatch(lines[start - 1]) if start else None
+        mark, file = (form.fullmatch(lines[start - 1]) if start else None for form in (NOT_RUN, FILE))
         language, code = lines[start].removeprefix("```"), "\n".join(lines[start + 1 : number]) + "\n"
-        found.append(Block(page, start + 1, language, code, mark[1] if mark else None))
+        found.append(Block(page, start + 1, language, code, mark[1] if mark else None, file[1] if file else None))
         start = None
     assert start is None, f"{page.name}:{start}: a code block without an end"
     return found

@@ -1,0 +1,218 @@
+"""Computing a study from its plan: one pass over the results, one recording after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from fervid.results.reader import read_results
+from fervid.studies.baselines import BaselineSums, add_baseline
+from fervid.studies.catalog import Recording
+from fervid.studies.matching import MatchedEvent
+from fervid.studies.plan import Plan
+from fervid.studies.series import SampleRules, Series, build_series
+from fervid.studies.synchrony import Synchrony, synchrony
+from fervid.studies.windows import AROUND, BIN, EVENT, Window, WindowValues, event_courses, weights, window_values
+from fervid.types import DoubleArray, Progress, ProgressCallback, ignore_progress
+
+MAP_STEPS = 100
+"""Number of steps of a recording in the map of missing data."""
+
+
+@dataclass(frozen=True, eq=False)
+class WindowBlock:
+    """The windows of one participant in one recording, and their values."""
+
+    participant: str
+    recording: Recording
+    windows: tuple[Window, ...]
+    values: WindowValues
+
+
+@dataclass
+class CourseSums:
+    """Sums over the events of one participant and condition, for the mean course around the onset."""
+
+    sums: DoubleArray
+    counts: DoubleArray
+
+
+@dataclass(eq=False)
+class Computed:
+    """What was computed.
+
+    Attributes:
+        blocks: The windows.
+        baselines: Participant → sums over the baseline.
+        courses: (participant, trial type) → sums over events.
+        synchrony: (video, participant, participant, measure, result); the result is None if it cannot be computed.
+        seen: (participant, video, end in seconds, (MAP_STEPS,) share of each step that was observed).
+        notes: What a user should know about the results.
+    """
+
+    blocks: list[WindowBlock] = field(default_factory=list)
+    baselines: dict[str, BaselineSums] = field(default_factory=dict)
+    courses: dict[tuple[str, str], CourseSums] = field(default_factory=dict)
+    synchrony: list[tuple[str, str, str, str, Synchrony | None]] = field(default_factory=list)
+    seen: list[tuple[str, str, float, DoubleArray]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def course_edges(plan: Plan) -> DoubleArray:
+    """Compute the borders of the steps of the mean course.
+
+    Args:
+        plan: The study.
+
+    Returns:
+        (s + 1,) seconds from the onset; empty if there are no windows around onsets.
+    """
+    windows = plan.settings.windows
+    if not windows.around:
+        return np.zeros(0)
+    steps = round((windows.around[1] - windows.around[0]) / windows.step)
+    return np.linspace(windows.around[0], windows.around[1], steps + 1)
+
+
+def compute(plan: Plan, on_progress: ProgressCallback = ignore_progress) -> Computed:
+    """Compute everything that needs timelines.
+
+    Only one of the results is in memory at a time.
+
+    Args:
+        plan: The study.
+        on_progress: Called with a Progress for each recording.
+
+    Returns:
+        The values.
+
+    Raises:
+        BadResults: Results cannot be read.
+        InputNotFound: Results do not exist.
+    """
+    found = Computed()
+    events: dict[tuple[int, str], list[MatchedEvent]] = {}
+    for one in plan.matches.events:
+        events.setdefault((one.recording, one.participant), []).append(one)
+    analysed = [position for position, one in enumerate(plan.recordings) if one.video_id]
+    done = 0
+    for tables, max_gap, positions in _results(plan, analysed, found):
+        for position in positions:
+            recording = plan.recordings[position]
+            names = {name for where, name in events if where == position} | recording.faces.keys()
+            all_series = []
+            for name in plan.participants:
+                if name in names:
+                    own = events.get((position, name), [])
+                    all_series.append(_add_participant(plan, found, (name, recording, own), tables, max_gap))
+            _add_synchrony(plan, found, all_series)
+            done += 1
+            on_progress(Progress("study", done, len(analysed), "recordings"))
+    return found
+
+
+def _results(
+    plan: Plan, analysed: list[int], found: Computed
+) -> Iterator[tuple[Mapping[str, Mapping[str, pd.DataFrame]], float, list[int]]]:
+    """The tables of each result by name and video, its largest gap, and the positions of its recordings."""
+    by_path: dict[str, list[int]] = {}
+    for position in analysed:
+        by_path.setdefault(str(plan.recordings[position].results), []).append(position)
+    for path, positions in by_path.items():
+        results = read_results(path)
+        found.notes += results.notes
+        tables = {
+            name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
+            for name in ("timeline", "summary", "episodes")
+        }
+        empty = {name: getattr(results, name).iloc[:0] for name in tables}
+        missing = {"": pd.DataFrame()}
+        yield ({**tables, "empty": {**missing, **empty}}, results.max_gap, positions)
+
+
+def _add_participant(
+    plan: Plan,
+    found: Computed,
+    of: tuple[str, Recording, list[MatchedEvent]],
+    tables: Mapping[str, Mapping[str, pd.DataFrame]],
+    max_gap: float,
+) -> Series:
+    """Add one participant in one recording; returns the series."""
+    name, recording, events = of
+    settings = plan.settings
+    rules = SampleRules(plan.measures, settings.values, settings.quality, settings.trust == "ok", max_gap)
+    own = {kind: tables[kind].get(recording.video_id, tables["empty"][kind])
+           for kind in ("timeline", "summary", "episodes")}  # fmt: skip
+    series = build_series(name, recording.faces.get(name, frozenset()), recording, own, rules)
+    windows = tuple(_windows(plan, series, events))
+    found.blocks.append(WindowBlock(name, recording, windows, window_values(series, windows)))
+    if settings.baseline.is_given:
+        sums = found.baselines.setdefault(name, BaselineSums(len(plan.measures)))
+        add_baseline(sums, series, _baseline_spans(plan, series, events), settings.baseline)
+    edges = course_edges(plan)
+    if len(edges):
+        _add_courses(found, series, events, edges)
+    found.seen.append((name, recording.video, series.end, _seen(series)))
+    return series
+
+
+def _windows(plan: Plan, series: Series, events: list[MatchedEvent]) -> Iterator[Window]:
+    windows = plan.settings.windows
+    for one in events:
+        event, of_event = one.event, (one.event.onset, one.number, one.event.trial_type)
+        if windows.whole and event.duration > 0:
+            yield Window(EVENT, event.onset, event.end, *of_event)
+        if windows.around:
+            yield Window(AROUND, event.onset + windows.around[0], event.onset + windows.around[1], *of_event)
+    if windows.bins is not None:
+        count = max(1, int(np.ceil(series.end / windows.bins - 1e-9)))
+        for number in range(count if series.end > 0 else 0):
+            start = number * windows.bins
+            yield Window(BIN, start, min(start + windows.bins, series.end), start)
+
+
+def _baseline_spans(plan: Plan, series: Series, events: list[MatchedEvent]) -> list[tuple[float, float]]:
+    baseline = plan.settings.baseline
+    if baseline.event is not None:
+        return [(one.event.onset, one.event.end) for one in events if one.event.trial_type == baseline.event]
+    if baseline.start is not None and baseline.end is not None:
+        return [(baseline.start, baseline.end)]
+    return []
+
+
+def _add_courses(found: Computed, series: Series, events: list[MatchedEvent], edges: DoubleArray) -> None:
+    for trial_type in sorted({one.event.trial_type for one in events}):
+        onsets = np.array([one.event.onset for one in events if one.event.trial_type == trial_type])
+        courses = event_courses(series, onsets, edges)
+        known = ~np.isnan(courses)
+        sums, counts = np.where(known, courses, 0.0).sum(axis=0), known.sum(axis=0).astype(np.float64)
+        earlier = found.courses.get((series.participant, trial_type))
+        if earlier is not None:
+            sums, counts = sums + earlier.sums, counts + earlier.counts
+        found.courses[(series.participant, trial_type)] = CourseSums(sums, counts)
+
+
+def _add_synchrony(plan: Plan, found: Computed, all_series: list[Series]) -> None:
+    statistics = plan.settings.statistics
+    if not statistics.synchrony:
+        return
+    for number, one in enumerate(all_series):
+        for other in all_series[number + 1 :]:
+            for column, measure in enumerate(plan.measures):
+                result = synchrony(one, other, column, statistics.max_lag, statistics.seed)
+                key = (one.recording.video, one.participant, other.participant, measure)
+                found.synchrony.append((*key, result))
+
+
+def _seen(series: Series) -> DoubleArray:
+    """The share of each of MAP_STEPS equal parts of the recording that was observed."""
+    shares = np.zeros(MAP_STEPS)
+    length = series.end / MAP_STEPS
+    if length > 0:
+        for step in range(MAP_STEPS):
+            _, held = weights(series, step * length, (step + 1) * length)
+            shares[step] = min(1.0, float(held.sum()) / length)
+    return shares

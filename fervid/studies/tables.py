@@ -1,0 +1,342 @@
+"""The tables of a study, as pandas frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fervid.studies.baselines import log_odds
+from fervid.studies.compute import Computed, WindowBlock, course_edges
+from fervid.studies.plan import Plan
+from fervid.studies.statistics import Estimate, difference_estimate, mean_estimate
+from fervid.studies.windows import FIGURES
+from fervid.types import EMOTIONS
+
+CHANGES = ("change", "change_log_odds")
+"""What a baseline adds to the figures of a window."""
+
+STATISTICS = (*FIGURES, *CHANGES)
+"""Figures that are averaged over events and participants."""
+
+MAX_PAIRS = 6
+"""With more conditions, each is compared with the first one only."""
+
+ALL = "all"
+"""The name of all participants together, in the column ``group``."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyTables:
+    """The tables of a study; ``fervid.studies.dictionary`` defines their columns.
+
+    Attributes:
+        windows: One row per participant, recording, window and measure.
+        conditions: One row per participant, condition, kind of window and measure.
+        wide: One row per participant, for programs that want a column for each condition.
+        groups: Means over participants.
+        differences: Differences between conditions and between groups.
+        course: Mean course around the onset.
+        baselines: One row per participant and measure.
+        synchrony: One row per recording, pair of participants and measure.
+        apart: What was set apart, with the reason.
+    """
+
+    windows: pd.DataFrame
+    conditions: pd.DataFrame
+    wide: pd.DataFrame
+    groups: pd.DataFrame
+    differences: pd.DataFrame
+    course: pd.DataFrame
+    baselines: pd.DataFrame
+    synchrony: pd.DataFrame
+    apart: pd.DataFrame
+
+
+def build_tables(plan: Plan, computed: Computed) -> StudyTables:
+    """Build the tables of a study.
+
+    Args:
+        plan: The study.
+        computed: Its values.
+
+    Returns:
+        The tables.
+    """
+    apart = _apart(plan, computed)
+    left_out = {name for name, video, _ in apart if name and not video}
+    windows = _windows(plan, computed)
+    conditions = _conditions(plan, windows)
+    used = conditions[~conditions["participant"].isin(left_out)]
+    groups, differences = _groups(plan, used)
+    return StudyTables(
+        windows,
+        conditions.assign(kept_apart=conditions["participant"].isin(left_out)),
+        _wide(plan, conditions, left_out),
+        groups,
+        differences,
+        _course(plan, computed, left_out),
+        _baselines(plan, computed),
+        _synchrony(computed),
+        pd.DataFrame(apart, columns=["participant", "video", "reason"]),
+    )
+
+
+def _apart(plan: Plan, computed: Computed) -> list[tuple[str, str, str]]:
+    """(participant, video, reason). A participant without a video is kept apart from all group figures."""
+    found = plan.apart()
+    known = {name for name, video, _ in found if name and not video}
+    for name in plan.participants:
+        sums = computed.baselines.get(name)
+        if name in known or sums is None:
+            continue
+        if reason := sums.missing(plan.settings.baseline.minimum):
+            found.append((name, "", reason))
+    return found
+
+
+def _windows(plan: Plan, computed: Computed) -> pd.DataFrame:
+    """One row per participant, recording, window and measure."""
+    parts = [_block(plan, computed, block) for block in computed.blocks if block.windows]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    frame = pd.DataFrame(columns)
+    for name in frame.columns:
+        if frame[name].dtype == object and name != "set_aside":
+            frame[name] = frame[name].astype("category")
+    return frame
+
+
+def _block(plan: Plan, computed: Computed, block: WindowBlock) -> dict[str, Any]:
+    """The rows of one participant in one recording: column → values."""
+    count, measures = len(block.windows), len(plan.measures)
+    participant = plan.participants[block.participant]
+
+    def per_window(values: Sequence[Any], kind: Any) -> Any:
+        return np.repeat(np.array(values, kind), measures)
+
+    def same(value: Any) -> Any:
+        return np.full(count * measures, value, object)
+
+    windows, values = block.windows, block.values
+    columns: dict[str, Any] = {"participant": same(block.participant)}
+    columns |= {_free(name, "participant"): same(text) for name, text in participant.columns.items()}
+    columns |= {"video": same(block.recording.video)}
+    columns |= {"event": per_window([window.event for window in windows], np.int64)}
+    columns |= {"trial_type": per_window([window.trial_type for window in windows], object)}
+    columns |= _event_columns(plan, block, measures)
+    columns |= {"window": per_window([window.kind for window in windows], object)}
+    for name in ("start", "end"):
+        columns[name] = per_window([getattr(window, name) for window in windows], np.float64)
+    columns["measure"] = np.tile(np.array(plan.measures, object), count)
+    columns |= {"seconds": values.seconds.ravel(), "coverage": values.coverage.ravel()}
+    columns |= {"quality": np.repeat(values.quality, measures)}
+    usable = (values.coverage >= plan.settings.coverage - 1e-9) & (values.seconds > 0)
+    columns["usable"] = usable.ravel()
+    figures = dict(values.figures) | _changes(plan, computed, block)
+    columns |= {name: np.where(usable, figures[name], np.nan).ravel() for name in figures}
+    columns["set_aside"] = _set_aside(figures, usable)
+    return columns
+
+
+def _free(name: str, prefix: str) -> str:
+    """A name of a column that is not one of fervid's own."""
+    own = {"participant", "video", "event", "trial_type", "window", "start", "end", "measure", "seconds", "coverage",
+           "quality", "usable", "set_aside", "kept_apart", "events", "events_used", *STATISTICS}  # fmt: skip
+    return f"{prefix}_{name}" if name in own else name
+
+
+def _event_columns(plan: Plan, block: WindowBlock, measures: int) -> dict[str, Any]:
+    """Further columns of the events files, each with the prefix ``event_``."""
+    names = dict.fromkeys(name for event in plan.events for name in event.columns)
+    columns = {}
+    for name in names:
+        texts = ["" if one.event < 0 else plan.events[one.event].columns.get(name, "") for one in block.windows]
+        columns[f"event_{name}"] = np.repeat(np.array(texts, object), measures)
+    return columns
+
+
+def _changes(plan: Plan, computed: Computed, block: WindowBlock) -> dict[str, Any]:
+    """Change from the baseline, of the value and, for probabilities, of the log-odds; none without a baseline."""
+    if not plan.settings.baseline.is_given:
+        return {}
+    mean = block.values.figures["mean"]
+    nothing = {name: np.full(mean.shape, np.nan) for name in CHANGES}
+    sums = computed.baselines.get(block.participant)
+    if sums is None or sums.missing(plan.settings.baseline.minimum):
+        return nothing
+    is_probability = np.array([name in EMOTIONS for name in plan.measures])
+    odds = np.where(is_probability, log_odds(mean) - log_odds(sums.mean), np.nan)
+    return {"change": mean - sums.mean, "change_log_odds": odds}
+
+
+def _set_aside(figures: dict[str, Any], usable: Any) -> Any:
+    """The values of windows with too little coverage, in brackets; empty for the others."""
+    texts = np.full(usable.size, "", object)
+    flat = {name: values.ravel() for name, values in figures.items()}
+    for row in np.flatnonzero(~usable.ravel()):
+        known = [f"{name}={values[row]:.4g}" for name, values in flat.items() if not np.isnan(values[row])]
+        texts[row] = f"[{' '.join(known)}]"
+    return texts
+
+
+def _statistics(plan: Plan) -> list[str]:
+    return [name for name in STATISTICS if name not in CHANGES or plan.settings.baseline.is_given]
+
+
+def _conditions(plan: Plan, windows: pd.DataFrame) -> pd.DataFrame:
+    """One row per participant, condition, kind of window and measure: means over the usable events."""
+    further = [_free(name, "participant") for name in next(iter(plan.participants.values())).columns]
+    statistics = _statistics(plan)
+    keys = ["participant", "trial_type", "window", "measure"]
+    if not len(windows):
+        return pd.DataFrame(columns=["participant", *further, *keys[1:], "events", "events_used", *statistics])
+    kept = windows[windows["trial_type"].isin([*plan.conditions, ""])]
+    grouped = kept.groupby(keys, sort=False, observed=True)
+    frame = grouped[statistics].mean()
+    frame.insert(0, "events_used", grouped["usable"].sum().astype(np.int64))
+    frame.insert(0, "events", grouped["usable"].size())
+    frame = frame.reset_index()
+    for name in keys:
+        frame[name] = frame[name].astype(object)
+    for position, name in enumerate(further, start=1):
+        source = list(next(iter(plan.participants.values())).columns)[position - 1]
+        texts = {one.name: one.columns[source] for one in plan.participants.values()}
+        frame.insert(position, name, frame["participant"].map(texts))
+    return frame
+
+
+def _wide(plan: Plan, conditions: pd.DataFrame, left_out: set[str]) -> pd.DataFrame:
+    """One row per participant of the study; columns such as ``happy_joke_event_change``."""
+    people = plan.participants.values()
+    frame = pd.DataFrame({"participant": [one.name for one in people]})
+    for name in next(iter(people)).columns:
+        frame[_free(name, "participant")] = [one.columns[name] for one in people]
+    frame["kept_apart"] = frame["participant"].isin(left_out)
+    values = ["mean", *(name for name in CHANGES if name in _statistics(plan))]
+    if len(conditions):
+        keys = ["measure", "trial_type", "window"]
+        table = conditions.pivot(index="participant", columns=keys, values=values)
+        table = table.dropna(axis=1, how="all")
+        table.columns = ["_".join(filter(None, (*key[1:], key[0]))) for key in table.columns]
+        frame = frame.merge(table.reset_index(), how="left", on="participant")
+    return frame
+
+
+def _members(plan: Plan) -> dict[str, set[str]]:
+    """Group → its participants: all of them, and each group of the study."""
+    groups: dict[str, set[str]] = {ALL: set(plan.participants)}
+    if plan.settings.statistics.group is not None:
+        for name in plan.participants:
+            groups.setdefault(plan.group(name), set()).add(name)
+    return groups
+
+
+def _groups(plan: Plan, conditions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Means of groups, and differences between conditions and between groups."""
+    means: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
+    members = _members(plan)
+    options = plan.settings.statistics
+    for (window, measure), part in conditions.groupby(["window", "measure"], sort=False):
+        key = {"window": window, "measure": measure}
+        for statistic in _statistics(plan):
+            table = part.pivot(index="participant", columns="trial_type", values=statistic)
+            if table.isna().all(axis=None):
+                continue
+            columns = [name for name in (*plan.conditions, "") if name in table.columns]
+            for group, inside in members.items():
+                rows = table[table.index.isin(inside)]
+                for condition in columns:
+                    estimate = mean_estimate(rows[condition].to_numpy(np.float64), options.repetitions, options.seed)
+                    row = {"group": group, "trial_type": condition, **key, "statistic": statistic}
+                    means.append(row | _numbers(estimate))
+                for one, other in _pairs(columns):
+                    values = (rows[one] - rows[other]).to_numpy(np.float64)
+                    estimate = mean_estimate(values, options.repetitions, options.seed)
+                    row = {"comparison": "within", "group": group, "trial_type": one, "versus": other}
+                    differences.append(_difference(row | key | {"statistic": statistic}, estimate, 1))
+            for one, other in itertools.combinations([name for name in members if name != ALL], 2):
+                for condition in columns:
+                    samples = [table.loc[table.index.isin(members[name]), condition].to_numpy(np.float64)
+                               for name in (one, other)]  # fmt: skip
+                    estimate = difference_estimate(samples[0], samples[1], options.repetitions, options.seed)
+                    row = {"comparison": "between", "group": one, "trial_type": condition, "versus": other}
+                    differences.append(_difference(row | key | {"statistic": statistic}, estimate, 2))
+    order = ["group", "trial_type", "window", "measure", "statistic", "participants", "mean", "low", "high", "sd"]
+    names = ["comparison", "group", "trial_type", "versus", "window", "measure", "statistic", "participants",
+             "difference", "low", "high", "sd", "effect_size"]  # fmt: skip
+    return pd.DataFrame(means, columns=order), pd.DataFrame(differences, columns=names)
+
+
+def _pairs(conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pairs of conditions to compare."""
+    if len(conditions) <= MAX_PAIRS:
+        yield from itertools.combinations(conditions, 2)
+    else:
+        yield from ((conditions[0], other) for other in conditions[1:])
+
+
+def _numbers(estimate: Estimate) -> dict[str, Any]:
+    return {"participants": estimate.participants, "mean": estimate.value, "low": estimate.low,
+            "high": estimate.high, "sd": estimate.sd}  # fmt: skip
+
+
+def _difference(row: dict[str, Any], estimate: Estimate, lost: int) -> dict[str, Any]:
+    """A row of differences; ``lost`` is how many degrees of freedom the means take."""
+    numbers = _numbers(estimate)
+    numbers["difference"] = numbers.pop("mean")
+    return row | numbers | {"effect_size": estimate.effect_size(estimate.participants - lost)}
+
+
+def _course(plan: Plan, computed: Computed, left_out: set[str]) -> pd.DataFrame:
+    """The mean course around the onset, of each participant (``group`` is empty) and of each group."""
+    edges = course_edges(plan)
+    names = ["group", "participant", "trial_type", "time", "measure", "participants", "mean", "low", "high"]
+    parts: list[pd.DataFrame] = []
+    times = (edges[:-1] + edges[1:]) / 2
+    grid = {"time": np.repeat(times, len(plan.measures)), "measure": np.tile(plan.measures, len(times))}
+    for condition in plan.conditions if len(edges) else ():
+        means: dict[str, Any] = {}
+        for name in plan.participants:
+            sums = computed.courses.get((name, condition))
+            if sums is not None and name not in left_out:
+                means[name] = sums.sums / np.where(sums.counts > 0, sums.counts, np.nan)
+                row = {"group": "", "participant": name, "trial_type": condition, "participants": 1}
+                parts.append(pd.DataFrame(row | grid | {"mean": means[name].ravel()}))
+        for group, members in _members(plan).items():
+            own = [values.ravel() for name, values in means.items() if name in members]
+            if own:
+                options = plan.settings.statistics
+                stacked = np.array(own)
+                found = [_numbers(mean_estimate(stacked[:, place], options.repetitions, options.seed))
+                         for place in range(stacked.shape[1])]  # fmt: skip
+                row = {"group": group, "participant": "", "trial_type": condition}
+                parts.append(pd.DataFrame(found).assign(**row, **grid))
+    return pd.concat(parts)[names] if parts else pd.DataFrame(columns=names)
+
+
+def _baselines(plan: Plan, computed: Computed) -> pd.DataFrame:
+    """One row per participant and measure."""
+    rows = []
+    for name, sums in computed.baselines.items():
+        quality = sums.quality / sums.observed if sums.observed > 0 else np.nan
+        reason = sums.missing(plan.settings.baseline.minimum)
+        for column, measure in enumerate(plan.measures):
+            coverage = sums.seconds[column] / sums.asked if sums.asked > 0 else np.nan
+            numbers = [sums.asked, sums.seconds[column], coverage, quality, sums.mean[column], sums.spread[column]]
+            rows.append([name, measure, *numbers, sums.trust, reason])
+    names = ["participant", "measure", "asked", "seconds", "coverage", "quality", "mean", "sd", "trust", "missing"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _synchrony(computed: Computed) -> pd.DataFrame:
+    names = ["seconds", "correlation", "lag", "at_zero", "null_mean", "null_high", "null_share"]
+    rows = [
+        [*key, *([np.nan] * len(names) if result is None else [getattr(result, name) for name in names])]
+        for *key, result in computed.synchrony
+    ]
+    return pd.DataFrame(rows, columns=["video", "participant", "other", "measure", *names])
