@@ -87,7 +87,8 @@ def _end(tables: Results, name: str) -> float:
 def write_boris(tables: Results, target: Path, sources: Mapping[str, Path]) -> None:
     """Write a project of BORIS with one observation for each video.
 
-    A person, or a face whose person is not known, is a subject, an emotion a state, and an episode a start and a stop. Times are in milliseconds.
+    A person, or a face whose person is not known, is a subject, an emotion a state, and an episode a start and a stop.
+    Times are in milliseconds.
 
     Args:
         tables: The results.
