@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fervid.errors import BadStudy
@@ -154,6 +156,12 @@ def test_two_participants_in_one_recording_have_a_synchrony(tmp_path: Path) -> N
     summary = pd.read_csv(tmp_path / "results.summary.csv")
     summary["participant"] = ["Ann", "Ben", "Zoe"]
     summary[SUMMARY.names].to_csv(tmp_path / "results.summary.csv", index=False)
+    table, footer = pq.read_table(path), pq.read_metadata(path).metadata
+    owners = [None if face is None else ("Ann", "Ben", "Zoe")[face] for face in table["face_id"].to_pylist()]
+    table = table.set_column(table.column_names.index("participant"), "participant", pa.array(owners, pa.string()))
+    with pq.ParquetWriter(path, table.schema) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({key: text for key, text in footer.items() if key.startswith(b"fervid.")})
     (tmp_path / "participants.tsv").write_text("participant_id\nAnn\nBen\nZoe\n")
     inputs = {"results": [str(path)], "participants": str(tmp_path / "participants.tsv"), "windows": {"bins": 20}}
     table = compute_study(inputs).tables.synchrony
