@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.results.csv import write_frame_csv
 from fervid.settings_io import from_mapping
-from fervid.studies.compute import compute
+from fervid.studies.compute import Computed, compute
 from fervid.studies.dictionary import describe
+from fervid.studies.figures import ENDINGS, write_figures
+from fervid.studies.page import render_page
 from fervid.studies.plan import Plan, make_plan, plan_text
 from fervid.studies.settings import StudySettings, read_study
 from fervid.studies.tables import StudyTables, build_tables
@@ -24,6 +26,10 @@ from fervid.types import ProgressCallback, ignore_progress
 
 RECORD = "study.json"
 """The file that describes a study and its tables. It is written last."""
+
+
+PAGE = "study.html"
+FIGURES = tuple(f"{name}{ending}" for name in ("course", "coverage") for ending in ENDINGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,20 +116,47 @@ def study(
     _refuse_foreign(target)
     plan = load_plan(study)
     computed = compute(plan, on_progress)
+    found = _study(plan, computed)
+    return replace(found, files=_write(plan, found, computed, target))
+
+
+def compute_study(study: str | os.PathLike[str] | Mapping[str, Any]) -> Study:
+    """Compute a study without writing anything.
+
+    Args:
+        study: The study file, or a mapping with the same keys.
+
+    Returns:
+        The tables and what was set aside.
+
+    Raises:
+        UsageError: See ``load_plan``.
+        BadResults: Results cannot be read.
+    """
+    plan = load_plan(study)
+    return _study(plan, compute(plan))
+
+
+def _study(plan: Plan, computed: Computed) -> Study:
     tables = build_tables(plan, computed)
-    return Study(tables, _write(plan, tables, target), _notes(tables, computed.notes))
+    return Study(tables, (), _notes(tables, computed.notes))
 
 
-def _write(plan: Plan, tables: StudyTables, target: Path) -> tuple[Path, ...]:
-    """Write the tables, and last what describes them."""
+def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> tuple[Path, ...]:
+    """Write the tables, the figures and the page, and last what describes them; remove those of an earlier study."""
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-        (target / RECORD).unlink(missing_ok=True)
+        for name in (RECORD, PAGE, *FIGURES):
+            (target / name).unlink(missing_ok=True)
+    tables = found.tables
     frames: dict[str, pd.DataFrame] = {field.name: getattr(tables, field.name) for field in fields(tables)}
     files = []
     for name, frame in frames.items():
         files.append(target / f"{name}.csv")
         write_frame_csv(files[-1], frame)
+    figures = write_figures(tables.course, computed, target)
+    files += [*figures, target / PAGE]
+    write_text_atomically(files[-1], render_page(plan, tables, figures, found.notes))
     record = describe(plan, {name: list(frame.columns) for name, frame in frames.items()})
     files.append(target / RECORD)
     write_text_atomically(files[-1], json.dumps(record, indent=2, ensure_ascii=False) + "\n")
@@ -142,7 +175,7 @@ def _refuse_foreign(out: Path) -> None:
         names = {path.name for path in out.iterdir()}
     except OSError as error:
         raise OutputError(f"cannot read {out}: {error.strerror}") from error
-    expected = {*(f"{field.name}.csv" for field in fields(StudyTables)), RECORD}
+    expected = {*(f"{field.name}.csv" for field in fields(StudyTables)), RECORD, PAGE, *FIGURES}
     foreign = sorted(name for name in names - expected if not name.startswith("."))
     if foreign:
         raise OutputError(f"cannot write {out}: it holds files of something else, such as {foreign[0]}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ import fervid
 from fervid.errors import BadStudy, ConfigError, InputNotFound, OutputError, UsageError
 from fervid.results.schema import SUMMARY
 from fervid.studies.dictionary import COLUMNS
-from fervid.studies.study import Study, check_study
+from fervid.studies.study import Study, check_study, compute_study
 from fervid.studies.study import study as run_study
 from tests.support.command import command
 from tests.support.made_study import BASE, CONDITIONS, MadeParticipant, forty, write_study
@@ -124,7 +126,7 @@ def test_both_sampling_rates_give_the_same_results(made: Study, tmp_path: Path) 
     found = {}
     for fps in (5.0, 25.0):
         people = forty(fps)[:6]
-        study = run_study(write_study(tmp_path / str(fps), people, SETTINGS), tmp_path / f"out{fps}")
+        study = compute_study(write_study(tmp_path / str(fps), people, SETTINGS))
         found[fps] = study.tables.conditions.set_index(["participant", "trial_type", "window", "measure"])
     for name in ("mean", "share_leading", "change"):
         difference = (found[5.0][name] - found[25.0][name]).abs()
@@ -167,6 +169,31 @@ def test_a_check_prints_counts_and_gaps_and_writes_nothing(folder: Path, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_figures_and_the_page_are_complete(made: Study, folder: Path) -> None:
+    names = {path.name for path in made.files}
+    assert {"course.png", "course.svg", "coverage.png", "coverage.svg", "study.html"} <= names
+    for name in ("course.svg", "coverage.svg"):
+        texts = "".join(ElementTree.parse(folder / "out" / name).getroot().itertext())
+        assert ("story" in texts) == (name == "course.svg")
+        assert ("p39" in texts) == (name == "coverage.svg")
+    page = (folder / "out" / "study.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "p39: there is no baseline" in page
+    assert "d_z" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_names_that_would_do_harm_are_shown_as_text(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> $x$"
+    people = [MadeParticipant("Ann", evil, 1.0, 0.0), MadeParticipant("Ben", "=b", 1.0, 0.0)]
+    study = run_study(write_study(tmp_path, people, '[statistics]\ngroup = "group"\n'), tmp_path / "out")
+    page = (tmp_path / "out" / "study.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "=b" in set(study.tables.groups["group"])
+    assert ",'=b," in (tmp_path / "out" / "windows.csv").read_text().replace('"', "")
+
+
 # two participants are enough for the rest
 
 
@@ -178,7 +205,7 @@ def small(folder: Path, more: str = "", **files: str) -> Path:
 
 
 def test_bins_divide_a_recording_with_a_shorter_last_one(tmp_path: Path) -> None:
-    study = run_study(small(tmp_path, "[windows]\nbins = 60\naround = []\nwhole = false\n"), tmp_path / "out")
+    study = compute_study(small(tmp_path, "[windows]\nbins = 60\naround = []\nwhole = false\n"))
     rows = happy(study.tables.windows, participant="Ann")
     assert rows[["start", "end"]].values.tolist() == [[0, 60], [60, 92]]
     assert rows["coverage"].to_numpy() == pytest.approx(1, abs=0.01)
@@ -186,7 +213,7 @@ def test_bins_divide_a_recording_with_a_shorter_last_one(tmp_path: Path) -> None
 
 
 def test_the_lowest_part_as_a_baseline(tmp_path: Path) -> None:
-    study = run_study(small(tmp_path, "[baseline]\nlowest = 0.2\n"), tmp_path / "out")
+    study = compute_study(small(tmp_path, "[baseline]\nlowest = 0.2\n"))
     rows = happy(study.tables.baselines).set_index("participant")
     assert rows["mean"].to_numpy() == pytest.approx(BASE, abs=1e-6)
     assert rows["seconds"].to_numpy() == pytest.approx(0.2 * 92, abs=0.1)
@@ -194,7 +221,7 @@ def test_the_lowest_part_as_a_baseline(tmp_path: Path) -> None:
 
 def test_too_short_a_baseline_keeps_a_participant_apart(tmp_path: Path) -> None:
     write_study(tmp_path, [replace(ANN, hidden=((0.0, 9.0),)), BEN], '[baseline]\nevent = "rest"\n')
-    study = run_study(tmp_path / "study.toml", tmp_path / "out")
+    study = compute_study(tmp_path / "study.toml")
     (row,) = study.tables.apart.values.tolist()
     assert row[:2] == ["Ann", ""]
     assert "observed for 3.1 s, less than 5 s" in row[2]
@@ -205,10 +232,10 @@ def test_only_trusted_faces_count_unless_the_study_says_otherwise(tmp_path: Path
     summary = pd.read_csv(tmp_path / "results.summary.csv")
     summary.loc[summary["video"] == "Ann.mp4", "trust"] = "only 20 pixels wide"
     summary[SUMMARY.names].to_csv(tmp_path / "results.summary.csv", index=False)
-    rows = happy(run_study(path, tmp_path / "out").tables.windows, participant="Ann")
+    rows = happy(compute_study(path).tables.windows, participant="Ann")
     assert (rows["seconds"] == 0).all()
     path.write_text(path.read_text().replace('"ok"', '"any"'))
-    rows = happy(run_study(path, tmp_path / "out").tables.windows, participant="Ann")
+    rows = happy(compute_study(path).tables.windows, participant="Ann")
     assert (rows["seconds"] > 5).all()
 
 
@@ -226,7 +253,7 @@ def test_only_trusted_faces_count_unless_the_study_says_otherwise(tmp_path: Path
 def test_events_that_do_not_fit_are_refused_with_their_place(tmp_path: Path, events: str, message: str) -> None:
     path = small(tmp_path, events=f"video,onset,duration,trial_type\n{events}\n")
     with pytest.raises(BadStudy) as caught:
-        run_study(path, tmp_path / "out")
+        compute_study(path)
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -234,29 +261,29 @@ def test_events_that_do_not_fit_are_refused_with_their_place(tmp_path: Path, eve
 def test_an_unknown_participant_of_an_event_is_refused_with_its_place(tmp_path: Path) -> None:
     path = small(tmp_path, events="participant_id,onset,duration,trial_type\nAnn,1,2,x\nZoe,1,2,x\n")
     with pytest.raises(BadStudy, match=r"events.csv, line 3, column participant_id: 'Zoe' is not in the participants"):
-        run_study(path, tmp_path / "out")
+        compute_study(path)
 
 
 @pytest.mark.parametrize("video", ["Ann.mp4", "Ann", "A*.mp4", "[A]nn.mp4"])
 def test_events_find_their_video_by_name_stem_and_pattern(tmp_path: Path, video: str) -> None:
     path = small(tmp_path, events=f"video,onset,duration,trial_type\n{video},20,8,x\n")
-    rows = happy(run_study(path, tmp_path / "out").tables.windows, window="event")
+    rows = happy(compute_study(path).tables.windows, window="event")
     assert rows[["participant", "video"]].values.tolist() == [["Ann", "Ann.mp4"]]
     assert rows["mean"].iloc[0] == pytest.approx(ANN.means["joke"], abs=0.01)
 
 
 def test_a_pattern_may_mean_several_videos_but_a_name_may_not(tmp_path: Path) -> None:
     path = small(tmp_path, events="video,onset,duration,trial_type\n*.mp4,20,8,x\n")
-    assert len(happy(run_study(path, tmp_path / "out").tables.windows, window="event")) == 2
+    assert len(happy(compute_study(path).tables.windows, window="event")) == 2
     path = small(tmp_path, participants="participant_id,video\nAnn,Ann.mp4\nAnn,Ben.mp4\n",
                  events="participant_id,onset,duration,trial_type\nAnn,20,8,x\n")  # fmt: skip
     with pytest.raises(BadStudy, match=r"column participant_id: 'Ann' fits 2 videos: Ann.mp4 in .*; name the video"):
-        run_study(path, tmp_path / "out")
+        compute_study(path)
 
 
 def test_a_participant_in_two_videos_has_windows_in_both(tmp_path: Path) -> None:
     path = small(tmp_path, participants="participant_id,video\nAnn,Ann.mp4\nAnn,Ben.mp4\nZoe,\n")
-    study = run_study(path, tmp_path / "out")
+    study = compute_study(path)
     rows = happy(study.tables.conditions, window="event", trial_type="joke")
     assert rows["events"].tolist() == [6]
     assert rows["mean"].iloc[0] == pytest.approx((ANN.means["joke"] + BEN.means["joke"]) / 2, abs=0.01)
@@ -264,7 +291,7 @@ def test_a_participant_in_two_videos_has_windows_in_both(tmp_path: Path) -> None
 
 
 def test_a_video_without_a_participant_is_said(tmp_path: Path) -> None:
-    study = run_study(small(tmp_path, participants="participant_id,video\nAnn,Ann.mp4\n"), tmp_path / "out")
+    study = compute_study(small(tmp_path, participants="participant_id,video\nAnn,Ann.mp4\n"))
     assert ["", "Ben.mp4", "it shows no participant, but has events"] in study.tables.apart.values.tolist()
 
 
@@ -305,7 +332,10 @@ def test_the_function_of_the_package_takes_a_mapping_and_stays_a_function(
     small(tmp_path)
     monkeypatch.chdir(tmp_path)
     inputs = {"results": ["results.parquet"], "participants": "participants.tsv", "events": ["events.csv"]}
-    for _ in range(2):
-        assert len(fervid.study(inputs, "out").tables.groups)
+    first = fervid.study(inputs | {"windows": {"around": [], "bins": 30}}, "out")
+    assert len(first.tables.groups)
+    assert not any(path.name == "course.png" for path in first.files)
+    again = fervid.study(inputs, "out")
+    assert {path.name for path in again.files} == {path.name for path in (tmp_path / "out").iterdir()}
     with pytest.raises(UsageError, match="study: unknown key 'result'"):
         fervid.study({"result": []}, "out")
