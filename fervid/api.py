@@ -352,7 +352,7 @@ def write_report(
 
 def export_results(
     results: str | os.PathLike[str] | Results,
-    to: Literal["elan", "pyfeat", "openface", "csv"],
+    to: Literal["elan", "textgrid", "boris", "pyfeat", "openface", "csv"],
     out: str | os.PathLike[str],
     *,
     values: Literal["raw", "smooth"] | None = None,
@@ -367,12 +367,12 @@ def export_results(
 
     Args:
         results: What ``analyze`` wrote, or what ``read_results`` returned.
-        to: ``elan``, ``pyfeat``, ``openface`` or ``csv``.
-        out: A file; for ``elan`` and ``openface`` a folder if there are several videos.
+        to: ``elan``, ``textgrid``, ``boris``, ``pyfeat``, ``openface`` or ``csv``.
+        out: A file; for ``elan``, ``textgrid`` and ``openface`` a folder if there are several videos.
         values: Probabilities to write: ``raw`` or ``smooth``. Default: ``raw`` for ``pyfeat`` and ``openface``, both
             for ``csv``.
-        videos: Folder that holds the videos now; ELAN files then point there.
-        overwrite: Replace ELAN files that exist.
+        videos: Folder that holds the videos now; ELAN and BORIS files then point there.
+        overwrite: Replace files of ELAN, Praat and BORIS that exist.
 
     Returns:
         The files written, and what the format cannot hold.

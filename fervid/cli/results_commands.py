@@ -107,12 +107,15 @@ def report(
 @commands.command(cls=Command, rich_help_panel="Use results")
 def export(
     results: Results,
-    to: Annotated[str, typer.Option(metavar="NAME", help="Format: elan, pyfeat, openface or csv. Example: --to elan")],
+    to: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Format: elan, textgrid, boris, pyfeat, openface or csv. Example: --to elan"),
+    ],
     out: Annotated[
         Path,
         typer.Option(
             metavar="PATH",
-            help="A file. For elan and openface with several videos, a folder. Example: --out elan",
+            help="A file. For elan, textgrid and openface with several videos, a folder. Example: --out elan",
         ),
     ],
     values: Annotated[
@@ -124,7 +127,9 @@ def export(
         ),
     ] = None,
     videos: Videos = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace ELAN files that exist.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files of ELAN, Praat and BORIS that exist.")
+    ] = False,
 ) -> None:
     """Write results as files that other tools read."""
     from fervid.cli.annotate_and_report import show_notes

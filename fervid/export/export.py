@@ -1,4 +1,4 @@
-"""Exporting results to the formats of other tools: ELAN, and CSV as py-feat and OpenFace write it."""
+"""Exporting results to the formats of other tools: ELAN, Praat, BORIS, and CSV as py-feat and OpenFace write it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from fervid.export.output_files import (
     Exported,
     Format,
     Values,
+    refuse_existing,
     refuse_overwriting_inputs,
     single_file,
     target_files,
     write_csv,
 )
 from fervid.export.pyfeat_openface import pyfeat_frame, timeline_frame, write_openface
+from fervid.export.textgrid_boris import write_boris, write_textgrids
 from fervid.results.find_videos import FoundVideos, Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
@@ -29,6 +31,11 @@ NOTES: dict[Format, tuple[str, ...]] = {
     "elan": (
         "ELAN documents hold the episodes, rounded to milliseconds; they do not hold probabilities, boxes, quality"
         " and trust",
+    ),
+    "textgrid": ("TextGrid files hold the episodes; they do not hold probabilities, boxes, quality and trust",),
+    "boris": (
+        "the project holds the episodes, rounded to milliseconds; it does not hold probabilities, boxes, quality and"
+        " trust",
     ),
     "pyfeat": (
         "py-feat has no columns for face_id, person, face_quality and episodes; its approx_time has whole seconds only",
@@ -43,6 +50,12 @@ NOTES: dict[Format, tuple[str, ...]] = {
 }
 """What each format cannot hold, as sentences for the user."""
 
+EPISODES_ONLY = ("elan", "textgrid", "boris")
+"""Formats without probabilities. Their files may hold manual work, so they are not replaced unasked."""
+
+ENDINGS: dict[Format, str] = {"elan": ".eaf", "textgrid": ".TextGrid", "openface": ".csv"}
+"""Formats with one file per video → the ending of the files."""
+
 
 def export(
     results: str | os.PathLike[str] | Results,
@@ -56,14 +69,16 @@ def export(
 
     Args:
         results: What ``analyze`` wrote, or what ``read_results`` returned.
-        to: ``elan`` or ``openface`` (one file per video), ``pyfeat`` or ``csv`` (one CSV file).
-        out: The file to write. For ``elan`` (.eaf) and ``openface`` (.csv) a folder, or a file if the results hold
-            only one video.
+        to: ``elan``, ``textgrid`` or ``openface`` (one file per video), ``boris`` (one project), ``pyfeat`` or ``csv``
+            (one CSV file).
+        out: The file to write. For ``elan`` (.eaf), ``textgrid`` (.TextGrid) and ``openface`` (.csv) a folder, or a
+            file if the results hold only one video.
         values: Probabilities to write, ``raw`` or ``smooth``. None: ``raw`` for ``pyfeat`` and ``openface``, which is
-            what these tools write, and both for ``csv``. Not for ``elan``.
+            what these tools write, and both for ``csv``. Not for those that hold episodes.
         videos: The folder that holds the videos, or the file of each video name. None: the folders that were analysed.
-            ELAN documents link to the videos that are found.
-        overwrite: Replace ELAN documents that exist. Without it they are kept, because they may hold manual work.
+            ELAN documents and BORIS projects link to the videos that are found.
+        overwrite: Replace files of ELAN, Praat and BORIS that exist. Without it they are kept, because they may hold
+            manual work.
 
     Returns:
         The files, what the format could not hold, and which videos were not found for links.
@@ -74,34 +89,43 @@ def export(
         BadResults: fervid did not write ``results``.
         OutputError: A file cannot be written.
     """
-    target = Path(out)
-    if to not in NOTES:
-        raise UsageError(f"`to` must be one of {', '.join(NOTES)}, not {to!r}")
-    if values not in (None, "raw", "smooth"):
-        raise UsageError(f"`values` must be raw or smooth, not {values!r}")
-    if to == "elan" and values is not None:
-        raise UsageError("`values` does not apply to ELAN, whose tiers hold episodes")
-    chosen = cast(Values | None, values)
+    form, chosen = _checked(to, values)
     tables = results if isinstance(results, Results) else read_results(results)
-    if to in ("pyfeat", "csv"):
-        targets = {"": single_file(target, ".csv")}
+    names = list(_analysed(tables)["video"])
+    if form in ENDINGS:
+        targets = target_files(names, Path(out), ENDINGS[form])
     else:
-        targets = target_files(list(_analysed(tables)["video"]), target, ".eaf" if to == "elan" else ".csv")
+        targets = {"": single_file(Path(out), ".boris" if form == "boris" else ".csv")}
     if not isinstance(results, Results):
         refuse_overwriting_inputs(targets.values(), Path(results))
     found = FoundVideos({}, "")
-    notes = tables.notes + NOTES[to]
-    if to == "elan":
-        found = _sources(tables, targets, videos)
-        notes += _missing_links([name for name in targets if name not in found.paths], found.missing_message)
+    notes = tables.notes + NOTES[form]
+    if form in ("elan", "boris"):
+        found = _sources(tables, names, videos)
+        notes += _missing_links([name for name in names if name not in found.paths], found.missing_message)
+    if form in ("textgrid", "boris"):
+        refuse_existing(targets.values(), overwrite)
     writers: dict[Format, Callable[[], None]] = {
         "elan": lambda: write_elan(tables, targets, found.paths, overwrite),
+        "textgrid": lambda: write_textgrids(tables, targets),
+        "boris": lambda: write_boris(tables, targets[""], found.paths),
         "openface": lambda: write_openface(tables, targets, chosen or "raw"),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),
     }
-    writers[to]()
+    writers[form]()
     return Exported(tuple(targets.values()), notes)
+
+
+def _checked(to: str, values: str | None) -> tuple[Format, Values | None]:
+    """Check the format and which probabilities it is to hold."""
+    if to not in NOTES:
+        raise UsageError(f"`to` must be one of {', '.join(NOTES)}, not {to!r}")
+    if values not in (None, "raw", "smooth"):
+        raise UsageError(f"`values` must be raw or smooth, not {values!r}")
+    if to in EPISODES_ONLY and values is not None:
+        raise UsageError(f"`values` does not apply to {to}, which holds episodes")
+    return to, cast(Values | None, values)
 
 
 def _sources(tables: Results, names: Iterable[str], videos: Videos) -> FoundVideos:
@@ -117,7 +141,7 @@ def _missing_links(names: Sequence[str], reason: str) -> tuple[str, ...]:
         return ()
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     listed = ", ".join(names[:3]) + more
-    return (f"no full link to {listed}: {reason}. ELAN looks for a video in the folder of its document",)
+    return (f"no full link to {listed}: {reason}. ELAN and BORIS look for a video in the folder of their file",)
 
 
 def _analysed(tables: Results) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from fervid.files.names import files_for
 from fervid.results.csv import write_frame_csv
 from fervid.results.schema import output_paths
 
-Format = Literal["elan", "pyfeat", "openface", "csv"]
+Format = Literal["elan", "textgrid", "boris", "pyfeat", "openface", "csv"]
 """Formats that results can be exported to."""
 
 Values = Literal["raw", "smooth"]
@@ -71,7 +71,7 @@ def target_files(names: list[str], out: Path, suffix: str) -> dict[str, Path]:
     """
     if not names:
         raise UsageError("the results hold no video that was analysed")
-    if out.suffix.lower() == suffix and not out.is_dir():
+    if out.suffix.lower() == suffix.lower() and not out.is_dir():
         if len(names) > 1:
             raise UsageError(f"the results hold {len(names)} videos; `out` must name a folder, not {out}")
         return {names[0]: out}

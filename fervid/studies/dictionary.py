@@ -64,6 +64,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         **_FIGURES,
         "kept_apart": "whether the participant is left out of groups, differences and course; the table apart says why",
     },
+    "wide": {
+        "participant": "participant_id",
+        "kept_apart": "whether the participant is left out of groups, differences and course; the table apart says why",
+    },
     "groups": {**_GROUP, "mean": "mean over participants", **_INTERVAL},
     "differences": {
         "comparison": "within: trial_type minus versus, of the same participants; between: group minus versus",
@@ -138,13 +142,17 @@ def describe(plan: Plan, columns: Mapping[str, list[str]]) -> dict[str, Any]:
         "conditions": list(plan.conditions),
         "measures": list(plan.measures),
         "tables": {
-            table: {name: COLUMNS[table].get(name) or _of_user(name) for name in names}
+            table: {name: COLUMNS[table].get(name) or _other(name) for name in names}
             for table, names in columns.items()
         },
     }
 
 
-def _of_user(name: str) -> str:
+def _other(name: str) -> str:
+    """The meaning of a column whose name depends on the study."""
+    for ending in ("_mean", "_change", "_change_log_odds"):
+        if name.endswith(ending):
+            return f"measure, condition, kind of window, and {ending[1:]} as in the table of conditions"
     if name.startswith("event_"):
         return f"column {name.removeprefix('event_')} of the events"
     return f"column {name.removeprefix('participant_')} of the participants table"

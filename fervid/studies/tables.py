@@ -37,6 +37,7 @@ class StudyTables:
     Attributes:
         windows: One row per participant, recording, window and measure.
         conditions: One row per participant, condition, kind of window and measure.
+        wide: One row per participant, for programs that want a column for each condition.
         groups: Means over participants.
         differences: Differences between conditions and between groups.
         course: Mean course around the onset.
@@ -47,6 +48,7 @@ class StudyTables:
 
     windows: pd.DataFrame
     conditions: pd.DataFrame
+    wide: pd.DataFrame
     groups: pd.DataFrame
     differences: pd.DataFrame
     course: pd.DataFrame
@@ -74,6 +76,7 @@ def build_tables(plan: Plan, computed: Computed) -> StudyTables:
     return StudyTables(
         windows,
         conditions.assign(kept_apart=conditions["participant"].isin(left_out)),
+        _wide(plan, conditions, left_out),
         groups,
         differences,
         _course(plan, computed, left_out),
@@ -203,6 +206,23 @@ def _conditions(plan: Plan, windows: pd.DataFrame) -> pd.DataFrame:
         source = list(next(iter(plan.participants.values())).columns)[position - 1]
         texts = {one.name: one.columns[source] for one in plan.participants.values()}
         frame.insert(position, name, frame["participant"].map(texts))
+    return frame
+
+
+def _wide(plan: Plan, conditions: pd.DataFrame, left_out: set[str]) -> pd.DataFrame:
+    """One row per participant of the study; columns such as ``happy_joke_event_change``."""
+    people = plan.participants.values()
+    frame = pd.DataFrame({"participant": [one.name for one in people]})
+    for name in next(iter(people)).columns:
+        frame[_free(name, "participant")] = [one.columns[name] for one in people]
+    frame["kept_apart"] = frame["participant"].isin(left_out)
+    values = ["mean", *(name for name in CHANGES if name in _statistics(plan))]
+    if len(conditions):
+        keys = ["measure", "trial_type", "window"]
+        table = conditions.pivot(index="participant", columns=keys, values=values)
+        table = table.dropna(axis=1, how="all")
+        table.columns = ["_".join(filter(None, (*key[1:], key[0]))) for key in table.columns]
+        frame = frame.merge(table.reset_index(), how="left", on="participant")
     return frame
 
 

@@ -281,7 +281,7 @@ def test_refusals(two: Path, tmp_path: Path) -> None:
         export(two, "xls", tmp_path / "x")
     with pytest.raises(UsageError, match="`values` must be"):
         export(two, "csv", tmp_path / "x.csv", values="both")
-    with pytest.raises(UsageError, match="does not apply to ELAN"):
+    with pytest.raises(UsageError, match="does not apply to elan"):
         export(two, "elan", tmp_path / "x", values="raw")
     with pytest.raises(UsageError, match="2 videos; `out` must name a folder"):
         export(two, "elan", tmp_path / "x.eaf")

@@ -1,0 +1,147 @@
+"""Exporting episodes as Praat TextGrid files, and as one project of BORIS."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fervid.export.output_files import writing_file
+from fervid.results.reader import Results
+from fervid.types import EMOTIONS
+from fervid.version import __version__
+
+
+def write_textgrids(tables: Results, targets: Mapping[str, Path]) -> None:
+    """Write one TextGrid file for each video: an interval tier for each face.
+
+    Args:
+        tables: The results.
+        targets: Video name → file to write.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    for name, path in targets.items():
+        with writing_file(path) as partial:
+            partial.write_text(_textgrid(tables, name), encoding="utf-8")
+
+
+def _textgrid(tables: Results, name: str) -> str:
+    """The long text form, as Praat writes it. Its tiers are divided into intervals without gaps."""
+    end = _end(tables, name)
+    tiers = [(f"face {face}", list(_intervals(rows, end))) for face, rows in _faces(tables, name)]
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
+    lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for number, (tier, intervals) in enumerate(tiers, start=1):
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{tier}"',
+                  "        xmin = 0", f"        xmax = {end}",
+                  f"        intervals: size = {len(intervals)}"]  # fmt: skip
+        for place, (start, stop, label) in enumerate(intervals, start=1):
+            lines += [f"        intervals [{place}]:", f"            xmin = {start}", f"            xmax = {stop}",
+                      f'            text = "{label}"']  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _intervals(episodes: pd.DataFrame, end: float) -> Iterator[tuple[float, float, str]]:
+    """Start, end and label of intervals that fill the time from 0 to ``end``."""
+    free = 0.0
+    for row in episodes.sort_values("onset").itertuples():
+        start, stop = max(_rounded(row.onset), free), _rounded(row.offset)
+        if stop <= start:
+            continue
+        if start > free:
+            yield free, start, ""
+        yield start, stop, str(row.emotion)
+        free = stop
+    if free < end:
+        yield free, end, ""
+
+
+def _rounded(seconds: float) -> float:
+    """Microseconds. A number without an exponent, which not every reader knows."""
+    return round(max(float(seconds), 0.0), 6) if seconds >= 1e-4 else 0.0
+
+
+def _faces(tables: Results, name: str) -> Iterator[tuple[int, pd.DataFrame]]:
+    """The faces of a video, and the episodes of each."""
+    episodes = tables.episodes[tables.episodes["video"] == name]
+    for face in tables.summary.loc[tables.summary["video"] == name, "face_id"]:
+        yield int(face), episodes[episodes["face_id"] == face]
+
+
+def _end(tables: Results, name: str) -> float:
+    """The end of a video, or of its last episode or sample if that is later."""
+    (duration,) = tables.videos.loc[tables.videos["video"] == name, "duration"]
+    times = tables.timeline.loc[tables.timeline["video"] == name, "time"]
+    offsets = tables.episodes.loc[tables.episodes["video"] == name, "offset"]
+    known = [float(one) for one in (duration, times.max(), offsets.max()) if pd.notna(one) and math.isfinite(one)]
+    return _rounded(max([1e-3, *known]))
+
+
+def write_boris(tables: Results, target: Path, sources: Mapping[str, Path]) -> None:
+    """Write a project of BORIS with one observation for each video.
+
+    A face is a subject, an emotion a state, and an episode a start and a stop. Times are in milliseconds.
+
+    Args:
+        tables: The results.
+        target: The .boris file to write.
+        sources: Video name → video file, for the videos that were found.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    analysed = tables.videos[tables.videos["frames_sampled"].fillna(0) > 0]
+    names = [str(name) for name in analysed["video"]]
+    subjects = sorted({face for name in names for face, _ in _faces(tables, name)})
+    project = {
+        "time_format": "s",
+        "project_date": "",
+        "project_name": "fervid",
+        "project_description": f"episodes found by fervid {__version__}",
+        "project_format_version": "7.0",
+        "subjects_conf": {
+            str(number): {"key": "", "name": f"face {face}", "description": ""} for number, face in enumerate(subjects)
+        },
+        "behaviors_conf": {
+            str(number): {"type": "State event", "key": emotion[0], "code": emotion, "description": "", "category": "",
+                          "modifiers": "", "excluded": "", "coding map": ""}
+            for number, emotion in enumerate(EMOTIONS)
+        },
+        "observations": {name: _observation(tables, name, sources.get(name)) for name in names},
+        "behavioral_categories": [],
+        "independent_variables": {},
+        "coding_map": {},
+        "behaviors_coding_map": [],
+        "converters": {},
+    }  # fmt: skip
+    with writing_file(target) as partial:
+        partial.write_text(json.dumps(project, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _observation(tables: Results, name: str, source: Path | None) -> dict[str, Any]:
+    media = str(source) if source is not None else name
+    rows = []
+    for face, episodes in _faces(tables, name):
+        for row in episodes.itertuples():
+            start = round(float(row.onset), 3)
+            stop = max(round(float(row.offset), 3), round(start + 0.001, 3))
+            rows += [[time, f"face {face}", str(row.emotion), "", "", "NA"] for time in (start, stop)]
+    (duration,) = tables.videos.loc[tables.videos["video"] == name, "duration"]
+    lengths = {} if pd.isna(duration) else {media: float(duration)}
+    return {
+        "file": {str(player): [media] if player == 1 else [] for player in range(1, 9)},
+        "type": "MEDIA",
+        "date": "2000-01-01T00:00:00",
+        "description": "",
+        "time offset": 0.0,
+        "events": sorted(rows, key=lambda row: row[0]),
+        "observation time interval": [0, 0],
+        "independent_variables": {},
+        "media_info": {"length": lengths, "fps": {}, "hasVideo": {media: True}, "hasAudio": {}},
+    }
