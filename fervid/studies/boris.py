@@ -55,6 +55,8 @@ def read_project(path: Path) -> Iterator[Event]:
                 yield Event(where, start, 0.0, code, video, "", hint, columns)
             elif key in opened:
                 began, first = opened.pop(key)
+                if time < began:
+                    raise BadStudy(f"{where}: the state {code!r} stops at {time:g} s, before it starts")
                 video, start = _place(media, began)
                 yield Event(first, start, round(time - began, 6), code, video, "", hint, columns)
             else:
@@ -153,6 +155,8 @@ def read_export(table: TextTable) -> Iterator[Event]:
         elif status == "STOP" and key in opened:
             first = opened.pop(key)
             duration = round(row.number("time") - first.number("time"), 6)
+            if duration < 0:
+                raise row.wrong("time", f"the state {row.cells['behavior']!r} stops before it starts")
             yield table_event(first, "time", duration, first.cells["behavior"], _owner(first))
         elif status == "STOP":
             raise row.wrong("behavior", f"{row.cells['behavior']!r} stops without having started")

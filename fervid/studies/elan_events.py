@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from fervid.errors import BadStudy
 from fervid.studies.events import Event
-from fervid.studies.text_tables import read_text
+from fervid.studies.text_tables import parse_number, read_text
 
 
 def read_elan(path: Path, tiers: Iterable[str] = ()) -> Iterator[Event]:
@@ -63,9 +63,11 @@ def _root(path: Path) -> ElementTree.Element:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise BadStudy(f"{path} declares entities, which ELAN documents do not; it is not read")
     try:
-        root = ElementTree.fromstring(text.encode())
+        root = ElementTree.fromstring(text)  # as text, so that the declared encoding does not matter
     except ElementTree.ParseError as error:
         raise BadStudy(f"{path}, line {error.position[0]}: it is not valid XML") from error
+    except (LookupError, ValueError) as error:
+        raise BadStudy(f"{path}, line 1: it is not valid XML") from error
     if root.tag != "ANNOTATION_DOCUMENT":
         raise BadStudy(f"{path} is not an ELAN document")
     return root
@@ -76,7 +78,10 @@ def _video(root: ElementTree.Element, path: Path) -> tuple[str, float]:
     for media in root.iter("MEDIA_DESCRIPTOR"):
         url = media.get("MEDIA_URL") or media.get("RELATIVE_MEDIA_URL") or ""
         if not media.get("MIME_TYPE", "").startswith("audio") and url:
-            return unquote(url).replace("\\", "/").rsplit("/", 1)[-1], float(media.get("TIME_ORIGIN") or 0) / 1000
+            origin = parse_number(media.get("TIME_ORIGIN") or "0")
+            if origin is None:
+                raise BadStudy(f"{path}: the time origin of its video is not a number of milliseconds")
+            return unquote(url).replace("\\", "/").rsplit("/", 1)[-1], origin / 1000
     return path.stem, 0.0
 
 
@@ -86,7 +91,7 @@ def _slots(root: ElementTree.Element, path: Path) -> dict[str, float]:
     values: list[float | None] = []
     for slot in slots:
         text = slot.get("TIME_VALUE")
-        if text is not None and not text.isdecimal():
+        if text is not None and not (text.isascii() and text.isdecimal() and len(text) <= 12):
             raise BadStudy(f"{path}, time slot {slot.get('TIME_SLOT_ID')}: {text!r} is not a number of milliseconds")
         values.append(None if text is None else int(text) / 1000)
     timed = [place for place, value in enumerate(values) if value is not None]

@@ -7,6 +7,7 @@ sign or an exponent.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -87,7 +88,10 @@ class _Tokens:
 
     def number(self) -> float:
         """The next token, which must be a number."""
-        return float(self._next(3, "a number"))
+        number = float(self._next(3, "a number"))
+        if not math.isfinite(number):
+            raise BadStudy(f"{self._path}, line {self.line}: the number is too large")
+        return number
 
     def count(self) -> int:
         """The next token, which must be a whole number."""
@@ -102,7 +106,7 @@ class _Tokens:
                 continue
             self._at = match.start()
             if match.lastindex != group:
-                raise BadStudy(f"{self._path}, line {self.line}: {wanted} is missing before {match[0]}")
+                raise BadStudy(f"{self._path}, line {self.line}: {wanted} is missing before {match[0][:20]!r}")
             return match[group]
         self._at = len(self._text)
         raise BadStudy(f"{self._path}, line {self.line}: the file ends where {wanted} is missing")

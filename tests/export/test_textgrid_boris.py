@@ -69,6 +69,13 @@ def test_a_project_of_boris_reads_back_to_the_millisecond(two: Path, tmp_path: P
     assert [one["name"] for one in project["subjects_conf"].values()] == ["face 0", "face 1"]
 
 
+def test_elan_documents_read_back_to_the_millisecond(two: Path, tmp_path: Path) -> None:
+    events = read_events(export(two, "elan", tmp_path / "out").files[0])
+    found = sorted((event.hint, round(event.onset, 3), round(event.end, 3), event.trial_type) for event in events)
+    assert found == episodes(two, 3)
+    assert {event.video for event in events} == {"first.mp4"}
+
+
 @pytest.mark.parametrize(("to", "name"), [("textgrid", "first.TextGrid"), ("boris", "all.boris")])
 def test_files_that_may_hold_manual_work_are_kept(tmp_path: Path, to: str, name: str) -> None:
     results = write_results(tmp_path / "r.parquet", [MadeVideo("first.mp4", [FACE])])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pympi.Elan import Eaf
 from pympi.Praat import TextGrid
 
-from fervid.errors import BadStudy, InputNotFound
+from fervid.errors import BadStudy, FervidError, InputNotFound
 from fervid.studies.events import Event
 from fervid.studies.read_events import find_files, read_events
 
@@ -132,6 +136,10 @@ EAF = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+def test_an_elan_document_in_utf_16_is_read(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "a.eaf", EAF.replace("UTF-8", "UTF-16").encode("utf-16"))) == 2
+
+
 def test_borders_without_a_time_and_dependent_annotations_get_one(tmp_path: Path) -> None:
     assert short(read(tmp_path, "a.eaf", EAF)) == [("a", 1.0, 1.5, "x"), ("a", 1.0, 1.5, "y")]
 
@@ -148,8 +156,12 @@ def test_borders_without_a_time_and_dependent_annotations_get_one(tmp_path: Path
         (EAF.replace('REF="1"', 'REF="2"'), "it refers to no annotation with times"),
         (EAF.replace('REF1="a" TIME_SLOT_REF2="b"', 'REF1="c" TIME_SLOT_REF2="a"'), "it ends before it starts"),
         (EAF.replace(' TIME_VALUE="4000"', ""), "time slot b: it has no time"),
+        (EAF.replace("UTF-8", "TF-8"), "it is not valid XML"),
+        (EAF.replace('"4000"', f'"{10**400}"'), "is not a number of milliseconds"),
+        (EAF.replace('milliseconds"/>', 'milliseconds"><MEDIA_DESCRIPTOR MEDIA_URL="a" TIME_ORIGIN="x"/></HEADER>'),
+         "the time origin of its video is not a number"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_elan_document_is_refused_in_one_line(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(BadStudy) as caught:
         read(tmp_path, "a.eaf", content)
@@ -211,6 +223,7 @@ def test_numbers_with_signs_and_labels_of_several_lines_are_read(tmp_path: Path)
         (PRAAT.split("intervals [2]")[0], "the file ends where a number is missing"),
         (PRAAT.replace("xmax = 1\n", 'xmax = "1"\n'), "line 17: a number is missing before"),
         (PRAAT.replace("xmax = 1\n", "xmax = -2\n"), "the interval ends before it starts"),
+        (PRAAT.replace("xmax = 1\n", "xmax = 1e400\n"), "line 17: the number is too large"),
         (PRAAT.replace("size = 2", "size = 2.5"), "line 14: 2.5 is not a whole number"),
     ],
 )
@@ -262,6 +275,7 @@ def test_states_and_points_of_a_project_of_boris_are_events(tmp_path: Path, comp
         ({"events": [[1, "Ann", "smile", "", ""]]}, "event 1: the state 'smile' does not end"),
         ({"events": [["soon", "Ann", "smile", "", ""]]}, "'soon' is not a time"),
         ({"events": [[1]]}, "it is not an event of BORIS"),
+        ({"events": [[3, "", "smile"], [2, "", "smile"]]}, "event 2: the state 'smile' stops at 2 s, before it starts"),
         ({"media_info": {}}, "the length of /videos/a.mp4 is not recorded"),
         ({"media_creation_date_as_offset": True}, "its times count from the date of the media"),
     ],
@@ -303,6 +317,51 @@ def test_a_state_that_does_not_end_in_an_exported_table_is_refused(tmp_path: Pat
         read(tmp_path, "export.tsv", TABULAR.rsplit("\n", 2)[0])
     with pytest.raises(BadStudy, match="line 2, column behavior: 'smile' stops without having started"):
         read(tmp_path, "export.tsv", TABULAR.replace("START", "STOP"))
+
+
+VALID = {
+    "events.csv": TABLE.encode(),
+    "coded.eaf": EAF.encode(),
+    "talk.TextGrid": PRAAT.encode(),
+    "study.boris": json.dumps(project()).encode(),
+    "tabular.tsv": TABULAR.encode(),
+    "aggregated.csv": AGGREGATED.encode(),
+}
+
+
+@pytest.mark.parametrize("name", VALID)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused_in_one_line(name: str, data: st.DataObject) -> None:
+    content = bytearray(VALID[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(content) - 1))
+        end = data.draw(st.integers(start, min(len(content), start + 12)))
+        choices = [
+            b"",
+            b"-1",
+            b"1e400",
+            b"null",
+            b"[]",
+            b"{}",
+            b'"',
+            b"\n",
+            b"\xff",
+            b"nan",
+            bytes(content[end : end + 20]),
+        ]
+        content[start:end] = data.draw(st.sampled_from(choices))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        message, events = "", []
+        try:
+            events = read_events(path)
+        except FervidError as error:
+            message = str(error)
+        assert "\n" not in message
+        for event in events:
+            assert math.isfinite(event.onset)
+            assert 0 <= event.duration < math.inf
 
 
 def test_files_are_found_by_name_and_pattern(tmp_path: Path) -> None:
