@@ -66,8 +66,6 @@ def _root(path: Path) -> ElementTree.Element:
         root = ElementTree.fromstring(text)  # as text, so that the declared encoding does not matter
     except ElementTree.ParseError as error:
         raise BadStudy(f"{path}, line {error.position[0]}: it is not valid XML") from error
-    except (LookupError, ValueError) as error:
-        raise BadStudy(f"{path}, line 1: it is not valid XML") from error
     if root.tag != "ANNOTATION_DOCUMENT":
         raise BadStudy(f"{path} is not an ELAN document")
     return root
