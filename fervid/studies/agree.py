@@ -151,7 +151,7 @@ def _agreement(pairs: Sequence[tuple[Coding, Coding]], blank: int, alone: Sequen
     longest = sorted(disagreements, key=lambda row: (-row[4], row[0], row[2]))
     return Agreement(
         _overall(by_participant),
-        _emotions(by_participant, pairs),
+        _emotions(by_participant, pairs, blank),
         pd.DataFrame(confusion.sum(axis=0), pd.Index(EMOTIONS, name="emotion"), list(EMOTIONS)),
         pd.DataFrame(longest, columns=columns),
         tuple(notes),
@@ -212,8 +212,9 @@ def _overall(tables: DoubleArray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["figure", "value", "low", "high", "participants", "seconds"])
 
 
-def _emotions(tables: DoubleArray, pairs: Sequence[tuple[Coding, Coding]]) -> pd.DataFrame:
-    """Agreement on each emotion: in time and by episode."""
+def _emotions(tables: DoubleArray, pairs: Sequence[tuple[Coding, Coding]], blank: int) -> pd.DataFrame:
+    """Agreement on each emotion: in time and by episode. Time that a coder left blank has no episodes."""
+    is_left_blank = any(side.is_complete for pair in pairs for side in pair)
     rows = []
     for number, emotion in enumerate(EMOTIONS):
         binary = _binary(tables, number)
@@ -222,8 +223,10 @@ def _emotions(tables: DoubleArray, pairs: Sequence[tuple[Coding, Coding]]) -> pd
         with np.errstate(invalid="ignore", divide="ignore"):
             f1 = 2 * repeated[:, 1, 1] / (repeated[:, 1].sum(axis=-1) + repeated[:, :, 1].sum(axis=-1))
         spans = [(one.spans.get(emotion, ()), other.spans.get(emotion, ())) for one, other in pairs]
-        matched = sum(matched_episodes(first, second) for first, second in spans)
-        counts = [sum(len(one[side]) for one in spans) for side in (0, 1)]
+        matched: float = sum(matched_episodes(first, second) for first, second in spans)
+        counts: list[float] = [sum(len(one[side]) for one in spans) for side in (0, 1)]
+        if number == blank and is_left_blank:
+            matched, counts = np.nan, [np.nan, np.nan]
         rows.append([emotion, found, true, *precision_recall(hits, found, true), *_interval(f1, len(tables)),
                      float(cohen_kappa(total)), *_interval(cohen_kappa(repeated), len(tables)),
                      *counts, matched, *precision_recall(matched, *counts)])  # fmt: skip

@@ -50,6 +50,7 @@ class Computed:
         courses: (participant, trial type) → sums over events.
         synchrony: (video, participant, participant, measure, result); the result is None if it cannot be computed.
         seen: (participant, video, end in seconds, (MAP_STEPS,) share of each step that was observed).
+        doubted: Participant → number of faces that do not count, because their trust is not ok.
         notes: What a user should know about the results.
     """
 
@@ -58,6 +59,7 @@ class Computed:
     courses: dict[tuple[str, str], CourseSums] = field(default_factory=dict)
     synchrony: list[tuple[str, str, str, str, Synchrony | None]] = field(default_factory=list)
     seen: list[tuple[str, str, float, DoubleArray]] = field(default_factory=list)
+    doubted: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -146,7 +148,11 @@ def _add_participant(
     rules = SampleRules(plan.measures, settings.values, settings.quality, settings.trust == "ok", max_gap)
     own = {kind: tables[kind].get(recording.video_id, tables["empty"][kind])
            for kind in ("timeline", "summary", "episodes")}  # fmt: skip
-    series = build_series(name, recording.faces.get(name, frozenset()), recording, own, rules)
+    faces = recording.faces.get(name, frozenset())
+    series = build_series(name, faces, recording, own, rules)
+    doubtful = own["summary"]["face_id"].isin(list(faces)) & (own["summary"]["trust"] != "ok")
+    if rules.trusted_only and doubtful.any():
+        found.doubted[name] = found.doubted.get(name, 0) + int(doubtful.sum())
     windows = tuple(_windows(plan, series, events))
     found.blocks.append(WindowBlock(name, recording, windows, window_values(series, windows)))
     if settings.baseline.is_given:

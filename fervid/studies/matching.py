@@ -88,7 +88,10 @@ def match_events(
             matched += [MatchedEvent(number, event, place, name) for name in owners]
     if lost:
         named = [f"{event.video or event.participant or event.hint!r} ({event.place})" for event in lost]
-        raise BadStudy(f"{len(lost)} events match no video of the results: {listed(named)}")
+        one = len(lost) == 1
+        raise BadStudy(
+            f"{len(lost)} event{'' if one else 's'} match{'es' * one} no video of the results: {listed(named)}"
+        )
     _refuse_outside(matched, recordings)
     return Matches(tuple(matched), tuple(apart))
 

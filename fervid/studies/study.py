@@ -18,6 +18,7 @@ from fervid.settings_io import from_mapping
 from fervid.studies.compute import Computed, compute
 from fervid.studies.dictionary import describe
 from fervid.studies.figures import ENDINGS, write_figures
+from fervid.studies.names import listed
 from fervid.studies.page import render_page
 from fervid.studies.plan import Plan, make_plan, plan_text
 from fervid.studies.settings import StudySettings, read_study
@@ -139,7 +140,7 @@ def compute_study(study: str | os.PathLike[str] | Mapping[str, Any]) -> Study:
 
 def _study(plan: Plan, computed: Computed) -> Study:
     tables = build_tables(plan, computed)
-    return Study(tables, (), _notes(tables, computed.notes))
+    return Study(tables, (), _notes(tables, computed))
 
 
 def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> tuple[Path, ...]:
@@ -181,9 +182,13 @@ def _refuse_foreign(out: Path) -> None:
         raise OutputError(f"cannot write {out}: it holds files of something else, such as {foreign[0]}")
 
 
-def _notes(tables: StudyTables, notes: list[str]) -> tuple[str, ...]:
+def _notes(tables: StudyTables, computed: Computed) -> tuple[str, ...]:
     """What was set aside and kept apart, as sentences."""
-    found = list(dict.fromkeys(notes))
+    found = list(dict.fromkeys(computed.notes))
+    if computed.doubted:
+        count = sum(computed.doubted.values())
+        found.append(f"faces that do not count as observed, because their trust is not ok: {count}, of "
+                     f"{listed(list(computed.doubted))}; `trust` = any counts them")  # fmt: skip
     for row in tables.apart.itertuples():
         found.append(f"kept apart: {row.participant or row.video}: {row.reason}")
     if len(tables.windows):

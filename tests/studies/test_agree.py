@@ -156,6 +156,10 @@ def test_the_figures_are_those_computed_by_hand(results: Path, tmp_path: Path) -
 def test_blank_time_is_neutral_or_left_out(results: Path, tmp_path: Path) -> None:
     coding = write_coding(tmp_path / "coding.csv", {"v0": [("happy", 2.0, 5.0)]})
     assert agree(results, coding).overall["seconds"].iloc[0] == pytest.approx(10, abs=0.11)
+    neutral = agree(results, coding).emotions.set_index("emotion").loc["neutral"]
+    assert neutral[["episodes_first", "episodes_matched", "episode_f1"]].isna().all()
+    both = agree(results, results).emotions.set_index("emotion").loc["neutral"]
+    assert (both["episodes_matched"], both["episode_f1"]) == (18, 1)
     assert agree(results, coding, rest="none").overall["seconds"].iloc[0] == pytest.approx(3, abs=0.11)
     found = agree(results, coding)
     assert any("5 videos or participants were coded by one side only: v1.mp4" in note for note in found.notes)

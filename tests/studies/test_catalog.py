@@ -146,7 +146,7 @@ def test_events_belong_to_the_participants_of_their_video(
 def test_an_event_of_a_participant_with_two_videos_needs_the_video(pair: Any) -> None:
     with pytest.raises(BadStudy, match=r"events\.csv, line 2: 'Ann' fits 2 videos"):
         match_events([event("", "Ann")], *pair)
-    with pytest.raises(BadStudy, match=r"1 events match no video of the results: 'nothing' \(events\.csv, line 2\)"):
+    with pytest.raises(BadStudy, match=r"1 event matches no video of the results: 'nothing' \(events\.csv, line 2\)"):
         match_events([event("nothing")], *pair)
 
 

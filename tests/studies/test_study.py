@@ -242,8 +242,10 @@ def test_only_trusted_faces_count_unless_the_study_says_otherwise(tmp_path: Path
     summary = pd.read_csv(tmp_path / "results.summary.csv")
     summary.loc[summary["video"] == "Ann.mp4", "trust"] = "only 20 pixels wide"
     summary[SUMMARY.names].to_csv(tmp_path / "results.summary.csv", index=False)
-    rows = happy(compute_study(path).tables.windows, participant="Ann")
+    study = compute_study(path)
+    rows = happy(study.tables.windows, participant="Ann")
     assert (rows["seconds"] == 0).all()
+    assert any("because their trust is not ok: 1, of Ann" in note for note in study.notes)
     path.write_text(path.read_text().replace('"ok"', '"any"'))
     rows = happy(compute_study(path).tables.windows, participant="Ann")
     assert (rows["seconds"] > 5).all()
@@ -252,7 +254,7 @@ def test_only_trusted_faces_count_unless_the_study_says_otherwise(tmp_path: Path
 @pytest.mark.parametrize(
     ("events", "message"),
     [
-        ("Zoe.mp4,1,2,x", "1 events match no video of the results: 'Zoe.mp4' ("),
+        ("Zoe.mp4,1,2,x", "1 event matches no video of the results: 'Zoe.mp4' ("),
         ("Ann.mp4,93,2,x", "line 2, column onset: at 93 s, but Ann.mp4 ends at 92 s"),
         ("Ann.mp4,90,5,x", "line 2, column onset: ends at 95 s, but Ann.mp4 ends at 92 s"),
         ("Ann.mp4,20000,2000,x\nBen.mp4,30000,2000,x", "2 events lie after the end of their video; the first is at "
