@@ -10,14 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fervid.errors import UsageError
+from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import writing
-from fervid.files.locks import locked
+from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private
 from fervid.results.publish import finish_interrupted, remove
 from fervid.results.schema import NOTES, is_folder, output_paths, refuse_foreign
 from fervid.results.store_files import MERGING, read_identity, store_folder
 from fervid.results.writer import TableWriters, writers
+
+ATTEMPTS = 10
+"""How often a folder is made again that other processes remove before it is locked."""
 
 
 @contextlib.contextmanager
@@ -37,8 +40,7 @@ def workspace(out: Path) -> Iterator[Path]:
         OutputError: The folder cannot be made or used.
     """
     folder = out / MERGING if is_folder(out) else out.with_name(f".{out.name}.merging")
-    make_private(folder)
-    with locked(folder / "lock"):
+    with _locked_folder(folder):
         scratch = folder / "scratch"
         with writing(out):
             finish_interrupted(out, scratch)
@@ -50,6 +52,23 @@ def workspace(out: Path) -> Iterator[Path]:
             remove(out, scratch)
             if not scratch.exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Make a private folder and hold the lock in it. Its last holder may remove it meanwhile; then it is made again."""
+    for attempt in range(ATTEMPTS):
+        try:
+            make_private(folder)
+            handle = take_lock(folder / "lock")
+            break
+        except OutputError as error:
+            if not isinstance(error.__cause__, FileNotFoundError) or attempt == ATTEMPTS - 1:
+                raise
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def refuse_output(out: Path, sources: Sequence[Path]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import weakref
+from typing import Any
 
 MIN_LIMITS = (
     ("STACK", "the stack", "s", 512 << 10, "kB", 10),
@@ -60,6 +62,22 @@ def is_lack_of_memory(error: BaseException) -> bool:
     return False
 
 
+_ONCE: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Handlers after whose first signal a second one ends the process."""
+
+
+def ends_at_second(handler: object) -> bool:
+    """Whether a second signal ends the process, as ``reset_after_first`` arranged.
+
+    Args:
+        handler: A handler, as ``signal.getsignal`` returns it.
+
+    Returns:
+        True if it was the handler of a signal for which ``reset_after_first`` was called.
+    """
+    return any(handler is one for one in _ONCE)
+
+
 def reset_after_first(number: signal.Signals) -> None:
     """Let the second signal of a kind end the process at once, even if the first has not been handled yet.
 
@@ -69,6 +87,8 @@ def reset_after_first(number: signal.Signals) -> None:
     Args:
         number: The signal.
     """
+    if not ends_at_second(signal.getsignal(number)):
+        _ONCE.add(signal.getsignal(number))
     with contextlib.suppress(ImportError, AttributeError, OSError, TypeError):
         import ctypes
 

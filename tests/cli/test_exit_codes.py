@@ -43,6 +43,22 @@ for _ in range(2):  # the second time, it waits for itself
     ctypes.PyDLL(None).pthread_mutex_lock(mutex)
 """
 
+HELD = """
+import time
+from fervid.batch.engines.base import hold_signals
+from fervid.cli.signals import handle_signals
+handle_signals()
+with hold_signals():
+    print("ready", flush=True)
+    time.sleep(120)
+"""
+
+HELD_AND_BLOCKED = BLOCKED.replace("handle_signals()\n", "handle_signals()\nhold = hold_signals(); hold.__enter__()\n")
+HELD_AND_BLOCKED = "from fervid.batch.engines.base import hold_signals\n" + HELD_AND_BLOCKED
+
+BLOCKED_AFTERWARDS = BLOCKED.replace("handle_signals()\n", "handle_signals()\nwith hold_signals(): pass\n")
+BLOCKED_AFTERWARDS = "from fervid.batch.engines.base import hold_signals\n" + BLOCKED_AFTERWARDS
+
 
 @pytest.mark.parametrize("line", ["--version", "--help", "analyze --help", "analyze . --out r.csv --dry-run"])
 @pytest.mark.parametrize("reader", ["closed", "full"])
@@ -155,9 +171,13 @@ def test_a_signal_while_the_program_starts_interrupts_it(number: signal.Signals)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_the_process_while_a_library_works(number: signal.Signals) -> None:
-    """The library never comes back, and holds the lock of the interpreter, so no handler can run."""
-    with _started(BLOCKED) as process:
+@pytest.mark.parametrize("code", [BLOCKED, HELD, HELD_AND_BLOCKED, BLOCKED_AFTERWARDS])
+def test_a_second_signal_ends_the_process_while_a_library_works(code: str, number: signal.Signals) -> None:
+    """The library never comes back, and holds the lock of the interpreter, so no handler can run.
+
+    Nor does a pool of workers that hangs while it ends, during which signals are held.
+    """
+    with _started(code) as process:
         time.sleep(0.2)
         process.send_signal(number)
         wait_for(lambda: not _pending(process.pid, number), "the first signal never arrived")

@@ -12,13 +12,15 @@ import shutil
 import threading
 from pathlib import Path
 
+import filelock
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from fervid.annotate.annotate import annotate
-from fervid.errors import BadResults, InputNotFound, OutputLocked, UsageError
+from fervid.errors import BadResults, InputNotFound, OutputError, OutputLocked, UsageError
+from fervid.files import locks
 from fervid.files.locks import locked
 from fervid.results import reader
 from fervid.results.merge import merge
@@ -273,3 +275,26 @@ def test_a_merge_of_results_that_are_replaced_meanwhile_is_refused(
 def test_a_missing_csv_beside_a_parquet_file_is_simply_not_there(parquet: Path) -> None:
     with pytest.raises(InputNotFound, match="no such results"):
         read_results(parquet.with_suffix(".csv"))
+
+
+def test_a_folder_that_its_last_user_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process opens the lock; its holder removes the folder and ends. Before, that was an output error."""
+    folder, lock_descriptor = tmp_path / ".r.parquet.merging", filelock.lock_descriptor
+
+    def late(handle: int, blocking: bool) -> bool:
+        monkeypatch.undo()
+        shutil.rmtree(folder)
+        return lock_descriptor(handle, blocking=blocking)
+
+    monkeypatch.setattr(locks, "lock_descriptor", late)
+    with workspace(tmp_path / "r.parquet") as scratch:
+        assert scratch.is_dir()
+        with pytest.raises(OutputLocked), workspace(tmp_path / "r.parquet"):
+            pass
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_locked_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / ".r.parquet.merging" / "lock").mkdir(parents=True)
+    with pytest.raises(OutputError, match="cannot lock"), workspace(tmp_path / "r.parquet"):
+        pass

@@ -8,11 +8,13 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
+from types import FrameType
 from typing import Any, Protocol
 
 from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
 from fervid.errors import FervidError, InternalError, WorkerFailed
 from fervid.runtime.machine import total_memory, usable_cores
+from fervid.runtime.platform import ends_at_second, reset_after_first
 from fervid.scan.types import Scan
 
 MAX_ATTEMPTS = 2
@@ -111,7 +113,9 @@ def crash_error(cause: str = "the file may crash its codec, or memory ran out", 
 def hold_signals() -> Iterator[None]:
     """Delay SIGINT, SIGTERM and SIGALRM until the end of the block, if their handlers are Python functions.
 
-    A handler that raises while a pool starts or ends would leave threads that wait forever.
+    A handler that raises while a pool starts or ends would leave threads that wait forever. Only the first signal is
+    delayed, because the block may wait for something that never ends. A second SIGINT or SIGTERM ends the process if it
+    would do so outside of the block too; otherwise its handler is called at once.
 
     Yields:
         Nothing.
@@ -122,13 +126,24 @@ def hold_signals() -> Iterator[None]:
     arrived: list[signal.Signals] = []
     handlers = {number: signal.getsignal(number) for number in INTERRUPTING}
     held = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in held:
-        signal.signal(number, lambda number, frame: arrived.append(signal.Signals(number)))
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        """Note a signal, and let the next ones through."""
+        arrived.append(signal.Signals(number))
+        for one in held.keys() - {signal.SIGALRM}:
+            signal.signal(one, signal.SIG_DFL if ends_at_second(held[one]) else held[one])
+
+    for number, handler in held.items():
+        signal.signal(number, hold)
+        if ends_at_second(handler):
+            reset_after_first(number)
     try:
         yield
     finally:
         for number, handler in held.items():
             signal.signal(number, handler)
+            if ends_at_second(handler):
+                reset_after_first(number)
         for number in arrived[:1]:
             signal.raise_signal(number)
 
