@@ -22,7 +22,7 @@ from fervid.errors import InputNotFound, UnreadableVideo, UsageError
 from fervid.faces.array_checks import check_image
 from fervid.faces.crop import SIZE, CropGeometry, crop_face
 from fervid.files.discover import shown_name
-from fervid.files.fingerprint import fingerprint
+from fervid.files.fingerprint import content_size, fingerprint
 from fervid.files.sequences import exists
 from fervid.results.in_memory import results_of_video
 from fervid.results.provenance import made_with
@@ -81,7 +81,7 @@ def scan_and_classify(
         classifier = convert(EmotionClassifier, classifier, "`classifier`")
     source = Path(path)
     with _naming(source):
-        video_id = fingerprint(source)
+        size, video_id = content_size(source), fingerprint(source)
     if classifier is None:
         classifier = load_classifier(settings.run.model, settings.run.device)
     threads = cv2.getNumThreads()
@@ -90,7 +90,7 @@ def scan_and_classify(
             crops = Path(folder) / "crops"
             scan = scan_video(source, video_id, settings.scan, classifier.sidecar.geometry, crops)
             probabilities = _probabilities(classifier, scan.crops, settings.run.batch_size)
-            timeline, rows = result_rows(scan, probabilities, settings.timeline)
+            timeline, rows = result_rows(scan, probabilities, settings.timeline, size)
     finally:
         cv2.setNumThreads(threads)  # scan_video sets it to 1 for the whole process
     tables = results_of_video(shown_name(source.name), timeline, rows, _metadata(settings, classifier))

@@ -20,7 +20,7 @@ from fervid.files.discover import ANNOTATED, Source, refuse_overwriting
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locks import locked_temporarily
 from fervid.files.names import files_for
-from fervid.results.find_videos import Videos, find_videos
+from fervid.results.find_videos import Videos, find_videos, is_unchanged
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
 from fervid.settings import OpenOptions
@@ -221,7 +221,7 @@ class _Job:
         if source is None:
             return AnnotatedVideo(name, "failed", message=self.missing_message)
         try:
-            if self.fingerprint(source) != row["video_id"]:
+            if not is_unchanged(source, row, self.fingerprint):
                 return AnnotatedVideo(name, "failed", message="the file has changed since it was analysed")
             if self.options is None:
                 refuse_other_pictures(source, (int(row["width"]), int(row["height"])), int(row["rotation"]))

@@ -21,7 +21,7 @@ from fervid.files.sequences import is_sequence
 from fervid.results.provenance import made_with
 from fervid.results.schema import is_folder, output_paths, refuse_foreign
 from fervid.results.store_files import store_folder
-from fervid.settings import AnalyzeSettings
+from fervid.settings import AnalyzeSettings, RunSettings
 from fervid.settings_io import to_mapping
 
 if TYPE_CHECKING:
@@ -71,11 +71,12 @@ def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | 
         UsageError: ``analyze`` would refuse these inputs, this output or these settings.
     """
     setup = BatchSetup.of(paths, Path(out), settings or AnalyzeSettings())
-    return Plan(tuple(_planned(setup.sources, setup.view(), setup.settings.run.retry_failed)))
+    return Plan(tuple(_planned(setup.sources, setup.view(), setup.settings.run)))
 
 
-def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> Iterator[tuple[str, str, str]]:
-    """For each input its name, what would happen, and why."""
+def _planned(sources: Iterable[Source], view: StoreView, run: RunSettings) -> Iterator[tuple[str, str, str]]:
+    """For each input its name, what would happen, and why. No file is read for longer than a run would read it."""
+    retry_failed = run.retry_failed
     first_with: dict[str, str] = {}
     for source in sources:
         name = shown_name(source.name)
@@ -87,7 +88,7 @@ def _planned(sources: Iterable[Source], view: StoreView, retry_failed: bool) -> 
             yield name, "failed", known.message
             continue
         try:
-            video_id = view.fingerprint(source.path) or fingerprint(source.path)
+            video_id = view.fingerprint(source.path) or fingerprint(source.path, run.timeout)
         except UnreadableVideo as error:
             yield name, "analyze", f"it will fail: {error}"
             continue

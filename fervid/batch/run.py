@@ -225,7 +225,8 @@ class _BatchRun:
         scan, item.scan = item.scan, None
         assert scan is not None
         try:
-            timeline, rows = result_rows(scan, probabilities, self._setup.settings.timeline)
+            size = None if item.stamp is None else item.stamp.size
+            timeline, rows = result_rows(scan, probabilities, self._setup.settings.timeline, size)
         except Exception as error:  # a defect that shows in one video must not end the batch
             self._fail(item, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
             return

@@ -7,9 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fervid.errors import UnreadableVideo
-from fervid.files.fingerprint import fingerprint
+from fervid.files.fingerprint import content_size, fingerprint
 from fervid.files.locate import locate
 from fervid.results.reader import Results
 from fervid.video.unrecorded import refuse_other_pictures
@@ -57,11 +60,11 @@ def find_videos(
     """
     if isinstance(videos, Mapping):
         return FoundVideos(videos, "not found")
-    ids = dict(zip(results.videos["video"], results.videos["video_id"], strict=True))
+    rows = {row["video"]: row for row in results.videos.to_dict("records")}
 
     def is_same(name: str, path: Path) -> bool:
         with contextlib.suppress(UnreadableVideo):
-            return fingerprint(path) == ids.get(name)
+            return name in rows and is_unchanged(path, rows[name], fingerprint)
         return False
 
     if videos is not None:
@@ -70,6 +73,26 @@ def find_videos(
     folders = ", ".join(map(str, roots)) if roots else "the working directory"
     paths = locate(names, [root for root in roots if root.is_dir()] if roots else None, is_same)
     return FoundVideos(paths, f"not found in {folders}; `videos` names another folder to search")
+
+
+def is_unchanged(path: Path, row: Mapping[Any, Any], fingerprint: Callable[[Path], str] = fingerprint) -> bool:
+    """Check whether a file has the content that was analysed. A file of another size is not read.
+
+    Args:
+        path: The file.
+        row: The row of the video in the manifest. Its ``size`` may be missing.
+        fingerprint: Computes the fingerprint of a file.
+
+    Returns:
+        True if it has.
+
+    Raises:
+        UnreadableVideo: The file cannot be read.
+    """
+    size = row.get("size")
+    if isinstance(size, int | np.integer) and content_size(path) != size:
+        return False
+    return bool(fingerprint(path) == row["video_id"])
 
 
 def analysed_file(
@@ -93,7 +116,7 @@ def analysed_file(
         raise UnreadableVideo(found.missing_message)
     path = found.paths[name]
     row = results.videos.loc[results.videos["video"] == name].iloc[0]
-    if fingerprint(path) != row["video_id"]:
+    if not is_unchanged(path, row.to_dict(), fingerprint):
         raise UnreadableVideo("changed since the analysis")
     if not results.metadata:
         refuse_other_pictures(path, (int(row["width"]), int(row["height"])), int(row["rotation"]))

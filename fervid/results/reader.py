@@ -371,7 +371,7 @@ def _read_partitions(folder: Path) -> pa.Table:
 JSON_KEYS = {"settings", "roots", RECORD, NOTES}
 """Keys of the metadata whose values are JSON; the others are plain text."""
 
-_NULLABLE = {"face_id", "person", "shot", "width", "height", "rotation", "frames_sampled", "faces"}
+_NULLABLE = {"face_id", "person", "shot", "width", "height", "rotation", "size", "frames_sampled", "faces"}
 """Integer columns that may hold nulls, which plain numpy integers cannot."""
 
 

@@ -86,13 +86,16 @@ class VideoFaces:
         return None if person is None else self.participants.get(person)
 
 
-def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSettings) -> tuple[Any, dict[str, list[Row]]]:
+def result_rows(
+    scan: Scan, probabilities: FloatArray, settings: TimelineSettings, size: int | None = None
+) -> tuple[Any, dict[str, list[Row]]]:
     """Compute the tables of a video from its scan and its probabilities.
 
     Args:
         scan: What the scan found in the video.
         probabilities: (n, 7) float32, for the crops of all tracks, one track after another.
         settings: How to smooth and to find episodes.
+        size: Bytes of the file; None if they are not known.
 
     Returns:
         The timeline (Arrow table of the schema PART), and the rows of ``episodes``, ``summary`` and ``videos``. None
@@ -111,7 +114,7 @@ def result_rows(scan: Scan, probabilities: FloatArray, settings: TimelineSetting
         scan.cuts,
         doubts=scan.doubts,
     )
-    return video_tables(faces, _manifest_row(scan), settings)
+    return video_tables(faces, _manifest_row(scan, size), settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +253,7 @@ def _statistics_row(summary: Statistics) -> Row:
     return row
 
 
-def _manifest_row(scan: Scan) -> Row:
+def _manifest_row(scan: Scan, size: int | None) -> Row:
     info = scan.info
     return {
         "status": "ok" if scan.tracks else "no_face",
@@ -261,6 +264,7 @@ def _manifest_row(scan: Scan) -> Row:
         "height": info.height,
         "rotation": info.rotation,
         "codec": info.codec,
+        "size": size,
         "frames_sampled": len(scan.times),
         "faces": len(scan.tracks),
         "seconds": scan.seconds,

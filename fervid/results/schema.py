@@ -117,7 +117,7 @@ VIDEOS = pa.schema(
         *_fields(pa.float64(), "duration"),
         *_fields(pa.int32(), "width", "height", "rotation"),
         *_fields(pa.string(), "codec"),
-        *_fields(pa.int64(), "frames_sampled", "faces"),
+        *_fields(pa.int64(), "size", "frames_sampled", "faces"),
         *_fields(pa.float64(), "seconds"),
         *_fields(pa.string(), "finished_at"),
         *_fields(pa.float64(), "coverage", "longest_gap", "low_quality_share"),

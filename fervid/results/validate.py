@@ -68,6 +68,7 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         **dict.fromkeys(("duration", "longest_gap", "seconds"), (0, _SECONDS[1])),
         **dict.fromkeys(("width", "height"), (1, _PIXELS[1])),
         "rotation": (-360, 360),
+        "size": (0, 1 << 62),
         **dict.fromkeys(("frames_sampled", "faces"), _COUNT),
         **dict.fromkeys(("coverage", "low_quality_share"), _SHARE),
     },

@@ -67,10 +67,10 @@ def test_types(results: Results) -> None:
         "timeline": ["face_id", "person"],
         "episodes": ["face_id"],
         "summary": ["face_id"],
-        "videos": ["width", "height", "rotation", "frames_sampled", "faces"],
+        "videos": ["width", "height", "rotation", "size", "frames_sampled", "faces"],
     }.items():
         for column in columns:
-            kind = pd.Int64Dtype() if column in ("frames_sampled", "faces") else pd.Int32Dtype()
+            kind = pd.Int64Dtype() if column in ("size", "frames_sampled", "faces") else pd.Int32Dtype()
             assert getattr(results, frame)[column].dtype == kind, (frame, column)
     for frame, column in (("timeline", "frame"), ("summary", "samples")):
         assert getattr(results, frame)[column].dtype == np.int64
