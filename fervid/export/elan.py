@@ -5,15 +5,15 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pandas as pd
-from pympi.Elan import Eaf
+from pympi.Elan import Eaf, to_adocument
 
 from fervid.export.output_files import refuse_existing, writing_file
 from fervid.results.lanes import Lane, lanes
@@ -40,39 +40,33 @@ def write_elan(
         OutputError: A file cannot be written.
     """
     wanted = {}
-    with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
-        fresh = Path(folder) / "fresh.eaf"
-        for name, path in targets.items():
-            if os.path.lexists(path):
-                fresh.unlink(missing_ok=True)  # pympi keeps a copy of a file that exists
-                _document(tables, name, path, sources.get(name)).to_file(fresh)
-                if _same(path, fresh):
-                    continue
+    for name, path in targets.items():
+        if not os.path.lexists(path) or not _is_same(path, _document(tables, name, path, sources.get(name))):
             wanted[name] = path
     refuse_existing(wanted.values(), overwrite)
     for name, path in wanted.items():
         with writing_file(path) as partial:
-            partial.unlink()
-            _document(tables, name, path, sources.get(name)).to_file(partial)
+            partial.write_bytes(_document(tables, name, path, sources.get(name)))
 
 
-def _same(first: Path, second: Path) -> bool:
-    """Whether two documents differ in their date only."""
-    if not first.is_file():  # reading a pipe would wait for ever
+def _is_same(path: Path, document: bytes) -> bool:
+    """Whether a file holds a document, with any date."""
+    if not path.is_file():  # reading a pipe would wait for ever
         return False
     try:
-        texts = [re.sub(rb' DATE="[^"]*"', b"", path.read_bytes(), count=1) for path in (first, second)]
+        texts = [re.sub(rb' DATE="[^"]*"', b"", text, count=1) for text in (path.read_bytes(), document)]
     except OSError:
         return False
     return texts[0] == texts[1]
 
 
-def _document(tables: Results, name: str, path: Path, source: Path | None) -> Eaf:
-    """The document of a video, to be written to ``path``."""
+def _document(tables: Results, name: str, path: Path, source: Path | None) -> bytes:
+    """The document of a video, to be written to ``path``, in UTF-8."""
     summary, episodes = (table[table["video"] == name] for table in (tables.summary, tables.episodes))
     eaf = elan_document(lanes(summary), episodes)
     eaf.add_linked_file(**_media(name, path, source))
-    return eaf
+    text: bytes = ElementTree.tostring(to_adocument(eaf), "UTF-8", xml_declaration=True)
+    return text
 
 
 def elan_document(tiers: Sequence[Lane], episodes: pd.DataFrame) -> Eaf:

@@ -6,6 +6,7 @@ import csv
 import os
 import re
 import shutil
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 from pathlib import Path
@@ -367,13 +368,14 @@ def test_a_folder_takes_one_export_at_a_time(to: str, two: Path, tmp_path: Path)
     assert len(os.listdir(out)) == 2
 
 
-def test_an_interrupted_export_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_export_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Documents that this export wrote are kept; one that was edited since is refused, and nothing is written."""
     face = MadeFace(range(50), leading_emotions(("happy", 50)))
     results = write_results(tmp_path / "r.parquet", [MadeVideo(f"{name}.mp4", [face]) for name in "abc"])
     out = tmp_path / "out"
     written = export(results, "elan", out).files
     untouched = {path: path.stat().st_mtime_ns for path in written[1:]}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # a killed process would leave files there
     complete = written[0].read_bytes()
     written[0].unlink()
     assert export(results, "elan", out).files == written

@@ -36,7 +36,7 @@ from tests.support.forked import Ended, fervid_command, forked, record_scans, wa
 from tests.support.kill_points import KillPoints
 from tests.support.paths import LONG_AGO, SAMPLES
 
-ANSWERS = ("run it again", "run again", "analyse again", "merge again")
+ANSWERS = ("run it again", "run again", "run the command that wrote it", "analyse again", "merge again")
 """A refusal names what to do: it contains one of these."""
 
 DATES = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d[-+]\d\d:\d\d)?"
@@ -77,7 +77,7 @@ def _export(to: str, out: str, source: str = "r.parquet") -> Scenario:
     before = _BOTH if source == "r.parquet" else _FIRST
     videos = ("--videos", "{in}") if to == "elan" else ()
     command = ("export", f"{{out}}/{source}", "--to", to, "--out", f"{{out}}/{out}", *videos)
-    return Scenario((before,), command, temporary="fervid-" if to == "elan" else None)
+    return Scenario((before,), command)
 
 
 def _merge(out: str) -> Words:
