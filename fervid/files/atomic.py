@@ -43,12 +43,16 @@ def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
     with writing(path):
         if folder is None:
             remove_abandoned(path)
+        before = _stamp(path.parent)
         partial, handle = _new_partial(path, folder or path.parent)
+        _keep_listing(path.parent, before)
     try:
         with writing(path):
             yield partial
             sync_file(partial)
+            before = _stamp(path.parent)
             partial.replace(path)
+            _keep_listing(path.parent, before)
             sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
@@ -64,12 +68,39 @@ def remove_abandoned(path: Path) -> None:
     """
     with contextlib.suppress(OSError):
         start = f".{path.stem[:_LONGEST_STEM]}."
-        for name in os.listdir(path.parent):
+        for name in _partials_in(path.parent):
             # the folder may be anyone's: only a name that can be one of these is opened
             if name.startswith(start) and re.fullmatch(r"[0-9a-f]{8}", _token(name, start, path.suffix)):
                 partial = path.with_name(name)
                 if partial.is_file() and not partial.is_symlink() and is_abandoned(partial):
                     partial.unlink()
+
+
+_listings: dict[Path, tuple[int, list[str]]] = {}
+"""Folder → its time stamp, and the unfinished files in it. The list holds as long as nobody else changes the folder, so
+that writing n files does not list n files n times."""
+
+
+def _partials_in(folder: Path) -> list[str]:
+    """Names of the unfinished files in a folder."""
+    stamp = _stamp(folder)
+    if folder not in _listings or _listings[folder][0] != stamp:
+        _listings[folder] = stamp, [name for name in os.listdir(folder) if _MARK in name]
+    return _listings[folder][1]
+
+
+def _keep_listing(folder: Path, before: int) -> None:
+    """Keep the list of a folder that this process has just changed, if nobody else had: its stamp was ``before``."""
+    if folder in _listings and _listings[folder][0] == before:
+        _listings[folder] = _stamp(folder), _listings[folder][1]
+
+
+def _stamp(folder: Path) -> int:
+    """What changes when a file appears in a folder or leaves it; 0 if the folder cannot be examined."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _token(name: str, start: str, suffix: str) -> str:
