@@ -43,3 +43,18 @@ def test_functions_are_short_and_take_few_parameters(path: Path) -> None:
         if not name.startswith(KEYWORD_RICH):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, name
             assert len(parameters(node)) <= MAX_PARAMETERS, name
+
+
+PRINTING = {"cli/messages.py", "training/measure_crop_geometry.py"}
+"""The module that prints what commands say, and a script of its own."""
+
+
+def test_only_one_module_prints() -> None:
+    """It escapes every line: names of files may hold codes that a terminal would obey."""
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert found == PRINTING
