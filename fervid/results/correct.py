@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fervid.errors import BadResults
 from fervid.files.fingerprint import sha256
-from fervid.results.correct_video import EditedFaces, labels
+from fervid.results.correct_video import EditedFaces, exclusion, labels
 from fervid.results.corrections import Correction, read_corrections
 from fervid.results.face_rows import columns_of, persons_of, rows_of_faces, sampled_frames, tracks_of
 from fervid.results.parts import Row, by_video, named
@@ -153,7 +153,7 @@ def _corrected(
     doubts = [one for found in edited.doubts.values() for one in found]
     known = manifest["duration"], cuts, *people, doubts
     faces = VideoFaces(manifest["video_id"], frames, times, sizes, tracks, raw, *known)
-    notes = [text for text in (manifest["message"], *_exclusions(edited)) if text]
+    notes = [text for text in (manifest["message"], *(exclusion(*one) for one in edited.excluded)) if text]
     told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
     return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same))
 
@@ -183,11 +183,3 @@ def _doubts(rows: Sequence[Row]) -> dict[int, list[Doubt]]:
     for row in rows:
         found.setdefault(row["face_id"], []).append(Doubt(row["face_id"], row["start"], row["end"], row["reason"]))
     return found
-
-
-def _exclusions(edited: EditedFaces) -> list[str]:
-    """What was excluded, as sentences for the manifest."""
-    return [
-        f"face {face_id} excluded from {first:.3f} to {last:.3f} s{f': {reason}' if reason else ''}"
-        for face_id, reason, first, last in edited.excluded
-    ]

@@ -165,7 +165,7 @@ def test_a_join_takes_the_rows_of_the_other_face() -> None:
 def test_an_exclusion_removes_rows() -> None:
     edited = corrected((0, "exclude", 1.0, 1.95, "hand"), (1, "exclude", 6.0), (2, "exclude", "", "", "a poster"))
     assert spans_of(edited) == {0: (0.0, 4.9, 40), 1: (2.0, 5.9, 40)}
-    assert edited.excluded == [(0, "hand", 1.0, 1.9), (1, "", 6.0, 6.9), (2, "a poster", 8.0, 9.9)]
+    assert edited.excluded == [(0, 1.0, 1.9, "hand"), (1, 6.0, 6.9, ""), (2, 8.0, 9.9, "a poster")]
 
 
 def test_persons_are_named_and_moved() -> None:
