@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from fervid.errors import BadResults
+from fervid.files.discover import Source, refuse_overwriting
 from fervid.files.fingerprint import sha256
 from fervid.results.correct_video import EditedFaces, exclusion, labels
 from fervid.results.corrections import Correction, read_corrections
@@ -19,7 +20,7 @@ from fervid.results.face_rows import columns_of, persons_of, rows_of_faces, samp
 from fervid.results.parts import Row, by_video, named
 from fervid.results.reader import read_checked
 from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
-from fervid.results.schema import SMALL
+from fervid.results.schema import SMALL, output_paths
 from fervid.results.workspace import refuse_output, writing_results
 from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
@@ -66,13 +67,14 @@ def correct(
         InputNotFound: There are no such results, or no such corrections file.
         BadCorrections: A corrections file is wrong or does not fit the results. Nothing is written.
         BadResults: The results cannot be read, do not record their settings, or are corrected already.
-        UsageError: ``out`` is one of the results, or the output of ``analyze``.
+        UsageError: ``out`` is one of the results or corrections files, or the output of ``analyze``.
         OutputError: ``out`` cannot be written.
     """
     source, target = Path(results), Path(out)
     given = [corrections] if isinstance(corrections, (str, os.PathLike)) else list(corrections)
     files = [Path(path) for path in given]
     refuse_output(target, [source])
+    refuse_overwriting([Source(file, file.name, file.name) for file in files], output_paths(target))
     read = [one for file in files for one in read_corrections(file)]
     found = read_checked(source)
     settings = _timeline_settings(source, found.metadata)
