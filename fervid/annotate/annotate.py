@@ -20,6 +20,7 @@ from fervid.files.discover import ANNOTATED, Source, refuse_overwriting
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locks import locked_temporarily
 from fervid.files.names import files_for
+from fervid.results.correct_video import lacks_faces
 from fervid.results.find_videos import Videos, find_videos, is_unchanged
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
@@ -226,8 +227,8 @@ class _Job:
             if self.options is None:
                 refuse_other_pictures(source, (int(row["width"]), int(row["height"])), int(row["rotation"]))
             faces, sizes = self.faces.of(row["video_id"]), self.faces.sizes(row["video_id"])
-            if self.blur and not _has_all_rows(row, faces, sizes):
-                return AnnotatedVideo(name, "failed", message="the tables lack rows, so a face might stay visible")
+            if self.blur and (lack := _what_is_open(row, faces, sizes)):
+                return AnnotatedVideo(name, "failed", message=lack)
             margin = self.faces.step + BLUR_MARGIN if self.blur else None
             comment = _comment(f"{row['video_id']} {self.style} {margin} {self.options}", row["video_id"], faces, sizes)
             if target.exists() and read_comment(target) == comment:
@@ -241,9 +242,13 @@ class _Job:
         return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
 
 
-def _has_all_rows(row: Mapping[str, Any], faces: Sequence[FaceTimeline], sizes: SampledSizes) -> bool:
-    """Whether the timeline has all faces and sampled frames that the manifest row of a video promises."""
-    return (len(faces), len(sizes.times)) == (row.get("faces"), row.get("frames_sampled"))
+def _what_is_open(row: Mapping[str, Any], faces: Sequence[FaceTimeline], sizes: SampledSizes) -> str | None:
+    """Why the tables do not tell where all faces of a video are, although its manifest row says what was found."""
+    if (len(faces), len(sizes.times)) != (row.get("faces"), row.get("frames_sampled")):
+        return "the tables lack rows, so a face might stay visible"
+    if lacks_faces(row["message"]):
+        return "a correction excluded faces, which would stay visible; blur with the results of the analysis"
+    return None
 
 
 def _is_annotated(path: Path) -> bool:

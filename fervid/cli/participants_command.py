@@ -97,5 +97,7 @@ def _show(done: Participants, results: Path, quiet: bool) -> None:
     names = len({one.participant for one in named})
     counts = f"{len(named)} of {len(done.persons)} persons named, {names} participant{'' if names == 1 else 's'}"
     say(f"{counts}: {done.path}")
-    paths = [shlex.quote(str(path)) for path in (results, done.path)]
-    say(f"next: fervid correct {paths[0]} --corrections {paths[1]} --out NEW")
+    before, path = shlex.quote(str(results)), shlex.quote(str(done.path))
+    if done.is_continued:
+        before = "ANALYSIS --corrections EARLIER"  # `correct` refuses results that are corrected
+    say(f"next: fervid correct {before} --corrections {path} --out NEW")

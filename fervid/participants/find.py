@@ -102,13 +102,14 @@ def find_participants(
     matches = done.matches(known, limit)
     outcome = [done.found(number, match) for number, match in enumerate(matches)]
     notes = [*tables.notes, *(known.notes if known else ()), *(look_alikes(known, limit) if known else ())]
-    if CORRECTIONS in tables.metadata:
+    corrected = CORRECTIONS in tables.metadata or any(person.participant is not None for person in persons)
+    if corrected:
         notes.append("these results are corrected: give `correct` the results of the analysis, first the files that "
                      "corrected them, then this one")  # fmt: skip
     if not failed or len(failed) < len(names):
         title = "results" if isinstance(results, Results) else Path(results).name
         done.write(targets, outcome, known, title, limit)
-    return Participants(targets.out, tuple(outcome), len(names), tuple(failed), tuple(notes))
+    return Participants(targets.out, tuple(outcome), len(names), tuple(failed), tuple(notes), corrected)
 
 
 def _check(targets: Targets, inputs: Sequence[Path]) -> None:
@@ -168,10 +169,9 @@ class _Persons:
         if gallery is None:
             made = group_persons(persons, vectors, threshold)
         else:
-            named = [person for person in self._persons if person.participant is not None]
             made = match_names(persons, vectors, gallery.names, gallery.vectors, threshold)
-            made = without_taken(persons, made, named)
-        for number, match in zip(open_numbers, made, strict=True):
+        named = [person for person in self._persons if person.participant is not None]
+        for number, match in zip(open_numbers, without_taken(persons, made, named), strict=True):
             matches[number] = match
         return matches
 

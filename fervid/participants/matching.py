@@ -74,7 +74,9 @@ def match_names(
 
 
 def without_taken(persons: Sequence[Person], matches: Sequence[Match], named: Sequence[Person]) -> list[Match]:
-    """Take back names that other persons, seen at the same time, have from an earlier correction.
+    """Take back names with which one participant would be seen twice at the same time.
+
+    A name from an earlier correction stays. Of two others that are seen at the same time, neither keeps the name.
 
     Args:
         persons: The persons.
@@ -84,12 +86,21 @@ def without_taken(persons: Sequence[Person], matches: Sequence[Match], named: Se
     Returns:
         The matches.
     """
+    called = [(person, person.participant) for person in named]
+    called += [(one, match.name) for one, match in zip(persons, matches, strict=True) if one.participant is None]
+    by_name: dict[tuple[str, str | None], list[Person]] = {}
+    for person, name in called:
+        by_name.setdefault((person.video, name), []).append(person)
     kept = list(matches)
     for number, (person, match) in enumerate(zip(persons, matches, strict=True)):
-        for other in named:
-            if match.name is not None and other.participant == match.name and person.is_seen_with(other):
-                reason = f"{_short(other)}, seen at the same time, is {match.name} by a correction"
-                kept[number] = replace(match, name=None, reason=reason)
+        if match.name is None or person.participant is not None:
+            continue
+        for other in by_name[person.video, match.name]:
+            if other is not person and person.is_seen_with(other):
+                is_it = other.participant is not None
+                how = f"is {match.name} by a correction" if is_it else f"looks like {match.name} too"
+                kept[number] = replace(match, name=None, reason=f"{_short(other)}, seen at the same time, {how}")
+                break
     return kept
 
 

@@ -46,6 +46,7 @@ class Participants:
         videos: Number of videos that show persons.
         failed: (video, reason) for each of them that could not be opened.
         notes: What a user should know about the photos and the results, as sentences.
+        is_continued: Whether the results were corrected before, so that the file applies after earlier ones.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Participants:
     videos: int
     failed: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+    is_continued: bool = False
 
     @property
     def exit_code(self) -> int:

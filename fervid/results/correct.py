@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from fervid.errors import BadResults
+from fervid.files.discover import Source, refuse_overwriting
 from fervid.files.fingerprint import sha256
-from fervid.results.correct_video import EditedFaces, labels
+from fervid.results.correct_video import EditedFaces, exclusion, labels
 from fervid.results.corrections import Correction, read_corrections
 from fervid.results.face_rows import columns_of, persons_of, rows_of_faces, sampled_frames, tracks_of
 from fervid.results.parts import Row, by_video, named
 from fervid.results.reader import read_checked
 from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
-from fervid.results.schema import SMALL
+from fervid.results.schema import SMALL, output_paths
 from fervid.results.workspace import refuse_output, writing_results
 from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
@@ -66,13 +67,14 @@ def correct(
         InputNotFound: There are no such results, or no such corrections file.
         BadCorrections: A corrections file is wrong or does not fit the results. Nothing is written.
         BadResults: The results cannot be read, do not record their settings, or are corrected already.
-        UsageError: ``out`` is one of the results, or the output of ``analyze``.
+        UsageError: ``out`` is one of the results or corrections files, or the output of ``analyze``.
         OutputError: ``out`` cannot be written.
     """
     source, target = Path(results), Path(out)
     given = [corrections] if isinstance(corrections, (str, os.PathLike)) else list(corrections)
     files = [Path(path) for path in given]
     refuse_output(target, [source])
+    refuse_overwriting([Source(file, file.name, file.name) for file in files], output_paths(target))
     read = [one for file in files for one in read_corrections(file)]
     found = read_checked(source)
     settings = _timeline_settings(source, found.metadata)
@@ -153,7 +155,7 @@ def _corrected(
     doubts = [one for found in edited.doubts.values() for one in found]
     known = manifest["duration"], cuts, *people, doubts
     faces = VideoFaces(manifest["video_id"], frames, times, sizes, tracks, raw, *known)
-    notes = [text for text in (manifest["message"], *_exclusions(edited)) if text]
+    notes = [text for text in (manifest["message"], *(exclusion(*one) for one in edited.excluded)) if text]
     told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
     return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same))
 
@@ -183,11 +185,3 @@ def _doubts(rows: Sequence[Row]) -> dict[int, list[Doubt]]:
     for row in rows:
         found.setdefault(row["face_id"], []).append(Doubt(row["face_id"], row["start"], row["end"], row["reason"]))
     return found
-
-
-def _exclusions(edited: EditedFaces) -> list[str]:
-    """What was excluded, as sentences for the manifest."""
-    return [
-        f"face {face_id} excluded from {first:.3f} to {last:.3f} s{f': {reason}' if reason else ''}"
-        for face_id, reason, first, last in edited.excluded
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,10 @@ from fervid.types import TWO_PEOPLE, Doubt
 
 SETTLED_WITHIN = 1.0
 """A split settles a doubt whether a face holds two people if it is at most this many seconds from the doubt's start."""
+
+
+_EXCLUDED = re.compile(r"\bface \d+ excluded from [\d.]+ to [\d.]+ s\b")
+"""The beginning of the sentence of ``exclusion``."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class EditedFaces:
         persons: Face → the number of its person; None if it has none.
         names: Person → participant.
         roles: Person → role.
-        excluded: For each exclusion: the face, the reason, and the first and last time of the rows that it removed.
+        excluded: For each exclusion: the face, the first and last time of the rows that it removed, and the reason.
         doubts: Face → what the scan found that speaks against its figures.
     """
 
@@ -45,7 +50,7 @@ class EditedFaces:
     persons: dict[int, int | None]
     names: dict[int, Label] = field(default_factory=dict)
     roles: dict[int, Label] = field(default_factory=dict)
-    excluded: list[tuple[int, str, float, float]] = field(default_factory=list)
+    excluded: list[tuple[int, float, float, str]] = field(default_factory=list)
     doubts: dict[int, list[Doubt]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -185,7 +190,7 @@ class EditedFaces:
         begin, stop = np.searchsorted(self.times[rows], start, "left"), np.searchsorted(self.times[rows], end, "right")
         if begin == stop:
             raise one.wrong("start", f"face {one.face_id} has no sample between these times")
-        self.excluded.append((one.face_id, one.value, self.times[rows[begin]], self.times[rows[stop - 1]]))
+        self.excluded.append((one.face_id, self.times[rows[begin]], self.times[rows[stop - 1]], one.value))
         left = np.concatenate([rows[:begin], rows[stop:]])
         if len(left):
             self.faces[one.face_id] = left
@@ -231,3 +236,30 @@ def labels(found: Mapping[int, Label]) -> dict[int, str]:
         Person → text.
     """
     return {person: label.text for person, label in found.items()}
+
+
+def exclusion(face_id: int, first: float, last: float, reason: str) -> str:
+    """Say for the manifest what was excluded. ``lacks_faces`` knows these sentences.
+
+    Args:
+        face_id: The face.
+        first: Time of its first excluded sample in seconds.
+        last: Time of its last one.
+        reason: Why; may be empty.
+
+    Returns:
+        A sentence.
+    """
+    return f"face {face_id} excluded from {first:.3f} to {last:.3f} s{f': {reason}' if reason else ''}"
+
+
+def lacks_faces(message: object) -> bool:
+    """Whether corrections excluded faces of a video, so that its tables do not say where they are.
+
+    Args:
+        message: The message of the video in the manifest; no text if there is none.
+
+    Returns:
+        Whether it names an exclusion.
+    """
+    return isinstance(message, str) and _EXCLUDED.search(message) is not None

@@ -157,10 +157,10 @@ def _correction(place: str, cells: dict[str, str]) -> Correction:
     allowed = ("video", "face_id", "action", *ACTIONS[action], *OPTIONAL.get(action, ()))
     for name in ("video", "face_id", *ACTIONS[action]):
         if not cells[name]:
-            raise BadCorrections(f"{place}, column {name}: `{action}` needs it")
+            raise BadCorrections(f"{place}, column {name}: {action!r} needs it")
     for name in COLUMNS:
         if cells[name] and name not in allowed:
-            raise BadCorrections(f"{place}, column {name}: `{action}` does not use it; leave it empty")
+            raise BadCorrections(f"{place}, column {name}: {action!r} does not use it; leave it empty")
     times = {name: _time(cells[name], f"{place}, column {name}") for name in ("start", "end")}
     face_id = _integer(cells["face_id"], f"{place}, column face_id")
     found = Correction(place, _unescaped(cells["video"]), face_id, action, value=_unescaped(cells["value"]), **times)

@@ -22,6 +22,7 @@ from fervid.results.corrections import read_corrections
 from fervid.video.reader import VideoReader
 from tests.support.browser import open_page
 from tests.support.command import command
+from tests.support.corrected import write_corrections
 from tests.support.paths import SAMPLES
 from tests.support.replay import replaying
 
@@ -172,6 +173,17 @@ def test_results_without_a_face_give_an_empty_file(tmp_path: Path) -> None:
 
 
 # corrected results
+
+
+def test_groups_of_corrected_results_can_always_be_applied(folder: Path, tmp_path: Path) -> None:
+    lines = ["crossing.mp4,0,name,,,Ann", "cut.mp4,0,name,,,Ann"]  # two people, by mistake
+    names, out = write_corrections(tmp_path / "names.csv", *lines), tmp_path / "p.csv"
+    fervid.correct(folder / "r.parquet", names, tmp_path / "c.parquet")
+    done = command("participants", tmp_path / "c.parquet", "--videos", folder / "videos", "--out", out)
+    assert done.returncode == 0
+    assert "person 0 (face 0), seen at the same time, is Ann by a correction" in done.stderr
+    assert f"next: fervid correct ANALYSIS --corrections EARLIER --corrections {out} --out NEW" in done.stderr
+    fervid.correct(folder / "r.parquet", [names, out], tmp_path / "named.parquet")
 
 
 def test_persons_that_have_names_keep_them(folder: Path, tmp_path: Path) -> None:

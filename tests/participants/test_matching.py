@@ -96,6 +96,21 @@ def test_a_name_that_a_correction_gave_is_taken_at_its_times() -> None:
     assert found[0].reason == "person 5 (face 5), seen at the same time, is Ann by a correction"
 
 
+@pytest.mark.parametrize("similar", [True, False], ids=["to the named one elsewhere", "to two that have one name"])
+def test_a_group_gives_no_name_that_another_person_has_at_that_time(similar: bool) -> None:
+    """Corrections may call two unlike persons by one name; each draws others into its own group."""
+    named = [person(0, "a.mp4", [1, 2], "Ann"), person(0, "b.mp4", [1], "Ann")]
+    others = [person(1, "a.mp4", [2, 3])] if similar else [person(0, "c.mp4", [5]), person(1, "c.mp4", [5])]
+    vectors = [vector(1), vector(0, 1), *([vector(0, 1)] if similar else [vector(1), vector(0, 1)])]
+    persons = [*named, *others]
+    made = group_persons(persons, vectors, 0.5)
+    assert [one.name for one in made] == ["Ann"] * len(persons)
+    found = without_taken(persons, made, named)
+    assert [one.name for one in found] == ["Ann", "Ann", *[None] * len(others)]
+    how = "is Ann by a correction" if similar else "looks like Ann too"
+    assert found[-1].reason == f"person 0 (face 0), seen at the same time, {how}"
+
+
 # groups
 
 

@@ -201,6 +201,16 @@ def test_the_source_is_never_overwritten(right: Path) -> None:
         corrected(right, out="right.parquet")
 
 
+@pytest.mark.parametrize("name", ["names.csv", "out.summary.csv", "out.csv"])
+def test_a_corrections_file_is_never_overwritten(right: Path, name: str) -> None:
+    file = write_corrections(right.parent / name, "a.mp4,0,name,,,Ann")
+    before = file.read_bytes()
+    out = file if name == "names.csv" else right.parent / "out.csv"
+    with pytest.raises(UsageError, match="would overwrite the input"):
+        correct(right, [file, file], out)
+    assert file.read_bytes() == before
+
+
 def test_the_command(right: Path) -> None:
     file = write_corrections(right.parent / "c.csv", "a.mp4,0,name,,,Ann", "a.mp4,0,role,,,interviewer")
     done = command("correct", right, "--corrections", file, "--out", right.parent / "out.csv")

@@ -62,12 +62,12 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         ("a.mp4,0,rename,,,x", "line 2, column action: 'rename' is none of person, name"),
-        (",0,name,,,x", "line 2, column video: `name` needs it"),
-        ("a.mp4,,name,,,x", "line 2, column face_id: `name` needs it"),
-        ("a.mp4,0,name,,,", "line 2, column value: `name` needs it"),
-        ("a.mp4,0,split,,,", "line 2, column start: `split` needs it"),
-        ("a.mp4,0,split,1,2,", "line 2, column end: `split` does not use it"),
-        ("a.mp4,0,name,1,,x", "line 2, column start: `name` does not use it"),
+        (",0,name,,,x", "line 2, column video: 'name' needs it"),
+        ("a.mp4,,name,,,x", "line 2, column face_id: 'name' needs it"),
+        ("a.mp4,0,name,,,", "line 2, column value: 'name' needs it"),
+        ("a.mp4,0,split,,,", "line 2, column start: 'split' needs it"),
+        ("a.mp4,0,split,1,2,", "line 2, column end: 'split' does not use it"),
+        ("a.mp4,0,name,1,,x", "line 2, column start: 'name' does not use it"),
         ("a.mp4,x,name,,,x", "line 2, column face_id: 'x' is not a number"),
         ("a.mp4,-1,name,,,x", "line 2, column face_id: '-1' is not a number"),
         ("a.mp4,1.5,name,,,x", "line 2, column face_id: '1.5' is not a number"),
@@ -165,7 +165,7 @@ def test_a_join_takes_the_rows_of_the_other_face() -> None:
 def test_an_exclusion_removes_rows() -> None:
     edited = corrected((0, "exclude", 1.0, 1.95, "hand"), (1, "exclude", 6.0), (2, "exclude", "", "", "a poster"))
     assert spans_of(edited) == {0: (0.0, 4.9, 40), 1: (2.0, 5.9, 40)}
-    assert edited.excluded == [(0, "hand", 1.0, 1.9), (1, "", 6.0, 6.9), (2, "a poster", 8.0, 9.9)]
+    assert edited.excluded == [(0, 1.0, 1.9, "hand"), (1, 6.0, 6.9, ""), (2, 8.0, 9.9, "a poster")]
 
 
 def test_persons_are_named_and_moved() -> None:
