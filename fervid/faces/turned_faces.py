@@ -225,9 +225,15 @@ class TurnedFaceDetector:
             if best is not None and best.score >= max(SURE_SCORE, wanted):
                 break
         if best is not None and best.score >= wanted:
-            return best
+            return _with_box_of(face, best) if self._is_sure(face, best) else best
         roll_now = roll_of(face)
         return face if roll_now is None or abs(roll_now) <= RELIABLE_ROLL else _without_eyes(face)
+
+    def _is_sure(self, face: Face, close: Face) -> bool:
+        """Whether a face that leans a little was found well, as the close-up says. Its box is then that of the upright
+        image, like those before and after it."""
+        roll, seen = roll_of(face), roll_of(close)
+        return self.is_good(face) and roll is not None and seen is not None and abs(turned_by(roll, -seen)) <= MAX_ROLL
 
     def _rolls_to_try(self, face: Face, upright: bool) -> tuple[float, ...]:
         """Angles at which close-ups of a face are made, in degrees clockwise. ``upright``: what its landmarks say."""
@@ -242,6 +248,10 @@ class TurnedFaceDetector:
         turned = np.asarray(cv2.rotate(image, _ROTATIONS[turn]), np.uint8)
         upright = [face for face in self._detector.detect(turned, (turned, 1.0)) if _is_upright(face)]
         return [_turned_back(face, turn, turned.shape[1], turned.shape[0]) for face in upright]
+
+
+def _with_box_of(face: Face, close: Face) -> Face:
+    return replace(close, x=face.x, y=face.y, width=face.width, height=face.height)
 
 
 def _is_in_place(face: Face, known: Sequence[Face]) -> bool:

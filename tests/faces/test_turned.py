@@ -243,6 +243,27 @@ def test_boxes_and_landmarks_are_in_pixels_of_the_image_as_shown() -> None:
         assert sides == pytest.approx((upright.width, upright.height), rel=0.2)
 
 
+@pytest.mark.parametrize("degrees", [-42, -35, 35, 38])
+@pytest.mark.parametrize(("name", "time"), [("leaving", 0.0), ("cut", 4.0)])
+def test_a_leaning_face_keeps_its_box(name: str, time: float, degrees: int) -> None:
+    """Its box does not jump where its roll passes MAX_ROLL."""
+    detector, image = load_detector(), turned(still(name, time), degrees)
+    (found,) = detector.detect(image)
+    (refined,) = TurnedFaceDetector(detector, 0.65, 640).refine(image, [found])
+    roll = roll_of(refined)
+    assert roll is not None
+    assert abs(turned_by(roll, -degrees)) < 15
+    assert refined.box == found.box
+
+
+@pytest.mark.parametrize("degrees", [-60, 60, 90])
+def test_the_box_of_a_face_on_its_side_is_that_of_the_close_up(degrees: int) -> None:
+    detector, image = load_detector(), turned(still("leaving"), degrees)
+    (found,) = detector.detect(image)
+    (refined,) = TurnedFaceDetector(detector, 0.65, 640).refine(image, [found])
+    assert refined.box != found.box
+
+
 def test_one_turned_and_one_upright_person(classifier: Any) -> None:
     image, other = still("leaving"), still("cut", 4.0)
     both = np.hstack([image, np.rot90(other, 2)])
