@@ -23,6 +23,10 @@ LIGHTNESS, CHROMA = 100.0, 42.0
 SHAPE_SHARE = 0.75
 """Weight of the gradients; the colours have the rest. Set by the variance of both between and within faces."""
 
+_ROWS, _COLUMNS = np.divmod(np.arange(SIDE * SIDE), SIDE)
+_CELL_BINS = (_ROWS * CELLS // SIDE * CELLS + _COLUMNS * CELLS // SIDE) * DIRECTIONS
+"""First histogram bin of each pixel's cell."""
+
 
 def appearance(image: ByteArray, gray: ByteArray, face: Face) -> FloatArray:
     """Describe the appearance of a face.
@@ -53,11 +57,9 @@ def _shape(face: ByteArray) -> FloatArray:
     magnitude = np.hypot(dx, dy).ravel()
     angle = (np.arctan2(dy, dx) % np.pi).ravel() / np.pi * DIRECTIONS
     low = np.floor(angle).astype(int)
-    rows, columns = np.divmod(np.arange(SIDE * SIDE), SIDE)
-    cell = (rows * CELLS // SIDE * CELLS + columns * CELLS // SIDE) * DIRECTIONS
     bins = CELLS * CELLS * DIRECTIONS
-    total = np.bincount(cell + low % DIRECTIONS, magnitude * (low + 1 - angle), bins)
-    total += np.bincount(cell + (low + 1) % DIRECTIONS, magnitude * (angle - low), bins)
+    total = np.bincount(_CELL_BINS + low % DIRECTIONS, magnitude * (low + 1 - angle), bins)
+    total += np.bincount(_CELL_BINS + (low + 1) % DIRECTIONS, magnitude * (angle - low), bins)
     return _root(total)
 
 

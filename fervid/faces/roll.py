@@ -83,7 +83,7 @@ def turned_by(roll: float, degrees: float) -> float:
 def _axes(face: Face) -> tuple[Axis | None, Axis | None]:
     """From the right eye to the left one, and from the middle of the eyes to that of the mouth; None if unknown."""
     points = face.landmarks
-    if len(points) != 5 or not all(math.isfinite(value) for point in points for value in point):
+    if len(points) != 5 or not math.isfinite(sum(map(sum, points))):
         return None, None
     right, left, _, mouth_right, mouth_left = points
     across, down = ((mouth_right[axis] + mouth_left[axis]) / 2 - (right[axis] + left[axis]) / 2 for axis in (0, 1))

@@ -224,6 +224,8 @@ def split_tracklet(tracklet: Tracklet, shot: list[Sample]) -> list[Tracklet]:
             after = descriptors[split - low : split - low + DESCRIPTORS_PER_END]
             if len(before) >= 2 and len(after) >= 2 and _group_difference(before, after) > SPLIT_THRESHOLD:
                 starts.append(split)
+    if len(starts) == 1:
+        return [tracklet]
     return [_rebuilt(tracklet.members[a:b], shot) for a, b in zip(starts, [*starts[1:], count], strict=True)]
 
 
@@ -238,19 +240,16 @@ def descriptors_of(members: Sequence[tuple[int, int]], shot: list[Sample]) -> Fl
     """Read the appearance descriptors of members.
 
     Args:
-        members: (index of the sample within the shot, position among its faces).
+        members: (index of the sample within the shot, position among its faces); at least one.
         shot: The samples of the shot.
 
     Returns:
-        (n, d) float32; None if a face has none.
+        (n, d) float32; None if the faces have none.
     """
-    rows = []
-    for index, position in members:
-        descriptor = shot[index].descriptor(position)
-        if descriptor is None:
-            return None
-        rows.append(descriptor)
-    return np.stack(rows)
+    store = shot[members[0][0]].store  # all samples of a video have the same
+    if store is None:
+        return None
+    return store.read([shot[index].first + position for index, position in members]).astype(np.float32)
 
 
 def _group_difference(first: FloatArray, second: FloatArray) -> float:

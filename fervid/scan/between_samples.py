@@ -1,13 +1,14 @@
 """Frames between two samples, which are looked at where two faces meet. Two faces that pass each other cannot
 always be followed in samples 0.2 s apart. Only the parts of a frame around faces whose match is open are searched.
 
-Whether an interval is looked at depends only on the samples at its two ends. So a segment of a video gives what the
-whole gives, if it also looks at the first sample after it.
+Whether an interval is looked at depends only on the samples at its two ends and the thumbnails of the frames between
+them. So a segment of a video gives what the whole gives, if it also looks at the first sample after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +23,9 @@ from fervid.faces.tracklets import (
     MAX_DISPLACEMENT_PER_SECOND,
     difference,
 )
+from fervid.runtime.opencv import cv2
 from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
-from fervid.types import DoubleArray, Face, Frame
+from fervid.types import ByteArray, DoubleArray, Face, Frame
 
 MIN_STEP = 0.06
 """Seconds between two frames that are kept, at least: at 25 frames per second every second one is."""
@@ -39,6 +41,11 @@ CLEAR = 0.5
 """A match is clear if its distance, in face sizes, is smaller by this than that of any alternative."""
 NEAR = 2.0
 """Distance in face sizes from another face within which a face that comes or goes may be hidden by that one."""
+CUT_CHANGE, CUT_RATIO = 20.0, 4.0
+"""Mean change of the thumbnail from one frame to the next, in gray levels, and its ratio to any other change between
+two samples, from which a cut lies between them. No track continues over a cut, so nothing is looked at."""
+CUT_CORRELATION = 0.4
+"""Correlation of both thumbnails below which that change is a cut and no flash of light."""
 SURE_DIFFERENCE = 0.35
 """Largest difference in appearance at which a match counts as sure."""
 SURE_MARGIN = 0.5
@@ -67,25 +74,34 @@ def analyze_frames(frames: Iterable[Frame], analyzer: FrameAnalyzer) -> Iterator
             continue
         if waiting.frames and previous:
             meeting = faces_that_meet(previous, result.sample, frame.time - waiting.begin)
-            if meeting:
+            if meeting and not _holds_cut([*waiting.thumbnails, result.thumbnail]):
                 waiting.look(analyzer, meeting)
         yield from waiting.release()
-        waiting.begin, previous = frame.time, result.sample
+        waiting.begin, waiting.first, previous = frame.time, result.thumbnail, result.sample
         yield result
     yield from waiting.release()
 
 
 class _Waiting:
-    """The results since the last sample, and some of their frames. ``begin``: time of the last sample in seconds."""
+    """The results since the last sample, and some of their frames.
+
+    ``begin`` and ``first``: time of the last sample in seconds, and its thumbnail.
+    """
 
     def __init__(self) -> None:
         self.results: list[FrameResult] = []
         self.frames: list[tuple[int, Frame]] = []
         """Place among the results, and the frame."""
         self.begin = 0.0
+        self.first: ByteArray | None = None
         self._last = 0.0
         """Time of the last frame that was far enough from the one before, or of the sample."""
         self._count, self._stride = 0, 1
+
+    @property
+    def thumbnails(self) -> list[ByteArray]:
+        """Those of the last sample and of the frames since."""
+        return [*([] if self.first is None else [self.first]), *(result.thumbnail for result in self.results)]
 
     def add(self, result: FrameResult, frame: Frame | None) -> None:
         if frame is not None and frame.time - max(self.begin, self._last) >= MIN_STEP:
@@ -144,6 +160,20 @@ def faces_that_meet(before: FaceDetections, after: FaceDetections, elapsed: floa
     places = np.concatenate([centres, later]), np.concatenate([sizes, later_sizes])
     beside = np.asarray((_distances(*places, *places)[:, is_open] < NEAR).any(axis=1))
     return [face for face, searched in zip(faces, beside, strict=True) if searched]
+
+
+def _holds_cut(thumbnails: Sequence[ByteArray]) -> bool:
+    """Whether a hard cut lies between successive frames: one change that is much larger than all others."""
+    if any(one.shape != other.shape for one, other in itertools.pairwise(thumbnails)):
+        return True
+    changes = [cv2.norm(one, other, cv2.NORM_L1) / one.size for one, other in itertools.pairwise(thumbnails)]
+    place = int(np.argmax(changes))
+    largest = changes.pop(place)
+    if largest <= max(CUT_CHANGE, CUT_RATIO * max(changes, default=0.0)):
+        return False
+    before, after = (thumbnails[number].ravel().astype(np.float64) for number in (place, place + 1))
+    spread = float(before.std() * after.std())
+    return float(((before - before.mean()) * (after - after.mean())).mean()) < CUT_CORRELATION * spread
 
 
 def _has_alternative(distance: DoubleArray, reach: float) -> npt.NDArray[np.bool_]:

@@ -111,7 +111,9 @@ class StatedTimes:
             return None
         if self._start is None:  # a raw stream, whose clock begins anywhere
             self._start = stamp * self._base
-        return float(stamp * self._base - self._start)
+        base, start = self._base, self._start  # the quotient of two integers is what a fraction gives, and faster
+        ticks = stamp * base.numerator * start.denominator - start.numerator * base.denominator
+        return ticks / (base.denominator * start.denominator)
 
 
 def stores_decoding_times(container: Any, stream: Any) -> bool:

@@ -243,6 +243,27 @@ def test_boxes_and_landmarks_are_in_pixels_of_the_image_as_shown() -> None:
         assert sides == pytest.approx((upright.width, upright.height), rel=0.2)
 
 
+@pytest.mark.parametrize("degrees", [-42, -35, 35, 38])
+@pytest.mark.parametrize(("name", "time"), [("leaving", 0.0), ("cut", 4.0)])
+def test_a_leaning_face_keeps_its_box(name: str, time: float, degrees: int) -> None:
+    """Its box does not jump where its roll passes MAX_ROLL."""
+    detector, image = load_detector(), turned(still(name, time), degrees)
+    (found,) = detector.detect(image)
+    (refined,) = TurnedFaceDetector(detector, 0.65, 640).refine(image, [found])
+    roll = roll_of(refined)
+    assert roll is not None
+    assert abs(turned_by(roll, -degrees)) < 15
+    assert refined.box == found.box
+
+
+@pytest.mark.parametrize("degrees", [-60, 60, 90])
+def test_the_box_of_a_face_on_its_side_is_that_of_the_close_up(degrees: int) -> None:
+    detector, image = load_detector(), turned(still("leaving"), degrees)
+    (found,) = detector.detect(image)
+    (refined,) = TurnedFaceDetector(detector, 0.65, 640).refine(image, [found])
+    assert refined.box != found.box
+
+
 def test_one_turned_and_one_upright_person(classifier: Any) -> None:
     image, other = still("leaving"), still("cut", 4.0)
     both = np.hstack([image, np.rot90(other, 2)])
@@ -384,13 +405,28 @@ def test_a_face_that_was_just_found_upright_is_not_looked_at_again() -> None:
     searching = 3  # the whole frame is searched in all turns, once a second
     assert looks(0.0, face) > searching
     assert looks(0.2, face) == looks(0.4, near) == 0
-    assert looks(0.6, beside) == 3  # another face
+    assert looks(0.6, beside) == 1  # another face, too narrow to lie on its side
     assert looks(0.8, near) == 0  # not seen for a moment
     assert looks(1.0, sideways) > searching  # its landmarks changed
-    assert looks(2.4, near) == 3 + searching  # long ago
+    assert looks(2.4, near) == 1 + searching  # long ago
     assert looks(2.6, near) == 0
-    assert looks(2.8, near, thumbnail + 100) > 3  # a new scene
-    assert looks(3.0, near, thumbnail + 100) > 3  # a segment may begin here
+    assert looks(2.8, near, thumbnail + 100) == 1 + searching  # a new scene
+    assert looks(3.0, near, thumbnail + 100) == 1 + searching  # a segment may begin here
+
+
+@pytest.mark.parametrize(
+    ("width", "degrees", "tries"),
+    [(60.0, 0, 1), (60.0, 7, 1), (60.0, -7, 1), (60.0, 10, 3), (60.0, -10, 3), (66.0, 0, 3), (100.0, 5, 3)],
+)
+def test_a_narrow_face_without_roll_is_not_looked_at_on_its_side(width: float, degrees: float, tries: int) -> None:
+    detector = DoubtfulDetector()
+    face = replace(turned_face(detector.face, degrees), width=width)
+    image = draw_number(5, 640, 360)
+    assert TurnedFaceDetector(detector, 0.65, 640).refine(image, [face]) == [face]
+    assert detector.close_ups == tries
+    without = replace(face, landmarks=())  # nothing is known about its roll
+    TurnedFaceDetector(detector, 0.65, 640).refine(image, [without])
+    assert detector.close_ups == tries + 3
 
 
 def test_the_schedules_of_looks_restart_where_segments_may_begin() -> None:

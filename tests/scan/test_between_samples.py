@@ -69,6 +69,34 @@ def test_appearance_decides_who_is_who(before: FaceDetections, after: FaceDetect
     assert [face.x + face.width / 2 for face in faces_that_meet(before, after, 0.2)] == places
 
 
+SCENES = np.random.default_rng(1).integers(0, 256, (3, 36, 64)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("thumbnails", "cut"),
+    [
+        ([SCENES[0]] * 3 + [SCENES[1]] * 3, True),
+        ([SCENES[0]] + [SCENES[1]] * 5, True),
+        ([SCENES[0], SCENES[1]], True),
+        ([SCENES[0]] * 3 + [SCENES[0][:18]] * 3, True),  # the picture changes its size
+        ([SCENES[0]] * 6, False),
+        ([SCENES[0]], False),
+        ([SCENES[0]] * 3 + [SCENES[1]] + [SCENES[0]] * 3, False),  # one frame is disturbed
+        ([SCENES[0] // 2] * 3 + [SCENES[0] // 2 + 100] * 3, False),  # the light goes on
+        ([SCENES[0] // 4] * 3 + [SCENES[0] // 4 * 3 + SCENES[1] // 16] * 3, False),
+        ([np.roll(SCENES[0], step, axis=1) for step in range(6)], False),  # a camera that moves
+        ([SCENES[0]] * 3 + [np.clip(SCENES[0] + np.int16(9), 0, 255).astype(np.uint8)] * 3, False),
+    ],
+)
+def test_no_frame_is_looked_at_where_the_scene_is_cut(thumbnails: list[np.ndarray], cut: bool) -> None:
+    assert looked_at(thumbnails, [0, len(thumbnails) - 1]) == ([] if cut else list(range(1, len(thumbnails) - 1)))
+
+
+def test_only_the_interval_of_a_cut_is_left_out() -> None:
+    thumbnails = [SCENES[0]] * 5 + [SCENES[1]] * 7
+    assert looked_at(thumbnails, [0, 3, 7, 11]) == [1, 2, 8, 9, 10]
+
+
 def results(name: str, settings: ScanSettings, first: int = 0, last: int | None = None) -> list[FrameResult]:
     analyzer = FrameAnalyzer(settings, FER2013_GEOMETRY, load_detector())
     with VideoReader(SAMPLES / f"{name}.mp4", fps=settings.fps) as reader:
@@ -106,8 +134,10 @@ def test_a_part_that_ends_with_the_next_sample_gives_what_the_whole_gives(monkey
     assert any(result.between for result in part[55:])
 
 
-@pytest.mark.parametrize(("side", "count", "most"), [(100, 30, 16), (100, 5, 3), (4000, 12, 2), (100, 2000, 0)])
-def test_few_frames_are_kept(side: int, count: int, most: int) -> None:
+def looked_at(
+    thumbnails: Sequence[np.ndarray], sampled: Sequence[int], side: int = 100, fps: float = 12.5
+) -> list[int]:
+    """The frames that are looked at if every sample shows two faces that touch."""
     looked: list[int] = []
 
     class Analyzer:
@@ -123,13 +153,19 @@ def test_few_frames_are_kept(side: int, count: int, most: int) -> None:
         faces = (at(100), at(150))
         descriptors = ()
 
-    shape, thumbnail = PictureShape((side, side)), np.zeros((1, 1), np.uint8)
+    shape = PictureShape((side, side))
     frames = [
-        Frame(index, index / 25, index in (0, count + 1), thumbnail, shape, lambda: np.zeros((1, 1, 3), np.uint8))
-        for index in range(count + 2)
+        Frame(index, index / fps, index in sampled, thumbnail, shape, lambda: np.zeros((1, 1, 3), np.uint8))
+        for index, thumbnail in enumerate(thumbnails)
     ]
     given = list(analyze_frames(frames, Analyzer()))  # type: ignore[arg-type]
     assert [result.time for result in given] == [frame.time for frame in frames]
+    return looked
+
+
+@pytest.mark.parametrize(("side", "count", "most"), [(100, 30, 16), (100, 5, 3), (4000, 12, 2), (100, 2000, 0)])
+def test_few_frames_are_kept(side: int, count: int, most: int) -> None:
+    looked = looked_at([np.zeros((1, 1), np.uint8)] * (count + 2), [0, count + 1], side, fps=25)
     assert most / 2 <= len(looked) <= most
     steps = set(np.diff(looked).tolist())
     assert len(steps) <= 1  # evenly spread
