@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -10,17 +11,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import writing
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private
 from fervid.results.publish import finish_interrupted, remove
-from fervid.results.schema import NOTES, is_folder, output_paths, refuse_foreign
+from fervid.results.schema import NOTES, SMALL, is_folder, output_paths, refuse_foreign, small_path
 from fervid.results.store_files import MERGING, read_identity, store_folder
 from fervid.results.writer import TableWriters, writers
 
 ATTEMPTS = 10
 """How often a folder is made again that other processes remove before it is locked."""
+
+KEYS = ("video", "video_id", "frame", "time")
+"""Columns by which a timeline that fervid wrote is recognised before it is replaced."""
+
+MAX_HEADER = 1 << 16
+"""Characters of the first line of a CSV file that are read."""
 
 
 @contextlib.contextmanager
@@ -86,8 +96,22 @@ def refuse_output(out: Path, sources: Sequence[Path]) -> None:
     if any(os.path.realpath(path) in inputs for path in output_paths(out)):
         raise UsageError(f"the output would overwrite one of the results: {out}")
     refuse_foreign(out)
+    for path, columns in {out: KEYS, **{small_path(out, name): ("video",) for name in SMALL}}.items():
+        if path.is_file() and not set(columns) <= set(_columns(path)):
+            raise OutputError(f"cannot write {path}: fervid did not write what is there; move it away")
     if read_identity(store_folder(out, is_folder(out))) is not None:
         raise UsageError(f"{out} is an output of analyze, which would overwrite it; choose another `out`")
+
+
+def _columns(path: Path) -> list[str]:
+    """The columns of a Parquet or CSV file; empty if it is neither."""
+    try:
+        if path.suffix == ".parquet":
+            return list(pq.read_schema(path).names)
+        with path.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader([file.readline(MAX_HEADER)]), [])
+    except (pa.ArrowException, csv.Error, OSError, ValueError):
+        return []
 
 
 @contextlib.contextmanager

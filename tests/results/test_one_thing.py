@@ -298,3 +298,27 @@ def test_a_folder_that_cannot_be_locked_is_an_output_error(tmp_path: Path) -> No
     (tmp_path / ".r.parquet.merging" / "lock").mkdir(parents=True)
     with pytest.raises(OutputError, match="cannot lock"), workspace(tmp_path / "r.parquet"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.csv", b"my,notes\n1,2\n"),
+        ("m.csv", b""),
+        ("m.csv", b"\xff\xfe\x00"),
+        ("m.parquet", b"no Parquet file"),
+        ("m.summary.csv", b"my,notes\n"),
+        ("m.videos.csv", b"\0" * 99),
+    ],
+)
+def test_a_file_that_fervid_did_not_write_is_not_replaced(
+    parquet: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    foreign = tmp_path / "o" / name
+    foreign.parent.mkdir()
+    foreign.write_bytes(content)
+    out = foreign.parent / ("m.csv" if name.endswith(".csv") else "m.parquet")
+    with pytest.raises(OutputError, match=f"cannot write {foreign}: fervid did not write what is there"):
+        merge([parquet], out)
+    assert foreign.read_bytes() == content
+    assert list(foreign.parent.iterdir()) == [foreign]
