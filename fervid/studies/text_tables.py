@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fervid.errors import BadStudy, InputNotFound
 from fervid.results.csv import FORMULA_STARTS
+from fervid.runtime.special_files import refuse_special
 
 EMPTY = ("", "n/a", "N/A", "NaN", "nan", "NA")
 """Cells that stand for no value. ``n/a`` is that of BIDS, the others are those of R, pandas and spreadsheets."""
@@ -140,6 +141,7 @@ def read_text(path: Path) -> str:
         InputNotFound: There is no such file.
         BadStudy: It cannot be read as text.
     """
+    refuse_special(path, BadStudy)
     try:
         data = path.read_bytes()
         encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -167,7 +169,11 @@ def first_bytes(path: Path, count: int) -> bytes:
 
     Returns:
         The bytes; none if the file cannot be read, which ``read_text`` explains.
+
+    Raises:
+        BadStudy: It is a pipe, a device or a socket.
     """
+    refuse_special(path, BadStudy)
     try:
         with path.open("rb") as file:
             return file.read(count)

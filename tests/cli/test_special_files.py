@@ -31,6 +31,9 @@ LINES = [
     ("correct made.parquet --corrections c.csv --corrections special.csv --out c.parquet", "is a pipe"),
     ("participants made.parquet --out p.csv --gallery special.png", "must be a folder"),
     ("participants made.parquet --out p.csv --gallery images", "no photo in images can be used"),
+    ("study special.toml --check", "is a pipe"),
+    ("agree special.csv --coding special.csv", "is a pipe"),
+    *((f"agree made.parquet --coding special.{name}", "is a pipe") for name in ("eaf", "tsv", "boris", "TextGrid")),
     ("export made.parquet --to elan --out elan", "may hold manual work"),
     *(
         (line.format(results), "is a pipe")
@@ -58,7 +61,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "c.csv").write_text("video,face_id,action,start,end,value\n")
     for results in ("made.parquet", "small.parquet", "smallfolder", "partition", "common"):
         write_results(tmp_path / results, EVERYTHING[1:2])
-    names = [f"special.{ending}" for ending in ("toml", "csv", "parquet", "onnx", "keras", "json", "png")]
+    names = [
+        f"special.{ending}"
+        for ending in ("toml", "csv", "parquet", "onnx", "keras", "json", "png", "eaf", "tsv", "boris", "TextGrid")
+    ]
     (partition,) = (tmp_path / "partition" / "timeline").glob("*/*.parquet")
     parts = [tmp_path / "small.summary.csv", tmp_path / "smallfolder/videos.csv", partition]
     parts.append(tmp_path / "common/timeline/_common_metadata")
