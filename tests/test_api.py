@@ -228,6 +228,12 @@ def test_what_is_no_video_raises(tmp_path: Path) -> None:
 # settings and errors
 
 
+def test_participants_of_no_results(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match="no such results"):
+        fervid.find_participants(tmp_path / "none.parquet", tmp_path / "people.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_public_name_is_used_here_or_in_an_example() -> None:
     documented = [getattr(fervid, name) for name in fervid.__all__] + [fervid]
     texts = [Path(__file__).read_text(encoding="utf-8"), *(inspect.getdoc(thing) or "" for thing in documented)]

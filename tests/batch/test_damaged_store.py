@@ -168,9 +168,10 @@ def other_probability(part: Path) -> None:
 
 
 def other_bit(part: Path) -> None:
-    """Flip a bit that is a part of the rows: some bytes of a Parquet file, such as page statistics, are never read."""
+    """Flip a bit of the rows, which lie before the footer. Some bytes there, such as statistics, are never read."""
     data, before = part.read_bytes(), pq.read_table(part)
-    for place in range(len(data) // 3, len(data)):
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for place in range(footer // 3, footer):
         part.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         try:
             if not pq.read_table(part).equals(before):

@@ -53,6 +53,8 @@ FILES = {
     "faces/alignment": "track",
     "faces/embedding": "persons",
     "faces/identity": "persons",
+    "faces/self_check": "persons",
+    "faces/static_faces": "persons",
     "faces/crop": "crop",
     "faces/detect_and_crop": "crop",
     "faces/quality": "crop",

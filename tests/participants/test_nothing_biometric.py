@@ -76,6 +76,12 @@ class Recorder:
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short path, which the sockets of worker processes need."""
+    return tmp_path_factory.mktemp("b")
+
+
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a video and a gallery, where all outputs go; temporary files go to ``tmp`` beside it."""
     (tmp_path / "tmp").mkdir()

@@ -134,7 +134,8 @@ def _entry(part: Path, position: int, video: MadeVideo) -> Entry:
     episodes = [
         key | episode for number, face in enumerate(video.faces) for episode in made_episodes(video, number, face)
     ]
-    write_part(part, timeline, {"summary": summary, "episodes": episodes, "videos": [row]})
+    shots = [key | {"shot": 0, "start": 0.0, "end": row["duration"] or float(video.times[-1])}]
+    write_part(part, timeline, {"summary": summary, "episodes": episodes, "shots": shots, "videos": [row]})
     return Entry(video.name, part, row)
 
 
