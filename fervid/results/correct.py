@@ -73,8 +73,8 @@ def correct(
     source, target = Path(results), Path(out)
     given = [corrections] if isinstance(corrections, (str, os.PathLike)) else list(corrections)
     files = [Path(path) for path in given]
-    refuse_output(target, [source])
     refuse_overwriting([Source(file, file.name, file.name) for file in files], output_paths(target))
+    refuse_output(target, [source])
     read = [one for file in files for one in read_corrections(file)]
     found = read_checked(source)
     settings = _timeline_settings(source, found.metadata)
