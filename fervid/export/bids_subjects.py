@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import PurePosixPath
 
-import pandas as pd
-
-from fervid.errors import printable
 from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 
@@ -81,14 +78,9 @@ def recordings(tables: Results, names: Iterable[str]) -> list[Recording]:
 
 def _people(tables: Results, video: str) -> Iterator[tuple[Lane, str | None]]:
     """The lanes of a video, those with all faces of a person first, and the participant of each."""
-    summary = tables.summary[tables.summary["video"] == video]
-    names = {
-        int(person): printable(str(participant)).strip()
-        for person, participant in zip(summary["person"], summary["participant"], strict=True)
-        if not pd.isna(person) and not pd.isna(participant)
-    }
-    for lane in sorted(lanes(summary), key=lambda lane: not lane.whole):
-        yield lane, (names.get(lane.person) or None) if lane.person is not None else None
+    found = lanes(tables.summary[tables.summary["video"] == video])
+    for lane in sorted(found, key=lambda lane: not lane.whole):
+        yield lane, lane.participant or None
 
 
 def unique_labels(names: Sequence[str], empty: str) -> dict[str, str]:
