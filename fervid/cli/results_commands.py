@@ -111,26 +111,29 @@ def export(
     results: Results,
     to: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Format: elan, textgrid, boris, pyfeat, openface or csv. Example: --to elan"),
+        typer.Option(
+            metavar="NAME", help="Format: elan, textgrid, boris, bids, pyfeat, openface or csv. Example: --to elan"
+        ),
     ],
     out: Annotated[
         Path,
         typer.Option(
             metavar="PATH",
-            help="A file. For elan, textgrid and openface with several videos, a folder. Example: --out elan",
+            help="A file; a folder for bids, and for elan, textgrid and openface with several videos. Example: "
+            "--out elan",
         ),
     ],
     values: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Probabilities to write: raw or smooth. Default: raw for pyfeat and openface, both for csv. Example: "
-            "--values smooth",
+            help="Probabilities to write: raw or smooth. Default: raw for pyfeat and openface, both for bids and csv. "
+            "Example: --values smooth",
         ),
     ] = None,
     videos: Videos = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files of ELAN, Praat and BORIS that exist.")
+        bool, typer.Option("--overwrite", help="Replace files of ELAN, Praat, BORIS and BIDS that exist.")
     ] = False,
 ) -> None:
     """Write results as files that other tools read."""

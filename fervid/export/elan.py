@@ -74,7 +74,7 @@ def elan_document(tiers: Sequence[Lane], episodes: pd.DataFrame) -> Eaf:
 
     Each person has a tier, called as the participant or ``person 0`` and so on, with the episodes of all faces of the
     person as annotations. A face whose person is not known has a tier of its own (``face 0`` and so on). The values are
-    emotions from a controlled vocabulary.
+    emotions from a controlled vocabulary. PARTICIPANT of a tier is the participant, or else the tier's name.
 
     Args:
         tiers: The faces of each tier.
@@ -100,7 +100,7 @@ def elan_document(tiers: Sequence[Lane], episodes: pd.DataFrame) -> Eaf:
     eaf.remove_tier("default")
     eaf.remove_linguistic_type("default-lt")
     for tier in tiers:
-        eaf.add_tier(tier.name, "emotion", part=tier.name, ann=f"fervid {__version__}")
+        eaf.add_tier(tier.name, "emotion", part=tier.participant or tier.name, ann=f"fervid {__version__}")
         for start, end, emotion in _annotations(episodes[episodes["face_id"].isin(tier.faces)]):
             eaf.add_annotation(tier.name, start, end, emotion)
     _sort_slots(eaf)

@@ -1,4 +1,4 @@
-"""Exporting results to the formats of other tools: ELAN, Praat, BORIS, and CSV as py-feat and OpenFace write it."""
+"""Exporting results to other formats: ELAN, Praat, BORIS, BIDS, and CSV as py-feat and OpenFace write it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import cast
 import pandas as pd
 
 from fervid.errors import UsageError
+from fervid.export.bids import plan_bids, write_bids
 from fervid.export.elan import write_elan
 from fervid.export.output_files import (
     Exported,
@@ -41,6 +42,10 @@ NOTES: dict[Format, tuple[str, ...]] = {
     "boris": (
         "the project holds the episodes, rounded to milliseconds; it does not hold probabilities, boxes, quality and"
         " trust",
+    ),
+    "bids": (
+        "the dataset holds the episodes, the timeline and the trust; it does not hold shots, doubts about single faces"
+        " and the summary, which can be computed from it",
     ),
     "pyfeat": (
         "py-feat has no columns for face_id, person, face_quality and episodes; its approx_time has whole seconds only",
@@ -74,16 +79,16 @@ def export(
 
     Args:
         results: What ``analyze`` wrote, or what ``read_results`` returned.
-        to: ``elan``, ``textgrid`` or ``openface`` (one file per video), ``boris`` (one project), ``pyfeat`` or ``csv``
-            (one CSV file).
+        to: ``elan``, ``textgrid`` or ``openface`` (one file per video), ``boris`` (one project), ``bids`` (a dataset),
+            ``pyfeat`` or ``csv`` (one CSV file).
         out: The file to write. For ``elan`` (.eaf), ``textgrid`` (.TextGrid) and ``openface`` (.csv) a folder, or a
-            file if the results hold only one video.
+            file if the results hold only one video. For ``bids`` a folder.
         values: Probabilities to write, ``raw`` or ``smooth``. None: ``raw`` for ``pyfeat`` and ``openface``, which is
-            what these tools write, and both for ``csv``. Not for those that hold episodes.
+            what these tools write, and both for ``bids`` and ``csv``. Not for those that hold episodes.
         videos: The folder that holds the videos, or the file of each video name. None: the folders that were analysed.
             ELAN documents and BORIS projects link to the videos that are found.
-        overwrite: Replace files of ELAN, Praat and BORIS that exist. Without it they are kept, because they may hold
-            manual work.
+        overwrite: Replace files of ELAN, Praat, BORIS and BIDS that exist. Without it they are kept, because they may
+            hold manual work.
 
     Returns:
         The files, what the format could not hold, and which videos were not found for links.
@@ -98,10 +103,9 @@ def export(
     form, chosen = _checked(to, values)
     tables = results if isinstance(results, Results) else read_results(results)
     names = list(_analysed(tables)["video"])
-    if form in ENDINGS:
-        targets = target_files(names, Path(out), ENDINGS[form])
-    else:
-        targets = {"": single_file(Path(out), ".boris" if form == "boris" else ".csv")}
+    if form == "bids":
+        return _export_bids(results, tables, Path(out), chosen, overwrite)
+    targets = _targets(form, names, Path(out))
     if not isinstance(results, Results):
         refuse_overwriting_inputs(targets.values(), Path(results))
     found = FoundVideos({}, "")
@@ -122,6 +126,25 @@ def export(
     with _lock(Path(out), targets):
         writers[form]()
     return Exported(tuple(targets.values()), notes)
+
+
+def _targets(form: Format, names: list[str], out: Path) -> dict[str, Path]:
+    """The file of each video; for formats with one file for all, that file under an empty name."""
+    if form in ENDINGS:
+        return target_files(names, out, ENDINGS[form])
+    return {"": single_file(out, ".boris" if form == "boris" else ".csv")}
+
+
+def _export_bids(
+    results: str | os.PathLike[str] | Results, tables: Results, out: Path, values: Values | None, overwrite: bool
+) -> Exported:
+    """Write a dataset of BIDS."""
+    plan = plan_bids(tables, list(_analysed(tables)["video"]), out, values)
+    if not isinstance(results, Results):
+        refuse_overwriting_inputs([out, *plan.files], Path(results))
+    with locked_temporarily(out / LOCK):
+        write_bids(plan, overwrite)
+    return Exported(tuple(plan.files), tables.notes + NOTES["bids"] + plan.notes)
 
 
 def _lock(out: Path, targets: Mapping[str, Path]) -> contextlib.AbstractContextManager[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -19,12 +19,14 @@ class Lane:
         person: Number of the person; None if it is not known.
         faces: Numbers of the faces in order of time. No two are seen at the same time.
         whole: Whether these are all faces of the person.
+        participant: The participant, on all lanes of the person; empty if not known.
     """
 
     name: str
     person: int | None
     faces: tuple[int, ...]
     whole: bool = True
+    participant: str = ""
 
 
 def lanes(summary: pd.DataFrame) -> list[Lane]:
@@ -44,7 +46,7 @@ def lanes(summary: pd.DataFrame) -> list[Lane]:
     for lane in found:
         name = next(name for name in _names(lane) if name not in taken)
         taken.add(name)
-        named.append(Lane(name, lane.person, lane.faces, lane.whole))
+        named.append(replace(lane, name=name, participant=lane.name))
     return named
 
 

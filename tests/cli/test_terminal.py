@@ -133,6 +133,7 @@ LINES = [
     ("export made~.parquet --to pyfeat --out feat~.csv", 0),
     ("export made~.parquet --to openface --out of~.csv", 0),
     ("export made~.parquet --to csv --out made~.csv", None),
+    ("export made~.parquet --to bids --out bids~", 0),
     ("export made~.parquet --to elan~ --out elan~", 2),
     ("classify images~ --out faces~.csv --no-detect", 3),
     ("classify none~.png --out faces~.csv", 2),

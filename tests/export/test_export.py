@@ -28,6 +28,7 @@ from fervid.export.pyfeat_openface import EMOTION_ALIASES, openface_frame, pyfea
 from fervid.files.locks import locked
 from fervid.results.lanes import Lane
 from fervid.results.reader import read_results
+from fervid.studies.read_events import read_events
 from fervid.types import EMOTIONS
 from tests.support.command import command
 from tests.support.corrected import NAME, write_people
@@ -152,6 +153,21 @@ def test_csv_names_participants(tmp_path: Path) -> None:
     (written,) = export(write_people(tmp_path), "csv", tmp_path / "out.csv").files
     rows = pd.read_csv(written)
     assert (rows["participant"] == NAME).sum() == 100
+
+
+def test_all_tiers_of_a_participant_carry_the_name(tmp_path: Path) -> None:
+    """Also that of a face which is seen together with another of the person, so that a study finds whose it is."""
+    results = read_results(write_people(tmp_path))
+    for frame in (results.timeline, results.summary, results.persons):
+        frame.loc[(frame["video"] == "b.mp4") & frame["person"].notna(), "participant"] = "Bob"
+    first, second = export(results, "elan", tmp_path / "out").files
+    found: dict[str, str] = {}
+    for path in (first, second):
+        read = Eaf(str(path))
+        found |= {tier: read.get_parameters_for_tier(tier)["PARTICIPANT"] for tier in read.get_tier_names()}
+        assert {event.hint for event in read_events(path)} <= set(found.values())
+    assert found == {NAME: NAME, "person 1": "person 1", "face 3": "face 3", "Bob": "Bob", "Bob, person 0": "Bob"}
+    assert {event.hint for event in read_events(second)} == {"Bob"}
 
 
 def test_elan_points_to_the_video(two: Path, tmp_path: Path) -> None:

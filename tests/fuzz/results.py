@@ -211,6 +211,7 @@ def commands(results: Path, out: Path, number: int) -> dict[str, Callable[[], ob
         "elan": lambda: fervid.export_results(results, "elan", out / "elan", videos=SAMPLES),
         "pyfeat": lambda: fervid.export_results(results, "pyfeat", out / "p.csv"),
         "openface": lambda: fervid.export_results(results, "openface", out / "openface"),
+        "bids": lambda: fervid.export_results(results, "bids", out / "bids", overwrite=True),
         "csv": lambda: fervid.export_results(results, "csv", out / "t.csv"),
         "merge": lambda: fervid.merge_results([results], out / "m.parquet"),
     }

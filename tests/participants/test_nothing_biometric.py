@@ -116,6 +116,7 @@ COMMANDS = (
     "export named --to pyfeat --out pyfeat.csv",
     "export named --to openface --out openface.csv",
     "export named --to csv --out export.csv",
+    "export named --to bids --out bids",
 )
 
 

@@ -25,7 +25,7 @@ def test_the_faces_of_a_person_share_a_lane_and_others_have_their_own() -> None:
     assert lanes(table) == [
         Lane("person 1", 1, (0, 3)),
         Lane("face 1", None, (1,)),
-        Lane("Ann", 0, (2,)),
+        Lane("Ann", 0, (2,), participant="Ann"),
     ]
 
 
@@ -34,8 +34,8 @@ def test_faces_of_one_person_that_are_seen_at_once_get_lanes_of_their_own() -> N
         (0, 5, "Ann", 0, 4), (1, 5, "Ann", 4, 8), (2, 5, "Ann", 9, 10), (3, 6, None, 0, 2), (4, 6, None, 1, 3)
     )
     assert lanes(table) == [
-        Lane("Ann", 5, (0, 2), False),
-        Lane("Ann, person 5", 5, (1,), False),
+        Lane("Ann", 5, (0, 2), False, "Ann"),
+        Lane("Ann, person 5", 5, (1,), False, "Ann"),
         Lane("person 6", 6, (3,), False),
         Lane("person 6, face 4", 6, (4,), False),
     ]

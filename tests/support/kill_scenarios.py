@@ -102,6 +102,7 @@ SCENARIOS: dict[str, Scenario] = {
     "export openface one": _export("openface", "o.csv", "a.parquet"),
     "export pyfeat": _export("pyfeat", "p.csv"),
     "export csv": _export("csv", "t.csv"),
+    "export bids": _export("bids", "bids"),
     **{f"merge {form}": Scenario((_FIRST, _SECOND), _merge(out), out) for form, out in FORMS.items()},
     **{
         f"merge {form} again": Scenario(
