@@ -1,0 +1,56 @@
+"""The command that shows results in a browser."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fervid.cli.messages import say
+from fervid.cli.options import Command, Results, Videos
+from fervid.cli.signals import Interrupted
+from fervid.errors import MissingLibrary
+
+commands = typer.Typer()
+
+
+@commands.command(cls=Command, rich_help_panel="Use results")
+def review(
+    results: Results,
+    videos: Videos = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The corrections file to read and change. Default: NAME.corrections.csv beside the results. Example: "
+            "--corrections corrections.csv",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="Port; 0: any free one. Example: --port 8000")
+    ] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+) -> None:
+    """Look at the videos and their timelines in the browser, and correct faces."""
+    try:
+        from fervid.review.server import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn", "anyio", "h11"):
+            raise
+        raise MissingLibrary("reviewing needs a web server: pip install 'fervid[review]'") from error
+    saved: list[Path] = []
+
+    def started(address: str, target: Path) -> None:
+        saved.append(target)
+        say(f"review: {address}", f"corrections are saved in {target}", "end with Ctrl-C")
+        if browser:
+            webbrowser.open(address)
+
+    try:
+        serve(results, videos, corrections, port, started)
+    except Interrupted:
+        if not saved:
+            raise
+        say("stopped" + (f"; corrections: {saved[0]}" if saved[0].exists() else ""))
