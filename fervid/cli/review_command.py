@@ -28,6 +28,14 @@ def review(
             "--corrections corrections.csv",
         ),
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for copies of videos that browsers cannot play. Default: ~/.cache/fervid/review. Example: "
+            "--cache /scratch/review",
+        ),
+    ] = None,
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65535, help="Port; 0: any free one. Example: --port 8000")
     ] = 0,
@@ -49,7 +57,7 @@ def review(
             webbrowser.open(address)
 
     try:
-        serve(results, videos, corrections, port, started)
+        serve(results, videos, corrections, port, cache, started)
     except Interrupted:
         if not saved:
             raise

@@ -43,6 +43,14 @@ class FileContent:
     has_mark: bool
     parsed: CorrectionsText
 
+    def all(self) -> list[Correction]:
+        """List all corrections.
+
+        Returns:
+            The corrections in order.
+        """
+        return [one.correction for one in self.parsed.records]
+
     def of(self, video: str) -> list[Correction]:
         """Select the corrections of a video.
 
@@ -52,7 +60,7 @@ class FileContent:
         Returns:
             Its corrections in order.
         """
-        return [one.correction for one in self.parsed.records if one.correction.video == video]
+        return [one for one in self.all() if one.video == video]
 
     def version(self, video: str) -> str:
         """Identify the corrections of a video.

@@ -55,8 +55,11 @@ def make_app(session: Session, token: str) -> ASGIApp:
         Route("/assets/{name}", _asset),
         Route("/api/overview", _answer(lambda _: session.overview())),
         Route("/api/video/{number:int}", _answer(lambda request: session.video(request.path_params["number"]))),
+        Route("/api/video/{number:int}/source", _answer(lambda request: _source(session, request))),
+        Route("/api/video/{number:int}/sheet", _answer(lambda request: session.sheet(request.path_params["number"]))),
         Route("/api/video/{number:int}/{action}", _change(session), methods=["POST"]),
-        Route("/media/{number:int}", _media(session)),
+        Route("/media/{number:int}", _media(session.file)),
+        Route("/media/{number:int}/proxy", _media(session.proxy)),
     ]
     app = Starlette(
         routes=[Mount(f"/{token}", routes=routes)],
@@ -127,11 +130,19 @@ def _change(session: Session) -> Callable[[Request], Any]:
     return change
 
 
-def _media(session: Session) -> Callable[[Request], Response]:
-    """The file of a video, in ranges if the browser asks for them."""
+def _source(session: Session, request: Request) -> Any:
+    """Where the page finds the video. That it cannot be shown is an answer too: the page works without it."""
+    try:
+        return session.source(request.path_params["number"], request.query_params.get("proxy") == "1")
+    except UnreadableVideo as error:
+        return {"state": "failed", "error": printable(str(error)).replace("`videos`", "`--videos`")}
+
+
+def _media(find: Callable[[int], Path]) -> Callable[[Request], Response]:
+    """A video, in ranges if the browser asks for them."""
 
     def media(request: Request) -> Response:
-        path = session.file(request.path_params["number"])
-        return FileResponse(path, media_type="video/webm" if path.suffix == ".webm" else "video/mp4")
+        path = find(request.path_params["number"])
+        return FileResponse(path, media_type="video/webm" if path.suffix.lower() == ".webm" else "video/mp4")
 
     return media

@@ -41,7 +41,7 @@ class Moment:
 
 
 def doubtful_moments(summary: pd.DataFrame, doubts: pd.DataFrame) -> list[Moment]:
-    """List the doubtful moments of videos: every doubt of the scan, and every other reason in the faces' ``trust``.
+    """List the doubtful moments of videos: every doubt of the scan, and the other reasons in the ``trust`` of a face.
 
     Args:
         summary: Rows of the summary table.
@@ -68,7 +68,12 @@ def _of_trust(summary: pd.DataFrame, doubts: pd.DataFrame) -> Iterator[Moment]:
     doubtful = summary[summary["trust"] != "ok"]
     columns = (doubtful[name].tolist() for name in ("video", "video_id", "face_id", "first_seen", "last_seen", "trust"))
     for video, video_id, face_id, first, last, trust in zip(*columns, strict=True):
-        for reason in str(trust).split("; "):
-            if not reason.startswith(tuple(known.get((video_id, int(face_id)), ()))):
-                rank = 2 if reason.startswith(LOW_QUALITY) else 4 if reason.startswith(SHORT) else 3
-                yield Moment(video, video_id, int(face_id), float(first), float(last), reason, rank)
+        doubts_of_face = tuple(known.get((video_id, int(face_id)), ()))
+        reasons = [reason for reason in str(trust).split("; ") if not reason.startswith(doubts_of_face)]
+        if reasons:
+            rank = min(map(_rank, reasons))
+            yield Moment(video, video_id, int(face_id), float(first), float(last), "; ".join(reasons), rank)
+
+
+def _rank(reason: str) -> int:
+    return 2 if reason.startswith(LOW_QUALITY) else 4 if reason.startswith(SHORT) else 3

@@ -37,6 +37,7 @@ def serve(
     videos: Path | None,
     corrections: Path | None,
     port: int,
+    cache: Path | None,
     on_start: Callable[[str, Path], object],
 ) -> None:
     """Serve the review pages until the process is interrupted.
@@ -46,6 +47,7 @@ def serve(
         videos: The folder that holds the videos; None: those that were analysed.
         corrections: The corrections file; None: beside the results.
         port: The port; 0: any free one.
+        cache: Folder for copies of videos that browsers cannot play; None: in the user's folder for caches.
         on_start: Called with the address of the first page and the corrections file when the server answers.
 
     Raises:
@@ -55,7 +57,7 @@ def serve(
         UsageError: The port cannot be used.
     """
     target = corrections or corrections_beside(results)
-    session = Session(results, videos, target)
+    session = Session(results, videos, target, cache)
     token = secrets.token_urlsafe(24)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,4 +78,7 @@ def serve(
             timeout_graceful_shutdown=GRACE,
         )
         on_start(f"http://{ADDRESS}:{listening.getsockname()[1]}/{token}/", target)
-        uvicorn.Server(config).run(sockets=[listening])
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            session.close()

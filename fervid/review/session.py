@@ -9,17 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fervid.errors import BadCorrections, FervidError, UnreadableVideo
+import numpy as np
+
+from fervid.errors import BadCorrections, FervidError, UnreadableVideo, printable
 from fervid.files.fingerprint import fingerprint
 from fervid.results.corrections import ACTIONS, Correction
 from fervid.results.edit_corrections import CorrectionsFile, FileContent
+from fervid.results.face_timelines import FaceTimelines
 from fervid.results.find_videos import analysed_file, find_videos
 from fervid.results.live import LiveResults
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
 from fervid.review.moments import Moment, doubtful_moments
+from fervid.review.proxies import Proxies, Wanted, cache_folder
+from fervid.review.sheet import contact_sheet
 from fervid.review.view import describe_video
 from fervid.settings import OpenOptions
+from fervid.types import DoubleArray
+from fervid.video.playable import NotPlayable, playable_times
 
 MAX_MOMENTS = 1000
 """Largest number of doubtful moments that the first page lists."""
@@ -58,13 +65,14 @@ class Session:
         corrections: The corrections file.
     """
 
-    def __init__(self, results: Path, videos: Path | None, corrections: Path) -> None:
+    def __init__(self, results: Path, videos: Path | None, corrections: Path, cache: Path | None = None) -> None:
         """Read the results and find the videos.
 
         Args:
             results: What ``analyze`` wrote.
             videos: The folder that holds the videos; None: those that were analysed.
             corrections: The corrections file. It need not exist.
+            cache: Folder for the copies of videos that browsers cannot play; None: ``proxies.cache_folder``.
 
         Raises:
             InputNotFound: There are no such results, or no folder ``videos``.
@@ -80,6 +88,8 @@ class Session:
         self._manifest: list[Mapping[str, Any]] = whole.videos.to_dict("records")
         self._found = find_videos(whole, self.names, videos)
         self.corrections = CorrectionsFile(corrections)
+        self._proxies = Proxies(cache or cache_folder())
+        self._playable: dict[Path, tuple[str, DoubleArray | str]] = {}
         self._checked: dict[str, tuple[tuple[int, ...], str]] = {}
         self._opened: dict[str, Opened] = {}
         self._lock = threading.RLock()
@@ -129,6 +139,91 @@ class Session:
             return before[1]
 
         return analysed_file(self._live.results, name, self._found, remembered)
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        self._proxies.close()
+
+    def source(self, number: int, as_proxy: bool = False) -> dict[str, Any]:
+        """Tell how the page plays a video. The first call for one that browsers cannot play begins to copy it.
+
+        Args:
+            number: Its place in the results.
+            as_proxy: Play a copy in any case, because this browser could not play the file.
+
+        Returns:
+            Values that JSON can hold: ``state`` (ready, making, failed), ``kind`` (file, proxy), the presentation
+            ``times`` of all frames and, if they differ, the ``media`` times in the copy, both in seconds.
+
+        Raises:
+            UnknownVideo: There is no such video.
+            UnreadableVideo: The file was not found, has changed, or cannot be decoded.
+        """
+        path = self.file(number)
+        found = "this browser does not play it" if as_proxy else self._playability(number, path)
+        if not isinstance(found, str):
+            return {"state": "ready", "kind": "file", "times": found.tolist(), "media": None, "notes": []}
+        state = self._proxies.get(self._wanted(number, path))
+        told: dict[str, Any] = {"kind": "proxy", "reason": found, "folder": str(self._proxies.folder)}
+        if state.error:
+            return told | {"state": "failed", "error": printable(state.error)}
+        if state.path is None:
+            return told | {"state": "making", "done": state.done}
+        return told | {"state": "ready", "times": state.times, "media": state.media, "notes": state.notes}
+
+    def sheet(self, number: int) -> dict[str, Any]:
+        """Cut out images of every face of a video.
+
+        Args:
+            number: Its place in the results.
+
+        Returns:
+            See ``contact_sheet``.
+
+        Raises:
+            UnknownVideo: There is no such video.
+            UnreadableVideo: The file was not found, has changed, or cannot be decoded.
+        """
+        return contact_sheet(self.file(number), self.tables(number).timeline, self.options)
+
+    def proxy(self, number: int) -> Path:
+        """Get the copy of a video.
+
+        Args:
+            number: Its place in the results.
+
+        Returns:
+            The file.
+
+        Raises:
+            UnknownVideo: There is no such video.
+            UnreadableVideo: There is no complete copy.
+        """
+        state = self._proxies.get(self._wanted(number, self.file(number)))
+        if state.path is None:
+            raise UnreadableVideo("the copy of this video is not complete")
+        return state.path
+
+    def _playability(self, number: int, path: Path) -> DoubleArray | str:
+        """The frame times of a file that browsers play; else why they do not."""
+        video_id = self._manifest[number]["video_id"]
+        known = self._playable.get(path)
+        if known is None or known[0] != video_id:
+            timelines = FaceTimelines(self.tables(number)).sizes(video_id)
+            try:
+                if len(np.unique(timelines.sizes, axis=0)) > 1:
+                    raise NotPlayable("its picture changes size")
+                known = video_id, playable_times(path, self.options)
+            except NotPlayable as reason:
+                known = video_id, str(reason)
+            self._playable[path] = known
+        return known[1]
+
+    def _wanted(self, number: int, path: Path) -> Wanted:
+        row = self._manifest[number]
+        sizes = FaceTimelines(self.tables(number)).sizes(row["video_id"])
+        size = sizes.canvas((int(row["width"]), int(row["height"])))
+        return Wanted(path, row["video_id"], size, self.options)
 
     def overview(self) -> dict[str, Any]:
         """Describe all videos and the doubtful moments, for the first page.
@@ -203,6 +298,7 @@ class Session:
             "canRedo": self.corrections.can_redo(name, content),
             "refusal": self._live.refusal,
             "file": str(self.corrections.path),
+            "participants": sorted({one.value for one in content.all() if one.action == "name"}),
             "problem": "",
         }
         if faces is not None and faces == faces and faces > MAX_FACES:

@@ -360,5 +360,5 @@ def test_moments_are_named_once() -> None:
     doubts = pd.DataFrame(
         [{"video": "a", "video_id": "1", "face_id": 0, "start": 3.0, "end": 4.0, "reason": TWO_PEOPLE}]
     )
-    assert [one.rank for one in doubtful_moments(summary, doubts)] == [0, 2, 4]
+    assert [one.rank for one in doubtful_moments(summary, doubts)] == [0, 2]
     assert json.dumps([vars(one) for one in doubtful_moments(summary, doubts)])

@@ -75,9 +75,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def reviewing(results: Path, videos: Path | None = None, corrections: Path | None = None) -> Iterator[Served]:
+def reviewing(
+    results: Path, videos: Path | None = None, corrections: Path | None = None, cache: Path | None = None
+) -> Iterator[Served]:
     """Serve results from a thread of this process."""
-    session = Session(results, videos, corrections or results.with_suffix(".corrections.csv"))
+    session = Session(results, videos, corrections or results.with_suffix(".corrections.csv"), cache)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -92,6 +94,7 @@ def reviewing(results: Path, videos: Path | None = None, corrections: Path | Non
         finally:
             server.should_exit = True
             thread.join()
+            session.close()
 
 
 @contextlib.contextmanager
