@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +55,7 @@ def review(
     def started(address: str, target: Path) -> None:
         saved.append(target)
         say(f"review: {address}", f"corrections are saved in {target}", "end with Ctrl-C")
-        if browser:
+        if browser and _has_screen():
             webbrowser.open(address)
 
     try:
@@ -62,3 +64,8 @@ def review(
         if not saved:
             raise
         say("stopped" + (f"; corrections: {saved[0]}" if saved[0].exists() else ""))
+
+
+def _has_screen() -> bool:
+    """Whether a browser can open a window. Without one, Python might start a browser in the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

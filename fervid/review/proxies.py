@@ -113,7 +113,9 @@ class Proxies:
         """
         with self._lock:
             state = self._states.get(wanted.key)
-            if state is not None and (state.path is None or state.path.exists()):
+            if state is not None and state.path is None:
+                return state
+            if state is not None and state.path is not None and _touched(state.path):
                 return state
             state = self._states[wanted.key] = self._stored(wanted) or State()
             if state.path is None:
@@ -195,9 +197,20 @@ class Proxies:
                     path.unlink()
                     total -= size
         if total > self._limit:
+            kept.with_suffix(".json").unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
             raise OutputError(
                 f"a proxy of {total / 2**30:.1f} GB is larger than the limit of {self._limit / 2**30:.1f} GB"
             )
+
+
+def _touched(path: Path) -> bool:
+    """Note that a proxy is watched; False if it was removed."""
+    try:
+        os.utime(path)
+    except OSError:
+        return False
+    return True
 
 
 class _Ended(Exception):

@@ -23,7 +23,7 @@ from fervid.results.schema import ANALYSED
 from fervid.review.moments import Moment, doubtful_moments
 from fervid.review.proxies import Proxies, Wanted, cache_folder
 from fervid.review.sheet import contact_sheet
-from fervid.review.view import describe_video
+from fervid.review.view import describe_video, is_missing
 from fervid.settings import OpenOptions
 from fervid.types import DoubleArray
 from fervid.video.playable import NotPlayable, playable_times
@@ -130,8 +130,8 @@ class Session:
             """The fingerprint, computed again only if the file was touched."""
             try:
                 status = path.stat()
-            except OSError as error:
-                raise UnreadableVideo(error.strerror or str(error)) from error
+            except OSError:  # no file, or the pattern of an image sequence
+                return fingerprint(path)
             key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             before = self._checked.get(name)
             if before is None or before[0] != key:
@@ -159,6 +159,7 @@ class Session:
             UnknownVideo: There is no such video.
             UnreadableVideo: The file was not found, has changed, or cannot be decoded.
         """
+        self._require_analysed(number)
         path = self.file(number)
         found = "this browser does not play it" if as_proxy else self._playability(number, path)
         if not isinstance(found, str):
@@ -199,10 +200,17 @@ class Session:
             UnknownVideo: There is no such video.
             UnreadableVideo: There is no complete copy.
         """
+        self._require_analysed(number)
         state = self._proxies.get(self._wanted(number, self.file(number)))
         if state.path is None:
             raise UnreadableVideo("the copy of this video is not complete")
         return state.path
+
+    def _require_analysed(self, number: int) -> None:
+        """Refuse a video that has no timeline."""
+        self.name(number)
+        if self._manifest[number]["status"] not in ANALYSED:
+            raise UnreadableVideo("it was not analysed")
 
     def _playability(self, number: int, path: Path) -> DoubleArray | str:
         """The frame times of a file that browsers play; else why they do not."""
@@ -264,10 +272,9 @@ class Session:
         row = self._manifest[number]
         told = {name: row[name] for name in ("video", "status", "message", "trust")}
         texts = {name: value if isinstance(value, str) else None for name, value in told.items()}
-        faces = row["faces"]
         return {
             **texts,
-            "faces": 0 if faces is None or faces != faces else int(faces),
+            "faces": _count(row["faces"]),
             "moments": counts.get(row["video"], 0),
         }
 
@@ -289,7 +296,7 @@ class Session:
         return self._described(number, name, content)
 
     def _described(self, number: int, name: str, content: FileContent) -> dict[str, Any]:
-        faces = self._manifest[number]["faces"]
+        faces = _count(self._manifest[number]["faces"])
         state: dict[str, Any] = {
             "number": number,
             "name": name,
@@ -301,7 +308,7 @@ class Session:
             "participants": sorted({one.value for one in content.all() if one.action == "name"}),
             "problem": "",
         }
-        if faces is not None and faces == faces and faces > MAX_FACES:
+        if faces > MAX_FACES:
             return state | {"problem": f"this video has {faces:,} faces; at most {MAX_FACES:,} can be shown"}
         opened = self._open(name, content)
         return state | describe_video(opened.tables) | {"problem": opened.problem}
@@ -377,6 +384,11 @@ class Session:
             with contextlib.suppress(IndexError):
                 self._opened[name] = Opened(content.version(name), checked[0])
             return self._described(number, name, content)
+
+
+def _count(value: Any) -> int:
+    """A number of the manifest; 0 where it is empty."""
+    return 0 if is_missing(value) else int(value)
 
 
 def _as_json(one: Moment, number: int) -> dict[str, Any]:

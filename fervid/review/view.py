@@ -32,14 +32,14 @@ def describe_video(tables: Results) -> dict[str, Any]:
     (row,) = tables.videos.to_dict("records")
     timelines = FaceTimelines(tables)
     sizes = timelines.sizes(row["video_id"])
-    width, height = (1 if _is_missing(row[name]) else int(row[name]) for name in ("width", "height"))
+    width, height = (1 if is_missing(row[name]) else int(row[name]) for name in ("width", "height"))
     canvas = sizes.canvas((width, height)) if len(sizes.times) else (width, height)
     faces = sizes.on_canvas(timelines.of(row["video_id"]), canvas)
     seen = tables.timeline[tables.timeline["face_id"].notna()]
     by_face = {int(face): rows.sort_values("time") for face, rows in seen.groupby("face_id")}
     cuts = tables.shots["start"].tolist()[1:]
     last = max([float(sizes.times[-1]) if len(sizes.times) else 0.0, *(face.held_until for face in faces)])
-    duration = last if _is_missing(row["duration"]) else max(last, float(row["duration"]))
+    duration = last if is_missing(row["duration"]) else max(last, float(row["duration"]))
     return {
         "status": row["status"],
         "message": _text(row["message"]),
@@ -114,5 +114,13 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Tell whether a cell of a table is empty.
+
+    Args:
+        value: The cell.
+
+    Returns:
+        True for None, for the empty cells of pandas, and for numbers that are not finite.
+    """
     return value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value))

@@ -49,6 +49,8 @@ def playable_times(path: Path, options: OpenOptions | None = None) -> DoubleArra
     options = options or OpenOptions()
     if options.stream is not None or options.rotate or options.fps_in is not None:
         raise NotPlayable("it was analysed with a stream, a rotation or a rate of its own")
+    if not path.is_file():
+        raise NotPlayable("it is a sequence of images")
     try:
         with open_local(path) as container:
             _check_container(path, container)

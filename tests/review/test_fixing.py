@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fervid.api import analyze
 from fervid.results.correct import correct
 from fervid.results.corrections import read_corrections
 from fervid.results.face_timelines import FaceTimelines
+from fervid.results.live import LiveResults
 from fervid.results.reader import read_results
+from fervid.review.view import describe_video
 from fervid.types import TWO_PEOPLE, Doubt
-from tests.support.corrected import HEADER, without_record
+from tests.support.comparison import assert_identical
+from tests.support.corrected import HEADER, without_record, write_corrections
 from tests.support.made_tracks import MadeClip, MadePerson, write_tracks
 from tests.support.review_page import ReviewPage, review_page
 from tests.support.review_server import Served, reviewing
@@ -49,11 +53,11 @@ def act(page: ReviewPage, button: str, count: int, **fields: str) -> None:
     page.wait_until(f"document.querySelectorAll('#history li').length === {count}")
 
 
-def choose(page: ReviewPage, face: int, time: float) -> None:
+def choose(page: ReviewPage, face: int, time: float, duration: float = 20.0) -> None:
     """Choose the face of a lane by clicking it at a time."""
     names = "[...document.querySelectorAll('.lane-name')]"
     lane = page.value(f"{names}.findIndex((one) => one.dataset.faces.split(' ').includes('{face}'))")
-    page.seek(time, 20.0, ".lane-canvas", int(lane))
+    page.seek(time, duration, ".lane-canvas", int(lane))
     page.wait_until(f"document.querySelector('#fix h2').textContent === 'Face {face}'")
 
 
@@ -147,7 +151,7 @@ def test_keys_move_between_moments_episodes_and_cuts(served: Served) -> None:
             told = served.get("api/video/1").values
             onsets = sorted(one["onset"] for one in told["episodes"])
             expected = 9.0 if kind == "cuts" else next(time for time in onsets if time > 0)
-            shown = page.value("document.getElementById('timeline').getAttribute('aria-valuenow')")
+            shown = page.value("document.querySelector('.axis').getAttribute('aria-valuenow')")
             assert float(shown) == pytest.approx(expected, abs=0.2)
         page.press("n")
         page.press("p")
@@ -213,3 +217,43 @@ def test_the_record_of_corrections_is_what_forbids_correcting_again(results: Pat
     without_record(tmp_path / "done.parquet")
     with reviewing(tmp_path / "done.parquet", corrections=tmp_path / "d.csv", cache=tmp_path / "cache") as server:
         assert server.get("api/video/0").values["refusal"] == ""
+
+
+@pytest.mark.slow
+def test_a_made_swap_of_a_real_clip_is_repaired(shared_media: Path, tmp_path: Path) -> None:
+    """The tables of the true identities, those of ``correct``, and those of the server are the same."""
+    name = "composite_cross.mp4"
+    analyze(shared_media / name, tmp_path / "r.parquet", workers=1)
+    faces = read_results(tmp_path / "r.parquet").summary
+    long = faces[faces["last_seen"] - faces["first_seen"] > 6].sort_values("face_id")
+    (one, two), largest = long["face_id"].tolist(), int(faces["face_id"].max())
+    apart = [f"{name},{one},split,5.0,,", f"{name},{two},split,5.0,,"]
+    swap = [f"{name},{one},join,,,{largest + 2}", f"{name},{two},join,,,{largest + 1}"]
+    namings = [f"{name},{one},name,,,Ann", f"{name},{two},name,,,Ben"]
+    correct(tmp_path / "r.parquet", write_corrections(tmp_path / "swap.csv", *apart, *swap), tmp_path / "wrong.parquet")
+    without_record(tmp_path / "wrong.parquet")
+    with reviewing(tmp_path / "wrong.parquet", shared_media, tmp_path / "c.csv", tmp_path / "cache") as served:
+        duration = served.get("api/video/0").values["duration"]
+        with review_page(served, f"video/0#face={one}&t=5.0") as page:
+            act(page, "split", 1)
+            choose(page, two, 5.02, duration)
+            act(page, "split", 2)
+            act(page, "save-join", 3, other=str(largest + 1))
+            choose(page, one, 2.0, duration)
+            act(page, "save-join", 4, other=str(largest + 2))
+            act(page, "save-name", 5, name="Ann")
+            choose(page, two, 2.0, duration)
+            act(page, "save-name", 6, name="Ben")
+        with review_page(served, "video/0") as page:
+            page.press("z", modifiers=2)
+            page.wait_until("document.querySelectorAll('#history li').length === 5")
+            act(page, "redo", 6)
+        shown = served.get("api/video/0").values
+    correct(tmp_path / "wrong.parquet", tmp_path / "c.csv", tmp_path / "repaired.parquet")
+    correct(tmp_path / "r.parquet", write_corrections(tmp_path / "names.csv", *namings), tmp_path / "right.parquet")
+    repaired = read_results(tmp_path / "repaired.parquet")
+    assert_identical(repaired, read_results(tmp_path / "right.parquet"))
+    live = LiveResults(tmp_path / "wrong.parquet").corrected(name, read_corrections(tmp_path / "c.csv"))
+    assert_identical(live, repaired)
+    kept = ("lanes", "faces", "episodes", "moments", "cuts", "trust")
+    assert {key: shown[key] for key in kept} == {key: describe_video(repaired)[key] for key in kept}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,8 +27,9 @@ from fervid.review.guard import HEADERS
 from fervid.review.moments import doubtful_moments
 from fervid.types import TWO_PEOPLE, Doubt
 from tests.support.command import command
-from tests.support.corrected import HEADER, write_corrections
+from tests.support.corrected import write_corrections
 from tests.support.made_tracks import MadeClip, MadePerson, write_tracks
+from tests.support.processes import wait_for
 from tests.support.review_server import TOKEN, Served, review_process, reviewing
 from tests.support.synthetic_results import EVERYTHING, NASTY, write_results
 
@@ -33,7 +38,7 @@ CLIPS = {
         [MadePerson(1, [range(50)], 0, 0), MadePerson(2, [range(60)], 1, 1), MadePerson(3, [range(50, 100)], 2, 2)],
         doubts=(Doubt(0, 4.0, 5.0, TWO_PEOPLE), Doubt(2, 10.0, 19.8, "never moves")),
     ),
-    "b.mp4": MadeClip([MadePerson(4, [range(40)], 0, 0)]),
+    "b.mp4": MadeClip([MadePerson(4, [range(100)], 0, 0)]),
 }
 
 
@@ -326,29 +331,38 @@ def test_corrected_results_are_shown_but_not_corrected_again(results: Path, tmp_
     assert not (tmp_path / "done.corrections.csv").exists()
 
 
-def test_acknowledged_corrections_survive_a_kill(results: Path, tmp_path: Path) -> None:
+def test_corrections_survive_a_kill_at_any_moment(results: Path, tmp_path: Path) -> None:
+    """While one request after another is saved, the server is killed. What it acknowledged is in the file."""
     file = tmp_path / "c.csv"
     acknowledged: list[str] = []
-    random = np.random.default_rng(0)
-    for round_ in range(2):
+    for wait, enough in ((0.05, 1), (0.21, 4)):
         with review_process(tmp_path, results, "--corrections", file) as (server, process):
-            version = server.version(1)
-            kill_after = int(random.integers(3, 9))
-            for number in range(kill_after):
-                answer = server.change(
-                    1, "exclude", version, face_id="0", start=f"{round_}.0", end=f"{round_}.0", value=f"{number}"
-                )
-                if answer.status == 422:  # the sample is excluded already: take it back
-                    answer = server.change(1, "undo", version)
-                    acknowledged.pop()
-                else:
-                    acknowledged.append(f"{number}")
-                assert answer.status == 200
-                version = answer.values["version"]
+
+            def save(server: Served = server) -> None:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    version = server.version(1)
+                    while True:
+                        name = f"{len(acknowledged)}"
+                        time = f"{len(acknowledged) * 0.2 + 0.01:.3f}"
+                        answer = server.change(1, "split", version, face_id=name, start=time)
+                        assert answer.status == 200, answer.body
+                        acknowledged.append(name)
+                        version = answer.values["version"]
+
+            saving = threading.Thread(target=save)
+            saving.start()
+            wait_for(lambda: len(acknowledged) > enough, "nothing was saved")  # noqa: B023
+            time.sleep(wait)
             process.kill()
-            process.wait()
-        assert [one.value for one in read_corrections(file)] == acknowledged
-    assert file.read_text().startswith(HEADER)
+            saving.join()
+        found = [f"{one.face_id}" for one in read_corrections(file)]
+        assert found[: len(acknowledged)] == acknowledged
+        assert len(found) <= len(acknowledged) + 1
+        acknowledged[:] = found
+    assert len(acknowledged) >= 4
+    with reviewing(results, corrections=file) as server:  # what the killed processes left disturbs nobody
+        assert server.change(1, "undo", server.version(1)).status == 200
+    assert [path.name for path in tmp_path.iterdir() if "c.csv" in path.name or ".c." in path.name] == ["c.csv"]
 
 
 def test_moments_are_named_once() -> None:

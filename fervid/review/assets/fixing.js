@@ -49,11 +49,14 @@ export class Fixing extends EventTarget {
 
   #splitTime() { return this.data.faces.get(this.face)?.splitTime(this.time) ?? null; }
 
+  #shot(face) { return this.data.cuts.filter((cut) => cut <= face.first).length; }
+
   async act(action, cells = {}) {
     if (this.busy) return;
     this.busy = true;
     this.root.setAttribute("aria-busy", "true");
     this.message = "";
+    const saving = setTimeout(() => this.root.prepend(make("p", { class: "soft", role: "status" }, "Saving …")), 300);
     try {
       const told = await ask(`${this.address}/${action}`, {
         method: "POST",
@@ -71,6 +74,7 @@ export class Fixing extends EventTarget {
       }
       this.draw();
     }
+    clearTimeout(saving);
     this.root.removeAttribute("aria-busy");
   }
 
@@ -119,7 +123,7 @@ export class Fixing extends EventTarget {
     const persons = [...new Map(data.lanes.filter((lane) => lane.person !== null && lane.person !== own?.person).map((lane) => [lane.person, lane])).values()];
     const person = make("select", { id: "person" }, ...persons.map((lane) => make("option", { value: String(lane.person) }, lane.name)),
       make("option", { value: "new" }, "a person of its own"));
-    const others = [...data.faces.values()].filter((one) => one.id !== face.id);
+    const others = [...data.faces.values()].filter((one) => one.id !== face.id && this.#shot(one) === this.#shot(face));
     const other = make("select", { id: "other" }, ...others.map((one) => make("option", { value: String(one.id) }, `face ${one.id} (${clock(one.first, 1)} to ${clock(one.last, 1)})`)));
     const button = (id, text, values = {}) => make("button", { type: "submit", id, ...values }, text);
     const split = make("button", { type: "button", id: "split" }, "Split here");

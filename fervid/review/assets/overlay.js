@@ -15,6 +15,7 @@ export class Overlay {
     const paper = canvas.getContext("2d"), scale = width / size[0];
     paper.clearRect(0, 0, width, height);
     this.shown = states.filter((one) => one.box.every((value) => value !== null));
+    const crowded = box.width < 500 && this.shown.length > 3;
     for (const one of this.shown) {
       const [x, y, across, down] = one.box.map((value) => value * scale);
       paper.lineWidth = (one.chosen ? 4 : 2) * dense;
@@ -25,13 +26,13 @@ export class Overlay {
       paper.strokeStyle = one.color;
       paper.strokeRect(x, y, across, down);
       paper.setLineDash([]);
-      this.#label(paper, one, x, y, down, dense, width);
+      if (!crowded || one.chosen || one.doubtful) this.#label(paper, one, x, y, down, dense, width, crowded && !one.chosen);
     }
   }
 
-  #label(paper, one, x, y, down, dense, width) {
+  #label(paper, one, x, y, down, dense, width, bare) {
     paper.font = `600 ${13 * dense}px system-ui, sans-serif`;
-    const text = (one.doubtful ? "⚠ " : "") + (width < 500 * dense ? one.short : one.label), high = 19 * dense;
+    const text = bare ? "⚠" : (one.doubtful ? "⚠ " : "") + (width < 500 * dense ? one.short : one.label), high = 19 * dense;
     const wide = paper.measureText(text).width + 10 * dense;
     const left = Math.max(0, Math.min(x, width - wide)), top = y >= high ? y - high : y + down;
     paper.fillStyle = "rgba(0, 0, 0, .78)";

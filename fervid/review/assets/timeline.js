@@ -16,7 +16,8 @@ export class Timeline extends EventTarget {
     this.chosen = null;
     this.from = 0;
     this.to = 1;
-    this.axis = make("canvas", { class: "axis" });
+    // the slider is the time axis alone: what is inside a slider does not exist for screen readers
+    this.axis = make("canvas", { class: "axis", tabindex: "0", role: "slider", "aria-label": "time in the video", "aria-valuemin": "0" });
     this.rows = make("div", { class: "rows" });
     this.mark = make("div", { class: "cursor", "aria-hidden": "true" });
     this.more = make("p", { class: "soft" });
@@ -33,15 +34,15 @@ export class Timeline extends EventTarget {
   setData(data) {
     this.data = data;
     const lanes = data.lanes.slice(0, MOST_LANES);
-    this.lanes = lanes.map((lane, number) => {
-      const name = make("button", { type: "button", class: "lane-name" }, lane.name);
-      name.dataset.faces = lane.faces.join(" ");
-      if (lane.role) name.append(make("small", {}, lane.role));
-      if (lane.trust.length) name.append(make("small", { class: "doubt", title: lane.trust.join("\n") }, "⚠ doubtful"));
-      name.addEventListener("click", () => this.#choose(lane, this.cursor));
+    this.lanes = lanes.map((lane) => {
+      const button = make("button", { type: "button", class: "lane-name" }, lane.name);
+      button.dataset.faces = lane.faces.join(" ");
+      if (lane.role) button.append(make("small", {}, lane.role));
+      if (lane.trust.length) button.append(make("small", { class: "doubt", title: lane.trust.join("\n") }, "⚠ doubtful"));
+      button.addEventListener("click", () => this.#choose(lane, this.cursor));
       const canvas = make("canvas", { class: "lane-canvas" });
       this.#listen(canvas, lane);
-      return { ...lane, number, name, canvas, row: make("div", { class: "lane" }, name, canvas) };
+      return { ...lane, button, canvas, row: make("div", { class: "lane" }, button, canvas) };
     });
     this.rows.replaceChildren(...this.lanes.map((lane) => lane.row));
     this.more.textContent = data.lanes.length > lanes.length ? `${data.lanes.length - lanes.length} more lanes are not drawn.` : "";
@@ -63,8 +64,12 @@ export class Timeline extends EventTarget {
     this.view(around - Math.min(Math.max(share, 0), 1) * span, around + (1 - Math.min(Math.max(share, 0), 1)) * span);
   }
 
-  setCursor(time, follow) {
+  // text: what a screen reader says about this time
+  setCursor(time, follow, text) {
     this.cursor = time;
+    this.axis.setAttribute("aria-valuemax", this.end.toFixed(3));
+    this.axis.setAttribute("aria-valuenow", time.toFixed(3));
+    this.axis.setAttribute("aria-valuetext", text);
     if (follow && (time < this.from || time > this.to)) {
       const span = this.to - this.from;
       this.view(time - span * 0.1, time + span * 0.9);
@@ -77,7 +82,7 @@ export class Timeline extends EventTarget {
     for (const lane of this.lanes) {
       const own = lane.faces.includes(face);
       lane.row.classList.toggle("chosen", own);
-      lane.name.setAttribute("aria-pressed", String(own));
+      lane.button.setAttribute("aria-pressed", String(own));
     }
   }
 

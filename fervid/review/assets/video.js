@@ -52,12 +52,9 @@ function drawFrame() {
       color: emotion.color, doubtful: face.trust !== "ok", chosen: face.id === chosen });
   }
   overlay.draw(states, size);
-  timeline.setCursor(time, true);
+  timeline.setCursor(time, true, `${clock(time, 2)}. ${states.map((one) => one.label).join(". ")}`);
   fixing.setTime(time);
   find("clock").textContent = `${clock(time, 3)} / ${clock(data.duration, 1)}, frame ${player.index}`;
-  const slider = find("timeline");
-  slider.setAttribute("aria-valuenow", time.toFixed(3));
-  slider.setAttribute("aria-valuetext", `${clock(time, 2)}. ${states.map((one) => one.label).join(". ")}`);
   if (!hovered) readOut(time, timeline.laneOf(chosen));
 }
 
@@ -219,8 +216,6 @@ try {
   document.title = `${told.name}: fervid review`;
   if (told.size) size = told.size;
   show(told);
-  find("timeline").setAttribute("aria-valuemin", "0");
-  find("timeline").setAttribute("aria-valuemax", String(data.duration));
   connect();
   legend();
   player.load(null, data.sampled, null);
