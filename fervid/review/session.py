@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,7 @@ class Session:
             UnknownVideo: There is no such video.
             UnreadableVideo: The file was not found, has changed, or cannot be decoded.
         """
+        self._require_analysed(number)
         return contact_sheet(self.file(number), self.tables(number).timeline, self.options)
 
     def proxy(self, number: int) -> Path:
@@ -207,10 +209,12 @@ class Session:
         return state.path
 
     def _require_analysed(self, number: int) -> None:
-        """Refuse a video that has no timeline."""
+        """Refuse a video that has no timeline, or too many faces."""
         self.name(number)
         if self._manifest[number]["status"] not in ANALYSED:
             raise UnreadableVideo("it was not analysed")
+        if _count(self._manifest[number]["faces"]) > MAX_FACES:
+            raise UnreadableVideo("it has too many faces to be shown")
 
     def _playability(self, number: int, path: Path) -> DoubleArray | str:
         """The frame times of a file that browsers play; else why they do not."""
@@ -245,9 +249,9 @@ class Session:
         for number, row in enumerate(self._manifest):
             if row["status"] in ANALYSED:
                 places.setdefault(row["video_id"], number)
-        moments = [one for one in self._untouched_moments() if one.video not in corrected]
-        for name in self.names:
-            if name in corrected:
+        moments = [one for one in self._untouched_moments if one.video not in corrected]
+        for number, name in enumerate(self.names):
+            if name in corrected and _count(self._manifest[number]["faces"]) <= MAX_FACES:
                 tables = self._open(name, content).tables
                 moments += doubtful_moments(tables.summary, tables.doubts)
         moments.sort(key=lambda one: one.rank)
@@ -264,9 +268,13 @@ class Session:
             "more": max(0, len(moments) - MAX_MOMENTS),
         }
 
+    @cached_property
     def _untouched_moments(self) -> list[Moment]:
+        """The moments of all videos without corrections, but for those of videos that are not shown."""
         whole = self._live.results
-        return doubtful_moments(whole.summary, whole.doubts)
+        shown = {row["video"] for row in self._manifest if _count(row["faces"]) <= MAX_FACES}
+        summary, doubts = (table[table["video"].isin(shown)] for table in (whole.summary, whole.doubts))
+        return doubtful_moments(summary, doubts)
 
     def _listed(self, number: int, counts: Mapping[str, int]) -> dict[str, Any]:
         row = self._manifest[number]
@@ -364,6 +372,7 @@ class Session:
             OutputLocked: Another process changes the file.
         """
         name = self.name(number)
+        self._require_analysed(number)
         checked: list[Results] = []
 
         def check(corrections: object) -> None:

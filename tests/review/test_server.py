@@ -238,6 +238,9 @@ def test_a_video_of_very_many_faces_is_refused_in_words(
     told = served.get("api/video/0").values
     assert told["problem"] == "this video has 3 faces; at most 2 can be shown"
     assert "faces" not in told
+    assert {one["video"] for one in served.get("api/overview").values["moments"]} <= {"b.mp4"}
+    assert served.get("api/video/0/source").values["state"] == "failed"
+    assert served.get("api/video/0/sheet").status == 404
 
 
 # what it saves

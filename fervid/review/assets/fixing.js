@@ -118,7 +118,7 @@ export class Fixing extends EventTarget {
     const known = [...new Set([...data.lanes.map((lane) => lane.participant), ...data.participants].filter(Boolean))].sort();
     const [nameLabel, nameList, name] = this.#text("name", "participant", known, own?.participant ?? "");
     const [roleLabel, roleList, role] = this.#text("role", "role", ROLES, own?.role ?? "");
-    const [reasonLabel, reasonList, reason] = this.#text("reason", "reason", ["no face", "another person", "covered face"]);
+    const [reasonLabel, reasonList, reason] = this.#text("reason", "reason to exclude", ["no face", "another person", "covered face"]);
     const say = (action, input) => () => { const value = input.value.trim(); if (value) this.act(action, { face_id: String(face.id), value }); else input.focus(); };
     const persons = [...new Map(data.lanes.filter((lane) => lane.person !== null && lane.person !== own?.person).map((lane) => [lane.person, lane])).values()];
     const person = make("select", { id: "person" }, ...persons.map((lane) => make("option", { value: String(lane.person) }, lane.name)),
@@ -153,7 +153,7 @@ export class Fixing extends EventTarget {
       this.act("exclude", cells);
     });
     return make("div", {}, form, make("div", { class: "bar" }, make("span", { class: "soft" },
-      `range: ${shown(from, "begin")} to ${shown(to, "end")}`), edge(0, "from here"), edge(1, "to here")));
+      `${shown(from, "begin")} to ${shown(to, "end")}:`), edge(0, "from here"), edge(1, "to here")));
   }
 
   #history() {
