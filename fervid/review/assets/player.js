@@ -15,7 +15,11 @@ export class Player extends EventTarget {
     for (const name of ["play", "pause", "ratechange", "volumechange", "ended"]) {
       video.addEventListener(name, () => this.dispatchEvent(new Event("state")));
     }
-    video.addEventListener("seeked", () => this.#next());
+    video.addEventListener("seeked", () => {
+      this.#next();
+      // a frame that is presented before the callback of the frame before it has run is not reported (Chromium)
+      setTimeout(() => this.#settle(), 100);
+    });
     if ("requestVideoFrameCallback" in video) {
       const shown = (_, frame) => { this.#present(frame.mediaTime); video.requestVideoFrameCallback(shown); };
       video.requestVideoFrameCallback(shown);
@@ -67,6 +71,12 @@ export class Player extends EventTarget {
     this.index = Math.abs(this.media[after] - mediaTime) < Math.abs(this.media[before] - mediaTime) ? after : before;
     if (this.index === this.target || !this.video.paused) this.target = null;
     this.#tell();
+  }
+
+  // a paused video that does not seek shows the frame of its current time
+  #settle() {
+    if (this.target === null || this.wanted !== null || this.video.seeking || !this.video.paused) return;
+    this.#present(this.media[Math.max(countUpTo(this.media, this.video.currentTime) - 1, 0)]);
   }
 
   #tell() { this.dispatchEvent(new Event("frame")); }
