@@ -17,6 +17,7 @@ from fervid.files.atomic import atomic_path
 from fervid.files.locks import locked_temporarily
 from fervid.results.corrections import COLUMNS, Correction, CorrectionsText, parse_corrections
 from fervid.results.csv import FORMULA_STARTS
+from fervid.runtime.special_files import refuse_special
 
 WAIT, PAUSE = 10.0, 0.05
 """For how many seconds a change waits for another process that changes the same file, and how often it tries again."""
@@ -104,6 +105,7 @@ class CorrectionsFile:
         Raises:
             BadCorrections: It cannot be read, or a line is wrong.
         """
+        refuse_special(self.path, BadCorrections)
         try:
             data = self.path.read_bytes().decode("utf-8")
         except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_changes_of_other_videos_are_no_conflict(tmp_path: Path) -> None:
         ({"action": "erase"}, "column action"),
         ({"face_id": "x"}, "column face_id"),
         ({"action": "split", "start": "soon", "value": ""}, "column start"),
-        ({"action": "split", "value": ""}, "`split` needs it"),
+        ({"action": "split", "value": ""}, "split. needs it"),
     ],
 )
 def test_a_wrong_line_changes_nothing(tmp_path: Path, cells: dict[str, str], message: str) -> None:
@@ -149,3 +150,9 @@ def test_no_line_of_many_writers_is_lost(tmp_path: Path) -> None:
     values = [one.value for one in read_corrections(tmp_path / "c.csv")]
     assert sorted(values) == sorted(f"{writer}-{number}" for writer in range(4) for number in range(6))
     assert [path.name for path in tmp_path.iterdir()] == ["c.csv"]
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.csv")
+    with pytest.raises(BadCorrections, match=r"c\.csv"):
+        CorrectionsFile(tmp_path / "c.csv").read()
