@@ -20,7 +20,7 @@ LEVELS = (
     {"faces"},
     {"scan", "emotions"},
     {"results", "charts"},
-    {"batch", "participants", "annotate", "report", "export", "studies", "training", "images", "pipeline"},
+    {"batch", "participants", "annotate", "report", "review", "export", "studies", "training", "images", "pipeline"},
     {"cli", "api", "__init__", "__main__"},
 )
 """A package imports only packages of the levels before its own."""
@@ -42,6 +42,8 @@ OWNERS = {
     "pympi": {"export"},
     "filelock": {"files"},
     "jinja2": {"report", "participants", "studies"},
+    "starlette": {"review"},
+    "uvicorn": {"review"},
     "typer": {"cli"},
 }
 """Libraries that only these packages or modules import."""

@@ -12,10 +12,10 @@ import pytest
 
 import fervid
 from fervid.annotate.annotate import annotate
-from fervid.annotate.face_timelines import SampledSizes
 from fervid.errors import BadResults
 from fervid.faces.detectors import create_detector
 from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.results.face_timelines import SampledSizes
 from fervid.results.reader import read_results
 from fervid.results.schema import FRAME_SIZE
 from fervid.runtime.opencv import cv2

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from fervid.annotate.face_timelines import FaceTimelines, SampledSizes
 from fervid.annotate.overlay import STYLES, Overlay, Style
 from fervid.annotate.yuv_canvas import Canvas, matrix_code
 from fervid.errors import BadResults, EncodingFailed, UnreadableVideo, UsageError, batch_exit_code
@@ -21,6 +20,7 @@ from fervid.files.fingerprint import fingerprint
 from fervid.files.locks import locked_temporarily
 from fervid.files.names import files_for
 from fervid.results.correct_video import lacks_faces
+from fervid.results.face_timelines import FaceTimelines, SampledSizes
 from fervid.results.find_videos import Videos, find_videos, is_unchanged
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED

@@ -12,7 +12,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fervid.cli import analyze, info, network_commands, participants_command, results_commands, study_commands
+from fervid.cli import (
+    analyze,
+    info,
+    network_commands,
+    participants_command,
+    results_commands,
+    review_command,
+    study_commands,
+)
 from fervid.cli.messages import answer, flush_answers, interrupted, open_streams, say, say_end
 from fervid.cli.option_names import as_options, register_options
 from fervid.cli.options import Group
@@ -36,7 +44,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (analyze, results_commands, participants_command, study_commands, network_commands, info):
+for module in (
+    analyze,
+    results_commands,
+    participants_command,
+    review_command,
+    study_commands,
+    network_commands,
+    info,
+):
     app.add_typer(module.commands)
 register_options(app)
 

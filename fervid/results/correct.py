@@ -77,11 +77,10 @@ def correct(
     refuse_output(target, [source])
     read = [one for file in files for one in read_corrections(file)]
     found = read_checked(source)
-    settings = _timeline_settings(source, found.metadata)
+    settings = timeline_settings(source, found.metadata)
     tables = found.tables
-    if len(tables["timeline"]) and not len(tables["shots"]):
-        raise BadResults(f"{source} lies without its table of shots, which correcting needs; give the complete results")
-    of_video = _of_each_video(read, tables["videos"])
+    require_shots(source, tables)
+    of_video = of_each_video(read, tables["videos"])
     metadata = found.metadata | {CORRECTIONS: " ".join(sha256(file) for file in files)}
     with writing_results(target, metadata, found.notes) as opened:
         timeline, small = opened.timeline, opened.small
@@ -92,7 +91,7 @@ def correct(
             if name in of_video:
                 manifest = next(row for row in rows["videos"][video_id] if row["video"] == name)
                 own = {kind: rows[kind].get(video_id, []) for kind in SMALL} | {"videos": [manifest]}
-                table, corrected = _corrected(table, own, of_video[name], settings)
+                table, corrected = corrected_video(table, own, of_video[name], settings)
                 changed[name] = corrected["videos"][0]
                 for table_name in SMALL.keys() - {"videos"}:
                     rows[table_name][video_id] = [{**row, "video": name} for row in corrected[table_name]]
@@ -103,8 +102,19 @@ def correct(
     return Corrected(len(read), len(changed), tuple(found.notes))
 
 
-def _timeline_settings(source: Path, metadata: Mapping[str, Any]) -> TimelineSettings:
-    """How the results were smoothed."""
+def timeline_settings(source: Path, metadata: Mapping[str, Any]) -> TimelineSettings:
+    """Read how results were smoothed.
+
+    Args:
+        source: The results, for messages.
+        metadata: Their metadata.
+
+    Returns:
+        The settings.
+
+    Raises:
+        BadResults: They cannot be corrected, because they are corrected already or do not record their settings.
+    """
     if CORRECTIONS in metadata:
         raise BadResults(f"{source} is corrected already; give the results of the analysis and all corrections files")
     if "settings" not in metadata:
@@ -112,8 +122,33 @@ def _timeline_settings(source: Path, metadata: Mapping[str, Any]) -> TimelineSet
     return from_mapping(TimelineSettings, metadata["settings"].get("timeline", {}), "settings: timeline")
 
 
-def _of_each_video(corrections: Iterable[Correction], manifest: pa.Table) -> dict[str, list[Correction]]:
-    """The corrections of each video. Raises BadCorrections for a video without faces."""
+def require_shots(source: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Refuse results without a table of shots.
+
+    Args:
+        source: The results, for messages.
+        tables: Their tables.
+
+    Raises:
+        BadResults: The table is missing, so they cannot be corrected.
+    """
+    if len(tables["timeline"]) and not len(tables["shots"]):
+        raise BadResults(f"{source} lies without its table of shots, which correcting needs; give the complete results")
+
+
+def of_each_video(corrections: Iterable[Correction], manifest: pa.Table) -> dict[str, list[Correction]]:
+    """Divide corrections by video.
+
+    Args:
+        corrections: Corrections in order.
+        manifest: The table of videos.
+
+    Returns:
+        Name of the video → its corrections in order.
+
+    Raises:
+        BadCorrections: A video has no faces.
+    """
     status = dict(zip(manifest["video"].to_pylist(), manifest["status"].to_pylist(), strict=True))
     found: dict[str, list[Correction]] = {}
     for one in corrections:
@@ -132,10 +167,23 @@ def _rows_by_video(table: pa.Table) -> dict[str, list[Row]]:
     return found
 
 
-def _corrected(
+def corrected_video(
     table: pa.Table, rows: Mapping[str, list[Row]], corrections: Sequence[Correction], settings: TimelineSettings
 ) -> tuple[pa.Table, dict[str, list[Row]]]:
-    """The tables of one video after its corrections. ``rows`` are its rows of the small tables."""
+    """Compute the tables of one video after its corrections.
+
+    Args:
+        table: Its rows of the timeline.
+        rows: Its rows of the small tables.
+        corrections: Its corrections in order.
+        settings: How the results were smoothed.
+
+    Returns:
+        The timeline, and the rows of the small tables, as ``result_rows`` returns them.
+
+    Raises:
+        BadCorrections: A correction does not fit.
+    """
     (manifest,) = rows["videos"]
     frames, times, sizes = sampled_frames(table)
     cuts = [row["start"] for row in rows["shots"][1:]]

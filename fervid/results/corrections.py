@@ -25,6 +25,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fervid.errors import BadCorrections, InputNotFound
 from fervid.results.csv import FORMULA_STARTS
@@ -99,6 +100,36 @@ class Correction:
         return BadCorrections(f"{self.place}, column {column}: {reason}")
 
 
+@dataclass(frozen=True)
+class Record:
+    """A line of a corrections file, and the text that it is made of.
+
+    Attributes:
+        text: The text of the file that holds it; several lines if a cell contains line breaks.
+        correction: What it says.
+    """
+
+    text: str
+    correction: Correction
+
+
+@dataclass(frozen=True)
+class CorrectionsText:
+    """The content of a corrections file.
+
+    Attributes:
+        header: Its first line as text.
+        columns: The names in that line, in lower case.
+        separator: What separates two cells.
+        records: Its corrections in order.
+    """
+
+    header: str
+    columns: tuple[str, ...]
+    separator: str
+    records: tuple[Record, ...]
+
+
 def read_corrections(path: Path) -> list[Correction]:
     """Read a corrections file and check every line.
 
@@ -121,31 +152,58 @@ def read_corrections(path: Path) -> list[Correction]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadCorrections(f"{path} cannot be read as text in UTF-8: {error}") from error
+    return [record.correction for record in parse_corrections(path, text).records]
+
+
+def parse_corrections(path: Path, text: str) -> CorrectionsText:
+    """Read the text of a corrections file and check every line.
+
+    Args:
+        path: The file, for messages.
+        text: Its content.
+
+    Returns:
+        The corrections, and how the file is written.
+
+    Raises:
+        BadCorrections: A line is wrong.
+    """
     header = text.split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(iter(lines), delimiter=separator, strict=True)
     try:
-        return list(_lines(path, csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)))
+        columns = _header(path, next(reader, []))
+        first = reader.line_num
+        records = tuple(_records(path, columns, reader, lines))
     except csv.Error as error:
         raise BadCorrections(f"{path}: {error}") from error
+    return CorrectionsText("".join(lines[:first]), columns, separator, records)
 
 
-def _lines(path: Path, reader: Iterator[list[str]]) -> Iterator[Correction]:
-    """The corrections of the lines that are not empty."""
-    header = [name.strip().lower() for name in next(reader, [])]
+def _header(path: Path, cells: list[str]) -> tuple[str, ...]:
+    header = [name.strip().lower() for name in cells]
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise BadCorrections(f"{path}, line 1: no column {', '.join(missing)}; the columns are {', '.join(COLUMNS)}")
     doubled = [name for name in COLUMNS if header.count(name) > 1]
     if doubled:
         raise BadCorrections(f"{path}, line 1: column {doubled[0]} is there twice")
+    return tuple(header)
+
+
+def _records(path: Path, header: tuple[str, ...], reader: Any, lines: list[str]) -> Iterator[Record]:
+    """The corrections of the lines that are not empty."""
+    begin = reader.line_num
     for cells in reader:
-        place = f"{path}, line {reader.line_num}"  # type: ignore[attr-defined]
+        place = f"{path}, line {reader.line_num}"
+        begin, text = reader.line_num, "".join(lines[begin : reader.line_num])
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(header):
             raise BadCorrections(f"{place}: {len(cells)} cells for {len(header)} columns")
         cells += [""] * (len(header) - len(cells))
-        yield _correction(place, {name: cells[header.index(name)] for name in COLUMNS})
+        yield Record(text, _correction(place, {name: cells[header.index(name)] for name in COLUMNS}))
 
 
 def _correction(place: str, cells: dict[str, str]) -> Correction:

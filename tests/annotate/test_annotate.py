@@ -17,7 +17,6 @@ import pytest
 
 import fervid
 from fervid.annotate.annotate import AnnotatedVideo, AnnotateReport, annotate
-from fervid.annotate.face_timelines import FaceTimelines
 from fervid.annotate.overlay import face_color
 from fervid.annotate.timeline_strip import TimelineStrip
 from fervid.annotate.yuv_canvas import Canvas
@@ -26,6 +25,7 @@ from fervid.errors import OutputError, UnreadableVideo, UsageError
 from fervid.faces.detectors import create_detector
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locate import locate
+from fervid.results.face_timelines import FaceTimelines
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import FRAME_SIZE
 from fervid.runtime.opencv import cv2

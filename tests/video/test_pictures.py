@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 from fervid.annotate.annotate import annotate_video
-from fervid.annotate.face_timelines import SampledSizes
 from fervid.batch.plan import plan
 from fervid.errors import ConfigError, UnreadableVideo, UsageError
 from fervid.pipeline import open_video
 from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.results.face_timelines import SampledSizes
 from fervid.runtime.opencv import cv2
 from fervid.settings import AnalyzeSettings, OpenOptions, ScanSettings
 from fervid.video.reader import VideoReader

@@ -24,9 +24,9 @@ import pytest
 from av.stream import Disposition
 
 from fervid.annotate.annotate import annotate_video
-from fervid.annotate.face_timelines import SampledSizes
 from fervid.errors import ConfigError, UnreadableVideo
 from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.results.face_timelines import SampledSizes
 from fervid.settings import OpenOptions, ScanSettings
 from fervid.types import ByteArray
 from fervid.video.index import read_index

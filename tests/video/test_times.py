@@ -29,7 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fervid.annotate.annotate import annotate_video
-from fervid.annotate.face_timelines import SampledSizes
+from fervid.results.face_timelines import SampledSizes
 from fervid.scan.scan import reader_notes
 from fervid.scan.segments import divide_video
 from fervid.settings import ScanSettings
