@@ -169,6 +169,8 @@ class _BatchRun:
             for classified in self._batcher.flush() if self._batcher else ():
                 self._finish(classified.key, classified.probabilities, classified.seconds)
         self._loader.wait()
+        # the model would stay in memory while the tables are written
+        self._batcher, self._loader = None, self._setup.loader(self._progress.message)
 
     def _tasks(self) -> Iterator[ScanTask]:
         """The inputs to scan. Reports those that are skipped or done."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from fervid.errors import BadResults, UsageError
 from fervid.results.parts import Row, by_video, copy_of, named
 from fervid.results.reader import read_checked, read_metadata, read_tables
@@ -98,19 +100,14 @@ def _made_with(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
 
 def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, Any]) -> tuple[int, int, tuple[str, ...]]:
     """Write the tables. Returns the numbers of manifest rows and of those with the status ``skipped``, and notes."""
-    manifests: dict[Path, list[Row]] = {}
-    notes: list[str] = []
-    for path in paths:
-        read = read_checked(path)
-        manifests[path] = read.tables["videos"].to_pylist()
-        notes += read.notes
-    merged = _Manifest(manifests)
+    manifests, notes = _manifests(paths)
+    merged = _Manifest({path: manifest.to_pylist() for path, manifest in manifests.items()})
     count = skipped = 0
     with writing_results(out, metadata, notes) as opened:
         timeline, small = opened.timeline, opened.small
         for path in paths:
             tables, names = read_tables(path), merged.names(path)
-            if tables["videos"].to_pylist() != manifests[path]:
+            if not tables["videos"].equals(manifests[path]):
                 raise BadResults(f"{path} was replaced by another run meanwhile; merge again")
             rows = list(merged.rows(path))
             count, skipped = count + len(rows), skipped + sum(row["status"] == "skipped" for row in rows)
@@ -125,6 +122,17 @@ def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, Any]) -> tupl
                 if video_id in names:
                     timeline.add(named(video, names[video_id]))
     return count, skipped, tuple(notes)
+
+
+def _manifests(paths: Sequence[Path]) -> tuple[dict[Path, pa.Table], list[str]]:
+    """The manifests of results, and the notes on all. Their other tables leave the memory."""
+    manifests: dict[Path, pa.Table] = {}
+    notes: list[str] = []
+    for path in paths:
+        read = read_checked(path)
+        manifests[path] = read.tables["videos"]
+        notes += read.notes
+    return manifests, notes
 
 
 class _Manifest:
