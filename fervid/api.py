@@ -354,7 +354,7 @@ def write_report(
 
 def export_results(
     results: str | os.PathLike[str] | Results,
-    to: Literal["elan", "textgrid", "boris", "bids", "pyfeat", "openface", "csv"],
+    to: Literal["elan", "textgrid", "boris", "bids", "excel", "pyfeat", "openface", "csv"],
     out: str | os.PathLike[str],
     *,
     values: Literal["raw", "smooth"] | None = None,
@@ -369,18 +369,19 @@ def export_results(
 
     Args:
         results: What ``analyze`` wrote, or what ``read_results`` returned.
-        to: ``elan``, ``textgrid``, ``boris``, ``bids``, ``pyfeat``, ``openface`` or ``csv``.
+        to: ``elan``, ``textgrid``, ``boris``, ``bids``, ``excel``, ``pyfeat``, ``openface`` or ``csv``.
         out: A file; for ``bids`` a folder, for ``elan``, ``textgrid`` and ``openface`` one if there are several
             videos.
         values: Probabilities to write: ``raw`` or ``smooth``. Default: ``raw`` for ``pyfeat`` and ``openface``, both
-            for ``bids`` and ``csv``.
+            for ``bids``, ``excel`` and ``csv``.
         videos: Folder that holds the videos now; ELAN and BORIS files then point there.
-        overwrite: Replace files of ELAN, Praat, BORIS and BIDS that exist.
+        overwrite: Replace files of ELAN, Praat, BORIS, BIDS and Excel that exist.
 
     Returns:
         The files written, and what the format cannot hold.
 
     Raises:
+        MissingLibrary: ``excel`` needs the package openpyxl.
         UsageError: A value is wrong, or a file exists that must not be replaced.
         BadResults: The tables were not written by fervid.
         OutputLocked: Another call writes into the folder ``out``.

@@ -112,7 +112,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Format: elan, textgrid, boris, bids, pyfeat, openface or csv. Example: --to elan"
+            metavar="NAME",
+            help="Format: elan, textgrid, boris, bids, excel, pyfeat, openface or csv. Example: --to elan",
         ),
     ],
     out: Annotated[
@@ -127,13 +128,13 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Probabilities to write: raw or smooth. Default: raw for pyfeat and openface, both for bids and csv. "
-            "Example: --values smooth",
+            help="Probabilities to write: raw or smooth. Default: raw for pyfeat and openface, both for bids, excel "
+            "and csv. Example: --values smooth",
         ),
     ] = None,
     videos: Videos = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files of ELAN, Praat, BORIS and BIDS that exist.")
+        bool, typer.Option("--overwrite", help="Replace files of ELAN, Praat, BORIS, BIDS and Excel that exist.")
     ] = False,
 ) -> None:
     """Write results as files that other tools read."""

@@ -1,4 +1,4 @@
-"""Exporting results to other formats: ELAN, Praat, BORIS, BIDS, and CSV as py-feat and OpenFace write it."""
+"""Exporting results to other formats: ELAN, Praat, BORIS, BIDS, Excel, and CSV as py-feat and OpenFace write it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pandas as pd
 from fervid.errors import UsageError
 from fervid.export.bids import plan_bids, write_bids
 from fervid.export.elan import write_elan
+from fervid.export.excel import refuse_without_openpyxl, write_excel
 from fervid.export.output_files import (
     Exported,
     Format,
@@ -47,6 +48,10 @@ NOTES: dict[Format, tuple[str, ...]] = {
         "the dataset holds the episodes, the timeline and the trust; it does not hold shots, doubts about single faces"
         " and the summary, which can be computed from it",
     ),
+    "excel": (
+        "a sheet of Excel holds 1,048,575 rows and a cell 32,767 characters; longer tables go on in the next sheet,"
+        " longer texts are cut",
+    ),
     "pyfeat": (
         "py-feat has no columns for face_id, person, face_quality and episodes; its approx_time has whole seconds only",
         "fervid measures no action units, landmarks or head pose: those columns of py-feat are absent",
@@ -66,6 +71,9 @@ EPISODES_ONLY = ("elan", "textgrid", "boris")
 ENDINGS: dict[Format, str] = {"elan": ".eaf", "textgrid": ".TextGrid", "openface": ".csv"}
 """Formats with one file per video → the ending of the files."""
 
+ONE_FILE: dict[Format, str] = {"boris": ".boris", "excel": ".xlsx"}
+"""Formats with one file for all videos, that is not a CSV file → its ending."""
+
 
 def export(
     results: str | os.PathLike[str] | Results,
@@ -80,20 +88,21 @@ def export(
     Args:
         results: What ``analyze`` wrote, or what ``read_results`` returned.
         to: ``elan``, ``textgrid`` or ``openface`` (one file per video), ``boris`` (one project), ``bids`` (a dataset),
-            ``pyfeat`` or ``csv`` (one CSV file).
+            ``excel`` (one workbook), ``pyfeat`` or ``csv`` (one CSV file).
         out: The file to write. For ``elan`` (.eaf), ``textgrid`` (.TextGrid) and ``openface`` (.csv) a folder, or a
             file if the results hold only one video. For ``bids`` a folder.
         values: Probabilities to write, ``raw`` or ``smooth``. None: ``raw`` for ``pyfeat`` and ``openface``, which is
-            what these tools write, and both for ``bids`` and ``csv``. Not for those that hold episodes.
+            what these tools write, and both for the others. Not for those that hold episodes.
         videos: The folder that holds the videos, or the file of each video name. None: the folders that were analysed.
             ELAN documents and BORIS projects link to the videos that are found.
-        overwrite: Replace files of ELAN, Praat, BORIS and BIDS that exist. Without it they are kept, because they may
-            hold manual work.
+        overwrite: Replace files of ELAN, Praat, BORIS, BIDS and Excel that exist. Without it they are kept, because
+            they may hold manual work.
 
     Returns:
         The files, what the format could not hold, and which videos were not found for links.
 
     Raises:
+        MissingLibrary: ``excel`` needs the package openpyxl.
         UsageError: The arguments do not fit together, or a file exists that must not be replaced.
         InputNotFound: The results or the folder ``videos`` do not exist.
         BadResults: fervid did not write ``results``.
@@ -105,20 +114,19 @@ def export(
     names = list(_analysed(tables)["video"])
     if form == "bids":
         return _export_bids(results, tables, Path(out), chosen, overwrite)
-    targets = _targets(form, names, Path(out))
-    if not isinstance(results, Results):
-        refuse_overwriting_inputs(targets.values(), Path(results))
+    targets = _targets(form, names, Path(out), None if isinstance(results, Results) else Path(results))
     found = FoundVideos({}, "")
     notes = tables.notes + NOTES[form]
     if form in ("elan", "boris"):
         found = _sources(tables, names, videos)
         notes += _missing_links([name for name in names if name not in found.paths], found.missing_message)
-    if form in ("textgrid", "boris"):
+    if form in ("textgrid", "boris", "excel"):
         refuse_existing(targets.values(), overwrite)
     writers: dict[Format, Callable[[], None]] = {
         "elan": lambda: write_elan(tables, targets, found.paths, overwrite),
         "textgrid": lambda: write_textgrids(tables, targets),
         "boris": lambda: write_boris(tables, targets[""], found.paths),
+        "excel": lambda: write_excel(tables, targets[""], chosen),
         "openface": lambda: write_openface(tables, targets, chosen or "raw"),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),
@@ -128,11 +136,15 @@ def export(
     return Exported(tuple(targets.values()), notes)
 
 
-def _targets(form: Format, names: list[str], out: Path) -> dict[str, Path]:
+def _targets(form: Format, names: list[str], out: Path, results: Path | None) -> dict[str, Path]:
     """The file of each video; for formats with one file for all, that file under an empty name."""
     if form in ENDINGS:
-        return target_files(names, out, ENDINGS[form])
-    return {"": single_file(out, ".boris" if form == "boris" else ".csv")}
+        targets = target_files(names, out, ENDINGS[form])
+    else:
+        targets = {"": single_file(out, ONE_FILE.get(form, ".csv"))}
+    if results is not None:
+        refuse_overwriting_inputs(targets.values(), results)
+    return targets
 
 
 def _export_bids(
@@ -160,6 +172,8 @@ def _checked(to: str, values: str | None) -> tuple[Format, Values | None]:
         raise UsageError(f"`values` must be raw or smooth, not {values!r}")
     if to in EPISODES_ONLY and values is not None:
         raise UsageError(f"`values` does not apply to {to}, which holds episodes")
+    if to == "excel":
+        refuse_without_openpyxl()
     return to, cast(Values | None, values)
 
 

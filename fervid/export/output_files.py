@@ -17,7 +17,7 @@ from fervid.files.names import files_for
 from fervid.results.csv import write_frame_csv
 from fervid.results.schema import output_paths
 
-Format = Literal["elan", "textgrid", "boris", "bids", "pyfeat", "openface", "csv"]
+Format = Literal["elan", "textgrid", "boris", "bids", "excel", "pyfeat", "openface", "csv"]
 """Formats that results can be exported to."""
 
 Values = Literal["raw", "smooth"]
