@@ -23,6 +23,7 @@ function note(...texts) {
 
 function show(told) {
   data = prepare(told);
+  hovered = null;  // its lane may be another one now
   note(data.problem, data.message);
   find("trust").textContent = data.trust && data.trust !== "ok" ? `⚠ ${data.trust}` : "";
   if (timeline) timeline.setData(data);
