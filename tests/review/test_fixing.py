@@ -236,6 +236,7 @@ def test_a_made_swap_of_a_real_clip_is_repaired(shared_media: Path, tmp_path: Pa
     with reviewing(tmp_path / "wrong.parquet", shared_media, tmp_path / "c.csv", tmp_path / "cache") as served:
         duration = served.get("api/video/0").values["duration"]
         with review_page(served, f"video/0#face={one}&t=5.0") as page:
+            page.settle(125)
             act(page, "split", 1)
             choose(page, two, 5.02, duration)
             act(page, "split", 2)
