@@ -20,6 +20,7 @@ from fervid.types import TWO_PEOPLE, Doubt
 from tests.support.comparison import assert_identical
 from tests.support.corrected import HEADER, without_record, write_corrections
 from tests.support.made_tracks import MadeClip, MadePerson, write_tracks
+from tests.support.paths import SAMPLES
 from tests.support.review_page import ReviewPage, review_page
 from tests.support.review_server import Served, reviewing
 from tests.support.synthetic_results import EVERYTHING, write_results
@@ -235,6 +236,7 @@ def test_a_made_swap_of_a_real_clip_is_repaired(shared_media: Path, tmp_path: Pa
     with reviewing(tmp_path / "wrong.parquet", shared_media, tmp_path / "c.csv", tmp_path / "cache") as served:
         duration = served.get("api/video/0").values["duration"]
         with review_page(served, f"video/0#face={one}&t=5.0") as page:
+            page.settle(125)
             act(page, "split", 1)
             choose(page, two, 5.02, duration)
             act(page, "split", 2)
@@ -257,3 +259,33 @@ def test_a_made_swap_of_a_real_clip_is_repaired(shared_media: Path, tmp_path: Pa
     assert_identical(live, repaired)
     kept = ("lanes", "faces", "episodes", "moments", "cuts", "trust")
     assert {key: shown[key] for key in kept} == {key: describe_video(repaired)[key] for key in kept}
+
+
+DRAG = """((face, person) => {
+  const from = document.querySelector(`.people button[data-face="${face}"]`), transfer = new DataTransfer();
+  const to = [...document.querySelectorAll(".people")].find((one) => one.textContent.includes(person));
+  const send = (target, name) => target.dispatchEvent(new DragEvent(name, {
+    dataTransfer: transfer, bubbles: true, cancelable: true }));
+  send(from, "dragstart");
+  send(to, "dragover");
+  send(to, "drop");
+})(%d, "%s")"""
+
+
+@pytest.mark.slow
+def test_a_face_is_dragged_out_of_the_contact_sheet(tmp_path: Path) -> None:
+    analyze(SAMPLES / "crossing.mp4", tmp_path / "r.parquet", workers=1)
+    server = reviewing(tmp_path / "r.parquet", corrections=tmp_path / "c.csv", cache=tmp_path / "cache")
+    with server as served, review_page(served, "video/0") as page:
+        page.push("load-sheet")
+        page.wait_until("document.querySelectorAll('.people img').length === 8")
+        page.wait_until("[...document.querySelectorAll('.people img')].every((one) => one.naturalWidth === 112)")
+        page.value(DRAG % (0, "a person of its own"))
+        page.wait_until("document.querySelectorAll('#history li').length === 1")
+        page.wait_until("[...document.querySelectorAll('.people h3')].some((one) => one.textContent === 'person 2')")
+        page.value(DRAG % (0, "person 1"))
+        page.wait_until("document.querySelector('#fix [role=alert]')")
+        assert "would be faces 0 and 1" in page.value("document.querySelector('#fix [role=alert]').textContent")
+    assert [(one.face_id, one.action, one.value) for one in read_corrections(tmp_path / "c.csv")] == [
+        (0, "person", "new")
+    ]

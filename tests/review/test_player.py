@@ -46,6 +46,8 @@ KINDS = [
     Kind("h264.mp4", lambda path: encode(path, IMAGES), "file"),
     Kind("uneven.mp4", lambda path: write_clip(path, UNEVEN, WIDTH, HEIGHT, audio=Tone(440.0)), "file"),
     Kind("vp9.webm", lambda path: encode(path, IMAGES, "libvpx-vp9", options={"deadline": "realtime"}), "file"),
+    Kind("av1.mp4", lambda path: encode(path, IMAGES, "libsvtav1", options={"preset": "12"}), "file"),
+    Kind("wmv2.wmv", lambda path: encode(path, IMAGES, "wmv2", options={"qscale": "2"})),
     Kind("late.mp4", lambda path: write_clip(path, [time + 0.6 for time in at_rate(25, COUNT)], WIDTH, HEIGHT)),
     Kind("mpeg4.avi", lambda path: encode(path, IMAGES, "mpeg4", options={"qscale": "2"})),
     Kind("hevc.mp4", lambda path: encode(path, IMAGES, "libx265", options=FAST)),

@@ -31,10 +31,11 @@ export class Player extends EventTarget {
 
   // frame times in seconds; media: the times of the same frames in the file, if they differ
   load(address, times, media) {
+    const time = this.time;  // the same number is another frame in the new list
     this.times = times.length ? times : [0];
     this.media = media ?? this.times;
     this.playable = address !== null;
-    this.index = Math.min(this.index, this.times.length - 1);
+    this.index = this.frameAt(time);
     if (address !== null) this.video.src = address;
     this.dispatchEvent(new Event("state"));
   }

@@ -23,6 +23,7 @@ function note(...texts) {
 
 function show(told) {
   data = prepare(told);
+  hovered = null;  // its lane may be another one now
   note(data.problem, data.message);
   find("trust").textContent = data.trust && data.trust !== "ok" ? `⚠ ${data.trust}` : "";
   if (timeline) timeline.setData(data);
@@ -204,7 +205,7 @@ function connect() {
   on("raw", () => { timeline.raw = find("raw").checked; timeline.draw(); }, "change");
   on("mute", () => { player.video.muted = !player.video.muted; find("mute").setAttribute("aria-pressed", String(player.video.muted)); });
   on("overlay", (event) => { const face = overlay.faceAt(event.clientX, event.clientY, size); if (face === null) player.toggle(); else choose(face); });
-  player.video.addEventListener("loadedmetadata", () => { size = [player.video.videoWidth, player.video.videoHeight]; fit(); player.seek(wanted); });
+  player.video.addEventListener("loadedmetadata", () => { size = [player.video.videoWidth, player.video.videoHeight]; player.seek(player.time); fit(); });
   document.addEventListener("keydown", keys);
   new ResizeObserver(fit).observe(find("stage").parentElement);
 }
