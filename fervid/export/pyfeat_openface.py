@@ -108,6 +108,6 @@ def write_openface(tables: Results, targets: dict[str, Path], values: Values) ->
     Raises:
         OutputError: A file cannot be written.
     """
-    parts = dict(iter(tables.timeline.groupby("video", sort=False)))
+    rows = tables.timeline.groupby("video", sort=False).indices  # one frame a video would take much more memory
     for name, path in targets.items():
-        write_csv(path, openface_frame(parts.get(name, tables.timeline.iloc[:0]), values))
+        write_csv(path, openface_frame(tables.timeline.iloc[rows.get(name, [])], values))
