@@ -102,18 +102,24 @@ def drawn_lanes(results: Results) -> Drawn:
     Returns:
         The lanes of each video.
     """
-    persons = {(row["video_id"], row["person"]): row for row in results.persons.to_dict("records")}
-    found: list[tuple[int, str, Lane, dict[str, Any]]] = []
-    for video_id, summary in results.summary.groupby("video_id", sort=False):
-        faces = {int(row["face_id"]): row for row in summary.to_dict("records")}
+    keys = zip(results.persons["video_id"], results.persons["person"], strict=True)
+    persons = {key: place for place, key in enumerate(keys)}
+    found: list[tuple[int, str, Lane, int, int | None]] = []
+    """Samples, video, lane, place of its first face in the summary, and of its person in the persons table."""
+    everyone = results.summary.reset_index(drop=True)
+    for video_id, summary in everyone.groupby("video_id", sort=False):
+        places = {int(face): place for face, place in zip(summary["face_id"], summary.index, strict=True)}
+        samples = dict(zip(places, summary["samples"], strict=True))
         for lane in lanes(summary):
-            row = faces[lane.faces[0]]
-            if len(lane.faces) > 1 or lane.whole:
-                row = persons.get((video_id, lane.person), row)
-            found.append((sum(int(faces[face]["samples"]) for face in lane.faces), str(video_id), lane, row))
+            of_person = len(lane.faces) > 1 or lane.whole
+            person = persons.get((video_id, lane.person)) if of_person else None
+            total = sum(int(samples[face]) for face in lane.faces)
+            found.append((total, str(video_id), lane, places[lane.faces[0]], person))
     chosen = sorted(range(len(found)), key=lambda index: -found[index][0])[:MAX_FACES]
     drawn: Drawn = {}
-    for _, video_id, lane, row in (found[index] for index in sorted(chosen)):
+    for _, video_id, lane, face, person in (found[index] for index in sorted(chosen)):
+        table, place = (everyone, face) if person is None else (results.persons, person)
+        (row,) = table.iloc[[place]].to_dict("records")
         drawn.setdefault(video_id, []).append((lane, row))
     return drawn
 
