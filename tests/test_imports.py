@@ -41,7 +41,7 @@ OWNERS = {
     "PIL": {"annotate", "video/image_sequences"},
     "pympi": {"export"},
     "filelock": {"files"},
-    "jinja2": {"report", "participants", "studies"},
+    "jinja2": {"charts"},
     "starlette": {"review"},
     "uvicorn": {"review"},
     "typer": {"cli"},

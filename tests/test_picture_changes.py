@@ -14,7 +14,8 @@ import fervid
 from fervid.annotate.annotate import annotate
 from fervid.errors import BadResults
 from fervid.faces.detectors import create_detector
-from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.faces.thumbnail import WantedFace
+from fervid.report.thumbnails import make_thumbnails
 from fervid.results.face_timelines import SampledSizes
 from fervid.results.reader import read_results
 from fervid.results.schema import FRAME_SIZE
@@ -173,7 +174,9 @@ def test_blur_hides_frames_of_a_new_size_that_are_far_from_its_first_sample() ->
 def test_thumbnails_are_cut_out_of_their_own_frame(video: Path, results: Path) -> None:
     timeline = read_results(results).timeline.drop_duplicates("face_id", keep="last")
     wanted = [
-        Wanted(int(row.face_id), int(row.frame), row.time, (row.face_x, row.face_y, row.face_width, row.face_height))
+        WantedFace(
+            int(row.face_id), int(row.frame), row.time, (row.face_x, row.face_y, row.face_width, row.face_height)
+        )
         for row in timeline.itertuples()
     ]
     made = make_thumbnails(video, wanted)

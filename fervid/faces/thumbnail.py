@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,23 @@ SIDE = 112
 
 MARGIN = 0.3
 """Margin around the box on each side, as a fraction of its longer side."""
+
+
+@dataclass(frozen=True)
+class WantedFace:
+    """A thumbnail to make.
+
+    Attributes:
+        face_id: Number of the face.
+        frame: Index of the frame that shows it.
+        time: Time of that frame in seconds.
+        box: The face, in pixels of the frame as shown.
+    """
+
+    face_id: int
+    frame: int
+    time: float
+    box: Box
 
 
 def cut_out(image: ByteArray, box: Box) -> ByteArray:

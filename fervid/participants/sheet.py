@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from fervid.charts.page_templates import template_environment
 from fervid.participants.gallery import Gallery
 from fervid.participants.outcome import FoundPerson
 from fervid.timeline.time_format import duration_text
@@ -63,10 +62,7 @@ def render(cards: Sequence[Card], gallery: Gallery | None, title: str, threshold
         for name, members in by_name.items()
     ]
     unknown = [card for card in cards if card.person.participant is None]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
+    environment = template_environment(ASSETS)
     limit = FACES if len(cards) <= MANY else 1
     environment.filters |= {"duration": duration_text, "spread": partial(_spread, limit=limit)}
     style = (ASSETS / "sheet.css").read_text(encoding="utf-8").strip()

@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from fervid.charts.page_templates import template_environment
 from fervid.colors import EMOTION_COLORS
 from fervid.report import page_content
 from fervid.results.reader import Results
@@ -32,13 +31,7 @@ def render(tables: Results, name: str, images: Mapping[str, Mapping[int, str]]) 
     Returns:
         The page as HTML.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = template_environment(ASSETS)
     environment.filters |= {
         "duration": duration_text,
         "percent": percent,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fervid.faces.thumbnail import WantedFace
 from fervid.report.series import MAX_FACES, chart_series, encode, share_rows
-from fervid.report.thumbnails import Wanted
 from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
@@ -124,7 +124,7 @@ def drawn_lanes(results: Results) -> Drawn:
     return drawn
 
 
-def wanted_thumbnails(results: Results, limit: int) -> dict[str, list[Wanted]]:
+def wanted_thumbnails(results: Results, limit: int) -> dict[str, list[WantedFace]]:
     """Choose a frame for the thumbnail of each face: the first whose quality is within 5 % of the best.
 
     Args:
@@ -139,11 +139,11 @@ def wanted_thumbnails(results: Results, limit: int) -> dict[str, list[Wanted]]:
     seen = results.timeline[results.timeline["face_id"].notna()]
     best = seen.groupby(["video", "face_id"], sort=False)["face_quality"].transform("max")
     good = seen[seen["face_quality"] >= 0.95 * best].drop_duplicates(["video", "face_id"])
-    wanted: dict[str, list[Wanted]] = {}
+    wanted: dict[str, list[WantedFace]] = {}
     for row in good.itertuples():
         if (row.video, int(row.face_id)) in faces:
             box = (row.face_x, row.face_y, row.face_width, row.face_height)
-            wanted.setdefault(row.video, []).append(Wanted(int(row.face_id), int(row.frame), float(row.time), box))
+            wanted.setdefault(row.video, []).append(WantedFace(int(row.face_id), int(row.frame), float(row.time), box))
     return wanted
 
 

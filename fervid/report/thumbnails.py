@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from fervid.faces.thumbnail import cut_out, data_uri
+from fervid.faces.thumbnail import WantedFace, cut_out, data_uri
 from fervid.settings import OpenOptions
-from fervid.types import Box
 from fervid.video.wanted_frames import read_wanted
 
 MAX_THUMBNAILS = 400
 """Largest number of thumbnails in a page. If there are more faces, those with the most samples have one."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A thumbnail to make.
-
-    Attributes:
-        face_id: Number of the face.
-        frame: Index of the frame that shows it.
-        time: Time of that frame in seconds.
-        box: The face, in pixels of the frame as shown.
-    """
-
-    face_id: int
-    frame: int
-    time: float
-    box: Box
-
-
-def make_thumbnails(path: Path, wanted: Iterable[Wanted], options: OpenOptions | None = None) -> dict[int, str]:
+def make_thumbnails(path: Path, wanted: Iterable[WantedFace], options: OpenOptions | None = None) -> dict[int, str]:
     """Make thumbnails of the faces of one video.
 
     Args:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fervid.faces.thumbnail import cut_out, data_uri
+from fervid.faces.thumbnail import WantedFace, cut_out, data_uri
 from fervid.settings import OpenOptions
-from fervid.types import Box
 from fervid.video.wanted_frames import read_wanted
 
 MAX_IMAGES = 160
@@ -21,24 +19,7 @@ PER_FACE = 4
 """Largest number of images of a face."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """An image to cut out.
-
-    Attributes:
-        face_id: The face.
-        frame: Index of the frame that shows it.
-        time: Time of that frame in seconds.
-        box: The face, in pixels of the frame as shown.
-    """
-
-    face_id: int
-    frame: int
-    time: float
-    box: Box
-
-
-def wanted_images(timeline: pd.DataFrame) -> tuple[list[Wanted], int]:
+def wanted_images(timeline: pd.DataFrame) -> tuple[list[WantedFace], int]:
     """Choose the images of a video.
 
     Args:
@@ -57,7 +38,7 @@ def wanted_images(timeline: pd.DataFrame) -> tuple[list[Wanted], int]:
         for row in rows.sort_values("time").iloc[places].itertuples():
             box = (float(row.face_x), float(row.face_y), float(row.face_width), float(row.face_height))
             if all(np.isfinite(box)) and min(box[2:]) > 0:
-                found.append(Wanted(int(face_id), int(row.frame), float(row.time), box))
+                found.append(WantedFace(int(face_id), int(row.frame), float(row.time), box))
     return found, max(0, len(groups) - MAX_IMAGES)
 
 

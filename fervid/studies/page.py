@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
+from fervid.charts.page_templates import template_environment
 from fervid.studies.dictionary import methods_text
 from fervid.studies.plan import Plan
 from fervid.studies.tables import ALL, StudyTables
@@ -38,13 +38,7 @@ def render_page(plan: Plan, tables: StudyTables, figures: Sequence[Path], notes:
     Returns:
         The page as HTML.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = template_environment(ASSETS)
     style = (ASSETS / "study.css").read_text(encoding="utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     shown = [_means(plan, tables.groups), _differences(plan, tables.differences)]

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from fervid.errors import InputNotFound, OutputError, UsageError
 from fervid.faces.detectors import create_detector
-from fervid.faces.thumbnail import SIDE, cut_out
+from fervid.faces.thumbnail import SIDE, WantedFace, cut_out
 from fervid.report import page_content
 from fervid.report.page import percent
 from fervid.report.report import write_report
 from fervid.report.series import MAX_ROWS, MIN_ROWS, ChartSeries, chart_series, encode, share_rows
-from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.report.thumbnails import make_thumbnails
 from fervid.results.reader import read_results
 from fervid.settings import ScanSettings
 from fervid.timeline.time_format import clock, duration_text
@@ -155,7 +155,7 @@ def test_a_thumbnail_shows_the_face() -> None:
     with VideoReader(path, fps=0.25) as reader:  # one frame before the cut, one after it
         for number, frame in enumerate(frame for frame in reader.frames() if frame.sampled):
             (face,) = detector.detect(frame.image)
-            wanted.append(Wanted(number, frame.index, frame.time, face.box))
+            wanted.append(WantedFace(number, frame.index, frame.time, face.box))
     thumbnails = make_thumbnails(path, wanted)
     assert sorted(thumbnails) == [0, 1]
     for uri in thumbnails.values():
@@ -177,7 +177,7 @@ def test_a_thumbnail_from_late_in_a_video_shows_the_right_frame(
     module = importlib.import_module("fervid.video.wanted_frames")
     monkeypatch.setattr(module, "SEEK_SECONDS", 1.0)
     path = write_clip(tmp_path / f"video{ending}", [number / 10 for number in range(200)])
-    wanted = [Wanted(face, frame, frame / 10, (10, 10, 40, 40)) for face, frame in enumerate([5, 150, 152, 199])]
+    wanted = [WantedFace(face, frame, frame / 10, (10, 10, 40, 40)) for face, frame in enumerate([5, 150, 152, 199])]
     starts = [start for start, _ in read_ranges(path, wanted)]
     assert [start and start.index for start in starts] == ([None] if ending == ".avi" else [None, 150, 199])
     found = make_thumbnails(path, wanted)
@@ -188,7 +188,7 @@ def test_a_thumbnail_from_late_in_a_video_shows_the_right_frame(
 
 def test_a_video_whose_frame_times_differ_from_the_container_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "video.mp4", range(60))
-    wanted = [Wanted(0, 50, 51.0, (10, 10, 40, 40))]
+    wanted = [WantedFace(0, 50, 51.0, (10, 10, 40, 40))]
     assert read_ranges(path, wanted) == [(None, wanted)]
 
 

@@ -19,8 +19,9 @@ from PIL import Image
 from fervid.annotate.annotate import annotate_video
 from fervid.batch.plan import plan
 from fervid.errors import ConfigError, UnreadableVideo, UsageError
+from fervid.faces.thumbnail import WantedFace
 from fervid.pipeline import open_video
-from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.report.thumbnails import make_thumbnails
 from fervid.results.face_timelines import SampledSizes
 from fervid.runtime.opencv import cv2
 from fervid.settings import AnalyzeSettings, OpenOptions, ScanSettings
@@ -112,7 +113,7 @@ def test_part_of_a_sequence_is_read_annotated_and_cut_out(tmp_path: Path) -> Non
     options = OpenOptions(fps_in=10)
     assert annotate_video(pattern, tmp_path / "a.mp4", [], UNSAMPLED, options=options) == []
     assert read_numbers(tmp_path / "a.mp4") == list(range(1, 31))
-    assert list(make_thumbnails(pattern, [Wanted(4, 25, 2.5, (0, 0, 64, 48))], options)) == [4]
+    assert list(make_thumbnails(pattern, [WantedFace(4, 25, 2.5, (0, 0, 64, 48))], options)) == [4]
 
 
 @pytest.mark.parametrize("ending", ["webp", "apng", "png", "gif", "avif"])

@@ -20,7 +20,8 @@ import fervid
 from fervid.annotate.annotate import annotate
 from fervid.errors import ConfigError, UsageError
 from fervid.faces.crop import FER2013_GEOMETRY
-from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.faces.thumbnail import WantedFace
+from fervid.report.thumbnails import make_thumbnails
 from fervid.scan.scan import scan_video
 from fervid.settings import OpenOptions, ScanSettings
 from fervid.types import ByteArray
@@ -133,7 +134,7 @@ def test_results_without_their_settings_do_not_show_other_pictures(results: Path
 
 def test_a_thumbnail_reached_by_seeking_is_turned_too(tmp_path: Path) -> None:
     path = encode(tmp_path / "long.mp4", [picture()] * 600, options={"g": "50"})
-    uri = make_thumbnails(path, [Wanted(0, 590, 23.6, (0.0, 0.0, 32.0, 32.0))], OpenOptions(rotate=180))[0]
+    uri = make_thumbnails(path, [WantedFace(0, 590, 23.6, (0.0, 0.0, 32.0, 32.0))], OpenOptions(rotate=180))[0]
     image = cv2.imdecode(np.frombuffer(base64.b64decode(uri.split(",")[1]), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert image is not None
     assert image.mean() < 60  # the bright corner is now below on the right

@@ -25,7 +25,8 @@ from av.stream import Disposition
 
 from fervid.annotate.annotate import annotate_video
 from fervid.errors import ConfigError, UnreadableVideo
-from fervid.report.thumbnails import Wanted, make_thumbnails
+from fervid.faces.thumbnail import WantedFace
+from fervid.report.thumbnails import make_thumbnails
 from fervid.results.face_timelines import SampledSizes
 from fervid.settings import OpenOptions, ScanSettings
 from fervid.types import ByteArray
@@ -221,8 +222,8 @@ def test_index_thumbnails_and_annotated_video_use_the_same_stream(tmp_path: Path
         annotate_video(path, target, [], SampledSizes(np.zeros(0), np.zeros((0, 2), np.int32)), options=options)
         assert read(target)[0] == numbers(track)
         box = (0.0, 0.0, WIDTH, HEIGHT)
-        made = make_thumbnails(path, [Wanted(0, 5, 0.2, box)], options)
-        assert (made == make_thumbnails(path, [Wanted(0, 5, 0.2, box)])) == (track == 0)
+        made = make_thumbnails(path, [WantedFace(0, 5, 0.2, box)], options)
+        assert (made == make_thumbnails(path, [WantedFace(0, 5, 0.2, box)])) == (track == 0)
 
 
 def test_results_remember_how_their_videos_were_opened() -> None:
