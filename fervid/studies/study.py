@@ -14,11 +14,11 @@ import pandas as pd
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.results.csv import write_frame_csv
+from fervid.results.video_names import listed
 from fervid.settings_io import from_mapping
 from fervid.studies.compute import Computed, compute
 from fervid.studies.dictionary import describe
 from fervid.studies.figures import ENDINGS, write_figures
-from fervid.studies.names import listed
 from fervid.studies.page import render_page
 from fervid.studies.plan import Plan, make_plan, plan_text
 from fervid.studies.settings import StudySettings, read_study

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import cv2
 
 from tests.benchmarks.throughput_runs import peaks
 from tests.support.paths import SAMPLES
@@ -60,7 +61,8 @@ def make_inputs(folder: Path, count: int) -> None:
     gallery = folder / "gallery"
     gallery.mkdir(exist_ok=True)
     with av.open(str(folder / "one.mp4")) as container:
-        next(container.decode(video=0)).to_image().save(gallery / "Anna.png")
+        picture = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    cv2.imwrite(str(gallery / "Anna.png"), picture)
     names = [f"{number // 1000:03d}/{number:06d}.mp4" for number in range(count)]
     people = [f"p{number // 50:03d}\t{name}" for number, name in enumerate(names)]
     (folder / "participants.tsv").write_text("\n".join(["participant_id\tvideo", *people]) + "\n")
