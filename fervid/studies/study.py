@@ -16,7 +16,7 @@ from fervid.files.atomic import write_text_atomically, writing
 from fervid.results.csv import write_frame_csv
 from fervid.results.video_names import listed
 from fervid.settings_io import from_mapping
-from fervid.studies.compute import Computed, compute
+from fervid.studies.compute import Computed, compute, without_empty_measures
 from fervid.studies.dictionary import describe
 from fervid.studies.figures import ENDINGS, write_figures
 from fervid.studies.page import render_page
@@ -117,7 +117,7 @@ def study(
     target = Path(out)
     _refuse_foreign(target)
     plan = load_plan(study)
-    computed = compute(plan, on_progress)
+    plan, computed = without_empty_measures(plan, compute(plan, on_progress))
     found = _study(plan, computed)
     return _write(plan, found, computed, target)
 
@@ -136,7 +136,7 @@ def compute_study(study: str | os.PathLike[str] | Mapping[str, Any]) -> Study:
         BadResults: Results cannot be read.
     """
     plan = load_plan(study)
-    return _study(plan, compute(plan))
+    return _study(*without_empty_measures(plan, compute(plan)))
 
 
 def _study(plan: Plan, computed: Computed) -> Study:
