@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fervid.batch.report import BatchReport
 from fervid.errors import ConfigError, UsageError
-from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName
+from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName, LockKind
 from fervid.settings_io import override
 from fervid.types import ProgressCallback, ignore_progress
 
@@ -58,6 +58,7 @@ def analyze(
     timeout: float | None = None,
     retry_failed: bool | None = None,
     overwrite: bool | None = None,
+    lock: LockKind | None = None,
     annotate: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
     on_progress: ProgressCallback = ignore_progress,
@@ -105,6 +106,7 @@ def analyze(
         timeout: Longest time that the scan of one video may take, in seconds; 0 sets no limit. Default 0.
         retry_failed: Analyse videos again that failed in an earlier run. Default False.
         overwrite: Recompute everything, even if settings changed. Default False.
+        lock: ``system`` (default), or ``soft`` for file systems without locks.
         annotate: Also write annotated videos into this folder.
         report: Also write an HTML report to this file.
         on_progress: Called with a Progress for each finished video and each message.
@@ -132,7 +134,7 @@ def analyze(
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
         "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
-        "retry_failed": retry_failed, "overwrite": overwrite,
+        "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
     }  # fmt: skip
     chosen = override(AnalyzeSettings() if settings is None else settings, values)
     page = None if report is None else _ReportPage(Path(report), on_progress)

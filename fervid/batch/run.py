@@ -33,6 +33,7 @@ from fervid.errors import (
 )
 from fervid.files.discover import MADE_HERE, Source, shown_name
 from fervid.files.fingerprint import fingerprint
+from fervid.files.locks import using_locks
 from fervid.results.parts import Entry, Row, copy_of, read_part, read_rows, write_part
 from fervid.results.rows import now, result_rows
 from fervid.results.schema import output_paths
@@ -88,7 +89,7 @@ def analyze(
         progress.message(f"there is no video to analyse; {setup.out} is left as it was")
         skipped = (VideoReport(shown_name(source.name), "skipped", message=source.skip) for source in setup.sources)
         return BatchReport(tuple(skipped))
-    with setup.store() as store:
+    with using_locks(setup.settings.run.lock), setup.store() as store:
         run = _BatchRun(setup, store, progress)
         run.scan_and_classify(engine)
         report = run.compose()

@@ -239,7 +239,7 @@ class ResumeStore(StoreView):
             with writing(folder):
                 self._open()
         except BaseException:
-            os.close(self._lock)
+            self._lock.release()
             raise
 
     def _open(self) -> None:
@@ -282,7 +282,7 @@ class ResumeStore(StoreView):
             with contextlib.suppress(OSError):
                 (self._folder / "scratch").rmdir()
         finally:
-            os.close(self._lock)
+            self._lock.release()
 
     @property
     def scratch(self) -> Path:

@@ -243,6 +243,15 @@ def analyze(
             rich_help_panel=RUNNING,
         ),
     ] = False,
+    lock: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How the output is locked: system, or soft for file systems without locks (flock). Example: "
+            "--lock soft",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "system",
     dry_run: DryRun = False,
     quiet: Quiet = False,
     log_json: LogJson = False,
@@ -258,7 +267,7 @@ def analyze(
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,
         "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
-        "retry_failed": retry_failed, "overwrite": overwrite,
+        "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
     }  # fmt: skip
     settings = override(AnalyzeSettings(), values)
     _run_batch(_Batch(paths, out, settings, annotate, report), dry_run, quiet, log_json)

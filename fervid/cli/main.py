@@ -21,7 +21,7 @@ from fervid.cli import (
     review_command,
     study_commands,
 )
-from fervid.cli.messages import answer, flush_answers, interrupted, open_streams, say, say_end
+from fervid.cli.messages import answer, flush_answers, interrupted, open_streams, say, say_end, show_warnings
 from fervid.cli.option_names import as_options, register_options
 from fervid.cli.options import Group
 from fervid.cli.signals import Interrupted, handle_signals
@@ -69,6 +69,7 @@ def main() -> None:
     """
     handle_signals()
     open_streams()
+    show_warnings()
     try:
         code = app(standalone_mode=False)
         flush_answers()

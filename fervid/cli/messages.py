@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fervid.errors import OutputError, printable
+from fervid.runtime.platform import UTF8_STREAMS
 
 
 class _Messages(io.TextIOWrapper):
@@ -39,11 +41,35 @@ def open_streams() -> None:
     while (unused := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # a daemon may have closed these, and the next file opened would receive what is printed
     os.close(unused)
+    if UTF8_STREAMS:
+        _replace_stderr()
+    elif isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace", line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _replace_stderr() -> None:
     # a separate descriptor, because the usual one is silenced while TensorFlow is loaded for a GPU in a thread
     raw = os.fdopen(os.dup(2), "wb")
     sys.stderr = _Messages(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class _Warnings(logging.Handler):
+    """Prints what the library warns of, such as a lock that it took over."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "--log-json" in sys.argv:
+            log(event="warning", message=record.getMessage())
+        else:
+            say(f"fervid: {record.getMessage()}")
+
+
+def show_warnings() -> None:
+    """Print what the library logs as a warning."""
+    logger = logging.getLogger("fervid")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings(logging.WARNING))
 
 
 def say(*lines: str) -> None:

@@ -25,11 +25,9 @@ from fervid.errors import BadWeights, DeviceMemoryError
 from fervid.faces.array_checks import as_crops
 from fervid.faces.crop import normalize
 from fervid.runtime.machine import usable_cores
+from fervid.runtime.platform import gpu_driver
 from fervid.settings import Device, convert
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
-
-GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-"""Files of the GPU drivers that TensorFlow may use: NVIDIA's, the same under Windows, AMD's."""
 
 _MEMORY_ERRORS = {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}
 """Names of the errors by which TensorFlow, PyTorch and Python report a lack of memory."""
@@ -209,4 +207,4 @@ def may_have_gpu() -> bool:
     Returns:
         Whether a driver is installed.
     """
-    return any(Path(place).exists() for place in GPU_DRIVERS)
+    return gpu_driver() is not None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
+
+from fervid.runtime.platform import allowed_name
 
 MAX_BYTES = 220
 """Longest file name, in bytes, that is kept. File systems allow 255; endings and temporary names need the rest."""
@@ -43,13 +46,13 @@ def files_for(names: Iterable[str], folder: Path, ending: str) -> dict[str, Path
 
 
 def _key(path: PurePosixPath) -> str:
-    """The path as a file system compares it that ignores case."""
-    return path.as_posix().casefold()
+    """The path as a file system compares it that ignores case and how letters with accents are composed."""
+    return unicodedata.normalize("NFC", path.as_posix()).casefold()
 
 
 def _inside(name: str) -> PurePosixPath:
     """The name as a relative path without ``..``."""
-    parts = [_shortened(part) for part in PurePosixPath(name).parts if part not in ("/", "//", "..")]
+    parts = [_shortened(allowed_name(part)) for part in PurePosixPath(name).parts if part not in ("/", "//", "..")]
     return PurePosixPath(*parts or ["video"])
 
 

@@ -70,7 +70,7 @@ def _locked_folder(folder: Path) -> Iterator[None]:
     for attempt in range(ATTEMPTS):
         try:
             make_private(folder)
-            handle = take_lock(folder / "lock")
+            lock = take_lock(folder / "lock")
             break
         except OutputError as error:
             if not isinstance(error.__cause__, FileNotFoundError) or attempt == ATTEMPTS - 1:
@@ -78,7 +78,7 @@ def _locked_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def refuse_output(out: Path, sources: Sequence[Path]) -> None:
