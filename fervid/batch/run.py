@@ -88,6 +88,7 @@ def analyze(
         skipped = (VideoReport(shown_name(source.name), "skipped", message=source.skip) for source in setup.sources)
         return BatchReport(tuple(skipped))
     with setup.store() as store:
+        store.write_request(setup.request)
         run = _BatchRun(setup, store, progress)
         run.scan_and_classify(engine)
         report = run.compose()

@@ -23,6 +23,7 @@ from typing import Any
 
 from fervid.batch.composition import Compositions
 from fervid.batch.file_index import Failure, FileIndex, Stamp
+from fervid.batch.request import REQUEST_FILE, Request
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.holder import LOCK_FILE, remove_holder, write_holder
@@ -264,7 +265,7 @@ class ResumeStore(StoreView):
 
     def _open(self) -> None:
         write_holder(self._folder)
-        for name in (INDEX_FILE, COMPOSED_FILE, PENDING_FILE, IDENTITY_FILE):
+        for name in (INDEX_FILE, COMPOSED_FILE, PENDING_FILE, IDENTITY_FILE, REQUEST_FILE):
             if not _is_file_or_absent(place := self._folder / name):
                 remove_damaged(place)
         for workspace in () if (self._folder / "scratch").is_symlink() else self._folder.glob("scratch/*"):
@@ -278,6 +279,17 @@ class ResumeStore(StoreView):
             self._overwrite = False
         for folder in (self._folder / "scratch", self.scratch, self.parts.folder):
             make_private(folder)
+
+    def write_request(self, request: Request) -> None:
+        """Keep what this run was asked to do.
+
+        Args:
+            request: The inputs and settings.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        request.write(self._folder, self.scratch)
 
     def write_identity(self) -> None:
         """Record what this run's results are made with, once there are any.

@@ -59,6 +59,18 @@ def say(*lines: str) -> None:
         _print("\n".join(map(printable, lines)))
 
 
+def warn(message: str) -> None:
+    """Print a warning on stderr: something beside the work itself went wrong.
+
+    Args:
+        message: What.
+    """
+    if is_json():
+        log("warning", event="message", message=message)
+    else:
+        say(f"warning: {message}")
+
+
 def _print(text: str) -> None:
     """Print a text that is escaped already on stderr, above the progress bar if there is one."""
     bars: Any = sys.modules.get("tqdm")
