@@ -122,6 +122,7 @@ def analyze(
         MissingLibrary: A package is missing; the message says which.
     """
     from fervid.batch.run import analyze as run
+    from fervid.batch.run_record import RunRecorder
 
     if not (engine is None or isinstance(engine, str) or callable(getattr(engine, "run", None))):
         raise ConfigError(f"`engine` must be local, ray or an Engine object, not {engine!r}")
@@ -141,8 +142,11 @@ def analyze(
     videos = None if annotate is None else _AnnotatedVideos(Path(annotate), on_progress)
     products = [product for product in (page, videos) if product is not None]
     scanner = None if isinstance(engine, str) else engine
-    done = run(paths, out, chosen, on_progress, scanner, products)
-    return AnalyzeReport(done.videos, videos.done if videos else None, page.done if page else None)
+    with RunRecorder.of(out, on_progress) as recorder:
+        done = run(paths, out, chosen, recorder, scanner, products)
+        made = AnalyzeReport(done.videos, videos.done if videos else None, page.done if page else None)
+        recorder.complete(made)
+    return made
 
 
 class _AnnotatedVideos:

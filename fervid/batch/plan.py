@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fervid.batch.request import Request
 from fervid.batch.store import ResumeStore, StoreView
 from fervid.emotions.background_loader import BatcherLoader
 from fervid.emotions.classifier import check_weights
@@ -117,6 +118,7 @@ class BatchSetup:
     """The inputs, settings and provenance of a batch, as known before it starts.
 
     Attributes:
+        request: What was asked for.
         sources: The inputs, in order.
         out: The results: a .parquet or .csv file, or a folder.
         settings: All settings.
@@ -126,6 +128,7 @@ class BatchSetup:
         geometry: How the classifier wants faces cropped.
     """
 
+    request: Request
     sources: list[Source]
     out: Path
     settings: AnalyzeSettings
@@ -160,7 +163,7 @@ class BatchSetup:
         result_settings = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
         result_settings["scan"].pop("detector_weights")  # the hash of the file identifies the weights, not its path
         identity = json.loads(json.dumps({**provenance, **result_settings}))  # typed as when read back
-        return cls(sources, out, settings, weights, metadata, identity, sidecar.geometry)
+        return cls(Request.of(given, settings), sources, out, settings, weights, metadata, identity, sidecar.geometry)
 
     def _store_arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
         folder = store_folder(self.out, is_folder(self.out)).absolute()  # other nodes have other working directories

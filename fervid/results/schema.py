@@ -182,6 +182,18 @@ def small_path(out: Path, name: str) -> Path:
     return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
 
 
+def run_path(out: Path) -> Path:
+    """Get the path of the file that says what the last run did. Readers of results ignore it.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The JSON file.
+    """
+    return out / "run.json" if is_folder(out) else out.with_suffix(".run.json")
+
+
 def is_video_id(text: str) -> bool:
     """Whether a text can be the fingerprint of a video.
 
@@ -216,6 +228,20 @@ def output_paths(out: Path) -> list[Path]:
         ``out`` and its small tables, without the partitions of a folder.
     """
     return [out, *(small_path(out, name) for name in SMALL)]
+
+
+def stamped_paths(out: Path) -> list[Path]:
+    """List what shows that results were changed: files, and for a folder the folder of its partitions.
+
+    The folder of the results itself is not among them, because it also holds what is no table.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The timeline and the small tables.
+    """
+    return [timeline_path(out), *(small_path(out, name) for name in SMALL)]
 
 
 def is_folder(out: Path) -> bool:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import writing
+from fervid.files.holder import LOCK_FILE, remove_holder, write_holder
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private
 from fervid.results.publish import finish_interrupted, remove
@@ -70,7 +71,8 @@ def _locked_folder(folder: Path) -> Iterator[None]:
     for attempt in range(ATTEMPTS):
         try:
             make_private(folder)
-            lock = take_lock(folder / "lock")
+            lock = take_lock(folder / LOCK_FILE)
+            write_holder(folder)
             break
         except OutputError as error:
             if not isinstance(error.__cause__, FileNotFoundError) or attempt == ATTEMPTS - 1:
@@ -78,6 +80,7 @@ def _locked_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        remove_holder(folder)
         lock.release()
 
 
