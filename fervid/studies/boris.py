@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fervid.errors import BadStudy
+from fervid.results.text_tables import EMPTY, Row, TextTable, first_bytes, parse_number, read_text
 from fervid.studies.events import Event, table_event
-from fervid.studies.text_tables import EMPTY, Row, TextTable, first_bytes, parse_number, read_text
 
 _SUBJECTS = ("", "No focal subject")
 """Names of BORIS for events without a subject."""

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from fervid.errors import BadStudy, UsageError
 from fervid.results.reader import read_results
 from fervid.results.schema import small_path
+from fervid.results.video_names import by_name, listed
 from fervid.studies.agreement import Span
 from fervid.studies.catalog import named_or_only
 from fervid.studies.events import Event
-from fervid.studies.names import by_name, listed
 from fervid.studies.read_events import read_events
 from fervid.studies.series import SampleRules, build_series
 from fervid.types import EMOTIONS, DoubleArray

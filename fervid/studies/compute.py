@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,10 @@ from fervid.studies.baselines import BaselineSums, add_baseline
 from fervid.studies.catalog import Recording
 from fervid.studies.matching import MatchedEvent
 from fervid.studies.plan import Plan
-from fervid.studies.series import SampleRules, Series, build_series
+from fervid.studies.series import VALENCE, SampleRules, Series, build_series
 from fervid.studies.synchrony import Synchrony, synchrony
 from fervid.studies.windows import AROUND, BIN, EVENT, Window, WindowValues, event_courses, weights, window_values
-from fervid.types import DoubleArray, Progress, ProgressCallback, ignore_progress
+from fervid.types import EMOTIONS, DoubleArray, Progress, ProgressCallback, ignore_progress
 
 MAP_STEPS = 100
 """Number of steps of a recording in the map of missing data."""
@@ -114,6 +114,41 @@ def compute(plan: Plan, on_progress: ProgressCallback = ignore_progress) -> Comp
             done += 1
             on_progress(Progress("study", done, len(analysed), "recordings"))
     return found
+
+
+def without_empty_measures(plan: Plan, computed: Computed) -> tuple[Plan, Computed]:
+    """Leave out what no result has a value of, such as head pose in results that were made without it.
+
+    Args:
+        plan: The study.
+        computed: Its values.
+
+    Returns:
+        Both without these measures. Measures that the study names stay, with a note, and so do emotions and valence.
+    """
+    seen = np.zeros(len(plan.measures), bool)
+    for block in computed.blocks:
+        seen |= (block.values.seconds > 0).any(axis=0)
+    for sums in computed.baselines.values():
+        seen |= sums.seconds > 0
+    always = np.array([name in (*EMOTIONS, VALENCE) for name in plan.measures])
+    if plan.settings.measures:
+        empty = [name for name, found in zip(plan.measures, seen | always, strict=True) if not found]
+        notes = [f"no value of {', '.join(empty)}: the results were made without measures, or with too few samples a "
+                 "second"] if empty else []  # fmt: skip
+        return plan, replace(computed, notes=computed.notes + notes)
+    kept = np.flatnonzero(seen | always)
+    if len(kept) == len(plan.measures):
+        return plan, computed
+    for sums in computed.baselines.values():
+        sums.keep(kept)
+    names = tuple(plan.measures[place] for place in kept)
+    return replace(plan, measures=names), replace(
+        computed,
+        blocks=[replace(block, values=block.values.only(kept)) for block in computed.blocks],
+        courses={key: CourseSums(one.sums[:, kept], one.counts[:, kept]) for key, one in computed.courses.items()},
+        synchrony=[row for row in computed.synchrony if row[3] in names],
+    )
 
 
 def _results(

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fervid.errors import BadStudy
+from fervid.results.text_tables import first_bytes, read_text
 from fervid.studies.events import Event
-from fervid.studies.text_tables import first_bytes, read_text
 
 _TOKEN = re.compile(r'"((?:[^"]|"")*)"|<(\w+)>|(?<!\S)([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?=\s|$)|(?:![^\n]*)')
 """A quoted text, a flag, a free-standing number, or a comment."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fervid.errors import BadStudy, InputNotFound
+from fervid.results.text_tables import Row, TextTable, read_table
 from fervid.studies import boris, elan_events, praat
 from fervid.studies.events import Event, bids_entities, table_event
-from fervid.studies.text_tables import Row, TextTable, read_table
 
 
 def find_files(patterns: Iterable[str]) -> list[Path]:

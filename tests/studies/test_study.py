@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -351,3 +352,37 @@ def test_the_function_of_the_package_takes_a_mapping_and_stays_a_function(
     assert {path.name for path in again.files} == {path.name for path in (tmp_path / "out").iterdir()}
     with pytest.raises(UsageError, match="study: unknown key 'result'"):
         fervid.study({"result": []}, "out")
+
+
+def test_the_workbook_holds_the_tables_and_defines_their_columns(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    made = run_study(small(tmp_path, SETTINGS + "[windows]\naround = []\n"), tmp_path / "out")
+    sheets = pd.read_excel(tmp_path / "out" / "study.xlsx", sheet_name=None, keep_default_na=False, na_values=[""])
+    record = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert list(sheets) == ["about", "columns", *record["tables"]]
+    meanings = {(row.table, row.column): row.meaning for row in sheets["columns"].itertuples()}
+    for name, columns in record["tables"].items():
+        assert list(sheets[name].columns) == list(columns)
+        assert all(meanings[(name, column)] == text for column, text in columns.items())
+        assert len(sheets[name]) == len(getattr(made.tables, name))
+    means = sheets["groups"]["mean"].to_numpy()
+    assert means == pytest.approx(made.tables.groups["mean"].to_numpy(np.float64), nan_ok=True)
+    assert record["methods"] in set(sheets["about"]["text"])
+
+
+def test_the_workbook_leaves_out_what_is_too_large_and_is_not_written_without_openpyxl(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    path = small(tmp_path)
+    monkeypatch.setattr("fervid.studies.workbook.MAX_CELLS", 1000)
+    done = run_study(path, tmp_path / "out")
+    sheets = pd.read_excel(tmp_path / "out" / "study.xlsx", sheet_name=None)
+    assert {"windows", "course"}.isdisjoint(sheets)
+    assert "baselines" in sheets
+    assert "windows.csv" in set(sheets["about"]["what"])
+    assert any("study.xlsx leaves out windows" in note for note in done.notes)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    done = run_study(path, tmp_path / "out")
+    assert not (tmp_path / "out" / "study.xlsx").exists()  # that of the earlier study would mislead
+    assert any(r"pip install 'fervid[excel]'" in note for note in done.notes)
