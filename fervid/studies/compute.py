@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fervid.results.reader import read_results
+from fervid.results.in_parts import read_in_parts
+from fervid.results.schema import ANALYSED
 from fervid.studies.baselines import BaselineSums, add_baseline
 from fervid.studies.catalog import Recording
 from fervid.studies.matching import MatchedEvent
@@ -155,19 +157,28 @@ def _results(
     plan: Plan, analysed: list[int], found: Computed
 ) -> Iterator[tuple[Mapping[str, Mapping[str, pd.DataFrame]], float, list[int]]]:
     """The tables of each result by name and video, its largest gap, and the positions of its recordings."""
-    by_path: dict[str, list[int]] = {}
+    by_path: dict[Path, list[int]] = {}
     for position in analysed:
-        by_path.setdefault(str(plan.recordings[position].results), []).append(position)
+        by_path.setdefault(plan.recordings[position].results, []).append(position)
     for path, positions in by_path.items():
-        results = read_results(path)
-        found.notes += results.notes
-        tables = {
-            name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
-            for name in ("timeline", "summary", "episodes")
-        }
-        empty = {name: getattr(results, name).iloc[:0] for name in tables}
-        missing = {"": pd.DataFrame()}
-        yield ({**tables, "empty": {**missing, **empty}}, results.max_gap, positions)
+        left = set(positions)
+        for results in read_in_parts(path):
+            found.notes += results.notes
+            shown = set(results.videos.loc[results.videos["status"].isin(ANALYSED), "video_id"])
+            own = [position for position in positions if plan.recordings[position].video_id in shown]
+            left.difference_update(own)
+            tables = {
+                name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
+                for name in ("timeline", "summary", "episodes")
+            }
+            empty = {name: getattr(results, name).iloc[:0] for name in tables}
+            yield ({**tables, "empty": {"": pd.DataFrame(), **empty}}, results.max_gap, own)
+        if left:  # their rows cannot be right, as the notes say: nothing was observed
+            yield (
+                {**{name: {} for name in tables}, "empty": {"": pd.DataFrame(), **empty}},
+                results.max_gap,
+                sorted(left),
+            )
 
 
 def _add_participant(
