@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,19 @@ commands = typer.Typer()
 
 
 @commands.command(cls=Command, rich_help_panel="Images and models")
-def info(json: Json = False) -> None:
+def info(
+    json: Json = False,
+    benchmark: Annotated[
+        bool,
+        typer.Option(
+            "--benchmark",
+            help="Measure how many faces per second each device classifies, and say which one --device auto chooses.",
+        ),
+    ] = False,
+) -> None:
     """Print versions, devices, codecs and weights, for bug reports."""
-    values = _gather()
+    measured = _measure() if benchmark else {}  # first: a GPU must be set up before TensorFlow is asked for devices
+    values = {**_gather(), **measured}
     if json:
         answer_json(values)
     else:
@@ -60,6 +70,15 @@ def _gather() -> dict[str, Any]:
         "detector": {"name": detector, "sha256": detector_sha256},
         "embedder": {"name": embedder, "sha256": embedder_sha256},
     }
+
+
+def _measure() -> dict[str, Any]:
+    """Measure each device."""
+    from fervid.emotions.benchmark import benchmark
+
+    choice = benchmark()
+    speeds = {device: round(speed) for device, speed in choice.speeds.items()}
+    return {"faces_per_second": speeds, "device_auto": {"chooses": choice.device, "because": choice.reason}}
 
 
 def _version(name: str) -> str | None:
