@@ -72,11 +72,24 @@ def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | 
         UsageError: ``analyze`` would refuse these inputs, this output or these settings.
     """
     setup = BatchSetup.of(paths, Path(out), settings or AnalyzeSettings())
-    return Plan(tuple(_planned(setup.sources, setup.view(), setup.settings.run)))
+    return Plan(tuple(planned(setup.sources, setup.view(), setup.settings.run)))
 
 
-def _planned(sources: Iterable[Source], view: StoreView, run: RunSettings) -> Iterator[tuple[str, str, str]]:
-    """For each input its name, what would happen, and why. No file is read for longer than a run would read it."""
+def planned(
+    sources: Iterable[Source], view: StoreView, run: RunSettings, reads: bool = True
+) -> Iterator[tuple[str, str, str]]:
+    """Find out what would happen to each input.
+
+    Args:
+        sources: The inputs.
+        view: The state of the output.
+        run: The settings of the run.
+        reads: Whether to read files that are new or have changed, as long as a run would read them. Otherwise it stays
+            unknown whether another file has the same content.
+
+    Yields:
+        For each input its name, what would happen (see ``Plan.videos``), and why.
+    """
     retry_failed = run.retry_failed
     first_with: dict[str, str] = {}
     for source in sources:
@@ -89,9 +102,12 @@ def _planned(sources: Iterable[Source], view: StoreView, run: RunSettings) -> It
             yield name, "failed", known.message
             continue
         try:
-            video_id = view.fingerprint(source.path) or fingerprint(source.path, run.timeout)
+            video_id = view.fingerprint(source.path) or (fingerprint(source.path, run.timeout) if reads else None)
         except UnreadableVideo as error:
             yield name, "analyze", f"it will fail: {error}"
+            continue
+        if video_id is None:
+            yield name, "analyze", "new or changed"
             continue
         failure = view.failure(video_id)
         if video_id in first_with:

@@ -150,11 +150,14 @@ class StoreView:
     Attributes:
         parts: The parts of this identity.
         compositions: How the tables were composed.
+        index: What is known of input files that have not changed.
 
     Raises:
         UsageError: The folder was made with another identity, or tables exist without the folder. Not raised with
             ``overwrite``.
     """
+
+    _removes_damage = False
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._folder = folder
@@ -162,7 +165,7 @@ class StoreView:
         self._overwrite = overwrite
         self.parts = Parts(folder / f"{PARTS}{settings_key(identity)}")
         self._check_identity(tables_exist)
-        self._index = FileIndex(folder / INDEX_FILE)
+        self.index = FileIndex(folder / INDEX_FILE)
         self.compositions = Compositions(folder)
 
     def _check_identity(self, tables_exist: bool) -> None:
@@ -193,7 +196,7 @@ class StoreView:
         Returns:
             The fingerprint, or None if the file is not in the index or has changed.
         """
-        return self._index.fingerprint(path)
+        return self.index.fingerprint(path)
 
     def failure_of(self, path: Path) -> Failure | None:
         """Why a file failed whose fingerprint is not known.
@@ -204,7 +207,7 @@ class StoreView:
         Returns:
             The failure; None if there is none, its fingerprint is known, or the file has changed since.
         """
-        return None if self._overwrite else self._index.failure(path)
+        return None if self._overwrite else self.index.failure(path)
 
     def done(self, video_id: str) -> bool:
         """Check whether a video was analysed.
@@ -227,7 +230,7 @@ class StoreView:
             The failure; None if there is none, or if a file with the same content was analysed.
         """
         if not self._overwrite and not self.parts.part(video_id).exists():
-            return _read_failure(self.parts.failure(video_id))
+            return _read_failure(self.parts.failure(video_id), self._removes_damage)
         return None
 
 
@@ -247,6 +250,8 @@ class ResumeStore(StoreView):
         OutputLocked: Another run holds the output.
         OutputError: The folder cannot be written.
     """
+
+    _removes_damage = True
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._run = uuid.uuid4().hex
@@ -311,7 +316,7 @@ class ResumeStore(StoreView):
     ) -> None:
         try:
             with contextlib.suppress(OSError):  # a longer index costs only time
-                self._index.compact(self.scratch)
+                self.index.compact(self.scratch)
             remove(output_of(self._folder), self.scratch)
             with contextlib.suppress(OSError):
                 (self._folder / "scratch").rmdir()
@@ -373,7 +378,7 @@ class ResumeStore(StoreView):
         Raises:
             OutputError: The index cannot be written.
         """
-        self._index.add_fingerprint(path, stamp, video_id)
+        self.index.add_fingerprint(path, stamp, video_id)
 
     def remember_failure(self, path: Path, stamp: Stamp, failure: Failure) -> None:
         """Remember that a file failed before its fingerprint was known.
@@ -387,7 +392,7 @@ class ResumeStore(StoreView):
             OutputError: The index cannot be written.
         """
         self.write_identity()
-        self._index.add_failure(path, stamp, failure)
+        self.index.add_failure(path, stamp, failure)
 
     def _write(self, path: Path, text: str) -> None:
         """Write a small file atomically; the next run removes what a killed one leaves in ``scratch``."""
@@ -399,8 +404,8 @@ def _is_file_or_absent(path: Path) -> bool:
     return not os.path.lexists(path) or (path.is_file() and not path.is_symlink())
 
 
-def _read_failure(path: Path) -> Failure | None:
-    """The failure in a file. A damaged file is removed, so that its video counts as new."""
+def _read_failure(path: Path, removes_damage: bool) -> Failure | None:
+    """The failure in a file. A damaged file may be removed, so that its video counts as new."""
     try:
         if path.is_symlink() or not path.is_file():
             raise ValueError("not a file")
@@ -409,7 +414,8 @@ def _read_failure(path: Path) -> Failure | None:
             raise ValueError("not texts")
         return Failure(**values)
     except (ValueError, TypeError):
-        remove_damaged(path)
+        if removes_damage:
+            remove_damaged(path)
         return None
 
 

@@ -50,7 +50,7 @@ def workspace(out: Path) -> Iterator[Path]:
         OutputLocked: Another process writes these results.
         OutputError: The folder cannot be made or used.
     """
-    folder = out / MERGING if is_folder(out) else out.with_name(f".{out.name}.merging")
+    folder = _workspace_folder(out)
     with _locked_folder(folder):
         scratch = folder / "scratch"
         with writing(out):
@@ -63,6 +63,23 @@ def workspace(out: Path) -> Iterator[Path]:
             remove(out, scratch)
             if not scratch.exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _workspace_folder(out: Path) -> Path:
+    return out / MERGING if is_folder(out) else out.with_name(f".{out.name}.merging")
+
+
+def left_workspace(out: Path) -> Path | None:
+    """Find the workspace of results, which only a process at work or a killed one leaves there.
+
+    Args:
+        out: The results.
+
+    Returns:
+        The folder; None if there is none.
+    """
+    folder = _workspace_folder(out)
+    return folder if folder.is_dir() and not folder.is_symlink() else None
 
 
 @contextlib.contextmanager
