@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fervid.batch.report import BatchReport
 from fervid.errors import ConfigError, UsageError
+from fervid.products import AnnotatedVideos, ReportPage
 from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName, LockKind
 from fervid.settings_io import override
 from fervid.types import ProgressCallback, ignore_progress
@@ -138,8 +139,8 @@ def analyze(
         "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
     }  # fmt: skip
     chosen = override(AnalyzeSettings() if settings is None else settings, values)
-    page = None if report is None else _ReportPage(Path(report), on_progress)
-    videos = None if annotate is None else _AnnotatedVideos(Path(annotate), on_progress)
+    page = None if report is None else ReportPage(Path(report), on_progress)
+    videos = None if annotate is None else AnnotatedVideos(Path(annotate), on_progress)
     products = [product for product in (page, videos) if product is not None]
     scanner = None if isinstance(engine, str) else engine
     with RunRecorder.of(out, on_progress) as recorder:
@@ -147,45 +148,6 @@ def analyze(
         made = AnalyzeReport(done.videos, videos.done if videos else None, page.done if page else None)
         recorder.complete(made)
     return made
-
-
-class _AnnotatedVideos:
-    """The annotated videos of a batch; see Product."""
-
-    def __init__(self, folder: Path, on_progress: ProgressCallback) -> None:
-        self._folder, self._on_progress = folder, on_progress
-        self.done: AnnotateReport | None = None
-
-    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
-        from fervid.annotate.annotate import prepare
-
-        prepare(sources, {**sources, **annotated}, self._folder)
-
-    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
-        from fervid.annotate.annotate import annotate
-
-        self.done = annotate(results, sources, self._folder, on_progress=self._on_progress, fingerprint=fingerprint)
-
-
-class _ReportPage:
-    """The HTML report of a batch; see Product."""
-
-    def __init__(self, target: Path, on_progress: ProgressCallback) -> None:
-        self._target, self._on_progress = target, on_progress
-        self.done: WrittenReport | None = None
-
-    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
-        from fervid.files.discover import Source, refuse_overwriting
-        from fervid.report.report import check_target
-
-        check_target(self._target)
-        inputs = {**sources, **annotated}
-        refuse_overwriting((Source(path, name, name) for name, path in inputs.items()), [self._target])
-
-    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
-        from fervid.report.report import write_report
-
-        self.done = write_report(results, self._target, sources, on_progress=self._on_progress, fingerprint=fingerprint)
 
 
 @dataclass(frozen=True)
