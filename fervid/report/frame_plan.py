@@ -130,14 +130,12 @@ def _spacing(times: Mapping[str, DoubleArray], room: int, most: int) -> float:
 
 
 def _spread(times: DoubleArray, spacing: float) -> Rows:
-    """The fewest times of which no two neighbours are further apart than a spacing, if possible; the first is one."""
+    """Times from the first on, so that no two neighbours are further apart than a spacing, if possible."""
     rows = [0]
-    while True:
+    while times[-1] - times[rows[-1]] > spacing / 2:
         after = int(np.searchsorted(times, times[rows[-1]] + spacing + _ROUNDING, "right")) - 1
-        after = max(after, rows[-1] + 1)
-        if after >= len(times):
-            return np.array(rows)
-        rows.append(after)
+        rows.append(max(after, rows[-1] + 1))
+    return np.array(rows)
 
 
 def _wanted_moments(results: Results) -> dict[str, list[float]]:
