@@ -32,7 +32,8 @@
 //   foot(lane)     an element below it, or null
 //   describe(lane) what a screen reader says about a lane. Lanes then take the focus of the keyboard
 //   keys           true: the timeline handles the keys itself while its axis or a lane has the focus
-//   tip            true: a box beside the pointer shows the values
+//   tip            true: a box beside the pointer shows the values; "mouse": not for touch and keys
+//   tools          an element beside the time axis, such as buttons
 //   digits         digits of the values in that box; 2
 // }
 //
@@ -82,7 +83,7 @@ export class Timeline extends EventTarget {
     this.tip = make("div", { class: "tip", hidden: true, "aria-hidden": "true" });
     this.live = make("span", { class: "unseen", "aria-live": "polite" });
     const mark = make("div", { class: "cursor", "aria-hidden": "true" });
-    root.replaceChildren(make("div", { class: "lane axis-row" }, make("span", {}), make("div", { class: "plot" }, this.axis, mark)), this.rows, this.more, this.tip, this.live);
+    root.replaceChildren(make("div", { class: "lane axis-row" }, options.tools ?? make("span", {}), make("div", { class: "plot" }, this.axis, mark)), this.rows, this.more, this.tip, this.live);
     this.#listen(this.axis, null);
     root.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     if (options.keys) root.addEventListener("keydown", (event) => this.#key(event));
@@ -182,6 +183,8 @@ export class Timeline extends EventTarget {
   // draws at most this many lanes for paper; the others get the class "unprinted". Returns how many are drawn.
   print(most = Infinity) {
     this.printing = true;
+    const wanted = Math.min(most, this.data.lanes.length);
+    if (wanted > this.lanes.length) { this.most = wanted; this.setData(this.data); }
     this.lanes.forEach((lane, place) => lane.row.classList.toggle("unprinted", place >= most));
     this.draw();
     return Math.min(most, this.lanes.length);
@@ -220,7 +223,7 @@ export class Timeline extends EventTarget {
       if (this.#fingers.has(event.pointerId)) this.#fingers.set(event.pointerId, event.clientX);
       if (this.#fingers.size === 2) { this.#spread(); return; }
       if (canvas.hasPointerCapture(event.pointerId) && !this.#pinched) this.#seek(time, lane);
-      this.#hover(time, lane);
+      this.#hover(time, lane, touches(event));
     });
     const leave = (event) => { this.#fingers.delete(event.pointerId); this.#pinch = null; };
     canvas.addEventListener("pointerup", (event) => {
@@ -228,7 +231,7 @@ export class Timeline extends EventTarget {
         const time = this.#timeAt(event.clientX);
         if (lane) this.pick(lane, time);
         this.#seek(time, lane);
-        this.#hover(time, lane);
+        this.#hover(time, lane, true);
       }
       leave(event);
       if (!this.#fingers.size) this.#pinched = false;
@@ -248,9 +251,9 @@ export class Timeline extends EventTarget {
     this.view(from, from + width * perPixel);
   }
 
-  #hover(time, lane) {
+  #hover(time, lane, isTouch = false) {
     this.dispatchEvent(new CustomEvent("hover", { detail: time === null ? null : { time, lane } }));
-    if (this.options.tip) this.#showTip(time, lane);
+    if (this.options.tip) this.#showTip(isTouch && this.options.tip === "mouse" ? null : time, lane);
   }
 
   #wheel(event) {
@@ -300,7 +303,7 @@ export class Timeline extends EventTarget {
     if (time < this.from || time > this.to) this.view(time - half, time + half);
     this.pick(lane, time);
     this.#seek(time, lane, true);
-    if (this.options.tip) this.#showTip(time, lane);
+    if (this.options.tip) this.#showTip(this.options.tip === "mouse" ? null : time, lane);
     const read = this.readAt(lane, time);
     this.live.textContent = `${clock(time)}: ${read ? `${this.series[read.order[0]].name} ${this.number(read.track.smooth[read.order[0]][read.row])}` : "not seen"}`;
   }
