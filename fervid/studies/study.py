@@ -22,7 +22,7 @@ from fervid.studies.figures import ENDINGS, write_figures
 from fervid.studies.page import render_page
 from fervid.studies.plan import Plan, make_plan, plan_text
 from fervid.studies.settings import StudySettings, read_study
-from fervid.studies.tables import StudyTables, build_tables
+from fervid.studies.tables import StudyTables, build_tables, usable_windows
 from fervid.studies.workbook import WORKBOOK, write_study_workbook
 from fervid.types import ProgressCallback, ignore_progress
 
@@ -158,7 +158,7 @@ def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> Study:
         write_frame_csv(files[-1], frame)
     figures = write_figures(tables.course, computed, target)
     files += [*figures, target / PAGE]
-    write_text_atomically(files[-1], render_page(plan, tables, figures, found.notes))
+    write_text_atomically(files[-1], render_page(plan, tables, computed, found.notes))
     record = describe(plan, {name: list(frame.columns) for name, frame in frames.items()})
     notes = write_study_workbook(target, frames, record)
     files += [path for path in [target / WORKBOOK] if path.exists()]
@@ -194,10 +194,8 @@ def _notes(tables: StudyTables, computed: Computed) -> tuple[str, ...]:
                      f"{listed(list(computed.doubted))}; `trust` = any counts them")  # fmt: skip
     for row in tables.apart.itertuples():
         found.append(f"kept apart: {row.participant or row.video}: {row.reason}")
-    if len(tables.windows):
-        keys = ["participant", "video", "window", "event", "start"]
-        whole = tables.windows.groupby(keys, observed=True)["usable"].any()
-        if not whole.all():
-            found.append(f"{int((~whole).sum())} of {len(whole)} windows have too little coverage; their values are "
-                         "in the column set_aside")  # fmt: skip
+    usable = usable_windows(tables.windows)
+    if not usable.all():
+        found.append(f"{int((~usable).sum())} of {len(usable)} windows have too little coverage; their values are in "
+                     "the column set_aside")  # fmt: skip
     return tuple(found)
