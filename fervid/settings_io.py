@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fervid.errors import ConfigError, InputNotFound
-from fervid.runtime.special_files import refuse_special
+from fervid.runtime.special_files import refuse_name, refuse_special
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings, check, convert
 
 T = TypeVar("T")
@@ -155,7 +155,11 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
     home, today = path.absolute().parent, today or datetime.now()
 
     def dated(name: str | None) -> str | None:
-        return None if name is None else os.path.normpath(home / today.strftime(name))
+        if name is None:
+            return None
+        path = os.path.normpath(home / today.strftime(name))
+        refuse_name(Path(path), ConfigError)  # a time with colons, for example
+        return path
 
     out = dated(job.out)
     assert out is not None

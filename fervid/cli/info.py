@@ -40,7 +40,6 @@ def info(
 
 def _gather() -> dict[str, Any]:
     """Collect everything as plain values. This loads TensorFlow, which knows the devices."""
-    from fervid.emotions.keras_io import devices
     from fervid.emotions.sidecar import SHIPPED, read_sidecar
     from fervid.faces.detectors import describe_detector
     from fervid.faces.embedding import describe_embedder
@@ -58,7 +57,7 @@ def _gather() -> dict[str, Any]:
         "cores": usable_cores(),
         "memory_gb": round(total_memory() / 2**30, 1),
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "devices": devices(),
+        "devices": _devices(),
         "codecs": codecs(),
         "weights": {
             "file": SHIPPED.name,
@@ -70,6 +69,15 @@ def _gather() -> dict[str, Any]:
         "detector": {"name": detector, "sha256": detector_sha256},
         "embedder": {"name": embedder, "sha256": embedder_sha256},
     }
+
+
+def _devices() -> list[str]:
+    """What TensorFlow can compute on; empty if it is not installed."""
+    if _version("tensorflow") is None:
+        return []
+    from fervid.emotions.keras_io import devices
+
+    return devices()
 
 
 def _measure() -> dict[str, Any]:

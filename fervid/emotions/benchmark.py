@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,8 @@ def _reason(weights: Path, device: str) -> str:
         return f"a GPU needs {keras_path(weights).name}, which is not beside the weights"
     if driver is None:
         return "this machine has no driver of a GPU that TensorFlow can use"
+    if find_spec("tensorflow") is None:
+        return f"there is a GPU driver ({driver}), but TensorFlow is not installed"
     if device == "cpu":
         return f"there is a GPU driver ({driver}), but TensorFlow finds no GPU; pip install 'fervid[gpu]'"
     return f"there is a GPU driver ({driver}), and TensorFlow finds a GPU"

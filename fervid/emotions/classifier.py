@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -134,6 +135,7 @@ def load_classifier(path: str | os.PathLike[str] | None = None, device: Device =
         BadWeights: A file of the weights is missing, damaged, or does not fit the sidecar.
         ConfigError: ``device`` is not one of the choices.
         UsageError: ``device`` is ``gpu`` and TensorFlow can use none.
+        MissingLibrary: ``device`` is ``gpu`` and TensorFlow is not installed.
     """
     convert(Device, device, "`device`")
     path = SHIPPED if path is None else Path(path)
@@ -202,9 +204,9 @@ def check_weights(path: Path, device: Device = "auto") -> Sidecar:
 
 
 def may_have_gpu() -> bool:
-    """Check whether this machine has a GPU driver, so that importing TensorFlow to ask for a GPU is worthwhile.
+    """Check whether importing TensorFlow to ask for a GPU is worthwhile.
 
     Returns:
-        Whether a driver is installed.
+        Whether this machine has a GPU driver, and TensorFlow is installed.
     """
-    return gpu_driver() is not None
+    return gpu_driver() is not None and find_spec("tensorflow") is not None

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from fervid.errors import OutputError, UsageError
 from fervid.results.store_files import store_folder
+from fervid.runtime.special_files import refuse_name
 from fervid.types import EMOTIONS
 
 SCHEMA_VERSION = 2
@@ -271,8 +272,10 @@ def refuse_foreign(out: Path) -> None:
 
     Raises:
         OutputError: fervid did not write what is there.
-        UsageError: The small tables there belong to results with the other suffix.
+        UsageError: The small tables there belong to results with the other suffix, or the system does not allow the
+            name.
     """
+    refuse_name(out, UsageError)
     if is_folder(out):
         expected = (f"{PARTITION}*", COMMON)
         if any(not any(map(entry.match, expected)) for entry in (out / "timeline").glob("*")):

@@ -147,7 +147,7 @@ def interrupt_later(handler: Callable[[int, Any], None], seconds: float) -> None
 
 @contextlib.contextmanager
 def blocked_interrupt() -> Iterator[None]:
-    """Block SIGINT in this thread during the block. Processes and threads that start meanwhile inherit this.
+    """Block SIGINT in this thread while processes and threads start, which inherit this.
 
     Yields:
         Nothing.
@@ -155,6 +155,9 @@ def blocked_interrupt() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # before SIGINT is blocked, because this unblocks it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
 
 from fervid.errors import ConfigError
 from fervid.files.names import files_for
-from fervid.runtime import machine, platform
+from fervid.runtime import machine, platform, special_files
 from fervid.runtime.machine import total_memory, usable_cores
 from fervid.runtime.platform import allowed_name, interrupt_later, start_method
+from fervid.runtime.special_files import refuse_name
+from fervid.settings_io import read_job
 from tests.support.groups import make_groups
 from tests.support.paths import ROOT
 from tests.support.processes import wait_for
@@ -61,6 +63,36 @@ def test_paths_are_as_short_as_the_system_needs(monkeypatch: pytest.MonkeyPatch,
     first, second = files_for([name, name.replace("x.", "xx.") + "z"], folder, ".annotated.mp4").values()
     assert first != second
     assert max(len(str(path)) for path in (first, second)) <= 240
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("C:/results/r.parquet", None),
+        ("../results/r.parquet", None),
+        ("results/10:30.parquet", "10:30.parquet"),
+        ("nul/r.csv", "nul"),
+        ("results./r.csv", "results."),
+    ],
+)
+def test_outputs_that_windows_would_take_for_something_else_are_refused(
+    monkeypatch: pytest.MonkeyPatch, path: str, name: str | None
+) -> None:
+    monkeypatch.setattr(special_files, "allowed_name", lambda part: allowed_name(part, windows=True))
+    parts = PureWindowsPath(path)
+    if name is None:
+        refuse_name(parts, ConfigError)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(ConfigError, match=f"does not allow the name '{name}'"):
+            refuse_name(parts, ConfigError)  # type: ignore[arg-type]
+
+
+def test_a_job_with_such_a_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(special_files, "allowed_name", lambda part: allowed_name(part, windows=":" in part))
+    job = tmp_path / "job.toml"
+    job.write_text('paths = ["v"]\nout = "%H:%M.parquet"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"'..:..\.parquet'; '.._..\.parquet' would be allowed"):
+        read_job(job)
 
 
 def test_names_that_macos_makes_equal_get_files_of_their_own() -> None:

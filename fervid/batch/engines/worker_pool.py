@@ -50,12 +50,10 @@ def _worker_context() -> Any:
     context.set_forkserver_preload(list(PRELOADED))
     if threading.current_thread() is not threading.main_thread():
         return context
-    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing import forkserver
 
-    with hold_signals():
-        resource_tracker.ensure_running()  # before SIGINT is blocked, because this unblocks it
-        with blocked_interrupt(), _safe_path():
-            forkserver.ensure_running()
+    with hold_signals(), blocked_interrupt(), _safe_path():
+        forkserver.ensure_running()
     return context
 
 
