@@ -24,6 +24,7 @@ A_FEW = (
     "analyze folder again",
     "merge folder again",
     "correct",
+    "prune folder",
     "annotate",
     "report",
     "export elan",

@@ -127,7 +127,8 @@ class Presence:
         unknown = None
         for source in sources:
             try:
-                if size is None or (content_size(source.path) == size and fingerprint(source.path) == video_id):
+                own = content_size(source.path)
+                if size is None or (own == size and fingerprint(source.path) == video_id):
                     return HERE
             except UnreadableVideo:
                 unknown = os.fspath(source.path)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def prune(out: str | os.PathLike[str], dry_run: bool = False, force: bool = Fals
     if identity is None:
         again = "run analyze again, or with `overwrite` if it says so"
         raise UsageError(f"{store} does not say what its results were made with; {again}")
-    temporary = list(_temporary(store))
+    temporary = [(file, _size(file)) for file in _temporary(store)]
     if dry_run:
         return _Pruning(StoreView(store, identity, True), store, path, force).report(temporary)
     with ResumeStore(store, identity, True) as opened:
@@ -179,8 +179,11 @@ class _Pruning:
         first_names: dict[str, str] = {}
         kept: list[Row] = []
         dropped: list[Row] = []
+        sizes = {row["video_id"]: row["size"] for row in self._rows if row["size"] is not None}  # copies have none
         for row in self._rows:
-            (kept if self._keeps(presence.of_row(row["video"], row["video_id"], row["size"])) else dropped).append(row)
+            video_id = row["video_id"]
+            state = presence.of_row(row["video"], video_id, sizes.get(video_id))
+            (kept if self._keeps(state) else dropped).append(row)
         if not dropped:
             return
         for row in kept:
@@ -232,15 +235,14 @@ class _Pruning:
                 if not self._keeps(self._presence.of_content(video_id, lambda size=size: size)):  # type: ignore[misc]
                     yield file
 
-    def report(self, temporary: Iterable[Path]) -> PruneReport:
-        """Say what can be removed. ``temporary``: the files that killed runs left."""
-        left = list(temporary)
-        size = sum(map(_size, [*left, *self._results, *self._earlier]))
+    def report(self, temporary: Sequence[tuple[Path, int]]) -> PruneReport:
+        """Say what can be removed. ``temporary``: the files that killed runs left, and their sizes."""
+        size = sum(map(_size, [*self._results, *self._earlier])) + sum(own for _, own in temporary)
         return PruneReport(
             tuple(self._dropped),
             len(self._results),
             len(self._earlier),
-            len(left),
+            len(temporary),
             size,
             dict(Counter(self._kept)),
             tuple(dict.fromkeys(self._notes)),

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from fervid.errors import BadResults, InputNotFound
 from fervid.results.belonging import contradiction
 from fervid.results.collector import TableCollector
-from fervid.results.csv import csv_safe, read_csv
+from fervid.results.csv import csv_safe, read_csv, read_csv_rows
 from fervid.results.rebuild import rebuilt
 from fervid.results.schema import (
     COMMON,
@@ -405,7 +405,12 @@ def read_manifest(out: Path) -> Manifest:
     record, inherited = metadata.pop(RECORD, None), metadata.pop(NOTES, [])
     if not is_folder(out) and out.suffix == ".parquet" and not any(small_path(out, name).exists() for name in SMALL):
         return Manifest([], metadata, (*inherited, f"{out} lies without its small tables"))
-    rows = read_small(out, "videos").to_pylist()
+    if not small_path(out, "videos").exists():
+        raise _incomplete(out, "videos")
+    try:
+        rows = read_csv_rows(small_path(out, "videos"), SMALL["videos"])
+    except (OSError, ValueError) as error:
+        raise _bad_results(out, error) from error
     return Manifest(rows, metadata, (*inherited, *changed_tables(out, record)))
 
 

@@ -88,7 +88,7 @@ def test_no_temporary_file_is_left(plain: Plain) -> None:
     assert sorted(path.name for path in out.parent.iterdir()) == sorted(expected)
     found = {path.name.partition("-")[0] for path in state.iterdir()}
     found.add("index.jsonl")  # absent if the files were made less than two seconds before
-    assert found == {"lock", "identity.json", "index.jsonl", "composed.json", "parts"}
+    assert found == {"lock", "identity.json", "index.jsonl", "composed.json", "request.json", "parts"}
     assert {path.suffix for path in state.glob("parts-*/*")} == {".parquet", ".json"}
 
 
