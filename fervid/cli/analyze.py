@@ -20,6 +20,7 @@ from fervid.cli.options import (
     LogJson,
     MinFace,
     Model,
+    NoMeasures,
     Out,
     Quiet,
 )
@@ -182,14 +183,7 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = False,
-    no_measures: Annotated[
-        bool,
-        typer.Option(
-            "--no-measures",
-            help="Do not find the mesh of each face. Head, eyes, mouth and gaze are not measured.",
-            rich_help_panel=ANALYSIS,
-        ),
-    ] = False,
+    no_measures: NoMeasures = False,
     mesh: Annotated[
         bool,
         typer.Option(

@@ -176,6 +176,7 @@ STILLS = pa.schema(
     [
         *_fields(pa.string(), "image"),
         *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score"),
+        *_fields(pa.float32(), *MEASURES),
         *_emotions("{}", pa.float32()),
         *_fields(pa.string(), "emotion"),
         *_fields(pa.float32(), "confidence"),
