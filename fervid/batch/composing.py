@@ -10,6 +10,7 @@ from pathlib import Path
 from fervid.batch.composition import Composition
 from fervid.batch.store import ResumeStore, key_of
 from fervid.errors import BadResults
+from fervid.results.mesh_table import has_meshes
 from fervid.results.parts import Entry, read_part
 from fervid.results.schema import stamped_paths
 from fervid.results.writer import compose
@@ -21,6 +22,7 @@ def compose_tables(
     entries: Sequence[Entry],
     metadata: Mapping[str, str],
     inputs: Mapping[str, str | None],
+    mesh: bool = False,
 ) -> bool:
     """Write the tables, unless they are up to date.
 
@@ -30,6 +32,7 @@ def compose_tables(
         entries: The inputs, in the order of the rows.
         metadata: What the tables record about how they were made, without the hashes of the small tables.
         inputs: See ``Composition.inputs``.
+        mesh: Whether there is a table of meshes.
 
     Returns:
         Whether they were written.
@@ -40,7 +43,8 @@ def compose_tables(
     """
     digest = key_of(chain([store.identity, metadata["roots"]], ((entry.name, entry.row) for entry in entries)))
     before = store.compositions.of(stamped_paths(out))
-    if before is not None and (before.digest, before.key) == (digest, store.parts.key):
+    known = before is not None and (before.digest, before.key) == (digest, store.parts.key)
+    if known and mesh == has_meshes(out):
         return False
 
     def record(complete: dict[str, str], tables: dict[str, Path]) -> None:
@@ -49,7 +53,7 @@ def compose_tables(
 
     store.write_identity()
     try:
-        compose(out, entries, metadata, store.scratch, record)
+        compose(out, entries, metadata, store.scratch, mesh, record)
     except BadResults:
         _remove_damaged_parts(entries)
         raise

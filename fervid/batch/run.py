@@ -35,6 +35,7 @@ from fervid.errors import (
 from fervid.files.discover import MADE_HERE, Source, shown_name
 from fervid.files.fingerprint import fingerprint
 from fervid.files.locks import using_locks
+from fervid.results.mesh_table import MESH_NAME, write_part_meshes
 from fervid.results.parts import Entry, Row, copy_of, read_rows, write_part
 from fervid.results.rows import now, result_rows
 from fervid.scan.types import Scan
@@ -230,6 +231,11 @@ class _BatchRun:
         try:
             size = None if item.stamp is None else item.stamp.size
             timeline, rows = result_rows(scan, probabilities, self._setup.settings.timeline, size)
+            if self._setup.settings.scan.mesh:
+                part = self._store.parts.part(scan.video_id)
+                rows[MESH_NAME] = [write_part_meshes(part, scan.video_id, scan.tracks)]
+        except OutputError:
+            raise
         except Exception as error:  # a defect that shows in one video must not end the batch
             self._fail(item, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
             return
@@ -302,7 +308,8 @@ class _BatchRun:
         entries, reports = self._entries()
         former = self._store.compositions.last_inputs()
         inputs = {item.name: item.video_id for item in self._inputs if not item.source.skip}
-        if compose_tables(self._store, self._setup.out, entries, self._setup.metadata, inputs):
+        mesh = self._setup.settings.scan.mesh
+        if compose_tables(self._store, self._setup.out, entries, self._setup.metadata, inputs, mesh):
             self._report_dropped(former)
         self._store.drop_others()
         return BatchReport(tuple(reports))

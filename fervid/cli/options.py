@@ -64,6 +64,15 @@ MinFace = Annotated[
     ),
 ]
 
+NoMeasures = Annotated[
+    bool,
+    typer.Option(
+        "--no-measures",
+        help="Do not measure head, eyes, mouth and gaze, which saves time.",
+        rich_help_panel=ANALYSIS,
+    ),
+]
+
 Model = Annotated[
     str | None,
     typer.Option(

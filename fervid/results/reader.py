@@ -43,7 +43,7 @@ from fervid.results.timeline_files import (
 )
 from fervid.results.validate import missing_rows, validated
 from fervid.settings import TimelineSettings
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, MEASURES
 
 ATTEMPTS, PAUSE = 10, 0.1
 """How often and after how many seconds tables are read again that another process replaces."""
@@ -277,6 +277,8 @@ def as_timeline(out: Path, read: pa.Table) -> pa.Table:
     """
     names = set(read.column_names)
     if {"video_id", "face_quality"} <= names and not names & set(FRAME_SIZE):
+        raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
+    if {"video_id", *FRAME_SIZE} <= names and not names & set(MEASURES):
         raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
     return read.select(TIMELINE.names).cast(TIMELINE)
 
