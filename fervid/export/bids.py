@@ -25,6 +25,7 @@ from fervid.export.bids_sidecars import (
 from fervid.export.bids_subjects import Recording, recordings
 from fervid.export.output_files import Values, writing_file
 from fervid.export.regular_grid import RegularGrid, regular_grid
+from fervid.results.kinds import emotion_episodes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 
@@ -174,7 +175,7 @@ def _events(tables: Results, one: Recording) -> bytes:
     episodes = tables.episodes[
         (tables.episodes["video"] == one.video) & tables.episodes["face_id"].isin(one.lane.faces)
     ]
-    table = episodes.rename(columns={"emotion": "trial_type"}).sort_values("onset", kind="stable")
+    table = emotion_episodes(episodes).rename(columns={"emotion": "trial_type"}).sort_values("onset", kind="stable")
     return _tsv(EVENTS, table[list(EVENTS)].itertuples(index=False))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from fervid.export.output_files import writing_file
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import lanes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
@@ -70,7 +71,7 @@ def _rounded(seconds: float) -> float:
 
 def _lanes(tables: Results, name: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The persons of a video and the faces whose person is not known, and the episodes of each."""
-    episodes = tables.episodes[tables.episodes["video"] == name]
+    episodes = emotion_episodes(tables.episodes[tables.episodes["video"] == name])
     for lane in lanes(tables.summary[tables.summary["video"] == name]):
         yield lane.name, episodes[episodes["face_id"].isin(lane.faces)]
 

@@ -20,6 +20,7 @@ from fervid.scan.types import Scan
 from fervid.settings import TimelineSettings
 from fervid.settings_io import to_mapping
 from fervid.timeline.episodes import Episode, episodes, evidence_each
+from fervid.timeline.events import EMOTION
 from fervid.timeline.gaps import gap_threshold
 from fervid.timeline.smoothing import smooth_each
 from fervid.timeline.summary import FaceSummary, Statistics, summarize_face, summarize_person, summarize_video
@@ -196,6 +197,7 @@ def now() -> str:
 
 def _episode_row(episode: Episode) -> Row:
     return {
+        "kind": EMOTION,
         "emotion": EMOTIONS[episode.emotion],
         "onset": episode.onset,
         "apex": episode.apex,

@@ -53,11 +53,11 @@ EPISODES = pa.schema(
     [
         *_fields(pa.string(), "video", "video_id"),
         *_fields(pa.int32(), "face_id"),
-        *_fields(pa.string(), "emotion"),
+        *_fields(pa.string(), "kind", "emotion"),
         *_fields(pa.float64(), "onset", "apex", "offset", "duration", "peak", "mean"),
     ]
 )
-"""One row per episode; see fervid.timeline.episodes."""
+"""One row per episode of an emotion or event; see fervid.timeline.episodes and fervid.timeline.events."""
 
 _STATISTICS = [
     *_fields(pa.float64(), "first_seen", "last_seen"),

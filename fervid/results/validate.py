@@ -18,6 +18,7 @@ from fervid.errors import BadResults, FervidError, printable
 from fervid.results.schema import ANALYSED, NOTES, SCHEMA_VERSION, SMALL, VIDEOS
 from fervid.settings import ScanSettings, TimelineSettings
 from fervid.settings_io import from_mapping
+from fervid.timeline.events import EMOTION, EVENT_KINDS
 from fervid.types import EMOTIONS
 
 Mask = npt.NDArray[np.bool_]
@@ -58,7 +59,7 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "episodes": {
         "face_id": _COUNT,
         **dict.fromkeys(("onset", "apex", "offset", "duration"), _SECONDS),
-        **dict.fromkeys(("peak", "mean"), _SHARE),
+        **dict.fromkeys(("peak", "mean"), (0, 1e3)),
     },
     "summary": {"face_id": _COUNT, "person": _COUNT, **_STATISTICS},
     "persons": {"person": _COUNT, "faces": (1, _LARGEST), **_STATISTICS},
@@ -77,7 +78,7 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
 
 NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "timeline": {"emotion": EMOTIONS},
-    "episodes": {"emotion": EMOTIONS},
+    "episodes": {"kind": (EMOTION, *EVENT_KINDS), "emotion": EMOTIONS},
     "summary": {"dominant": EMOTIONS},
     "persons": {"dominant": EMOTIONS},
     "shots": {},
@@ -90,7 +91,7 @@ _KNOWN = tuple(name for name in _STATISTICS if name != "low_quality_share")  # w
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "timeline": ("video", "video_id", "frame", "time"),
-    "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset", "duration", "peak", "mean"),
+    "episodes": ("video", "video_id", "face_id", "kind", "onset", "apex", "offset", "duration", "peak", "mean"),
     "summary": ("video", "video_id", "face_id", *_KNOWN, "dominant", "trust"),
     "persons": ("video", "video_id", "person", "faces", *_KNOWN, "dominant", "trust"),
     "shots": ("video", "video_id", "shot", "start", "end"),
@@ -189,6 +190,7 @@ def validated(tables: Tables, source: str) -> tuple[Tables, list[str]]:
         for bad, reason in _faulty_cells(name, tables[name]):
             faults.add(name, tables[name]["video_id"], bad, reason)
     _check_faces(timeline, faults)
+    _check_episodes(tables["episodes"], faults)
     _check_order(timeline, keys, faults)
     _check_names(tables, faults)
     return _without(tables, faults.reasons) if faults.reasons else (tables, [])
@@ -239,6 +241,16 @@ def _check_faces(timeline: pa.Table, faults: _Faults) -> None:
         total = sum(pc.fill_null(timeline[column], 0).to_numpy().astype(float) for column in columns)
         bad = seen & ~(np.abs(total - 1) < 1e-2)
         faults.add("timeline", timeline["video_id"], bad, _shown("the probabilities sum to", total))
+
+
+def _check_episodes(episodes: pa.Table, faults: _Faults) -> None:
+    """An episode of an emotion names it and has probabilities; other kinds have no emotion."""
+    of_emotion = _mask(pc.equal(pc.fill_null(episodes["kind"], EMOTION), EMOTION))
+    differs = _mask(pc.is_valid(episodes["emotion"])) != of_emotion
+    faults.add("episodes", episodes["video_id"], differs, _always("emotion and kind do not fit together"))
+    for name in ("peak", "mean"):
+        values = pc.fill_null(episodes[name], 0).to_numpy()
+        faults.add("episodes", episodes["video_id"], of_emotion & (values > _SHARE[1]), _shown(f"{name} is", values))
 
 
 Keys = tuple[npt.NDArray[np.int64], ...]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.errors import BadStudy, UsageError
+from fervid.results.kinds import emotion_episodes
 from fervid.results.reader import read_results
 from fervid.results.schema import small_path
 from fervid.studies.agreement import Span
@@ -180,7 +181,7 @@ def read_found(path: Path, exclude_roles: Sequence[str] = ("interviewer",)) -> l
         own = {name: parts.get(recording.video_id, getattr(results, name).iloc[:0]) for name, parts in tables.items()}
         for participant, faces in recording.faces.items():
             series = build_series(participant, faces, recording, own, rules)
-            episodes = own["episodes"][own["episodes"]["face_id"].isin(list(faces))]
+            episodes = emotion_episodes(own["episodes"][own["episodes"]["face_id"].isin(list(faces))])
             spans: dict[str, list[Span]] = {}
             for row in episodes.itertuples():
                 spans.setdefault(str(row.emotion), []).append((float(row.onset), float(row.offset)))

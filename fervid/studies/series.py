@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fervid.results.kinds import emotion_episodes
 from fervid.results.schema import TIMELINE
 from fervid.studies.catalog import Faces, Recording
 from fervid.timeline.gaps import gap_threshold, periods
@@ -144,7 +145,7 @@ def build_series(
     rows = rows.sort_values(["time", "face_quality"], ascending=[True, False]).drop_duplicates("time")
     times = rows["time"].to_numpy(np.float64)
     places = np.searchsorted(sampled, times)
-    of_participant = episodes[episodes["face_id"].isin(list(faces))]
+    of_participant = emotion_episodes(episodes[episodes["face_id"].isin(list(faces))])
     onsets = {
         str(emotion): np.sort(part["onset"].to_numpy(np.float64)) for emotion, part in of_participant.groupby("emotion")
     }
