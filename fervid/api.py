@@ -42,6 +42,8 @@ def analyze(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    measures: bool | None = None,
+    mesh: bool | None = None,
     decoder: DecoderName | None = None,
     smooth: float | None = None,
     exclude: Sequence[str] | None = None,
@@ -89,6 +91,8 @@ def analyze(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
+        mesh: Also write all points of each mesh, into ``results.mesh.parquet``. Default False.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
         exclude: Skip files that match one of these patterns, such as ``["*_proxy.mp4"]``.
@@ -128,6 +132,7 @@ def analyze(
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
+        "measures": measures, "mesh": mesh,
         "smooth": smooth,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
@@ -214,6 +219,7 @@ def analyze_video(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    measures: bool | None = None,
     decoder: DecoderName | None = None,
     smooth: float | None = None,
     device: Device | None = None,
@@ -248,6 +254,7 @@ def analyze_video(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
         device: ``auto`` (default), ``cpu`` or ``gpu``: where faces are classified.
@@ -273,6 +280,7 @@ def analyze_video(
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
+        "measures": measures,
         "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip

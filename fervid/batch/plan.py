@@ -18,8 +18,9 @@ from fervid.faces.crop import CropGeometry
 from fervid.files.discover import VIDEOS, Source, discover, refuse_overwriting, select, shown_name
 from fervid.files.fingerprint import fingerprint, sha256
 from fervid.files.sequences import is_sequence
+from fervid.results.mesh_table import refuse_foreign_meshes
 from fervid.results.provenance import made_with
-from fervid.results.schema import is_folder, output_paths, refuse_foreign
+from fervid.results.schema import is_folder, mesh_path, output_paths, refuse_foreign
 from fervid.results.store_files import store_folder
 from fervid.settings import AnalyzeSettings, RunSettings
 from fervid.settings_io import to_mapping
@@ -151,7 +152,8 @@ class BatchSetup:
         """
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         sources = select(_found(given, settings), settings.inputs)
-        refuse_overwriting(sources, output_paths(out))
+        refuse_overwriting(sources, [*output_paths(out), mesh_path(out)])
+        refuse_foreign_meshes(out)
         weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
         sidecar = check_weights(weights, settings.run.device)
         provenance = made_with(settings.scan, sidecar) | {"sidecar_sha256": sha256(sidecar_path(weights))}
@@ -165,7 +167,7 @@ class BatchSetup:
     def _store_arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
         folder = store_folder(self.out, is_folder(self.out)).absolute()  # other nodes have other working directories
         timeline = self.out / "timeline" if is_folder(self.out) else self.out
-        tables_exist = any(path.exists() for path in [timeline, *output_paths(self.out)[1:]])
+        tables_exist = any(path.exists() for path in [timeline, *output_paths(self.out)[1:], mesh_path(self.out)])
         return folder, self.identity, tables_exist, self.settings.run.overwrite
 
     @property

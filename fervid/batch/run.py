@@ -33,6 +33,7 @@ from fervid.errors import (
 )
 from fervid.files.discover import MADE_HERE, Source, shown_name
 from fervid.files.fingerprint import fingerprint
+from fervid.results.mesh_table import MESH_NAME, has_meshes, write_part_meshes
 from fervid.results.parts import Entry, Row, copy_of, read_part, read_rows, write_part
 from fervid.results.rows import now, result_rows
 from fervid.results.schema import output_paths
@@ -229,6 +230,11 @@ class _BatchRun:
         try:
             size = None if item.stamp is None else item.stamp.size
             timeline, rows = result_rows(scan, probabilities, self._setup.settings.timeline, size)
+            if self._setup.settings.scan.mesh:
+                part = self._store.parts.part(scan.video_id)
+                rows[MESH_NAME] = [write_part_meshes(part, scan.video_id, scan.tracks)]
+        except OutputError:
+            raise
         except Exception as error:  # a defect that shows in one video must not end the batch
             self._fail(item, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
             return
@@ -302,11 +308,12 @@ class _BatchRun:
         outputs, metadata = output_paths(self._setup.out), self._setup.metadata
         parts = chain([self._setup.identity, metadata["roots"]], ((entry.name, entry.row) for entry in entries))
         digest = key_of(parts)
-        if not self._store.composed(digest, outputs):
+        mesh = self._setup.settings.scan.mesh
+        if not self._store.composed(digest, outputs) or mesh != has_meshes(self._setup.out):
             former = self._store.former_inputs()
             self._store.write_identity()
             try:
-                metadata = compose(self._setup.out, entries, metadata, self._store.scratch)
+                metadata = compose(self._setup.out, entries, metadata, self._store.scratch, mesh)
             except BadResults:
                 _remove_damaged_parts(entries)
                 raise

@@ -182,6 +182,22 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = False,
+    no_measures: Annotated[
+        bool,
+        typer.Option(
+            "--no-measures",
+            help="Do not find the mesh of each face. Head, eyes, mouth and gaze are not measured.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = False,
+    mesh: Annotated[
+        bool,
+        typer.Option(
+            "--mesh",
+            help="Also write all points of each face's mesh, into results.mesh.parquet.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     model: Model = None,
     engine: Annotated[
         str,
@@ -253,7 +269,7 @@ def analyze(
     """
     values = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
-        "rotate": rotate, "min_face": min_face, "smooth": smooth,
+        "rotate": rotate, "min_face": min_face, "smooth": smooth, "measures": not no_measures, "mesh": mesh,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,

@@ -11,14 +11,15 @@ These are measures of geometry. They are no codes of the Facial Action Coding Sy
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
 
-from fervid.faces.mesh import LEFT_EYE, RIGHT_EYE, Mesh
+from fervid.faces.mesh import POINTS, Mesh
 from fervid.runtime.weights import FOLDER
-from fervid.types import DoubleArray
+from fervid.types import MEASURES, DoubleArray, FloatArray, HalfArray
 
 CANONICAL_FILE = FOLDER / "canonical-face.json"
 """Made by ``python -m fervid.training.canonical_face``."""
@@ -26,11 +27,16 @@ CANONICAL_FILE = FOLDER / "canonical-face.json"
 LIPS = ((82, 87), (13, 14), (312, 317))
 """Points of the inner edge of the upper and the lower lip that face each other."""
 MOUTH_CORNERS = (61, 291)
-BROWS = (105, 66, 107, 334, 296, 336)
 LID_PAIRS = ((11, 3), (12, 4), (13, 5))
 """Points of the middle of the upper and of the lower lid that face each other; see mesh.LIDS."""
 ONE_EYE_YAW = 40.0
 """Degrees of yaw from which only the nearer eye counts for ``eyes_open`` and for the gaze."""
+MIN_PRESENCE = 0.5
+"""Faces of which the network is less sure are not measured."""
+MIN_EYE = 6.0
+"""Eyes with fewer pixels between their corners, in the image, are not measured."""
+PACKED = 3 * POINTS + 3
+"""Length of a packed mesh."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class FaceMeasures:
 
     Angles are relative to the line from the camera to the face: a head that faces the camera has yaw and pitch 0,
     wherever it is in the image. So they need no knowledge of the camera. Turning an image adds to the roll alone.
+
+    A measure is NaN if ``presence`` is below MIN_PRESENCE, and those of the eyes also if the nearer eye is shorter than
+    MIN_EYE.
 
     Attributes:
         head_yaw: Degrees, positive to the person's left.
@@ -51,7 +60,6 @@ class FaceMeasures:
         smile: Width of the mouth in the same unit.
         gaze_x: How far the irises are from the middle of the eyes to the person's left, as a share of the eye's length.
         gaze_y: The same upwards.
-        brow_height: How far the brows are above the corners of the eyes, in distances of the outer corners.
         presence: How sure the network is that it sees a face, 0 to 1.
         residual: Root mean square distance of the mesh's points from the canonical face, in distances of the outer
             corners of the eyes.
@@ -67,7 +75,6 @@ class FaceMeasures:
     smile: float
     gaze_x: float
     gaze_y: float
-    brow_height: float
     presence: float
     residual: float
 
@@ -104,13 +111,18 @@ def measure(mesh: Mesh) -> FaceMeasures:
         The measures.
     """
     pose = head_pose(mesh)
+    if mesh.presence < MIN_PRESENCE:
+        unknown = dict.fromkeys((one.name for one in fields(FaceMeasures)), math.nan)
+        return FaceMeasures(**unknown | {"presence": mesh.presence, "residual": pose.residual})
     yaw, pitch, roll = angles(pose.rotation)
     share = float(np.clip(0.5 - yaw / (2 * ONE_EYE_YAW), 0.0, 1.0))
     weights = np.array([1 - share, share])  # a head turned to its left hides the left eye
     eyes = np.array([_eye(mesh, place, pose) for place in (0, 1)])
+    lengths = np.linalg.norm(mesh.lids[:, 0] - mesh.lids[:, 8], axis=1)
+    if lengths.max() < MIN_EYE:
+        eyes[:] = math.nan
     openness, gaze = eyes[:, 0], weights @ eyes[:, 1:]
     front = pose.frontal
-    corners = front[[*RIGHT_EYE, *LEFT_EYE], 1].mean()
     return FaceMeasures(
         head_yaw=yaw,
         head_pitch=pitch,
@@ -122,10 +134,36 @@ def measure(mesh: Mesh) -> FaceMeasures:
         smile=float(np.linalg.norm(np.subtract(*front[list(MOUTH_CORNERS)]))),
         gaze_x=float(gaze[0]),
         gaze_y=float(gaze[1]),
-        brow_height=float(front[list(BROWS), 1].mean() - corners),
         presence=mesh.presence,
         residual=pose.residual,
     )
+
+
+def values_of(measures: FaceMeasures | None) -> FloatArray:
+    """List the measures that are columns of the timeline.
+
+    Args:
+        measures: The measures of a face; None if it was not measured.
+
+    Returns:
+        (8,) float32 in the order of fervid.types.MEASURES; NaN where a measure is unknown.
+    """
+    return np.array([math.nan if measures is None else getattr(measures, name) for name in MEASURES], np.float32)
+
+
+def packed(mesh: Mesh, measures: FaceMeasures) -> HalfArray:
+    """Make a row of the mesh table.
+
+    Args:
+        mesh: The mesh of a face.
+        measures: What is measured of it.
+
+    Returns:
+        (1407,) float16: x, y and depth of each point, the openness of the right and the left eye, and the presence.
+    """
+    more = (measures.eye_open_right, measures.eye_open_left, mesh.presence)
+    limit = float(np.finfo(np.float16).max)
+    return np.concatenate([mesh.points.ravel(), more]).clip(-limit, limit).astype(np.float16)
 
 
 def head_pose(mesh: Mesh) -> Pose:

@@ -59,8 +59,6 @@ class FaceMesher:
     several faces would take the same time.
     """
 
-    sha256 = {file.name: file.sha256 for file in (FACE_MESH, IRIS)}
-
     def __init__(self) -> None:
         self._mesh, self._iris = (open_session(with_plain_activations(file.read())) for file in (FACE_MESH, IRIS))
 
@@ -81,9 +79,9 @@ class FaceMesher:
         roll = roll_of(face)
         if roll is None:
             roll = approximate_roll(face)
-        square = Square(*centre, MARGIN * max(face.width, face.height, 1.0), roll or 0.0)
+        square = Square(centre[0], centre[1], MARGIN * max(face.width, face.height, 1.0), roll or 0.0)
         points, presence = self.points(image, square)
-        eyes = [self._eye(image, *points[list(corners), :2], mirrored) for corners, mirrored in _EYES]
+        eyes = [self._eye(image, points[list(corners), :2], mirrored) for corners, mirrored in _EYES]
         lids, irises = (np.array(parts, np.float32) for parts in zip(*eyes, strict=True))
         return Mesh(points.astype(np.float32), presence, lids, irises)
 
@@ -102,13 +100,13 @@ class FaceMesher:
         places, depths = square.to_image(points[:, :2], MESH_SIDE), points[:, 2] * square.side / MESH_SIDE
         return np.column_stack([places, depths]), 1 / (1 + math.exp(-min(max(float(presence[0, 0]), -50.0), 50.0)))
 
-    def _eye(
-        self, image: ByteArray, outer: DoubleArray, inner: DoubleArray, mirrored: bool
-    ) -> tuple[DoubleArray, DoubleArray]:
-        """Lids and iris of an eye with these corners. The network knows eyes whose outer corner is on the left."""
+    def _eye(self, image: ByteArray, corners: DoubleArray, mirrored: bool) -> tuple[DoubleArray, DoubleArray]:
+        """Lids and iris of an eye, given its outer and inner corner. The network knows eyes with the outer corner on
+        the left."""
+        outer, inner = corners
         across = outer - inner if mirrored else inner - outer
         middle, roll = (outer + inner) / 2, math.degrees(math.atan2(across[1], across[0]))
-        square = Square(*middle, max(EYE_MARGIN * math.hypot(*across), 1.0), roll)
+        square = Square(float(middle[0]), float(middle[1]), max(EYE_MARGIN * math.hypot(*across), 1.0), roll)
         cut = square.cut(image, EYE_SIDE)
         contour, iris = self._iris.run(None, {"image": _input(cut[:, ::-1] if mirrored else cut)})
         places = [values.reshape(-1, 3)[:, :2].astype(np.float64) for values in (contour, iris)]
@@ -116,6 +114,15 @@ class FaceMesher:
             one[:, 0] = EYE_SIDE - one[:, 0]
         lids, edge = (square.to_image(one, EYE_SIDE) for one in places)
         return lids[:LIDS], edge
+
+
+def describe_mesher() -> str:
+    """Name the weights of the face mesh.
+
+    Returns:
+        The SHA-256 of both networks, separated by a space.
+    """
+    return f"{FACE_MESH.sha256} {IRIS.sha256}"
 
 
 _EYES = ((RIGHT_EYE, False), (LEFT_EYE, True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fervid.faces.crop import SIZE, normalize
+from fervid.faces.measures import FaceMeasures
 from fervid.faces.roll import MAX_ROLL, approximate_roll, roll_of
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face
@@ -15,7 +16,7 @@ EDGE = 2.0
 """A box within this many pixels of the image border may be cut off by it."""
 
 
-def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
+def face_quality(face: Face, crop: ByteArray, width: int, height: int, measures: FaceMeasures | None = None) -> float:
     """Rate a face crop by the product of seven terms, each limited to 0.02 to 1.
 
     - Size: the shorter side of the box relative to 48 pixels.
@@ -36,6 +37,7 @@ def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
         crop: (48, 48) uint8, its crop.
         width: Width of the image in pixels.
         height: Height of the image in pixels.
+        measures: What the face's mesh says; None if there is none.
 
     Returns:
         Quality between 0 and 1.

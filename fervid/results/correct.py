@@ -17,6 +17,7 @@ from fervid.files.fingerprint import sha256
 from fervid.results.correct_video import EditedFaces, exclusion, labels
 from fervid.results.corrections import Correction, read_corrections
 from fervid.results.face_rows import columns_of, persons_of, rows_of_faces, sampled_frames, tracks_of
+from fervid.results.mesh_table import has_meshes, read_meshes, with_faces
 from fervid.results.parts import Row, by_video, named
 from fervid.results.reader import read_checked
 from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
@@ -82,12 +83,13 @@ def correct(
     require_shots(source, tables)
     of_video = of_each_video(read, tables["videos"])
     metadata = found.metadata | {CORRECTIONS: " ".join(sha256(file) for file in files)}
-    with writing_results(target, metadata, found.notes) as opened:
+    mesh = has_meshes(source)
+    with writing_results(target, metadata, found.notes, mesh) as opened:
         timeline, small = opened.timeline, opened.small
         rows = {name: _rows_by_video(tables[name]) for name in SMALL}
         changed: dict[str, Row] = {}
         for video_id, table in by_video(tables["timeline"]):
-            name = table["video"][0].as_py()
+            name, before = table["video"][0].as_py(), table
             if name in of_video:
                 manifest = next(row for row in rows["videos"][video_id] if row["video"] == name)
                 own = {kind: rows[kind].get(video_id, []) for kind in SMALL} | {"videos": [manifest]}
@@ -96,6 +98,8 @@ def correct(
                 for table_name in SMALL.keys() - {"videos"}:
                     rows[table_name][video_id] = [{**row, "video": name} for row in corrected[table_name]]
             timeline.add(named(table, name))
+            if mesh:
+                opened.mesh.add(with_faces(read_meshes(source, video_id), before, table))
             for table_name in SMALL.keys() - {"videos"}:
                 small[table_name].add(rows[table_name].get(video_id, []))
         small["videos"].add({**row, **changed.get(row["video"], {})} for row in tables["videos"].to_pylist())

@@ -20,6 +20,7 @@ from fervid.files.fingerprint import sha256
 from fervid.results.belonging import TimelineDigest, contradiction
 from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe, read_csv
+from fervid.results.mesh_table import MESH_NAME, has_meshes
 from fervid.results.rebuild import rebuilt
 from fervid.results.schema import (
     COMMON,
@@ -31,6 +32,7 @@ from fervid.results.schema import (
     RECORD,
     SMALL,
     TIMELINE,
+    mesh_path,
     output_paths,
     small_path,
     timeline_path,
@@ -39,7 +41,7 @@ from fervid.results.store_files import IN_FOLDER, MERGING, composed_metadata, st
 from fervid.results.validate import check_metadata, missing_rows, validated
 from fervid.runtime.special_files import refuse_special
 from fervid.settings import TimelineSettings
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, MEASURES
 
 ATTEMPTS, PAUSE = 10, 0.1
 """How often and after how many seconds tables are read again that another process replaces."""
@@ -215,6 +217,8 @@ def _read_once(out: Path) -> ReadTables:
         names = set(read.column_names)
         if {"video_id", "face_quality"} <= names and not names & set(FRAME_SIZE):
             raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
+        if {"video_id", *FRAME_SIZE} <= names and not names & set(MEASURES):
+            raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
         timeline = read.select(TIMELINE.names).cast(TIMELINE)
     except BadResults:
         raise
@@ -269,11 +273,14 @@ def _without_unlisted(out: Path, tables: dict[str, pa.Table], is_unchanged: bool
 
 
 def _changed(out: Path, record: object) -> list[str]:
-    """Which small tables are not as fervid wrote them, as sentences. ``record``: small table → SHA-256."""
+    """Which tables but the timeline are not as fervid wrote them, as sentences. ``record``: table → SHA-256."""
     if not isinstance(record, dict):
         return [f"{out} does not say which tables belong to it, so it may have been changed"]
     names = [name for name in SMALL if name in record and sha256(small_path(out, name)) != record[name]]
-    return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
+    paths = [small_path(out, name) for name in names]
+    if MESH_NAME in record and has_meshes(out) and sha256(mesh_path(out)) != record[MESH_NAME]:
+        paths.append(mesh_path(out))
+    return [f"{path} was changed after fervid wrote it" for path in paths]
 
 
 def _changed_timeline(out: Path, record: object, timeline: pa.Table) -> list[str]:

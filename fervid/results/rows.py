@@ -24,7 +24,8 @@ from fervid.timeline.events import EMOTION
 from fervid.timeline.gaps import gap_threshold
 from fervid.timeline.smoothing import smooth_each
 from fervid.timeline.summary import FaceSummary, Statistics, summarize_face, summarize_person, summarize_video
-from fervid.types import EMOTIONS, DoubleArray, Doubt, FloatArray, Track
+from fervid.timeline.valence import VALENCE, valence
+from fervid.types import EMOTIONS, MEASURES, DoubleArray, Doubt, FloatArray, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,14 +245,17 @@ def summary_of_row(row: Row) -> FaceSummary:
     """
     names = (field.name for field in fields(FaceSummary))
     shares, means = (tuple(row[f"{kind}_{name}"] for name in EMOTIONS) for kind in ("share", "mean"))
-    return FaceSummary(**{name: row[name] for name in names if name in row}, shares=shares, means=means)
+    measured = tuple(row[f"mean_{name}"] for name in (VALENCE, *MEASURES))
+    own = {name: row[name] for name in names if name in row}
+    return FaceSummary(**own, shares=shares, means=means, measured=measured)
 
 
 def _statistics_row(summary: Statistics) -> Row:
     row = dict(vars(summary))  # a copy by `dataclasses.asdict` takes ten times as long
-    shares, means = row.pop("shares"), row.pop("means")
+    shares, means, measured = row.pop("shares"), row.pop("means"), row.pop("measured")
     for index, name in enumerate(EMOTIONS):
         row[f"share_{name}"], row[f"mean_{name}"] = float(shares[index]), float(means[index])
+    row.update(zip((f"mean_{name}" for name in (VALENCE, *MEASURES)), measured, strict=True))
     return row
 
 
@@ -292,7 +296,7 @@ def timeline_table(faces: VideoFaces, smoothed: Sequence[FloatArray]) -> pa.Tabl
     def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         """The values of all tracks in turn, then nulls for the frames without a face."""
         parts = [np.asarray(value) for value in values]
-        filled = pa.array(np.concatenate(parts) if parts else np.zeros(0), kind)
+        filled = pa.array(np.concatenate(parts) if parts else np.zeros(0), kind, from_pandas=True)  # NaN: unknown
         return pa.concat_arrays([filled, pa.nulls(count, kind)])
 
     def per_face(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -320,6 +324,11 @@ def timeline_table(faces: VideoFaces, smoothed: Sequence[FloatArray]) -> pa.Tabl
     for index, name in enumerate(EMOTIONS):
         columns[name] = column([values[:, index] for values in raw], pa.float32())
         columns[f"{name}_smooth"] = column([values[:, index] for values in smoothed], pa.float32())
+    unknown = np.full(len(MEASURES), np.nan, np.float32)
+    measures = [np.tile(unknown, (len(t.times), 1)) if t.measures is None else t.measures for t in tracks]
+    for index, name in enumerate(MEASURES):
+        columns[name] = column([values[:, index] for values in measures], pa.float32())
+    columns[VALENCE] = column([valence(values) for values in smoothed], pa.float32())
     columns["video_id"] = pa.array([faces.video_id] * (len(seen) + count), pa.string())
     table = pa.table({name: columns[name] for name in PART.names}, schema=PART)
     return table.sort_by([("frame", "ascending"), ("face_id", "ascending")])

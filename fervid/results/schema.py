@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fervid.errors import OutputError, UsageError
 from fervid.results.store_files import store_folder
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, MEASURES
 
 SCHEMA_VERSION = 2
 """Version of the tables, stored in their metadata."""
@@ -37,9 +37,11 @@ TIMELINE = pa.schema(
         *_fields(pa.int32(), "face_id", "person"),
         *_fields(pa.string(), "participant"),
         *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality"),
+        *_fields(pa.float32(), *MEASURES),
         *_fields(pa.int32(), *FRAME_SIZE),
         *_emotions("{}", pa.float32()),
         *_emotions("{}_smooth", pa.float32()),
+        *_fields(pa.float32(), "valence"),
         pa.field("emotion", _LABEL),
         *_fields(pa.float32(), "confidence"),
     ]
@@ -66,6 +68,7 @@ _STATISTICS = [
     *_fields(pa.string(), "dominant"),
     *_emotions("share_{}", pa.float64()),
     *_emotions("mean_{}", pa.float64()),
+    *_fields(pa.float64(), "mean_valence", *(f"mean_{name}" for name in MEASURES)),
     *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
     *_fields(pa.string(), "trust"),
     *_fields(pa.float64(), "low_quality_share"),
@@ -91,6 +94,18 @@ PERSONS = pa.schema(
     ]
 )
 """One row per person of a video; see fervid.timeline.summary."""
+
+MESH = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int64(), "frame"),
+        *_fields(pa.float64(), "time"),
+        *_fields(pa.int32(), "face_id"),
+        *_fields(pa.float32(), "presence", "eye_open_right", "eye_open_left"),
+        pa.field("points", pa.list_(pa.float16(), 3 * 468)),
+    ]
+)
+"""Optional: one row per row of the timeline that shows a face, with x, y and depth of each point of its mesh."""
 
 SHOTS = pa.schema(
     [
@@ -204,6 +219,18 @@ def timeline_path(out: Path) -> Path:
         The file, or the folder of the partitions.
     """
     return out / "timeline" if is_folder(out) else out
+
+
+def mesh_path(out: Path) -> Path:
+    """Get the path of the table of meshes, which exists only if they were kept.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The Parquet file.
+    """
+    return out / "mesh.parquet" if is_folder(out) else out.with_suffix(".mesh.parquet")
 
 
 def output_paths(out: Path) -> list[Path]:

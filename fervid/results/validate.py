@@ -19,7 +19,7 @@ from fervid.results.schema import ANALYSED, NOTES, SCHEMA_VERSION, SMALL, VIDEOS
 from fervid.settings import ScanSettings, TimelineSettings
 from fervid.settings_io import from_mapping
 from fervid.timeline.events import EMOTION, EVENT_KINDS
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, MEASURES
 
 Mask = npt.NDArray[np.bool_]
 Tables = dict[str, pa.Table]
@@ -37,6 +37,14 @@ _SHARE = (0.0, 1.0001)
 _COUNT = (0, _LARGEST)
 _PIXELS = (-1e5, 1e5)
 
+_MEASURED = {
+    "head_yaw": (-90.0, 90.0),
+    **dict.fromkeys(("head_pitch", "head_roll"), (-180.0, 180.0)),
+    **dict.fromkeys(("eyes_open", "mouth_open", "smile"), (0.0, 100.0)),
+    **dict.fromkeys(("gaze_x", "gaze_y"), (-100.0, 100.0)),
+    "valence": (-1.0001, 1.0001),
+}
+
 _STATISTICS = {
     **dict.fromkeys(("first_seen", "last_seen"), _SECONDS),
     "samples": (1, _LARGEST),
@@ -44,6 +52,7 @@ _STATISTICS = {
     "transitions_per_minute": (0, 1e9),
     **dict.fromkeys(("coverage", "mean_quality", "low_quality_share"), _SHARE),
     **dict.fromkeys((f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS), _SHARE),
+    **{f"mean_{name}": limits for name, limits in _MEASURED.items()},
 }
 
 RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
@@ -54,6 +63,7 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         **dict.fromkeys(("face_x", "face_y"), _PIXELS),
         **dict.fromkeys(("face_width", "face_height"), (1e-6, _PIXELS[1])),
         **dict.fromkeys(("frame_width", "frame_height"), (1, _PIXELS[1])),
+        **_MEASURED,
         **dict.fromkeys(("face_score", "face_quality", *EMOTIONS, *_SMOOTH, "confidence"), _SHARE),
     },
     "episodes": {
@@ -87,7 +97,10 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Table → column → the values that it may have. A null is one of them."""
 
-_KNOWN = tuple(name for name in _STATISTICS if name != "low_quality_share")  # which earlier versions did not write
+_LATER = {"low_quality_share", *(f"mean_{name}" for name in _MEASURED)}
+"""Columns that earlier versions did not write."""
+
+_KNOWN = tuple(name for name in _STATISTICS if name not in _LATER)
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "timeline": ("video", "video_id", "frame", "time"),
@@ -103,7 +116,17 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 GROUPS: Mapping[str, type] = {"scan": ScanSettings, "timeline": TimelineSettings}
 """Groups of the recorded settings that commands use."""
 
-OF_FACE = ("face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", *EMOTIONS, *_SMOOTH)
+OF_FACE = (
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "face_score",
+    "face_quality",
+    "valence",
+    *EMOTIONS,
+    *_SMOOTH,
+)
 """Columns of the timeline that are null exactly where ``face_id`` is."""
 
 OF_ANALYSED = ("frames_sampled", "faces")
@@ -237,6 +260,9 @@ def _check_faces(timeline: pa.Table, faults: _Faults) -> None:
     for column in OF_FACE:
         bad = _mask(pc.is_valid(timeline[column])) != seen
         faults.add("timeline", timeline["video_id"], bad, _always(f"{column} and face_id do not fit together"))
+    for column in MEASURES:
+        bad = _mask(pc.is_valid(timeline[column])) & ~seen
+        faults.add("timeline", timeline["video_id"], bad, _always(f"{column} is there without a face"))
     for columns in (EMOTIONS, _SMOOTH):
         total = sum(pc.fill_null(timeline[column], 0).to_numpy().astype(float) for column in columns)
         bad = seen & ~(np.abs(total - 1) < 1e-2)

@@ -19,6 +19,7 @@ from fervid.files.fingerprint import sha256
 from fervid.results.belonging import TimelineDigest
 from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe
+from fervid.results.mesh_table import MESH_NAME, MeshWriter, part_meshes
 from fervid.results.parts import Entry, Row, named, read_part
 from fervid.results.publish import NEW, TIMELINE_NAME, publish
 from fervid.results.schema import (
@@ -39,7 +40,9 @@ SMALL_ROWS = 1 << 12
 """Rows of a small table are collected up to this number before they are written."""
 
 
-def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path) -> dict[str, str]:
+def compose(
+    out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path, mesh: bool = False
+) -> dict[str, str]:
     """Write the tables from the parts of a batch.
 
     The tables replace the earlier ones when all are complete. After an error all tables are as they were before.
@@ -50,6 +53,7 @@ def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], sc
         metadata: Key → value, stored in the timeline.
         scratch: Private folder on the same disk as ``out``, for incomplete files. After a kill,
             ``publish.finish_interrupted`` finishes what it holds.
+        mesh: Whether to write the table of meshes, which the parts must have.
 
     Returns:
         The metadata, with the hashes of the small tables.
@@ -58,12 +62,14 @@ def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], sc
         OutputError: The tables cannot be written.
         BadResults: A part is damaged.
     """
-    with writers(out, metadata, scratch) as tables:
+    with writers(out, metadata, scratch, mesh) as tables:
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
                 table, rows = read_part(entry.part)
                 tables.timeline.add(named(table, entry.name))
+                if mesh:
+                    tables.mesh.add(part_meshes(entry.part, rows, entry.name))
             for name in SMALL:
                 tables.small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
     return tables.metadata
@@ -97,22 +103,25 @@ class TableWriters:
     Attributes:
         timeline: Writes the timeline.
         small: Writer of each small table, by name.
+        mesh: Writes the table of meshes, if there is one.
         metadata: Key → value of the timeline; the hashes of the small tables are added when these are complete.
     """
 
     timeline: TimelineWriter
     small: dict[str, SmallTableWriter]
+    mesh: MeshWriter
     metadata: dict[str, str]
 
 
 @contextlib.contextmanager
-def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[TableWriters]:
+def writers(out: Path, metadata: Mapping[str, str], scratch: Path, mesh: bool = False) -> Iterator[TableWriters]:
     """Open writers of the tables. The tables replace earlier ones when all are complete.
 
     Args:
         out: See ``compose``.
         metadata: See ``compose``.
         scratch: See ``compose``.
+        mesh: Whether there is a table of meshes.
 
     Yields:
         The writers.
@@ -127,9 +136,10 @@ def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[T
             timeline = _Digested(opened)
             with contextlib.ExitStack() as stack:
                 small = {name: stack.enter_context(_small(new / name, schema)) for name, schema in SMALL.items()}
-                tables = TableWriters(timeline, small, dict(metadata))
+                tables = TableWriters(timeline, small, MeshWriter(new / MESH_NAME, mesh, metadata), dict(metadata))
                 yield tables
             record = {name: sha256(new / name) for name in SMALL} | {"timeline": timeline.digest.text()}
+            record |= tables.mesh.close()
             tables.metadata[RECORD] = json.dumps(record)
             timeline.finish(tables.metadata)
         publish(out, scratch)

@@ -14,6 +14,7 @@ from fervid.errors import BadWeights, UnreadableVideo
 from fervid.faces.crop import SIZE, CropGeometry
 from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.faces.embedding import FaceEmbedder
+from fervid.faces.mesh import FaceMesher
 from fervid.files.scratch import CropFile
 from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
@@ -141,7 +142,7 @@ def track_faces(
         UnreadableVideo: ``frames`` cannot be decoded.
         OutputError: ``scratch`` cannot be written.
     """
-    analyzer = FrameAnalyzer(settings, geometry, detector, embedder)
+    analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_mesher() if settings.measures else None)
     builder = TrackBuilder(settings, scratch, embedder)
     for result in analyze_frames(frames, analyzer):
         builder.add(result)
@@ -163,6 +164,19 @@ def cached_detector(settings: ScanSettings) -> FaceDetector:
         BadWeights: The weights cannot be used.
     """
     return create_detector(settings)
+
+
+@lru_cache(maxsize=1)
+def cached_mesher() -> FaceMesher:
+    """Load the face mesh, once per process.
+
+    Returns:
+        The mesher.
+
+    Raises:
+        BadWeights: Its weights cannot be used.
+    """
+    return FaceMesher()
 
 
 @lru_cache(maxsize=1)

@@ -11,14 +11,15 @@ import numpy as np
 
 from fervid.faces.crop import SIZE
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder
+from fervid.faces.measures import PACKED
 from fervid.faces.tracking import FaceTracker
-from fervid.files.scratch import ScratchArray, write_grouped
+from fervid.files.scratch import ScratchArray, write_grouped, write_grouped_rows
 from fervid.scan.frame_analysis import FaceDetections, FrameResult
 from fervid.scan.picture_changes import PictureRuns
 from fervid.scan.track_identity import TrackIdentity
-from fervid.scan.types import TrackedFaces
+from fervid.scan.types import TrackedFaces, meshes_path
 from fervid.settings import ScanSettings
-from fervid.types import TWO_PEOPLE, Doubt, PictureShape, Track
+from fervid.types import MEASURES, TWO_PEOPLE, Doubt, PictureShape, Track
 from fervid.video.shots import ShotBoundaryDetector
 
 Members = list[list[tuple[int, int]]]
@@ -45,8 +46,9 @@ class TrackBuilder:
         self._cuts = ShotBoundaryDetector()
         self._tracker = FaceTracker(settings.max_gap, settings.min_track, folder)
         self._crops = ScratchArray(folder, (SIZE, SIZE), np.uint8)
+        self._meshes = ScratchArray(folder, (PACKED,), np.float16) if settings.mesh else None
         self._faces = array("f")
-        """Box, score, quality and roll of every face, in the order of the crops."""
+        """Box, score, quality, roll and measures of every face, in the order of the crops."""
         self._first_crop = array("q")
         """Number of the first crop of each sample."""
         self._frames = array("q")
@@ -79,10 +81,13 @@ class TrackBuilder:
         self._first_crop.append(len(self._crops))
         for position, aligned in sample.aligned_faces.items():
             self._aligned_number[len(self._crops) + position] = self._aligned_faces.add(aligned)
-        each = zip(sample.faces, sample.crops, sample.qualities, sample.rolls, strict=True)
-        for face, crop, quality, roll in each:
+        each = zip(sample.faces, sample.crops, sample.qualities, sample.rolls, sample.measures, strict=True)
+        for face, crop, quality, roll, measures in each:
             self._crops.add(crop)
-            self._faces.extend((*face.box, face.score, quality, roll))
+            self._faces.extend((*face.box, face.score, quality, roll, *measures.tolist()))
+        if self._meshes is not None:
+            for mesh in sample.meshes:
+                self._meshes.add(mesh)
 
     def finish(self, threads: int = 1) -> TrackedFaces:
         """Build the tracks. Tracks with too little evidence are dropped, and no track continues over a cut or
@@ -111,6 +116,11 @@ class TrackBuilder:
         tracks = self._tracks(members, numbers)
         for track in tracks:
             track.crops = crops[track.face_id]
+        if self._meshes is not None:
+            meshes = write_grouped_rows(self._meshes, numbers, self._scratch and meshes_path(self._scratch))
+            self._meshes.close()
+            for track in tracks:
+                track.meshes = meshes[track.face_id]
         if identity is not None:
             doubts += identity.assign(tracks, numbers, doubts)
         self._aligned_faces.close()
@@ -124,13 +134,15 @@ class TrackBuilder:
 
     def _tracks(self, members: Members, numbers: Sequence[Sequence[int]]) -> list[Track]:
         """The tracks without their crops."""
-        faces = np.array(self._faces, np.float32).reshape(-1, 7)
+        faces = np.array(self._faces, np.float32).reshape(-1, 7 + len(MEASURES))
         frames, times, none = np.array(self._frames, np.int64), np.array(self._times), np.zeros((0, 1, 1), np.uint8)
         tracks = []
         for face_id, samples in enumerate(members):
             sampled, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
             values = (rows[:, :4], rows[:, 4], rows[:, 5])
-            tracks.append(Track(face_id, frames[sampled], times[sampled], *values, none, rolls=rows[:, 6]))
+            track = Track(face_id, frames[sampled], times[sampled], *values, none)
+            track.rolls, track.measures = rows[:, 6], rows[:, 7:]
+            tracks.append(track)
         return tracks
 
     def _checked(self, members: Members, identity: TrackIdentity) -> tuple[Members, list[tuple[int, int]]]:

@@ -13,11 +13,8 @@ from fervid.results.kinds import emotion_episodes
 from fervid.results.schema import TIMELINE
 from fervid.studies.catalog import Faces, Recording
 from fervid.timeline.gaps import gap_threshold, periods
+from fervid.timeline.valence import VALENCE, valence
 from fervid.types import EMOTIONS, DoubleArray
-
-VALENCE = "valence"
-_AGAINST = ("angry", "disgust", "fear", "sad")
-"""Valence is happy minus the largest of these."""
 
 _NO_MEASURES = {"video", "video_id", "frame", "time", "face_id", "person", "participant", "frame_width", "frame_height",
                 "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", "emotion", "confidence",
@@ -110,8 +107,7 @@ def measure_values(rows: pd.DataFrame, measures: Sequence[str], values: str) -> 
         if name in EMOTIONS:
             result[:, column] = rows[f"{name}{suffix}"].to_numpy(np.float64)
         elif name == VALENCE and (values == "raw" or VALENCE not in rows):
-            against = rows[[f"{one}{suffix}" for one in _AGAINST]].to_numpy(np.float64).max(axis=1, initial=0.0)
-            result[:, column] = rows[f"happy{suffix}"].to_numpy(np.float64) - against
+            result[:, column] = valence(rows[[f"{one}{suffix}" for one in EMOTIONS]].to_numpy(np.float64))
         elif name in rows:
             result[:, column] = rows[name].to_numpy(np.float64, na_value=np.nan)
     return result

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fervid.timeline.gaps import longest_absence, median, seconds_held
-from fervid.types import EMOTIONS, DoubleArray, Doubt, FloatArray, Track
+from fervid.timeline.valence import valence
+from fervid.types import EMOTIONS, MEASURES, DoubleArray, Doubt, FloatArray, Track
 
 MIN_SECONDS = 1.0
 """A face seen for less time than this is doubtful."""
@@ -29,7 +30,10 @@ MAX_DOUBTFUL = 0.25
 
 @dataclass(frozen=True)
 class Statistics:
-    """The statistics of a face or a person. Times in seconds; shares and probabilities in [0, 1]."""
+    """The statistics of a face or a person. Times in seconds; shares and probabilities in [0, 1].
+
+    ``measured`` are the means of valence and of each of MEASURES; None where no sample has one.
+    """
 
     first_seen: float
     last_seen: float
@@ -39,6 +43,7 @@ class Statistics:
     dominant: str
     shares: tuple[float, ...]
     means: tuple[float, ...]
+    measured: tuple[float | None, ...]
     transitions_per_minute: float
     mean_quality: float
     trust: str
@@ -144,6 +149,7 @@ def _statistics(
     span = sum(float(track.times[-1] - track.times[0]) for track in tracks)
     seconds = np.concatenate([seconds_held(track.times, max_gap) for track in tracks])
     means = np.average(np.concatenate(smoothed), axis=0, weights=seconds)
+    measured = np.concatenate([_measures(*one) for one in zip(tracks, smoothed, strict=True)])
     shares = np.bincount(np.concatenate(leading), seconds, minlength=len(EMOTIONS)) / seconds.sum()
     return {
         "first_seen": first,
@@ -154,10 +160,23 @@ def _statistics(
         "dominant": EMOTIONS[int(means.argmax())],
         "shares": tuple(np.minimum(shares, 1.0).tolist()),
         "means": tuple(float(mean) for mean in means),
+        "measured": tuple(_known_mean(values, seconds) for values in measured.T),
         "transitions_per_minute": 60 * changes / span if span > 0 else 0.0,
         "mean_quality": float(qualities.mean()),
         "low_quality_share": float((qualities < MIN_QUALITY).mean()),
     }
+
+
+def _measures(track: Track, smoothed: FloatArray) -> DoubleArray:
+    """(n, 9) valence and the measures of each sample; NaN where one is unknown."""
+    known = np.full((len(track.times), len(MEASURES)), np.nan) if track.measures is None else track.measures
+    return np.column_stack([valence(smoothed), known])
+
+
+def _known_mean(values: DoubleArray, seconds: DoubleArray) -> float | None:
+    """The mean of the known values over time; None if none is known."""
+    known = np.isfinite(values)
+    return float(np.average(values[known], weights=seconds[known])) if known.any() else None
 
 
 def summarize_video(
