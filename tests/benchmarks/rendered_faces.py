@@ -8,7 +8,6 @@ of it is stored. A triangle is drawn where no nearer one hides it, and each pixe
 from __future__ import annotations
 
 import json
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -236,7 +235,7 @@ def _looked_up(
     flat = np.abs(np.linalg.det(corners)) < 1e-9
     corners[flat] = np.eye(3)
     wanted = np.column_stack([found, light])
-    maps = np.linalg.solve(corners, wanted[triangles])  # (t, 3, 3): x, y, 1 of a pixel to x, y of the texture, and light
+    maps = np.linalg.solve(corners, wanted[triangles])  # x, y, 1 of a pixel to x, y of the texture, and light
     rows, columns = np.nonzero(owner >= 0)
     own = maps[owner[rows, columns]]
     pixels = np.column_stack([columns, rows, np.ones(len(rows))])
@@ -270,5 +269,5 @@ def backgrounds(size: tuple[int, int]) -> list[ByteArray]:
     Returns:
         (h, w, 3) uint8 each, also mirrored.
     """
-    read = [np.asarray(cv2.resize(frame_at(SHARED / name, time), size)) for name, time in BACKGROUNDS]
+    read = [np.asarray(cv2.resize(frame_at(SHARED / name, time), size), np.uint8) for name, time in BACKGROUNDS]
     return [*read, *(np.ascontiguousarray(one[:, ::-1]) for one in read)]
