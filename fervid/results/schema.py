@@ -70,6 +70,7 @@ _STATISTICS = [
     *_emotions("share_{}", pa.float64()),
     *_emotions("mean_{}", pa.float64()),
     *_fields(pa.float64(), "mean_valence", *(f"mean_{name}" for name in MEASURES)),
+    *_fields(pa.float64(), "blinks_per_minute", "nods_per_minute", "shakes_per_minute", "speaking_share"),
     *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
     *_fields(pa.string(), "trust"),
     *_fields(pa.float64(), "low_quality_share"),

@@ -18,7 +18,7 @@ from fervid.errors import BadResults, FervidError, printable
 from fervid.results.schema import ANALYSED, NOTES, SCHEMA_VERSION, SMALL, VIDEOS
 from fervid.settings import ScanSettings, TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.timeline.events import EMOTION, EVENT_KINDS
+from fervid.timeline.events import BLINK, EMOTION, EVENT_KINDS, NOD, SHAKE
 from fervid.types import EMOTIONS, MEASURES
 
 Mask = npt.NDArray[np.bool_]
@@ -45,12 +45,14 @@ _MEASURED = {
     "valence": (-1.0001, 1.0001),
 }
 
+_EVENT_RATES = tuple(f"{kind}s_per_minute" for kind in (BLINK, NOD, SHAKE))
+
 _STATISTICS = {
     **dict.fromkeys(("first_seen", "last_seen"), _SECONDS),
     "samples": (1, _LARGEST),
     "longest_gap": (0, _SECONDS[1]),
-    "transitions_per_minute": (0, 1e9),
-    **dict.fromkeys(("coverage", "mean_quality", "low_quality_share"), _SHARE),
+    **dict.fromkeys(("transitions_per_minute", *_EVENT_RATES), (0, 1e9)),
+    **dict.fromkeys(("coverage", "mean_quality", "low_quality_share", "speaking_share"), _SHARE),
     **dict.fromkeys((f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS), _SHARE),
     **{f"mean_{name}": limits for name, limits in _MEASURED.items()},
 }
@@ -97,7 +99,7 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Table → column → the values that it may have. A null is one of them."""
 
-_LATER = {"low_quality_share", *(f"mean_{name}" for name in _MEASURED)}
+_LATER = {"low_quality_share", "speaking_share", *_EVENT_RATES, *(f"mean_{name}" for name in _MEASURED)}
 """Columns that earlier versions did not write."""
 
 _KNOWN = tuple(name for name in _STATISTICS if name not in _LATER)

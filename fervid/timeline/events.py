@@ -7,14 +7,15 @@ rate cannot show is not looked for: ``observed_seconds`` is 0 there.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from fervid.timeline.gaps import seconds_held, segments
-from fervid.types import DoubleArray, FloatArray
+from fervid.types import MEASURES, DoubleArray, FloatArray, Track
 
 BLINK, NOD, SHAKE, SPEAKING = "blink", "nod", "shake", "speaking"
 EVENT_KINDS = (BLINK, NOD, SHAKE, SPEAKING)
@@ -89,7 +90,7 @@ class Event:
 
 
 @dataclass(frozen=True, eq=False)
-class FaceMeasures:
+class FaceSeries:
     """The measures of one face in which events are found. NaN where a measure is unknown.
 
     Attributes:
@@ -106,46 +107,61 @@ class FaceMeasures:
     yaw: FloatArray
     pitch: FloatArray
 
+    @classmethod
+    def of(cls, track: Track) -> FaceSeries | None:
+        """Take the measures of a track.
+
+        Args:
+            track: The track.
+
+        Returns:
+            Its measures; None if it was not measured.
+        """
+        if track.measures is None:
+            return None
+        names = ("eyes_open", "mouth_open", "head_yaw", "head_pitch")
+        return cls(track.times, *(track.measures[:, MEASURES.index(name)] for name in names))
+
     def of_kind(self, kind: str) -> FloatArray:
         """The measure in which a kind is found, (n,) float32."""
         return {BLINK: self.eyes_open, NOD: self.pitch, SHAKE: self.yaw, SPEAKING: self.mouth_open}[kind]
 
 
-def events(measures: FaceMeasures) -> list[Event]:
+def events(series: FaceSeries) -> list[Event]:
     """Find all events of a face.
 
     Args:
-        measures: Its measures.
+        measures: Its series.
 
     Returns:
         The events in order of onset. Those of one kind do not overlap.
     """
-    found = [*_blinks(measures), *_head_movements(measures), *_speech(measures)]
+    found = [*_blinks(series), *_head_movements(series), *_speech(series)]
     return sorted(found, key=lambda one: (one.onset, EVENT_KINDS.index(one.kind)))
 
 
-def observed_seconds(measures: FaceMeasures, kind: str) -> float:
+def observed_seconds(series: FaceSeries, kind: str) -> float:
     """Compute for how long events of a kind could have been seen.
 
     Args:
-        measures: The measures of a face.
+        series: The measures of a face.
         kind: One of EVENT_KINDS.
 
     Returns:
         Seconds in which the samples are dense enough and the measure is known; 0 if there are none.
     """
-    return sum(float(seconds_held(times, LONGEST_STEP[kind]).sum()) for times, _ in _parts(measures, kind))
+    return sum(float(seconds_held(times, LONGEST_STEP[kind]).sum()) for times, _ in _parts(series, kind))
 
 
-def _parts(measures: FaceMeasures, kind: str) -> Iterator[tuple[DoubleArray, npt.NDArray[np.int64]]]:
+def _parts(series: FaceSeries, kind: str) -> Iterator[tuple[DoubleArray, npt.NDArray[np.int64]]]:
     """The runs of known samples that are dense enough for a kind: their times, and their rows in the timeline."""
-    known = np.isfinite(measures.of_kind(kind))
+    known = np.isfinite(series.of_kind(kind))
     if kind == BLINK:
-        known &= ~(np.abs(measures.yaw) > BLINK_YAW)
+        known &= ~(np.abs(series.yaw) > BLINK_YAW)
     elif kind in (NOD, SHAKE):
-        known = np.isfinite(measures.yaw) & np.isfinite(measures.pitch)
+        known = np.isfinite(series.yaw) & np.isfinite(series.pitch)
     rows = np.flatnonzero(known)
-    times = measures.times[rows]
+    times = series.times[rows]
     for part in segments(times, LONGEST_STEP[kind]):
         span = float(times[part][-1] - times[part][0])
         count = part.stop - part.start
@@ -153,14 +169,14 @@ def _parts(measures: FaceMeasures, kind: str) -> Iterator[tuple[DoubleArray, npt
             yield times[part], rows[part]
 
 
-def _blinks(measures: FaceMeasures) -> Iterator[Event]:
+def _blinks(series: FaceSeries) -> Iterator[Event]:
     """Find closures of both eyes that last no longer than a blink.
 
     The eyes are closed where their opening falls below a share of what is usual within two seconds, so that neither the
     shape of the eyes nor glasses nor a head that turns slowly matter.
     """
-    for times, rows in _parts(measures, BLINK):
-        opening = measures.eyes_open[rows].astype(np.float64)
+    for times, rows in _parts(series, BLINK):
+        opening = series.eyes_open[rows].astype(np.float64)
         usual = _usual(times, opening)
         done = 0
         for closed in np.flatnonzero(opening < CLOSED * usual).tolist():
@@ -252,24 +268,24 @@ def _of_swings(kind: str, chain: list[_Swing], times: DoubleArray) -> Event:
     return Event(kind, onset, min(apex, offset), offset, max(sizes), float(np.mean(sizes)))
 
 
-def _head_movements(measures: FaceMeasures) -> Iterator[Event]:
+def _head_movements(series: FaceSeries) -> Iterator[Event]:
     """Find nods and shakes: the head turns to and fro at least SWINGS times, mostly about one axis."""
-    for kind, other in ((NOD, measures.yaw), (SHAKE, measures.pitch)):
-        for times, rows in _parts(measures, kind):
-            values, across = measures.of_kind(kind)[rows].astype(np.float64), other[rows]
+    for kind, other in ((NOD, series.yaw), (SHAKE, series.pitch)):
+        for times, rows in _parts(series, kind):
+            values, across = series.of_kind(kind)[rows].astype(np.float64), other[rows]
             for chain in _chains(_swings(values, SWING_DEGREES), times, SWING_SECONDS):
                 run = slice(chain[0].start, chain[-1].stop + 1)
                 if len(chain) >= SWINGS and np.ptp(values[run]) >= DOMINANCE * np.ptp(across[run]):
                     yield _of_swings(kind, chain, times)
 
 
-def _speech(measures: FaceMeasures) -> Iterator[Event]:
+def _speech(series: FaceSeries) -> Iterator[Event]:
     """Find periods in which the mouth opens and closes again and again, as in speech.
 
     What moves the mouth like speech is called speech: singing, chewing and grimaces too.
     """
-    for times, rows in _parts(measures, SPEAKING):
-        swings = _swings(measures.mouth_open[rows].astype(np.float64), MOUTH_SWING)
+    for times, rows in _parts(series, SPEAKING):
+        swings = _swings(series.mouth_open[rows].astype(np.float64), MOUTH_SWING)
         for chain in _chains(swings, times, MOUTH_SECONDS, PAUSE_SECONDS):
             event = _of_swings(SPEAKING, chain, times)
             if len(chain) >= MOUTH_SWINGS and event.offset - event.onset >= SPEAKING_SECONDS:
@@ -309,6 +325,21 @@ class EventTotals:
         return min(self.speaking / seconds, 1.0) if seconds > 0 else None
 
 
+def totals_of(series: FaceSeries | None, kinds: Iterable[str], speaking: float) -> EventTotals:
+    """Count the events of a face.
+
+    Args:
+        series: Its measures; None if it was not measured.
+        kinds: The kind of each event.
+        speaking: Seconds of speech.
+
+    Returns:
+        The totals.
+    """
+    seconds = {} if series is None else {kind: observed_seconds(series, kind) for kind in EVENT_KINDS}
+    return EventTotals(Counter(kinds), seconds, speaking)
+
+
 def sum_totals(totals: Sequence[EventTotals]) -> EventTotals:
     """Add the totals of several faces.
 
@@ -323,3 +354,7 @@ def sum_totals(totals: Sequence[EventTotals]) -> EventTotals:
         {kind: sum(one.observed.get(kind, 0.0) for one in totals) for kind in EVENT_KINDS},
         sum(one.speaking for one in totals),
     )
+
+
+NO_EVENTS = EventTotals({}, {}, 0.0)
+"""The totals of a face that was not measured."""

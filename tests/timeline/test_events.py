@@ -18,7 +18,7 @@ from fervid.timeline.events import (
     SPEAKING,
     Event,
     EventTotals,
-    FaceMeasures,
+    FaceSeries,
     events,
     observed_seconds,
     sum_totals,
@@ -28,11 +28,11 @@ from fervid.types import DoubleArray, FloatArray
 OPEN, SHUT = 0.3, 0.08
 
 
-def measures(times: DoubleArray, **values: DoubleArray | FloatArray | float) -> FaceMeasures:
+def measures(times: DoubleArray, **values: DoubleArray | FloatArray | float) -> FaceSeries:
     """The measures of a still face with open eyes and a closed mouth, but for ``values``."""
     still = {"eyes_open": OPEN, "mouth_open": 0.02, "yaw": 0.0, "pitch": 0.0} | values
     full = {name: np.broadcast_to(np.asarray(one, np.float32), times.shape).copy() for name, one in still.items()}
-    return FaceMeasures(times, **full)
+    return FaceSeries(times, **full)
 
 
 def clock(seconds: float, rate: float) -> DoubleArray:
@@ -183,7 +183,7 @@ def test_events_never_overlap_within_a_kind_or_cross_a_gap(seed: int, rate: floa
     times = np.sort(rng.choice(clock(30, rate), int(30 * rate * rng.uniform(0.5, 1)), replace=False))
     noise = {name: rng.normal(0, 1, len(times)).cumsum() for name in ("yaw", "pitch")}
     made = measures(times, eyes_open=rng.uniform(0.05, 0.3, len(times)), mouth_open=rng.uniform(0, 0.2, len(times)))
-    made = FaceMeasures(times, made.eyes_open, made.mouth_open, *(noise[name].astype(np.float32) for name in noise))
+    made = FaceSeries(times, made.eyes_open, made.mouth_open, *(noise[name].astype(np.float32) for name in noise))
     found = events(made)
     assert [one.onset for one in found] == sorted(one.onset for one in found)
     for kind in EVENT_KINDS:
