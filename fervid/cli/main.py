@@ -16,6 +16,7 @@ from fervid.cli import (
     analyze,
     info,
     network_commands,
+    output_commands,
     participants_command,
     results_commands,
     review_command,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 for module in (
     analyze,
+    output_commands,
     results_commands,
     participants_command,
     review_command,

@@ -32,6 +32,22 @@ def make_private(folder: Path) -> None:
     check_private(folder)
 
 
+def is_foreign(folder: Path) -> bool:
+    """Whether a hidden folder is none that fervid may use. Nothing is changed.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        True if it is a link or a file, belongs to another user, or cannot be examined.
+    """
+    try:
+        status = folder.lstat()
+    except OSError:
+        return True
+    return not stat.S_ISDIR(status.st_mode) or belongs_to_other(status)
+
+
 def remove_damaged(path: Path) -> None:
     """Remove what lies in place of a file, whatever it is. Links are not followed, and errors of the system ignored.
 
