@@ -3,9 +3,9 @@
     python -m tests.benchmarks.measures_real
 
 Its README says what the truth is and how sure. Blinks are found at each clip's own rate. A blink is right if it
-overlaps a closure that no other blink overlaps; those that overlap an unsure span count neither way. The limits were chosen on
-the first half of the clips and people (CHOSEN), so the others are what counts. The signs of yaw and roll of the truth
-are those of the data set and are turned here.
+overlaps a closure that no other blink overlaps; those that overlap an unsure span count neither way. The limits were
+chosen on the first half of the clips and people (CHOSEN), so the others are what counts. The signs of yaw and roll of
+the truth are those of the data set and are turned here.
 """
 
 from __future__ import annotations
