@@ -170,6 +170,7 @@ class Track:
         person: Number that all tracks of one person in the video share; None if unknown.
         rolls: (n,) float32, degrees clockwise by which the face is turned in the image; NaN where unknown. None if it
             was not measured.
+        covered: (n,) float32, how likely it is that something covers the face, 0 to 1. None if it is not known.
         measures: (n, 8) float32 in the order of MEASURES; NaN where there is no mesh, or its part is too small. None if
             faces were not measured.
         meshes: The mesh of each sample; None unless they are kept.
@@ -184,12 +185,17 @@ class Track:
     crops: Crops
     person: int | None = None
     rolls: FloatArray | None = None
+    covered: FloatArray | None = None
     measures: FloatArray | None = None
     meshes: Meshes | None = None
 
 
 TWO_PEOPLE = "may hold two people"
 """The reason of a doubt whose ``start`` is the moment at which another person may have taken over the face."""
+
+
+COVERED = "partly covered"
+"""The reason of a doubt about a face of which something, such as a hand, covers a part for much of the time."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,8 @@ class Doubt:
         face_id: The face.
         start: Time in seconds of the first sample that it concerns.
         end: Time in seconds of the last sample that it concerns.
-        reason: What it is, such as TWO_PEOPLE. Every other reason says that the face may be no person's own face.
+        reason: What it is, such as TWO_PEOPLE or COVERED. Every other reason says that the face may be no person's own
+            face.
     """
 
     face_id: int

@@ -141,10 +141,12 @@ class _Faults:
 
     Attributes:
         source: Name of the results.
+        whole: Whether the tables are whole, so that the numbers of their rows say something.
         reasons: Fingerprint → what is wrong.
     """
 
     source: str
+    whole: bool = True
     reasons: dict[str, str] = field(default_factory=dict)
 
     def add(self, table: str, ids: pa.ChunkedArray, bad: Mask, reason: Reason) -> None:
@@ -156,7 +158,8 @@ class _Faults:
         codes = np.asarray(pc.fill_null(owners.indices, -1))
         first = rows[np.unique(codes, return_index=True)[1]]
         for row in sorted(first.tolist()):
-            owner, text = ids[row].as_py(), f"row {row + 1} of the {table} table: {reason(row)}"
+            place = f"row {row + 1}" if self.whole else "a row"
+            owner, text = ids[row].as_py(), f"{place} of the {table} table: {reason(row)}"
             if owner is None:
                 raise BadResults(f"{self.source}: {text}, and it names no video")
             self.reasons.setdefault(owner, text)
@@ -194,12 +197,13 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
         raise BadResults(f"the recorded settings cannot be right: {error}") from error
 
 
-def validated(tables: Tables, source: str) -> tuple[Tables, list[str]]:
+def validated(tables: Tables, source: str, whole: bool = True) -> tuple[Tables, list[str]]:
     """Check the tables of results, and leave out the videos that have a row that cannot be right.
 
     Args:
         tables: The tables by name.
         source: Name of the results, for messages.
+        whole: Whether the tables are whole, so that a message names the number of a row.
 
     Returns:
         The tables without the rows of these videos; their rows in the manifest say that they failed, and why. And a
@@ -208,7 +212,7 @@ def validated(tables: Tables, source: str) -> tuple[Tables, list[str]]:
     Raises:
         BadResults: A wrong row names no video.
     """
-    faults = _Faults(source)
+    faults = _Faults(source, whole)
     timeline, keys = _in_order(tables["timeline"])
     tables = tables | {"timeline": timeline}
     for name in RANGES:

@@ -16,12 +16,11 @@ import numpy as np
 from fervid.faces.appearance import appearance
 from fervid.faces.boxes import scale_face, shrink
 from fervid.faces.crop import CropGeometry
-from fervid.faces.detect_and_crop import find_faces
+from fervid.faces.detect_and_crop import FaceNetworks, find_faces
 from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder, aligned_face
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
 from fervid.faces.measures import packed, values_of
-from fervid.faces.mesh import FaceMesher
 from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector, detect_around
 from fervid.faces.roll import approximate_roll, roll_of
@@ -51,6 +50,7 @@ class FaceDetections:
         qualities: For each face, its quality, 0 to 1.
         rolls: For each face, its roll in degrees clockwise as far as it is known, otherwise NaN.
         measures: For each face, its measures, (8,) float32; see fervid.types.MEASURES.
+        covered: For each face, how likely it is that something covers it, 0 to 1; 0 if it was not looked for.
         meshes: For each face, its mesh, (1407,) float16; see fervid.faces.measures.packed. Empty unless they are kept.
         aligned_faces: Position of a face → the face aligned for the embedder, (112, 112, 3) uint8, blue-green-red. Only
             for the faces that may be embedded.
@@ -63,6 +63,7 @@ class FaceDetections:
     qualities: list[float] = field(default_factory=list)
     rolls: list[float] = field(default_factory=list)
     measures: list[FloatArray] = field(default_factory=list)
+    covered: list[float] = field(default_factory=list)
     meshes: list[HalfArray] = field(default_factory=list)
     aligned_faces: dict[int, ByteArray] = field(default_factory=dict)
 
@@ -94,7 +95,7 @@ class FrameAnalyzer:
         geometry: How the classifier wants faces cropped.
         detector: The face detector.
         embedder: The face embedder; None: no aligned faces are kept.
-        mesher: Finds the meshes of faces; None: faces are not measured.
+        networks: Measure the faces; None: they are not measured.
     """
 
     def __init__(
@@ -103,10 +104,10 @@ class FrameAnalyzer:
         geometry: CropGeometry,
         detector: FaceDetector,
         embedder: FaceEmbedder | None = None,
-        mesher: FaceMesher | None = None,
+        networks: FaceNetworks | None = None,
     ) -> None:
         self._settings, self._geometry, self._detector, self._embedder = settings, geometry, detector, embedder
-        self._mesher = mesher
+        self._networks = networks
         self._region_detector: RegionDetector | None = None
         if settings.adaptive and isinstance(detector, RetinaFace):
             self._region_detector = RegionDetector(detector)
@@ -136,7 +137,7 @@ class FrameAnalyzer:
         def detect(_: ByteArray) -> list[Face]:
             return self._turned_looks.faces(frame, small, factor, upright)
 
-        found = find_faces(frame.image, detect, self._geometry, self._settings.min_face, self._mesher)
+        found = find_faces(frame.image, detect, self._geometry, self._settings.min_face, self._networks)
         full, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
         descriptors = _descriptors(full, reduced, found.faces)
         aligned_faces = {}
@@ -156,6 +157,7 @@ class FrameAnalyzer:
             found.qualities,
             rolls,
             measures,
+            found.covered or [0.0] * len(found.faces),
             meshes,
             aligned_faces,
         )

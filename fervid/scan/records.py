@@ -78,6 +78,7 @@ def _packed(found: FaceDetections | None, arrays: Arrays) -> dict[str, Any] | No
         "qualities": [float(quality) for quality in found.qualities],
         "rolls": [float(roll) for roll in found.rolls],
         "measures": len(found.measures),
+        "covered": [float(covered) for covered in found.covered],
         "meshes": len(found.meshes),
         "aligned": [int(position) for position in found.aligned_faces],
     }
@@ -94,5 +95,5 @@ def _unpacked(value: dict[str, Any] | None, arrays: Iterator[npt.NDArray[Any]]) 
     crops = [next(arrays) for _ in range(value["crops"])]
     measures, meshes = ([next(arrays) for _ in range(value[name])] for name in ("measures", "meshes"))
     aligned = {position: next(arrays) for position in value["aligned"]}
-    scalars = value["qualities"], value["rolls"]
-    return FaceDetections(value["index"], faces, descriptors, crops, *scalars, measures, meshes, aligned)
+    rated = descriptors, crops, value["qualities"], value["rolls"]
+    return FaceDetections(value["index"], faces, *rated, measures, value["covered"], meshes, aligned)

@@ -12,9 +12,9 @@ import numpy as np
 
 from fervid.errors import BadWeights, UnreadableVideo
 from fervid.faces.crop import SIZE, CropGeometry
+from fervid.faces.detect_and_crop import FaceNetworks
 from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.faces.embedding import FaceEmbedder
-from fervid.faces.mesh import FaceMesher
 from fervid.files.scratch import CropFile
 from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
@@ -142,7 +142,7 @@ def track_faces(
         UnreadableVideo: ``frames`` cannot be decoded.
         OutputError: ``scratch`` cannot be written.
     """
-    analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_mesher() if settings.measures else None)
+    analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_networks(settings.measures))
     builder = TrackBuilder(settings, scratch, embedder)
     for result in analyze_frames(frames, analyzer):
         builder.add(result)
@@ -167,16 +167,19 @@ def cached_detector(settings: ScanSettings) -> FaceDetector:
 
 
 @lru_cache(maxsize=1)
-def cached_mesher() -> FaceMesher:
-    """Load the face mesh, once per process.
+def cached_networks(measures: bool) -> FaceNetworks | None:
+    """Load the networks that measure faces, once per process.
+
+    Args:
+        measures: The setting of that name.
 
     Returns:
-        The mesher.
+        The networks; None if faces are not measured.
 
     Raises:
-        BadWeights: Its weights cannot be used.
+        BadWeights: Their weights cannot be used.
     """
-    return FaceMesher()
+    return FaceNetworks() if measures else None
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fervid.faces.covered import cover_doubts
 from fervid.faces.crop import SIZE
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder
 from fervid.faces.measures import PACKED
@@ -48,7 +49,7 @@ class TrackBuilder:
         self._crops = ScratchArray(folder, (SIZE, SIZE), np.uint8)
         self._meshes = ScratchArray(folder, (PACKED,), np.float16) if settings.mesh else None
         self._faces = array("f")
-        """Box, score, quality, roll and measures of every face, in the order of the crops."""
+        """Box, score, quality, roll, cover and measures of every face, in the order of the crops."""
         self._first_crop = array("q")
         """Number of the first crop of each sample."""
         self._frames = array("q")
@@ -81,10 +82,10 @@ class TrackBuilder:
         self._first_crop.append(len(self._crops))
         for position, aligned in sample.aligned_faces.items():
             self._aligned_number[len(self._crops) + position] = self._aligned_faces.add(aligned)
-        each = zip(sample.faces, sample.crops, sample.qualities, sample.rolls, sample.measures, strict=True)
-        for face, crop, quality, roll, measures in each:
+        rated = sample.qualities, sample.rolls, sample.covered, sample.measures
+        for face, crop, quality, roll, covered, measures in zip(sample.faces, sample.crops, *rated, strict=True):
             self._crops.add(crop)
-            self._faces.extend((*face.box, face.score, quality, roll, *measures.tolist()))
+            self._faces.extend((*face.box, face.score, quality, roll, covered, *measures.tolist()))
         if self._meshes is not None:
             for mesh in sample.meshes:
                 self._meshes.add(mesh)
@@ -123,6 +124,7 @@ class TrackBuilder:
                 track.meshes = meshes[track.face_id]
         if identity is not None:
             doubts += identity.assign(tracks, numbers, doubts)
+        doubts += [one for track in tracks for one in cover_doubts(track)]
         self._aligned_faces.close()
         sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         frames, times = np.array(self._frames, np.int64), np.array(self._times)
@@ -134,14 +136,14 @@ class TrackBuilder:
 
     def _tracks(self, members: Members, numbers: Sequence[Sequence[int]]) -> list[Track]:
         """The tracks without their crops."""
-        faces = np.array(self._faces, np.float32).reshape(-1, 7 + len(MEASURES))
+        faces = np.array(self._faces, np.float32).reshape(-1, 8 + len(MEASURES))
         frames, times, none = np.array(self._frames, np.int64), np.array(self._times), np.zeros((0, 1, 1), np.uint8)
         tracks = []
         for face_id, samples in enumerate(members):
             sampled, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
             values = (rows[:, :4], rows[:, 4], rows[:, 5])
             track = Track(face_id, frames[sampled], times[sampled], *values, none)
-            track.rolls, track.measures = rows[:, 6], rows[:, 7:]
+            track.rolls, track.covered, track.measures = rows[:, 6], rows[:, 7], rows[:, 8:]
             tracks.append(track)
         return tracks
 

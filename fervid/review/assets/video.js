@@ -3,9 +3,10 @@ import { ask, clock, find, make } from "./common.js";
 import { Face } from "./faces.js";
 import { Fixing } from "./fixing.js";
 import { Overlay } from "./overlay.js";
+import { DASHES } from "./drawing.js";
 import { Player } from "./player.js";
 import { loadSheet } from "./sheet.js";
-import { DASHES, Timeline } from "./timeline.js";
+import { Timeline } from "./timeline.js";
 
 const number = Number(location.pathname.split("/").pop()), api = `../api/video/${number}`;
 const player = new Player(find("player")), overlay = new Overlay(find("overlay"), find("player"));
@@ -17,6 +18,29 @@ function prepare(told) {
   return { lanes: [], moments: [], episodes: [], cuts: [], emotions: [], sampled: [], participants: data?.participants ?? [], duration: 0, ...told, faces };
 }
 
+// the data of the timeline: its lanes are those of the video, its tracks the faces
+function charted() {
+  const ofFace = (list) => Map.groupBy(list, (one) => one.face), episodes = ofFace(data.episodes), doubts = ofFace(data.moments);
+  const places = new Map(data.emotions.map((emotion, place) => [emotion.name, place]));
+  const all = (lane, known) => lane.faces.flatMap((face) => known.get(face) ?? []);
+  return {
+    start: 0, end: data.duration, series: data.emotions, cuts: data.cuts, minQuality: data.minQuality,
+    lanes: data.lanes.map((lane) => ({
+      ...lane, tracks: lane.faces.map((face) => data.faces.get(face)), doubts: all(lane, doubts),
+      episodes: all(lane, episodes).map((one) => ({ series: places.get(one.emotion), start: one.onset, end: one.offset })),
+    })),
+  };
+}
+
+function laneHead(lane) {
+  const button = make("button", { type: "button", class: "lane-name" }, lane.name);
+  button.dataset.faces = lane.faces.join(" ");
+  if (lane.role) button.append(make("small", {}, lane.role));
+  if (lane.trust.length) button.append(make("small", { class: "doubt", title: lane.trust.join("\n") }, "⚠ doubtful"));
+  button.addEventListener("click", () => timeline.pick(lane));
+  return button;
+}
+
 function note(...texts) {
   find("notes").replaceChildren(...texts.filter(Boolean).map((text) => make("p", { class: "warn" }, text)));
 }
@@ -26,7 +50,7 @@ function show(told) {
   hovered = null;  // its lane may be another one now
   note(data.problem, data.message);
   find("trust").textContent = data.trust && data.trust !== "ok" ? `⚠ ${data.trust}` : "";
-  if (timeline) timeline.setData(data);
+  if (timeline) timeline.setData(charted());
   if (!data.faces.has(chosen)) chosen = null;
   fixing.setData(data);
   choose(chosen);
@@ -169,7 +193,7 @@ function keys(event) {
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (key === " " && event.target.matches("button, summary, input")) return;
   const lanes = timeline.lanes, place = lanes.findIndex((lane) => lane.faces.includes(chosen));
-  const lane = (step) => { const next = lanes[Math.min(Math.max(place + step, 0), lanes.length - 1)]; if (next) choose(timeline.faceIn(next, player.time)); };
+  const lane = (step) => { const next = lanes[Math.min(Math.max(place + step, 0), lanes.length - 1)]; if (next) timeline.pick(next, player.time); };
   const second = (direction) => player.seek(player.time + direction);
   const actions = {
     " ": () => player.toggle(), ArrowLeft: () => (event.shiftKey ? second(-1) : player.step(-1)), ArrowRight: () => (event.shiftKey ? second(1) : player.step(1)),
@@ -183,8 +207,8 @@ function keys(event) {
 }
 
 function connect() {
-  timeline = new Timeline(find("timeline"), data);
-  timeline.addEventListener("seek", (event) => player.seek(event.detail));
+  timeline = new Timeline(find("timeline"), charted(), { head: laneHead });
+  timeline.addEventListener("seek", (event) => player.seek(event.detail.time));
   timeline.addEventListener("choose", (event) => choose(event.detail));
   timeline.addEventListener("hover", (event) => { hovered = event.detail; if (hovered) readOut(hovered.time, hovered.lane ?? timeline.laneOf(chosen)); else drawFrame(); });
   player.addEventListener("frame", drawFrame);
@@ -207,6 +231,8 @@ function connect() {
   on("overlay", (event) => { const face = overlay.faceAt(event.clientX, event.clientY, size); if (face === null) player.toggle(); else choose(face); });
   player.video.addEventListener("loadedmetadata", () => { size = [player.video.videoWidth, player.video.videoHeight]; player.seek(player.time); fit(); });
   document.addEventListener("keydown", keys);
+  addEventListener("beforeprint", () => timeline.print());
+  addEventListener("afterprint", () => timeline.endPrint());
   new ResizeObserver(fit).observe(find("stage").parentElement);
 }
 
