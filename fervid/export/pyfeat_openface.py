@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fervid.export.output_files import Values, write_csv
+from fervid.faces.landmarks import LANDMARKS
 from fervid.results.mesh_table import has_meshes, read_points
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
@@ -32,19 +33,6 @@ BOX_ALIASES = {
 }
 """fervid's box columns → py-feat's."""
 
-
-LANDMARKS = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw, from the right ear
-    *(71, 63, 105, 66, 107),  # right brow
-    *(336, 296, 334, 293, 301),  # left brow
-    *(168, 197, 5, 4),  # bridge of the nose
-    *(75, 97, 2, 326, 305),  # lower edge of the nose
-    *(33, 160, 158, 133, 153, 144),  # right eye
-    *(362, 385, 387, 263, 373, 380),  # left eye
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
-    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner edge of the lips
-)
-"""The points of the mesh that lie where the 68 points of iBUG (Sagonas et al., 2013) do, which OpenFace writes."""
 
 LANDMARK_COLUMNS = tuple(f"{axis}_{number}" for axis in "xy" for number in range(68))
 """OpenFace's columns of the landmarks."""
