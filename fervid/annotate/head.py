@@ -18,13 +18,17 @@ DARK: Color = (12, 12, 16)
 
 
 def draw_head(canvas: Canvas, state: FaceState, thickness: int) -> None:
-    """Draw the outlines of the mesh and the axes of the head, as far as they are known.
+    """Draw the outlines of the mesh and the axes of the head.
+
+    Nothing is drawn where the pose is unknown: the network is not sure of such a face, and the points are wrong.
 
     Args:
         canvas: The frame; changed in place.
         state: The face.
         thickness: Of a line in pixels.
     """
+    if state.angles is None:
+        return
     x, y, width, height = state.box
     if state.outline is not None:
         places = state.outline.astype(np.float64) * (width, height) + (x, y)
@@ -33,11 +37,10 @@ def draw_head(canvas: Canvas, state: FaceState, thickness: int) -> None:
             paths = [[(float(a), float(b)) for a, b in places[line]] for line in lines]
             canvas.lines(paths, DARK, thin + 2, closed)
             canvas.lines(paths, OUTLINE, thin, closed)
-    if state.angles is not None:
-        rotation = rotation_of(*state.angles)
-        middle, length = (x + width / 2, y + height / 2), AXIS_LENGTH * (width * height) ** 0.5
-        for axis in np.argsort(rotation[2]).tolist():  # the axis that points at the camera most comes last
-            across, up, _ = (rotation[:, axis] * length).tolist()
-            path = [middle, (middle[0] + across, middle[1] - up)]
-            canvas.lines([path], DARK, thickness + 2, closed=False)
-            canvas.lines([path], AXIS_COLORS[axis], thickness, closed=False)
+    rotation = rotation_of(*state.angles)
+    middle, length = (x + width / 2, y + height / 2), AXIS_LENGTH * (width * height) ** 0.5
+    for axis in np.argsort(rotation[2]).tolist():  # the axis that points at the camera most comes last
+        across, up, _ = (rotation[:, axis] * length).tolist()
+        path = [middle, (middle[0] + across, middle[1] - up)]
+        canvas.lines([path], DARK, thickness + 2, closed=False)
+        canvas.lines([path], AXIS_COLORS[axis], thickness, closed=False)
