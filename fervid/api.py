@@ -260,7 +260,7 @@ def annotate_videos(
     out: str | os.PathLike[str],
     *,
     videos: str | os.PathLike[str] | None = None,
-    style: Literal["full", "minimal"] = "full",
+    style: Literal["full", "minimal", "head"] = "full",
     blur: bool = False,
     on_progress: ProgressCallback = ignore_progress,
 ) -> AnnotateReport:
@@ -275,7 +275,7 @@ def annotate_videos(
         results: What ``analyze`` wrote, or what ``read_results`` returned.
         out: Folder for ``<name>.annotated.mp4`` of each video.
         videos: Folder that holds the videos now. Default: where they were analysed.
-        style: ``full``, or ``minimal`` for boxes and labels only.
+        style: ``full``, or ``minimal`` for boxes and labels only, or ``head`` for these and the axes of the head.
         blur: Make all faces unrecognisable.
         on_progress: Called with a Progress in seconds of video; ``outcome`` is set when a video is finished.
 
