@@ -179,8 +179,12 @@ def track_faces(
     builder = TrackBuilder(settings, scratch, embedder)
     source = frames if isinstance(frames, VideoReader) else None
     given = frames.frames() if isinstance(frames, VideoReader) else frames
-    for result in analyze_frames(given, analyzer, source if source and source.skips else None):
-        builder.add(result)
+    try:
+        for result in analyze_frames(given, analyzer, source if source and source.skips else None):
+            builder.add(result)
+    except BaseException:
+        builder.discard()
+        raise
     return builder.finish()
 
 

@@ -118,6 +118,12 @@ class TrackBuilder:
         frames, times = np.array(self._frames, np.int64), np.array(self._times)
         return TrackedFaces(frames, times, sizes, tracks, self._pictures.runs, cuts, doubts)
 
+    def discard(self) -> None:
+        """Delete the temporary files, if the tracks are not built."""
+        self._tracker.discard()
+        self._crops.close()
+        self._aligned_faces.close()
+
     def _crop_numbers(self, members: Members) -> list[list[int]]:
         """The numbers of the crops of each track."""
         return [[self._first_crop[sample] + position for sample, position in samples] for samples in members]

@@ -69,12 +69,16 @@ class FrameSkipping:
         self._types = PacketTypes(self._context)
         self._needed, self._check = needed, OutputCheck()
         self._frames = SkippedFrames(self._types, open_decoder)
+        self._headers: set[bytes] = set()
+        """How packets began that may be left out and were decoded. Others are decoded: they may be damaged, and then
+        give no frame."""
         self._spare: set[int] = set()
         """Times of frames that are decoded although they count as left out."""
         self._known: dict[int, KnownFrame] = {}
         """Index → frame, since the last sample."""
         self._held: list[tuple[int, VideoFrame, PictureShape]] = []
-        """Successive frames since the last sample."""
+        """Successive frames since the last sample. Only while all are decoded: what a decoder makes of a damaged frame
+        may depend on which earlier ones are still in memory."""
         self._count = 0
         self.in_full = False
         """Whether every frame is decoded for the time being."""
@@ -99,8 +103,12 @@ class FrameSkipping:
     def _prepare(self, packet: Any, is_needed: bool) -> None:
         self._count += 1
         ordered = self._needed.reordered or not self._context.has_b_frames
-        is_needed |= not ordered or not self._types.is_disposable(packet)
-        decoded = is_needed or self.in_full or self._count <= AHEAD or not self._frames.has_room
+        header = self._types.disposable(packet)
+        is_needed |= not ordered or header is None
+        is_usual = self._count > AHEAD and header in self._headers
+        decoded = is_needed or self.in_full or not is_usual or not self._frames.has_room
+        if header is not None and decoded:
+            self._headers.add(header)
         if not is_needed and decoded:
             self._spare.add(packet.pts)
         self._context.skip_frame = "DEFAULT" if decoded else "NONREF"
@@ -169,9 +177,10 @@ class FrameSkipping:
         Returns:
             Whether it counts as left out.
         """
-        if self._held and self._held[-1][0] != index - 1:
+        if not self.in_full or (self._held and self._held[-1][0] != index - 1):
             self._held.clear()
-        self._held.append((index, frame, shape))
+        if self.in_full:
+            self._held.append((index, frame, shape))
         if len(self._held) > min(MAX_HELD, max(1, MAX_HELD_PIXELS // (frame.width * frame.height))):
             self._held.pop(0)
         if frame.pts is not None:
