@@ -25,6 +25,7 @@ from fervid.export.bids_subjects import Recording, recordings
 from fervid.export.output_files import Values, writing_file
 from fervid.export.regular_grid import RegularGrid, regular_grid
 from fervid.export.video_rows import VideoRows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 
@@ -175,7 +176,7 @@ def _role_and_trust(tables: VideoRows, one: Recording) -> tuple[object, str]:
 def _events(tables: VideoRows, one: Recording) -> bytes:
     episodes = tables.of("episodes", one.video)
     episodes = episodes[episodes["face_id"].isin(one.lane.faces)]
-    table = episodes.rename(columns={"emotion": "trial_type"}).sort_values("onset", kind="stable")
+    table = emotion_episodes(episodes).rename(columns={"emotion": "trial_type"}).sort_values("onset", kind="stable")
     return _tsv(EVENTS, table[list(EVENTS)].itertuples(index=False))
 
 

@@ -17,6 +17,7 @@ from pympi.Elan import Eaf, to_adocument
 
 from fervid.export.output_files import refuse_existing, writing_file
 from fervid.export.video_rows import VideoRows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
@@ -63,7 +64,7 @@ def _is_same(path: Path, document: bytes) -> bool:
 
 def _document(rows: VideoRows, name: str, path: Path, source: Path | None) -> bytes:
     """The document of a video, to be written to ``path``, in UTF-8."""
-    eaf = elan_document(lanes(rows.of("summary", name)), rows.of("episodes", name))
+    eaf = elan_document(lanes(rows.of("summary", name)), emotion_episodes(rows.of("episodes", name)))
     eaf.add_linked_file(**_media(name, path, source))
     text: bytes = ElementTree.tostring(to_adocument(eaf), "UTF-8", xml_declaration=True)
     return text
@@ -78,7 +79,7 @@ def elan_document(tiers: Sequence[Lane], episodes: pd.DataFrame) -> Eaf:
 
     Args:
         tiers: The faces of each tier.
-        episodes: Rows of the episodes table.
+        episodes: Episodes of emotions.
 
     Returns:
         The document.

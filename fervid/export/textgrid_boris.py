@@ -12,6 +12,7 @@ import pandas as pd
 
 from fervid.export.output_files import writing_file
 from fervid.export.video_rows import VideoRows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import lanes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
@@ -72,7 +73,7 @@ def _rounded(seconds: float) -> float:
 
 def _lanes(tables: VideoRows, name: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The persons of a video and the faces whose person is not known, and the episodes of each."""
-    episodes = tables.of("episodes", name)
+    episodes = emotion_episodes(tables.of("episodes", name))
     for lane in lanes(tables.of("summary", name)):
         yield lane.name, episodes[episodes["face_id"].isin(lane.faces)]
 

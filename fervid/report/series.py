@@ -17,6 +17,9 @@ from fervid.types import DoubleArray, FloatArray
 MAX_ROWS = 240_000
 """Largest number of rows that a page draws, about 6 MB. If there are more, timelines are thinned."""
 
+BYTES_PER_ROW = 19
+"""Bytes of a drawn row: a time, seven smoothed and seven raw values, and the quality."""
+
 MIN_ROWS = 60
 """Smallest number of rows to which a face is thinned."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from fervid.errors import BadDataset, BadResults, InputNotFound
+from fervid.errors import BadResults, InputNotFound
 from fervid.results.belonging import contradiction
 from fervid.results.collector import TableCollector
-from fervid.results.csv import csv_safe, read_csv
+from fervid.results.csv import csv_safe, read_csv, read_csv_rows
 from fervid.results.rebuild import rebuilt
 from fervid.results.schema import (
     COMMON,
@@ -28,6 +27,7 @@ from fervid.results.schema import (
     RECORD,
     SMALL,
     TIMELINE,
+    is_folder,
     small_path,
 )
 from fervid.results.store_files import IN_FOLDER, MERGING
@@ -43,7 +43,7 @@ from fervid.results.timeline_files import (
 )
 from fervid.results.validate import missing_rows, validated
 from fervid.settings import TimelineSettings
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, MEASURES
 
 ATTEMPTS, PAUSE = 10, 0.1
 """How often and after how many seconds tables are read again that another process replaces."""
@@ -278,6 +278,8 @@ def as_timeline(out: Path, read: pa.Table) -> pa.Table:
     names = set(read.column_names)
     if {"video_id", "face_quality"} <= names and not names & set(FRAME_SIZE):
         raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
+    if {"video_id", *FRAME_SIZE} <= names and not names & set(MEASURES):
+        raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
     return read.select(TIMELINE.names).cast(TIMELINE)
 
 
@@ -373,6 +375,47 @@ def tidy_frame(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of results, which can be read without their timeline.
+
+    Attributes:
+        rows: Column → value of each input; empty if the small tables are missing.
+        metadata: See ``read_metadata``.
+        notes: Which small tables are not as fervid wrote them, as sentences. The timeline is not checked.
+    """
+
+    rows: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def read_manifest(out: Path) -> Manifest:
+    """Read the manifest of results.
+
+    Args:
+        out: The results.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputNotFound: There is nothing at ``out``.
+        BadResults: fervid did not write what is there, or it is incomplete.
+    """
+    metadata = _all_metadata(out)
+    record, inherited = metadata.pop(RECORD, None), metadata.pop(NOTES, [])
+    if not is_folder(out) and out.suffix == ".parquet" and not any(small_path(out, name).exists() for name in SMALL):
+        return Manifest([], metadata, (*inherited, f"{out} lies without its small tables"))
+    if not small_path(out, "videos").exists():
+        raise _incomplete(out, "videos")
+    try:
+        rows = read_csv_rows(small_path(out, "videos"), SMALL["videos"])
+    except (OSError, ValueError) as error:
+        raise _bad_results(out, error) from error
+    return Manifest(rows, metadata, (*inherited, *changed_tables(out, record)))
+
+
 def read_metadata(out: Path) -> dict[str, Any]:
     """Read how results were made.
 
@@ -390,6 +433,11 @@ def read_metadata(out: Path) -> dict[str, Any]:
         InputNotFound: There is nothing at ``out``.
         BadResults: fervid did not write what is there.
     """
+    return {key: value for key, value in _all_metadata(out).items() if key not in (RECORD, NOTES)}
+
+
+def _all_metadata(out: Path) -> dict[str, Any]:
+    """The metadata with the record of the small tables and the notes."""
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
     try:
@@ -403,30 +451,4 @@ def read_metadata(out: Path) -> dict[str, Any]:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
-    metadata = decoded_metadata(out, raw)
-    return {key: value for key, value in metadata.items() if key not in (RECORD, NOTES)}
-
-
-def read_columns(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[Any]]:
-    """Read columns of any Parquet file.
-
-    Args:
-        path: The file.
-        required: Columns that must be there.
-        optional: Columns that are left out of the result if the file does not have them.
-
-    Returns:
-        Column name → values as a Python list.
-
-    Raises:
-        BadDataset: The file cannot be read, or a required column is missing.
-    """
-    try:
-        names = pq.read_schema(path).names
-        missing = [name for name in required if name not in names]
-        if missing:
-            raise BadDataset(f"{path}: no column {', '.join(missing)}")
-        table = pq.read_table(path, columns=[*required, *(name for name in optional if name in names)])
-    except (pa.ArrowException, OSError) as error:
-        raise BadDataset(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    return decoded_metadata(out, raw)

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from fervid.errors import BadResults
 from fervid.files.fingerprint import sha256
 from fervid.results.belonging import TimelineDigest
-from fervid.results.schema import NOTES, PREFIX, RECORD, SMALL, output_paths, small_path, timeline_path
+from fervid.results.mesh_table import MESH_NAME, has_meshes
+from fervid.results.schema import NOTES, PREFIX, RECORD, SMALL, mesh_path, output_paths, small_path, timeline_path
 from fervid.results.store_files import composed_metadata, store_folder
 from fervid.results.validate import check_metadata
 from fervid.runtime.special_files import refuse_special
@@ -113,7 +114,7 @@ def decoded_metadata(out: Path, raw: Mapping[bytes, bytes] | None) -> dict[str, 
 
 
 def changed_tables(out: Path, record: object) -> list[str]:
-    """Find the small tables that are not as fervid wrote them.
+    """Find the tables, except the timeline, that are not as fervid wrote them.
 
     Args:
         out: The results.
@@ -125,7 +126,10 @@ def changed_tables(out: Path, record: object) -> list[str]:
     if not isinstance(record, dict):
         return [f"{out} does not say which tables belong to it, so it may have been changed"]
     names = [name for name in SMALL if name in record and sha256(small_path(out, name)) != record[name]]
-    return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
+    paths = [small_path(out, name) for name in names]
+    if MESH_NAME in record and has_meshes(out) and sha256(mesh_path(out)) != record[MESH_NAME]:
+        paths.append(mesh_path(out))
+    return [f"{path} was changed after fervid wrote it" for path in paths]
 
 
 def digest_of(timeline: pa.Table) -> TimelineDigest:

@@ -18,7 +18,8 @@ from fervid.errors import BadResults, FervidError, printable
 from fervid.results.schema import ANALYSED, NOTES, SCHEMA_VERSION, SMALL, VIDEOS
 from fervid.settings import ScanSettings, TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.types import EMOTIONS
+from fervid.timeline.events import BLINK, EMOTION, EVENT_KINDS, NOD, SHAKE
+from fervid.types import EMOTIONS, MEASURES
 
 Mask = npt.NDArray[np.bool_]
 Tables = dict[str, pa.Table]
@@ -36,13 +37,24 @@ _SHARE = (0.0, 1.0001)
 _COUNT = (0, _LARGEST)
 _PIXELS = (-1e5, 1e5)
 
+_MEASURED = {
+    "head_yaw": (-90.0, 90.0),
+    **dict.fromkeys(("head_pitch", "head_roll"), (-180.0, 180.0)),
+    **dict.fromkeys(("eyes_open", "mouth_open", "smile"), (0.0, 100.0)),
+    **dict.fromkeys(("gaze_x", "gaze_y"), (-100.0, 100.0)),
+    "valence": (-1.0001, 1.0001),
+}
+
+_EVENT_RATES = tuple(f"{kind}s_per_minute" for kind in (BLINK, NOD, SHAKE))
+
 _STATISTICS = {
     **dict.fromkeys(("first_seen", "last_seen"), _SECONDS),
     "samples": (1, _LARGEST),
     "longest_gap": (0, _SECONDS[1]),
-    "transitions_per_minute": (0, 1e9),
-    **dict.fromkeys(("coverage", "mean_quality", "low_quality_share"), _SHARE),
+    **dict.fromkeys(("transitions_per_minute", *_EVENT_RATES), (0, 1e9)),
+    **dict.fromkeys(("coverage", "mean_quality", "low_quality_share", "speaking_share"), _SHARE),
     **dict.fromkeys((f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS), _SHARE),
+    **{f"mean_{name}": limits for name, limits in _MEASURED.items()},
 }
 
 RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
@@ -53,12 +65,13 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         **dict.fromkeys(("face_x", "face_y"), _PIXELS),
         **dict.fromkeys(("face_width", "face_height"), (1e-6, _PIXELS[1])),
         **dict.fromkeys(("frame_width", "frame_height"), (1, _PIXELS[1])),
+        **_MEASURED,
         **dict.fromkeys(("face_score", "face_quality", *EMOTIONS, *_SMOOTH, "confidence"), _SHARE),
     },
     "episodes": {
         "face_id": _COUNT,
         **dict.fromkeys(("onset", "apex", "offset", "duration"), _SECONDS),
-        **dict.fromkeys(("peak", "mean"), _SHARE),
+        **dict.fromkeys(("peak", "mean"), (0, 1e3)),
     },
     "summary": {"face_id": _COUNT, "person": _COUNT, **_STATISTICS},
     "persons": {"person": _COUNT, "faces": (1, _LARGEST), **_STATISTICS},
@@ -77,7 +90,7 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
 
 NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "timeline": {"emotion": EMOTIONS},
-    "episodes": {"emotion": EMOTIONS},
+    "episodes": {"kind": (EMOTION, *EVENT_KINDS), "emotion": EMOTIONS},
     "summary": {"dominant": EMOTIONS},
     "persons": {"dominant": EMOTIONS},
     "shots": {},
@@ -86,11 +99,14 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Table → column → the values that it may have. A null is one of them."""
 
-_KNOWN = tuple(name for name in _STATISTICS if name != "low_quality_share")  # which earlier versions did not write
+_LATER = {"low_quality_share", "speaking_share", *_EVENT_RATES, *(f"mean_{name}" for name in _MEASURED)}
+"""Columns that earlier versions did not write."""
+
+_KNOWN = tuple(name for name in _STATISTICS if name not in _LATER)
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "timeline": ("video", "video_id", "frame", "time"),
-    "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset", "duration", "peak", "mean"),
+    "episodes": ("video", "video_id", "face_id", "kind", "onset", "apex", "offset", "duration", "peak", "mean"),
     "summary": ("video", "video_id", "face_id", *_KNOWN, "dominant", "trust"),
     "persons": ("video", "video_id", "person", "faces", *_KNOWN, "dominant", "trust"),
     "shots": ("video", "video_id", "shot", "start", "end"),
@@ -102,7 +118,17 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 GROUPS: Mapping[str, type] = {"scan": ScanSettings, "timeline": TimelineSettings}
 """Groups of the recorded settings that commands use."""
 
-OF_FACE = ("face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", *EMOTIONS, *_SMOOTH)
+OF_FACE = (
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "face_score",
+    "face_quality",
+    "valence",
+    *EMOTIONS,
+    *_SMOOTH,
+)
 """Columns of the timeline that are null exactly where ``face_id`` is."""
 
 OF_ANALYSED = ("frames_sampled", "faces")
@@ -193,6 +219,7 @@ def validated(tables: Tables, source: str, whole: bool = True) -> tuple[Tables, 
         for bad, reason in _faulty_cells(name, tables[name]):
             faults.add(name, tables[name]["video_id"], bad, reason)
     _check_faces(timeline, faults)
+    _check_episodes(tables["episodes"], faults)
     _check_order(timeline, keys, faults)
     _check_names(tables, faults)
     return _without(tables, faults.reasons) if faults.reasons else (tables, [])
@@ -239,10 +266,23 @@ def _check_faces(timeline: pa.Table, faults: _Faults) -> None:
     for column in OF_FACE:
         bad = _mask(pc.is_valid(timeline[column])) != seen
         faults.add("timeline", timeline["video_id"], bad, _always(f"{column} and face_id do not fit together"))
+    for column in MEASURES:
+        bad = _mask(pc.is_valid(timeline[column])) & ~seen
+        faults.add("timeline", timeline["video_id"], bad, _always(f"{column} is there without a face"))
     for columns in (EMOTIONS, _SMOOTH):
         total = sum(pc.fill_null(timeline[column], 0).to_numpy().astype(float) for column in columns)
         bad = seen & ~(np.abs(total - 1) < 1e-2)
         faults.add("timeline", timeline["video_id"], bad, _shown("the probabilities sum to", total))
+
+
+def _check_episodes(episodes: pa.Table, faults: _Faults) -> None:
+    """An episode of an emotion names it and has probabilities; other kinds have no emotion."""
+    of_emotion = _mask(pc.equal(pc.fill_null(episodes["kind"], EMOTION), EMOTION))
+    differs = _mask(pc.is_valid(episodes["emotion"])) != of_emotion
+    faults.add("episodes", episodes["video_id"], differs, _always("emotion and kind do not fit together"))
+    for name in ("peak", "mean"):
+        values = pc.fill_null(episodes[name], 0).to_numpy()
+        faults.add("episodes", episodes["video_id"], of_emotion & (values > _SHARE[1]), _shown(f"{name} is", values))
 
 
 Keys = tuple[npt.NDArray[np.int64], ...]

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fervid.errors import BadStudy, UsageError
 from fervid.results.in_parts import read_in_parts
+from fervid.results.kinds import emotion_episodes
 from fervid.results.schema import ANALYSED, small_path
 from fervid.results.video_names import by_name, listed
 from fervid.studies.agreement import Span
@@ -189,7 +190,7 @@ def read_found(path: Path, exclude_roles: Sequence[str] = ("interviewer",)) -> l
 def _found(series: Series, episodes: pd.DataFrame, faces: Faces) -> Coding:
     """What fervid found of one participant in one video."""
     spans: dict[str, list[Span]] = {}
-    for row in episodes[episodes["face_id"].isin(list(faces))].itertuples():
+    for row in emotion_episodes(episodes[episodes["face_id"].isin(list(faces))]).itertuples():
         spans.setdefault(str(row.emotion), []).append((float(row.onset), float(row.offset)))
     return Coding(series.recording.video, series.participant, series.end, spans, series.starts, series.ends,
                   series.leading, False)  # fmt: skip

@@ -15,9 +15,10 @@ from fervid.studies.baselines import BaselineSums, add_baseline
 from fervid.studies.catalog import Recording
 from fervid.studies.matching import MatchedEvent
 from fervid.studies.plan import Plan
-from fervid.studies.series import VALENCE, SampleRules, Series, build_series
+from fervid.studies.series import SampleRules, Series, build_series
 from fervid.studies.synchrony import Synchrony, synchrony
 from fervid.studies.windows import AROUND, BIN, EVENT, Window, WindowValues, event_courses, weights, window_values
+from fervid.timeline.valence import VALENCE
 from fervid.types import EMOTIONS, DoubleArray, Progress, ProgressCallback, ignore_progress
 
 MAP_STEPS = 100

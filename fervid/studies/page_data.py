@@ -14,7 +14,8 @@ import pandas as pd
 from fervid.studies.compute import MAP_STEPS, Computed, course_edges
 from fervid.studies.figures import COLORS, MAX_CONDITIONS
 from fervid.studies.plan import Plan
-from fervid.studies.series import EVENTS, VALENCE
+from fervid.studies.series import EVENTS
+from fervid.timeline.valence import VALENCE
 from fervid.types import EMOTIONS
 
 Values = npt.NDArray[np.float64]

@@ -12,6 +12,7 @@ import pandas as pd
 from fervid.results.schema import TIMELINE
 from fervid.studies.catalog import Faces, Recording
 from fervid.timeline.gaps import gap_threshold, periods
+from fervid.timeline.valence import VALENCE, valence
 from fervid.types import EMOTIONS, DoubleArray
 
 EVENTS = {
@@ -25,10 +26,6 @@ Where that measure is missing, or the samples are fewer, nothing is known about 
 
 RATE_TOLERANCE = 0.99
 """A recording of 29.97 frames a second, of which every second is sampled, counts as 15 samples a second."""
-
-VALENCE = "valence"
-_AGAINST = ("angry", "disgust", "fear", "sad")
-"""Valence is happy minus the largest of these."""
 
 _NO_MEASURES = {"video", "video_id", "frame", "time", "face_id", "person", "participant", "frame_width", "frame_height",
                 "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", "emotion", "confidence",
@@ -122,12 +119,13 @@ def measure_values(rows: pd.DataFrame, measures: Sequence[str], values: str) -> 
     for column, name in enumerate(measures):
         if name in EMOTIONS:
             result[:, column] = rows[f"{name}{suffix}"].to_numpy(np.float64)
-        elif name in rows and not (name == VALENCE and values == "raw"):
-            result[:, column] = rows[name].to_numpy(np.float64, na_value=np.nan)
-        if name == VALENCE:
-            against = rows[[f"{one}{suffix}" for one in _AGAINST]].to_numpy(np.float64).max(axis=1, initial=0.0)
-            computed = rows[f"happy{suffix}"].to_numpy(np.float64) - against
+        elif name == VALENCE:
+            computed = valence(rows[[f"{one}{suffix}" for one in EMOTIONS]].to_numpy(np.float64))
+            own = rows[VALENCE] if values != "raw" and VALENCE in rows else np.nan
+            result[:, column] = own
             result[:, column] = np.where(np.isnan(result[:, column]), computed, result[:, column])
+        elif name in rows:
+            result[:, column] = rows[name].to_numpy(np.float64, na_value=np.nan)
     return result
 
 

@@ -33,7 +33,8 @@
 //   foot(lane)     an element below it, or null
 //   describe(lane) what a screen reader says about a lane. Lanes then take the focus of the keyboard
 //   keys           true: the timeline handles the keys itself while its axis or a lane has the focus
-//   tip            true: a box beside the pointer shows the values
+//   tip            true: a box beside the pointer shows the values; "mouse": not for touch and keys
+//   tools          an element beside the time axis, such as buttons
 //   digits         digits of the values in that box; 2
 // }
 //
@@ -42,7 +43,8 @@
 import { clock, countUpTo, make, TOLERANCE } from "./basics.js";
 import { AXIS, drawAxis, drawLane, EPISODE, inside, isNumber, QUALITY, SPLIT, untilOf } from "./drawing.js";
 
-const TOP = 6, SHORTEST = 0.2, MOST_LANES = 100, PRINTED_WIDTH = 660;  // pixels, pixels, seconds, lanes, pixels
+const TOP = 6, SHORTEST = 0.2, MOST_LANES = 100;  // pixels above the lines, shortest seconds shown, lanes drawn at first
+const NEAR = 400, PRINTED_WIDTH = 660;  // pixels beyond the window in which lanes are drawn; pixels of a printed lane
 const INKS = ["back", "front", "soft", "line", "panel", "warn"];
 // paper is white, even where the screen is dark
 const PAPER = { back: "#ffffff", front: "#000000", soft: "#444444", line: "#cccccc", panel: "#f4f4f4", warn: "#6b3a00" };
@@ -83,13 +85,13 @@ export class Timeline extends EventTarget {
     this.tip = make("div", { class: "tip", hidden: true, "aria-hidden": "true" });
     this.live = make("span", { class: "unseen", "aria-live": "polite" });
     const mark = make("div", { class: "cursor", "aria-hidden": "true" });
-    root.replaceChildren(make("div", { class: "lane axis-row" }, make("span", {}), make("div", { class: "plot" }, this.axis, mark)), this.rows, this.more, this.tip, this.live);
+    root.replaceChildren(make("div", { class: "lane axis-row" }, options.tools ?? make("span", {}), make("div", { class: "plot" }, this.axis, mark)), this.rows, this.more, this.tip, this.live);
     this.#listen(this.axis, null);
     root.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     if (options.keys) root.addEventListener("keydown", (event) => this.#key(event));
     this.near = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) this.#seen(this.lanes.find((lane) => lane.canvas === target), isIntersecting);
-    }, { rootMargin: "400px" });
+    }, { rootMargin: `${NEAR}px` });
     let width = 0;
     new ResizeObserver(() => { if (!this.printing && width !== root.clientWidth) { width = root.clientWidth; this.draw(); } }).observe(root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -183,6 +185,8 @@ export class Timeline extends EventTarget {
   // draws at most this many lanes for paper; the others get the class "unprinted". Returns how many are drawn.
   print(most = Infinity) {
     this.printing = true;
+    const wanted = Math.min(most, this.data.lanes.length);
+    if (wanted > this.lanes.length) { this.most = wanted; this.setData(this.data); }
     this.lanes.forEach((lane, place) => lane.row.classList.toggle("unprinted", place >= most));
     this.draw();
     return Math.min(most, this.lanes.length);
@@ -221,7 +225,7 @@ export class Timeline extends EventTarget {
       if (this.#fingers.has(event.pointerId)) this.#fingers.set(event.pointerId, event.clientX);
       if (this.#fingers.size === 2) { this.#spread(); return; }
       if (canvas.hasPointerCapture(event.pointerId) && !this.#pinched) this.#seek(time, lane);
-      this.#hover(time, lane);
+      this.#hover(time, lane, touches(event));
     });
     const leave = (event) => { this.#fingers.delete(event.pointerId); this.#pinch = null; };
     canvas.addEventListener("pointerup", (event) => {
@@ -229,7 +233,7 @@ export class Timeline extends EventTarget {
         const time = this.#timeAt(event.clientX);
         if (lane) this.pick(lane, time);
         this.#seek(time, lane);
-        this.#hover(time, lane);
+        this.#hover(time, lane, true);
       }
       leave(event);
       if (!this.#fingers.size) this.#pinched = false;
@@ -249,9 +253,9 @@ export class Timeline extends EventTarget {
     this.view(from, from + width * perPixel);
   }
 
-  #hover(time, lane) {
+  #hover(time, lane, isTouch = false) {
     this.dispatchEvent(new CustomEvent("hover", { detail: time === null ? null : { time, lane } }));
-    if (this.options.tip) this.#showTip(time, lane);
+    if (this.options.tip) this.#showTip(isTouch && this.options.tip === "mouse" ? null : time, lane);
   }
 
   #wheel(event) {
@@ -301,7 +305,7 @@ export class Timeline extends EventTarget {
     if (time < this.from || time > this.to) this.view(time - half, time + half);
     this.pick(lane, time);
     this.#seek(time, lane, true);
-    if (this.options.tip) this.#showTip(time, lane);
+    if (this.options.tip) this.#showTip(this.options.tip === "mouse" ? null : time, lane);
     const read = this.readAt(lane, time);
     this.live.textContent = `${clock(time)}: ${read ? `${this.series[read.order[0]].name} ${this.number(read.track.smooth[read.order[0]][read.row])}` : "not seen"}`;
   }
@@ -378,6 +382,7 @@ export class Timeline extends EventTarget {
     drawAxis(this.#sheet(this.axis, AXIS, ink));
     for (const lane of this.lanes) {
       if (lane.canvas.style.height !== height) lane.canvas.style.height = height;
+      if (!this.printing && !lane.isNear) lane.isNear = nearWindow(lane.canvas);  // the observer may tell it later
       if (this.printing ? !lane.row.classList.contains("unprinted") : lane.isNear) this.#drawLane(lane, ink);
     }
     this.#placeCursor();
@@ -396,6 +401,11 @@ export class Timeline extends EventTarget {
     paper.clearRect(0, 0, width, height);
     return { paper, width, left: this.gutter, x: (time) => this.gutter + (time - this.from) * scale, ink, places: this.places, view: this };
   }
+}
+
+function nearWindow(canvas) {
+  const { top, bottom, width } = canvas.getBoundingClientRect();
+  return width > 0 && bottom > -NEAR && top < innerHeight + NEAR;
 }
 
 // the times of all samples of a lane
