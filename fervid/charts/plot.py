@@ -10,6 +10,7 @@ import pandas as pd
 
 from fervid.colors import EMOTION_COLORS
 from fervid.errors import UsageError
+from fervid.results.kinds import emotion_episodes
 from fervid.results.reader import Results, read_results
 from fervid.timeline.gaps import gap_threshold, gaps
 from fervid.types import EMOTIONS
@@ -65,7 +66,7 @@ def plot_timeline(
         ax.plot(rows["time"], rows[emotion], lw=0.8, alpha=0.45, marker=alone, **style)
         ax.plot(rows["time"], rows[f"{emotion}_smooth"], lw=2, label=emotion, marker=alone, **style)
     of_face = (results.episodes["video"] == video) & results.episodes["face_id"].isin(faces)
-    episodes = results.episodes[of_face]
+    episodes = emotion_episodes(results.episodes[of_face])
     for emotion, color in EMOTION_COLORS.items():
         shown = episodes[episodes["emotion"] == emotion]
         spans = np.column_stack([shown["onset"], shown["offset"] - shown["onset"]])

@@ -13,7 +13,7 @@ import pandas as pd
 from fervid.errors import UsageError
 from fervid.export.bids import plan_bids, write_bids
 from fervid.export.elan import write_elan
-from fervid.export.excel import refuse_without_openpyxl, write_excel
+from fervid.export.excel import write_excel
 from fervid.export.output_files import (
     Exported,
     Format,
@@ -30,6 +30,7 @@ from fervid.files.locks import locked_temporarily
 from fervid.results.find_videos import FoundVideos, Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
+from fervid.results.workbook import refuse_without_openpyxl
 
 LOCK = ".fervid-export.lock"
 """Lock file in a folder that an export writes into. It exists while a call writes there."""

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fervid.faces.thumbnail import WantedFace
 from fervid.report.series import MAX_FACES, chart_series, encode, share_rows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
@@ -170,7 +171,7 @@ def videos(results: Results) -> list[dict[str, Any]]:
     """
     drawn, rows = drawn_lanes(results), _TimelineRows(results.timeline)
     limit = share_rows([rows.samples(video_id, lane) for video_id, own in drawn.items() for lane, _ in own])
-    episodes = _episodes(results.episodes)
+    episodes = _episodes(emotion_episodes(results.episodes))
     doubts, cuts = _doubts(results.doubts), _cuts(results.shots)
     doubtful = results.summary.loc[results.summary["trust"] != "ok", "video_id"].value_counts().to_dict()
     described = []

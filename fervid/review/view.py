@@ -11,6 +11,7 @@ import pandas as pd
 
 from fervid.colors import EMOTION_COLORS
 from fervid.results.face_timelines import FaceTimelines
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import lanes
 from fervid.results.reader import Results
 from fervid.review.moments import doubtful_moments
@@ -50,7 +51,7 @@ def describe_video(tables: Results) -> dict[str, Any]:
         "minQuality": MIN_QUALITY,
         "lanes": _lanes(tables),
         "faces": [_face(face, by_face[face.face_id]) for face in faces],
-        "episodes": _episodes(tables.episodes),
+        "episodes": _episodes(emotion_episodes(tables.episodes)),
         "cuts": _numbers(np.asarray(cuts, float), 6),
         "sampled": _numbers(sizes.times, 6),
         "moments": [

@@ -12,6 +12,7 @@ import numpy as np
 
 from fervid.errors import BadWeights, UnreadableVideo
 from fervid.faces.crop import SIZE, CropGeometry
+from fervid.faces.detect_and_crop import FaceNetworks
 from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.faces.embedding import FaceEmbedder
 from fervid.files.scratch import CropFile
@@ -141,7 +142,7 @@ def track_faces(
         UnreadableVideo: ``frames`` cannot be decoded.
         OutputError: ``scratch`` cannot be written.
     """
-    analyzer = FrameAnalyzer(settings, geometry, detector, embedder)
+    analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_networks(settings.measures))
     builder = TrackBuilder(settings, scratch, embedder)
     for result in analyze_frames(frames, analyzer):
         builder.add(result)
@@ -163,6 +164,22 @@ def cached_detector(settings: ScanSettings) -> FaceDetector:
         BadWeights: The weights cannot be used.
     """
     return create_detector(settings)
+
+
+@lru_cache(maxsize=1)
+def cached_networks(measures: bool) -> FaceNetworks | None:
+    """Load the networks that measure faces, once per process.
+
+    Args:
+        measures: The setting of that name.
+
+    Returns:
+        The networks; None if faces are not measured.
+
+    Raises:
+        BadWeights: Their weights cannot be used.
+    """
+    return FaceNetworks() if measures else None
 
 
 @lru_cache(maxsize=1)

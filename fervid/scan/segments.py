@@ -18,7 +18,7 @@ from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FrameAnalyzer
 from fervid.scan.records import read_frame_results, write_result
-from fervid.scan.scan import cached_detector, cached_embedder, reader_notes, scan_result
+from fervid.scan.scan import cached_detector, cached_embedder, cached_networks, reader_notes, scan_result
 from fervid.scan.track_assembly import TrackBuilder
 from fervid.scan.types import SEGMENT_SECONDS, Scan, ScannedSegment, Segment
 from fervid.settings import ScanSettings
@@ -126,7 +126,9 @@ def scan_segment(
     started = clock.monotonic()
     cv2.setNumThreads(1)
     embedder, refused = cached_embedder()
-    analyzer = FrameAnalyzer(settings, geometry, cached_detector(settings), embedder)
+    analyzer = FrameAnalyzer(
+        settings, geometry, cached_detector(settings), embedder, cached_networks(settings.measures)
+    )
     ends = _Ends(segment.stop)
     try:
         with (

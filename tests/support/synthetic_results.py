@@ -162,6 +162,7 @@ def made_episodes(video: MadeVideo, number: int, face: MadeFace) -> list[dict[st
         peak = float(face.probabilities[rows, emotion].max())
         row: dict[str, Any] = {
             "face_id": number,
+            "kind": "emotion",
             "emotion": EMOTIONS[emotion],
             "onset": onset,
             "apex": onset,

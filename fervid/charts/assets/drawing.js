@@ -41,8 +41,9 @@ export function drawLane(lane, sheet) {
   paper.fillStyle = ink.panel;
   paper.fillRect(left, 0, width, places.height);
   const solid = lane.tracks.filter((track) => !track.faint);
-  if (solid.length) {  // hatched between the first and the last time that it is seen, and plain beyond
-    const begin = Math.max(x(Math.min(...solid.map((track) => track.times[0]))), left), end = Math.min(x(Math.max(...solid.map(untilOf))), width);
+  if (solid.length || lane.until !== undefined) {  // hatched between the first and the last time that it is seen, and plain beyond
+    const first = lane.from ?? Math.min(...solid.map((track) => track.times[0])), last = lane.until ?? Math.max(...solid.map(untilOf));
+    const begin = Math.max(x(first), left), end = Math.min(x(last), width);
     if (end > begin) hatch(sheet, begin, end);
   }
   for (const track of solid) drawGround(track, sheet);

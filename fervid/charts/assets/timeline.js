@@ -6,7 +6,8 @@
 // data = {
 //   start, end     the seconds that the axis covers; start may be below 0 (seconds around an event)
 //   series         [{ name, color: "#rrggbb" }]: the lines of every lane
-//   lanes          [{ name, tracks, episodes, doubts, ... }]: what else a lane holds is for options.head and .foot
+//   lanes          [{ name, tracks, episodes, doubts, from, until, ... }]: from and until are the seconds in which it could
+//                  be seen; absent: from its first to its last sample. What else a lane holds is for options.head and .foot
 //   range          [low, high] of the values; [0, 1] if absent
 //   cuts           [seconds]: dotted vertical lines through all lanes; may be absent
 //   minQuality     a lower quality is marked; may be absent
