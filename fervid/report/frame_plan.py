@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fervid.results.kinds import emotion_episodes
 from fervid.results.reader import Results
 from fervid.types import DoubleArray
 
@@ -141,7 +142,7 @@ def _spread(times: DoubleArray, spacing: float) -> Rows:
 def _wanted_moments(results: Results) -> dict[str, list[float]]:
     """video_id → times of which frames are wanted, the most important first: doubts, then apexes, onsets, offsets."""
     wanted: dict[str, list[float]] = {}
-    doubts, episodes = results.doubts, results.episodes
+    doubts, episodes = results.doubts, emotion_episodes(results.episodes)
     for table, name, around in (
         (doubts, "start", AROUND),
         (doubts, "end", AROUND),
