@@ -90,6 +90,8 @@ def prune(out: str | os.PathLike[str], dry_run: bool = False, force: bool = Fals
     if is_foreign(store):
         raise OutputError(f"cannot use {store}: it is not a folder of this user")
     identity = read_identity(store)
+    if identity is None and not any(store.glob(f"{PARTS}*/*")):
+        return PruneReport((), 0, 0, 0, 0, {}, (f"no video of {path} is finished yet, so there is nothing to remove",))
     if identity is None:
         again = "run analyze again, or with `overwrite` if it says so"
         raise UsageError(f"{store} does not say what its results were made with; {again}")

@@ -255,6 +255,8 @@ def test_what_is_no_output(tmp_path: Path, out: Path) -> None:
     before = contents(tmp_path)
     assert "no hidden folder" in prune(merged).notes[0]
     assert contents(tmp_path) == before
+    (tmp_path / ".begun.parquet.fervid").mkdir()
+    assert "no video of" in prune(tmp_path / "begun.parquet").notes[0]
     hidden = tmp_path / ".link.parquet.fervid"
     hidden.symlink_to(store_of(out))
     with pytest.raises(OutputError, match="not a folder of this user"):
