@@ -299,6 +299,7 @@ def write_report(
     *,
     videos: str | os.PathLike[str] | None = None,
     thumbnails: bool = True,
+    frames: bool = True,
     on_progress: ProgressCallback = ignore_progress,
 ) -> WrittenReport:
     """Write results as one HTML page, as ``fervid report`` does.
@@ -311,12 +312,13 @@ def write_report(
     Args:
         results: What ``analyze`` wrote, or what ``read_results`` returned.
         out: The page to write, ending in ``.html``.
-        videos: Folder that holds the videos now, for thumbnails of the faces. Default: where they were analysed.
-        thumbnails: Show a thumbnail of each face.
-        on_progress: Called with a Progress for each video whose faces are cut out.
+        videos: Folder that holds the videos now, for their pictures. Default: where they were analysed.
+        thumbnails: Show an image of each face. False: open no video.
+        frames: Store small frames of the videos, which a click on a timeline shows.
+        on_progress: Called with a Progress for each video that is opened.
 
     Returns:
-        Path and size of the page, and the videos whose faces have no thumbnails.
+        Path and size of the page, and the videos that have no pictures.
 
     Raises:
         UsageError: ``out`` does not end in ``.html``.
@@ -325,7 +327,7 @@ def write_report(
     """
     from fervid.report.report import write_report as run
 
-    return run(results, out, videos, thumbnails, on_progress)
+    return run(results, out, videos, thumbnails, on_progress, frames=frames)
 
 
 def export_results(

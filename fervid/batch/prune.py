@@ -21,6 +21,7 @@ from fervid.batch.presence import HERE, Presence
 from fervid.batch.request import read_request
 from fervid.batch.store import PARTS, ResumeStore, StoreView
 from fervid.errors import BadResults, OutputError, UsageError
+from fervid.files.locks import using_locks
 from fervid.files.private_folder import is_foreign, remove_damaged
 from fervid.results.parts import Entry, Row, copy_of, read_rows
 from fervid.results.reader import read_manifest
@@ -92,10 +93,12 @@ def prune(out: str | os.PathLike[str], dry_run: bool = False, force: bool = Fals
     if identity is None:
         again = "run analyze again, or with `overwrite` if it says so"
         raise UsageError(f"{store} does not say what its results were made with; {again}")
+    request = read_request(store)
     temporary = [(file, _size(file)) for file in _temporary(store)]
     if dry_run:
         return _Pruning(StoreView(store, identity, True), store, path, force).report(temporary)
-    with ResumeStore(store, identity, True) as opened:
+    kind = "system" if request is None else request.settings.run.lock
+    with using_locks(kind), ResumeStore(store, identity, True) as opened:
         pruning = _Pruning(opened, store, path, force)
         report = pruning.report(temporary)
         pruning.carry_out(opened)

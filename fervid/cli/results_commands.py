@@ -96,7 +96,8 @@ def report(
         Path, typer.Option(metavar="FILE", help="The page to write, ending in .html. Example: --out report.html")
     ],
     videos: Videos = None,
-    thumbnails: Annotated[bool, typer.Option(help="Show a thumbnail of each face.")] = True,
+    thumbnails: Annotated[bool, typer.Option(help="Show an image of each face. Without, open no video.")] = True,
+    frames: Annotated[bool, typer.Option(help="Store small frames of the videos, which a click shows.")] = True,
     quiet: Quiet = False,
     log_json: LogJson = False,
 ) -> None:
@@ -106,7 +107,7 @@ def report(
     from fervid.report.report import write_report
 
     with ProgressDisplay(quiet, "faces") as display:
-        written = write_report(results, out, videos, thumbnails, display)
+        written = write_report(results, out, videos, thumbnails, display, frames=frames)
     show_report(written, quiet)
 
 

@@ -93,9 +93,9 @@ class StatedTimes:
             other = bool(self._expected) and frame.pts != self._expected.popleft()
             self._copied = other and bool(self._context.has_b_frames)
         if not self._by_decoding and not self._copied:
-            return self._seconds(frame.pts)
+            return self.seconds(frame.pts)
         if shown is not None:
-            self._last = self._seconds(shown - self._delay)
+            self._last = self.seconds(shown - self._delay)
         elif self._last is not None:  # the last frames, which the decoder gives out when no packet is left
             self._last += self._period
         return self._last
@@ -106,7 +106,15 @@ class StatedTimes:
             return frame.dts
         return next((pts for pts, dts in self._sent if dts == frame.dts), None)
 
-    def _seconds(self, stamp: int | None) -> float | None:
+    def seconds(self, stamp: int | None) -> float | None:
+        """Convert a time stamp.
+
+        Args:
+            stamp: In units of the stream's time base.
+
+        Returns:
+            Seconds from the start of the file; None for None.
+        """
         if stamp is None:
             return None
         if self._start is None:  # a raw stream, whose clock begins anywhere

@@ -143,6 +143,7 @@ LINES = [
     ("report edited~.parquet --out page~.html", 0),
     ("report made~.parquet --out page~.xls", 2),
     ("report r~.parquet --out page~.html", 0),
+    ("report r~.parquet --out page~.html --no-frames", 0),
     ("export edited~.parquet --to elan --out elan~", 0),
     ("export edited~.parquet --to textgrid --out grids~", None),
     ("export edited~.parquet --to boris --out project~.boris", None),

@@ -291,6 +291,7 @@ def small(image: ByteArray) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_report_of_real_clips_shows_the_frame_of_every_click(shared_media: Path, tmp_path: Path) -> None:
     analyze(shared_media, tmp_path / "r.parquet", workers=1)
     written = write_report(tmp_path / "r.parquet", tmp_path / "r.html", videos=shared_media)
@@ -303,6 +304,7 @@ def test_the_report_of_real_clips_shows_the_frame_of_every_click(shared_media: P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_report_of_an_hour_of_video_stays_below_6_mb(tmp_path: Path) -> None:
     """18,000 frames at 5 a second, each with other noise, which is hard to compress."""
     count = 18_000

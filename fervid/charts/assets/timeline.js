@@ -43,7 +43,8 @@
 import { clock, countUpTo, make, TOLERANCE } from "./basics.js";
 import { AXIS, drawAxis, drawLane, EPISODE, inside, isNumber, QUALITY, SPLIT, untilOf } from "./drawing.js";
 
-const TOP = 6, SHORTEST = 0.2, MOST_LANES = 100, PRINTED_WIDTH = 660;  // pixels, pixels, seconds, lanes, pixels
+const TOP = 6, SHORTEST = 0.2, MOST_LANES = 100;  // pixels above the lines, shortest seconds shown, lanes drawn at first
+const NEAR = 400, PRINTED_WIDTH = 660;  // pixels beyond the window in which lanes are drawn; pixels of a printed lane
 const INKS = ["back", "front", "soft", "line", "panel", "warn"];
 // paper is white, even where the screen is dark
 const PAPER = { back: "#ffffff", front: "#000000", soft: "#444444", line: "#cccccc", panel: "#f4f4f4", warn: "#6b3a00" };
@@ -90,7 +91,7 @@ export class Timeline extends EventTarget {
     if (options.keys) root.addEventListener("keydown", (event) => this.#key(event));
     this.near = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) this.#seen(this.lanes.find((lane) => lane.canvas === target), isIntersecting);
-    }, { rootMargin: "400px" });
+    }, { rootMargin: `${NEAR}px` });
     let width = 0;
     new ResizeObserver(() => { if (!this.printing && width !== root.clientWidth) { width = root.clientWidth; this.draw(); } }).observe(root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -381,6 +382,7 @@ export class Timeline extends EventTarget {
     drawAxis(this.#sheet(this.axis, AXIS, ink));
     for (const lane of this.lanes) {
       if (lane.canvas.style.height !== height) lane.canvas.style.height = height;
+      if (!this.printing && !lane.isNear) lane.isNear = nearWindow(lane.canvas);  // the observer may tell it later
       if (this.printing ? !lane.row.classList.contains("unprinted") : lane.isNear) this.#drawLane(lane, ink);
     }
     this.#placeCursor();
@@ -399,6 +401,11 @@ export class Timeline extends EventTarget {
     paper.clearRect(0, 0, width, height);
     return { paper, width, left: this.gutter, x: (time) => this.gutter + (time - this.from) * scale, ink, places: this.places, view: this };
   }
+}
+
+function nearWindow(canvas) {
+  const { top, bottom, width } = canvas.getBoundingClientRect();
+  return width > 0 && bottom > -NEAR && top < innerHeight + NEAR;
 }
 
 // the times of all samples of a lane

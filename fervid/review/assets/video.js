@@ -60,6 +60,7 @@ function show(told) {
 function choose(face) {
   chosen = face;
   timeline?.choose(face);
+  if (innerWidth > 900) timeline?.laneOf(face)?.row.scrollIntoView({ block: "nearest" });  // within the list of lanes
   fixing.choose(face);
   for (const one of find("sheet").querySelectorAll("button")) one.setAttribute("aria-pressed", String(Number(one.dataset.face) === face));
   drawFrame();
@@ -138,7 +139,7 @@ function legend() {
 }
 
 function fit() {
-  const stage = find("stage"), most = Math.max(innerHeight * 0.62, 200), wide = stage.parentElement.clientWidth;
+  const stage = find("stage"), most = innerWidth > 900 ? Math.max(innerHeight * (data?.lanes.length > 2 ? 0.42 : 0.55), 200) : innerHeight * 0.35, wide = stage.parentElement.clientWidth;
   const width = Math.min(wide, most * size[0] / size[1]);
   stage.style.width = `${width}px`;
   stage.style.height = `${width * size[1] / size[0]}px`;
