@@ -13,6 +13,7 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
+from statistics import median
 from typing import Any
 
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, period_index
@@ -25,6 +26,10 @@ the file than its frame is shown, and than the number of frames in which a damag
 CERTAIN = 20
 """A decoder that was given this many packets in full before a damaged one treats the damaged one as if it had been
 given all packets in full."""
+
+LARGE = 3
+"""A packet of more than this many times the median size of those after it is decoded. It probably holds another scene:
+a short insert may have no other frame."""
 
 BEFORE_KEYFRAME = 4
 """So many frames before each keyframe are decoded, because a cut is often at a keyframe."""
@@ -129,6 +134,7 @@ class NeededPackets:
             while self._stamps and self._stamps[0] <= stamp:
                 self._decide(self._stamps.pop(0))
             needed |= self._needed.pop(stamp, True)
+            needed |= bool(self._waiting) and packet.size > LARGE * median(one.size for one in self._waiting)
         return packet, needed or self.everything
 
     def _decide(self, stamp: int) -> None:
