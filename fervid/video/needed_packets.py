@@ -13,7 +13,6 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from statistics import median
 from typing import Any
 
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, period_index
@@ -134,8 +133,12 @@ class NeededPackets:
             while self._stamps and self._stamps[0] <= stamp:
                 self._decide(self._stamps.pop(0))
             needed |= self._needed.pop(stamp, True)
-            needed |= bool(self._waiting) and packet.size > LARGE * median(one.size for one in self._waiting)
+            needed |= self._is_large(packet)
         return packet, needed or self.everything
+
+    def _is_large(self, packet: Any) -> bool:
+        sizes = sorted(one.size for one in self._waiting)
+        return bool(sizes) and packet.size > LARGE * sizes[len(sizes) // 2]
 
     def _decide(self, stamp: int) -> None:
         """Decide on the next frame in the order of presentation."""

@@ -204,7 +204,7 @@ def by_fervid(path: Path, skip: bool) -> list[float]:
     detector = ShotBoundaryDetector()
     with VideoReader(path, fps=SAMPLES_PER_SECOND, threads=1, skip=skip) as reader:
         for result in analyze_frames(reader.frames(), _NoFaces(), reader if reader.skips else None):
-            detector.update(result.time, result.thumbnail, result.shape)
+            detector.update(result.time, result.thumbnail, result.shape, result.skipped)
     return detector.finish()
 
 
