@@ -69,7 +69,7 @@ def annotate(
         str,
         typer.Option(
             metavar="NAME",
-            help="full, or minimal for boxes and labels only. Example: --style minimal",
+            help="full; minimal: boxes and labels; head: also the head's axes. Example: --style minimal",
         ),
     ] = "full",
     blur: Annotated[bool, typer.Option("--blur", help="Make all faces unrecognisable.")] = False,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fervid.files.locks import is_abandoned
 from fervid.files.private_folder import remove_damaged
+from fervid.runtime.platform import may_be_alive
 
 HOLDER_FILE, LOCK_FILE = "holder.json", "lock"
 """Names of the files in a locked folder: who holds the lock, and the lock."""
@@ -61,8 +62,8 @@ def remove_holder(folder: Path) -> None:
 def find_holder(folder: Path) -> Holder | None:
     """Find out which process holds the lock of a folder.
 
-    The lock is tried only if there is a note, because trying it takes it for a moment, in which a run that starts would
-    find it taken.
+    The lock is tried only if there is a note of a process that may be alive, because trying takes it for a moment, in
+    which a run that starts would find it taken.
 
     Args:
         folder: The folder; it need not exist.
@@ -71,7 +72,11 @@ def find_holder(folder: Path) -> Holder | None:
         The process; its attributes are None if its note is damaged. None if no process holds the lock.
     """
     place = folder / HOLDER_FILE
-    return None if not os.path.lexists(place) or _is_free(folder / LOCK_FILE) else _read(place)
+    if not os.path.lexists(place):
+        return None
+    found = _read(place)
+    has_ended = found.pid is not None and found.host == socket.gethostname() and not may_be_alive(found.pid)
+    return None if has_ended or _is_free(folder / LOCK_FILE) else found
 
 
 def _read(place: Path) -> Holder:

@@ -319,6 +319,26 @@ RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
 """Names of devices, in lower case, which Windows does not allow as file names, whatever their ending."""
 
 
+def may_be_alive(pid: int) -> bool:
+    """Whether a process of this machine may be alive.
+
+    Args:
+        pid: Its number.
+
+    Returns:
+        False if it is certain that there is no such process.
+    """
+    if os.name == "nt":  # there os.kill ends the process, or sends it Ctrl-C
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it belongs to another user
+        return True
+    return True
+
+
 def belongs_to_other(status: os.stat_result) -> bool:
     """Check the owner of a file.
 

@@ -55,6 +55,7 @@ def render_page(plan: Plan, tables: StudyTables, computed: Computed, notes: Sequ
             figures=_figures(plan, tables, computed),
             notes=notes,
             data=data,
+            conditions=len(plan.conditions),
             tables=[table for table in shown if table[3]],
             texts={"Means": 3, "Differences": 5},
             methods=methods_text(plan),

@@ -18,6 +18,9 @@ from fervid.studies.series import EVENTS
 from fervid.timeline.valence import VALENCE
 from fervid.types import EMOTIONS
 
+Values = npt.NDArray[np.float64]
+"""An array of values of a course."""
+
 MAX_PEOPLE = 200
 """With more participants than this, the page draws no thin line for each; the table of the course has them."""
 
@@ -55,14 +58,61 @@ def course_data(plan: Plan, course: pd.DataFrame) -> dict[str, Any] | None:
     edges = course_edges(plan)
     if not len(edges) or not course["mean"].notna().any():
         return None
-    shape = len(edges) - 1, len(plan.measures)
+    found = _courses(plan, course, (len(edges) - 1, len(plan.measures)))
+    drawn = [*(one["mean"] for one in found.means.values()), *found.lines.values()]
+    intervals = [next(iter(found.means.values()))[name] for name in ("low", "high")]
+    return {
+        "start": float(edges[0]),
+        "end": float(edges[-1]),
+        "times": _numbers((edges[:-1] + edges[1:]) / 2),
+        "people": [{"name": name, "group": plan.group(name)} for name in found.lines],
+        "unshown": found.people - len(found.lines),
+        "groups": [{"name": name, "participants": count} for name, count in found.counts.items()],
+        "charts": [
+            {
+                "title": title,
+                "range": _range([one[:, places] for one in drawn], [one[:, places] for one in intervals], bounds),
+                "measures": [{"name": plan.measures[place], **found.of_measure(place)} for place in places],
+            }
+            for title, places, bounds in _charts(plan.measures)
+            if any(np.isfinite(value[:, places]).any() for value in drawn)
+        ],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Courses:
+    """The table of the course as arrays of (conditions, measures, steps); NaN where there is no value.
+
+    Attributes:
+        means: Group → ``mean``, ``low`` and ``high``.
+        counts: Group → number of participants who have any value.
+        lines: Participant → mean. Empty if there are more than MAX_PEOPLE.
+        people: Number of participants.
+    """
+
+    means: dict[str, dict[str, Values]]
+    counts: dict[str, int]
+    lines: dict[str, Values]
+    people: int
+
+    def of_measure(self, place: int) -> dict[str, Any]:
+        """What is drawn of one measure: a list of steps for each condition, of each group and participant."""
+        groups = [{name: _lists(value[:, place]) for name, value in own.items()} for own in self.means.values()]
+        return {"groups": groups, "people": [_lists(value[:, place]) for value in self.lines.values()]}
+
+
+def _courses(plan: Plan, course: pd.DataFrame, shape: tuple[int, int]) -> _Courses:
+    """Read the table; ``shape`` is (steps, measures)."""
     conditions = plan.conditions[:MAX_CONDITIONS]
     rows: dict[Any, pd.DataFrame] = dict(iter(course.groupby(["group", "participant", "trial_type"], sort=False)))
-    groups = [name for name in dict.fromkeys(course["group"]) if name]
     people = [name for name in dict.fromkeys(course["participant"]) if name]
+    counts: dict[str, int] = {}
+    for (group, _, _), part in rows.items():
+        if group:
+            counts[group] = max(counts.get(group, 0), int(part["participants"].max()))
 
-    def values(group: str, person: str, column: str) -> npt.NDArray[np.float64]:
-        """(conditions, measures, steps); NaN where there is no row."""
+    def values(group: str, person: str, column: str) -> Values:
         found = np.full((len(conditions), *shape[::-1]), np.nan)
         for place, condition in enumerate(conditions):
             part = rows.get((group, person, condition))
@@ -70,37 +120,9 @@ def course_data(plan: Plan, course: pd.DataFrame) -> dict[str, Any] | None:
                 found[place] = part[column].to_numpy(np.float64).reshape(shape).T
         return found
 
-    means = {group: {name: values(group, "", name) for name in ("mean", "low", "high")} for group in groups}
+    means = {group: {name: values(group, "", name) for name in ("mean", "low", "high")} for group in counts}
     shown = people if len(people) <= MAX_PEOPLE else []
-    lines = {person: values("", person, "mean") for person in shown}
-    drawn = [*(one["mean"] for one in means.values()), *lines.values()]
-    intervals = [means[groups[0]][name] for name in ("low", "high")]
-
-    def measure(place: int) -> dict[str, Any]:
-        own = [{name: _lists(value[:, place]) for name, value in means[group].items()} for group in groups]
-        return {
-            "name": plan.measures[place],
-            "groups": own,
-            "people": [_lists(lines[person][:, place]) for person in shown],
-        }
-
-    return {
-        "start": float(edges[0]),
-        "end": float(edges[-1]),
-        "times": _numbers((edges[:-1] + edges[1:]) / 2),
-        "people": [{"name": name, "group": plan.group(name)} for name in shown],
-        "unshown": len(people) - len(shown),
-        "groups": [{"name": name, "participants": _count(rows, name)} for name in groups],
-        "charts": [
-            {
-                "title": title,
-                "range": _range([one[:, places] for one in drawn], [one[:, places] for one in intervals], bounds),
-                "measures": [measure(place) for place in places],
-            }
-            for title, places, bounds in _charts(plan.measures)
-            if any(np.isfinite(value[:, places]).any() for value in drawn)
-        ],
-    }
+    return _Courses(means, counts, {person: values("", person, "mean") for person in shown}, len(people))
 
 
 @dataclass(frozen=True)
@@ -126,9 +148,7 @@ def _charts(measures: Sequence[str]) -> Iterator[tuple[str, list[int], _Bounds]]
             yield "", [place], _Bounds()
 
 
-def _range(
-    values: Sequence[npt.NDArray[np.float64]], intervals: Sequence[npt.NDArray[np.float64]], bounds: _Bounds
-) -> tuple[float, float]:
+def _range(values: Sequence[Values], intervals: Sequence[Values], bounds: _Bounds) -> tuple[float, float]:
     """The range of values, in round numbers.
 
     Of the intervals it includes what lies at most half as far beyond the values as these are apart: those of few
@@ -146,11 +166,6 @@ def _range(
     if high - low < step / 2:
         low, high = low - step, high + step
     return round(max(low, bounds.lowest), 6), round(min(high, bounds.highest), 6)
-
-
-def _count(rows: dict[Any, pd.DataFrame], group: str) -> int:
-    """The number of participants of a group who have any value."""
-    return max((int(part["participants"].max()) for key, part in rows.items() if key[0] == group), default=0)
 
 
 def map_data(plan: Plan, computed: Computed) -> dict[str, Any] | None:
@@ -199,11 +214,11 @@ def map_data(plan: Plan, computed: Computed) -> dict[str, Any] | None:
     }
 
 
-def _lists(values: npt.NDArray[np.float64]) -> list[list[float | None]]:
+def _lists(values: Values) -> list[list[float | None]]:
     """One list for each condition."""
     return [_numbers(row) for row in values]
 
 
-def _numbers(values: npt.NDArray[np.float64]) -> list[float | None]:
+def _numbers(values: Values) -> list[float | None]:
     """Four digits; None where there is no value, because JSON has no such numbers."""
     return [round(value, 4) if math.isfinite(value) else None for value in values.tolist()]

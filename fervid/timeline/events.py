@@ -22,6 +22,9 @@ EVENT_KINDS = (BLINK, NOD, SHAKE, SPEAKING)
 EMOTION = "emotion"
 """The values of ``kind`` in the episodes table are EMOTION and EVENT_KINDS."""
 
+MEASURE_OF = {BLINK: "eyes_open", NOD: "head_pitch", SHAKE: "head_yaw", SPEAKING: "mouth_open"}
+"""Kind → the measure in which it is found."""
+
 LOWEST_RATE = {BLINK: 15.0, NOD: 10.0, SHAKE: 10.0, SPEAKING: 4.0}
 """Samples a second that a kind needs. A blink lasts from 0.1 s on, and a swing of the head in a nod 0.15 s. Speech
 shows in any samples of the mouth, but fewer than 4 a second are too few to tell it from a single opening."""
@@ -124,7 +127,8 @@ class FaceSeries:
 
     def of_kind(self, kind: str) -> FloatArray:
         """The measure in which a kind is found, (n,) float32."""
-        return {BLINK: self.eyes_open, NOD: self.pitch, SHAKE: self.yaw, SPEAKING: self.mouth_open}[kind]
+        values = {"eyes_open": self.eyes_open, "head_pitch": self.pitch, "head_yaw": self.yaw}
+        return values.get(MEASURE_OF[kind], self.mouth_open)
 
 
 def events(series: FaceSeries) -> list[Event]:

@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [FORMS[0], pytest.param(FORMS[1], marks=pytest.mark.slow), FORMS[2]])
 def test_every_run_leaves_a_record_and_the_tables_as_they_are(videos: Path, tmp_path: Path, form: str) -> None:
     out = tmp_path / "o" / form
     path = out / "run.json" if form == "r" else out.with_name("r.run.json")
@@ -283,6 +283,7 @@ def test_every_line_of_the_log_has_an_iso_time_and_a_level(videos: Path, tmp_pat
     assert levels == {"info", "warning", "error"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_the_record_of_the_run_before(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
     run(videos, out)
