@@ -66,7 +66,7 @@ def analyze(
     report: str | os.PathLike[str] | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> AnalyzeReport:
-    """Analyse videos and write the four result tables, as ``fervid analyze`` does.
+    """Analyse videos and write the result tables, as ``fervid analyze`` does.
 
     Videos are scanned in worker processes, so a script that calls this needs the usual
     ``if __name__ == "__main__":`` guard. What an earlier call with the same ``out`` and settings has finished is not
@@ -84,8 +84,7 @@ def analyze(
         fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
         start: Time at which the analysis starts, in seconds. Default 0.
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
-        stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
-            video stream that is not a still picture.
+        stream: Number of the video stream to analyse, as ffprobe counts all streams. Default: the default one.
         fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
         rotate: Degrees by which frames are turned clockwise, beyond the rotation that the file states: 0, 90, 180 or
             270. Default 0.
@@ -93,8 +92,8 @@ def analyze(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
-        measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
-        mesh: Also write all points of each mesh, into ``results.mesh.parquet``. Default False.
+        measures: Measure head, eyes, mouth and gaze. Default True.
+        mesh: Also write the mesh of each face into ``results.mesh.parquet``. Default False.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
         exclude: Skip files that match one of these patterns, such as ``["*_proxy.mp4"]``.
@@ -134,11 +133,9 @@ def analyze(
 
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
-        "rotate": rotate, "min_face": min_face,
+        "rotate": rotate, "min_face": min_face, "measures": measures, "mesh": mesh,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
-        "measures": measures, "mesh": mesh,
-        "smooth": smooth,
-        "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
+        "smooth": smooth, "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
         "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
         "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
@@ -213,8 +210,7 @@ def analyze_video(
         fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
         start: Time at which the analysis starts, in seconds. Default 0.
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
-        stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
-            video stream that is not a still picture.
+        stream: Number of the video stream to analyse, as ffprobe counts all streams. Default: the default one.
         fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
         rotate: Degrees by which frames are turned clockwise, beyond the rotation that the file states: 0, 90, 180 or
             270. Default 0.
@@ -246,9 +242,8 @@ def analyze_video(
 
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
-        "rotate": rotate, "min_face": min_face,
+        "rotate": rotate, "min_face": min_face, "measures": measures,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
-        "measures": measures,
         "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip

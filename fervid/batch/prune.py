@@ -12,7 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fervid.batch.composing import compose_tables
@@ -21,6 +21,7 @@ from fervid.batch.presence import HERE, Presence
 from fervid.batch.request import read_request
 from fervid.batch.store import PARTS, ResumeStore, StoreView
 from fervid.errors import BadResults, OutputError, UsageError
+from fervid.files.holder import find_holder
 from fervid.files.locks import using_locks
 from fervid.files.private_folder import is_foreign, remove_damaged
 from fervid.results.parts import Entry, Row, copy_of, read_rows
@@ -90,13 +91,19 @@ def prune(out: str | os.PathLike[str], dry_run: bool = False, force: bool = Fals
     if is_foreign(store):
         raise OutputError(f"cannot use {store}: it is not a folder of this user")
     identity = read_identity(store)
+    if identity is None and not any(store.glob(f"{PARTS}*/*")):
+        return PruneReport((), 0, 0, 0, 0, {}, (f"no video of {path} is finished yet, so there is nothing to remove",))
     if identity is None:
         again = "run analyze again, or with `overwrite` if it says so"
         raise UsageError(f"{store} does not say what its results were made with; {again}")
     request = read_request(store)
     temporary = [(file, _size(file)) for file in _temporary(store)]
     if dry_run:
-        return _Pruning(StoreView(store, identity, True), store, path, force).report(temporary)
+        pruning = _Pruning(StoreView(store, identity, True), store, path, force)
+        if find_holder(store) is None:
+            return pruning.report(temporary)
+        report = pruning.report(())  # what is there may belong to the run
+        return replace(report, notes=(*report.notes, "a run is at work on this output; prune when it has ended"))
     kind = "system" if request is None else request.settings.run.lock
     with using_locks(kind), ResumeStore(store, identity, True) as opened:
         pruning = _Pruning(opened, store, path, force)

@@ -37,17 +37,19 @@ LOCK = ".fervid-export.lock"
 
 NOTES: dict[Format, tuple[str, ...]] = {
     "elan": (
-        "ELAN documents hold the episodes, rounded to milliseconds; they do not hold probabilities, boxes, quality"
-        " and trust",
+        "ELAN documents hold the episodes of emotions, rounded to milliseconds; they do not hold probabilities, boxes,"
+        " quality and trust",
     ),
-    "textgrid": ("TextGrid files hold the episodes; they do not hold probabilities, boxes, quality and trust",),
+    "textgrid": (
+        "TextGrid files hold the episodes of emotions; they do not hold probabilities, boxes, quality and trust",
+    ),
     "boris": (
-        "the project holds the episodes, rounded to milliseconds; it does not hold probabilities, boxes, quality and"
-        " trust",
+        "the project holds the episodes of emotions, rounded to milliseconds; it does not hold probabilities, boxes,"
+        " quality and trust",
     ),
     "bids": (
-        "the dataset holds the episodes, the timeline and the trust; it does not hold shots, doubts about single faces"
-        " and the summary, which can be computed from it",
+        "the dataset holds the episodes of emotions, the timeline and the trust; it does not hold shots, doubts about"
+        " single faces and the summary, which can be computed from it",
     ),
     "excel": (
         "a sheet of Excel holds 1,048,575 rows and a cell 32,767 characters; longer tables go on in the next sheet,"

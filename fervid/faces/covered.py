@@ -9,11 +9,12 @@ from fervid.runtime.onnx_session import open_session
 from fervid.runtime.weights import ShippedFile
 from fervid.types import COVERED, ByteArray, Doubt, Track
 
-NETWORK = ShippedFile("covered.onnx", "")
+NETWORK = ShippedFile("covered.onnx", "e83a7c2cb6583f23b45477691043431c1fcc4875d825c68b2beac9853f999e74")
 
 
-LIKELY = 0.5
-"""A face counts as covered if that is at least this likely."""
+LIKELY = 0.75
+"""Output of the network from which a face counts as covered. Faces that grimace reach 0.6; a hand over the mouth
+or an eye, a mask or a mug 0.9."""
 MAX_SHARE = 0.25
 """Share of covered samples above which a face is doubtful."""
 

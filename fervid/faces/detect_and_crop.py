@@ -58,6 +58,7 @@ def find_faces(
     geometry: CropGeometry,
     min_face: float,
     networks: FaceNetworks | None = None,
+    both_eyes: bool = False,
 ) -> FoundFaces:
     """Detect the faces of an image, drop small ones, and crop, measure and rate the others.
 
@@ -67,6 +68,7 @@ def find_faces(
         geometry: Crop geometry of the classifier.
         min_face: Smallest allowed shorter side of a face box, in pixels.
         networks: Measure the faces; None: they are not measured.
+        both_eyes: Look at both eyes, not only at the nearer one.
 
     Returns:
         The faces, their crops, measures and qualities.
@@ -80,7 +82,7 @@ def find_faces(
     if networks is None:
         rated = [face_quality(face, crop, width, height) for face, crop in zip(faces, crops, strict=True)]
         return FoundFaces(faces, crops, rated, gray=gray)
-    meshes = networks.mesher.find(image, faces)
+    meshes = networks.mesher.find(image, faces, both_eyes)
     measures, covered = list(map(measure, meshes)), list(map(networks.cover.covered, crops))
     each = zip(faces, crops, measures, covered, strict=True)
     rated = [face_quality(face, crop, width, height, one, hidden) for face, crop, one, hidden in each]

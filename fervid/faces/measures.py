@@ -29,9 +29,7 @@ LIPS = ((82, 87), (13, 14), (312, 317))
 MOUTH_CORNERS = (61, 291)
 LID_PAIRS = ((11, 3), (12, 4), (13, 5))
 """Points of the middle of the upper and of the lower lid that face each other; see mesh.LIDS."""
-ONE_EYE_YAW = 40.0
-"""Degrees of yaw from which only the nearer eye counts for ``eyes_open`` and for the gaze."""
-DEPTH_GAIN = 1.1
+DEPTH_GAIN = 1.2
 """By how much more the depth of a mesh counts in the fit than in the canonical face. The network turns heads that look
 far to the side or up too little. Chosen on rendered heads: tests.benchmarks.measures_rendered."""
 MIN_PRESENCE = 0.5
@@ -49,19 +47,19 @@ class FaceMeasures:
     Angles are relative to the line from the camera to the face: a head that faces the camera has yaw and pitch 0,
     wherever it is in the image. So they need no knowledge of the camera. Turning an image adds to the roll alone.
 
-    A measure is NaN if ``presence`` is below MIN_PRESENCE, and those of the eyes also if the nearer eye is shorter than
-    MIN_EYE.
+    A measure is NaN if ``presence`` is below MIN_PRESENCE, and those of an eye also if the eye is shorter than MIN_EYE.
 
     Attributes:
         head_yaw: Degrees, positive to the person's left.
         head_pitch: Degrees, positive upwards.
         head_roll: Degrees, positive towards the person's right shoulder.
-        eyes_open: Mean distance of the lids of both eyes, as a share of the eye's length; see ``measure``.
-        eye_open_right: The same of the person's right eye.
-        eye_open_left: The same of the left eye.
+        eyes_open: Distance of the lids of the nearer eye, as a share of the eye's length; see ``measure``.
+        eye_open_right: The same of the person's right eye; NaN if it was not looked at.
+        eye_open_left: The same of the left eye; NaN if it was not looked at.
         mouth_open: Distance of the lips, in distances of the outer corners of the eyes.
         smile: Width of the mouth in the same unit.
-        gaze_x: How far the irises are from the middle of the eyes to the person's left, as a share of the eye's length.
+        gaze_x: How far the iris of the nearer eye is from the middle of the eye to the person's left, as a share of the
+            eye's length.
         gaze_y: The same upwards.
         presence: How sure the network is that it sees a face, 0 to 1.
         residual: Root mean square distance of the mesh's points from the canonical face, in distances of the outer
@@ -104,8 +102,7 @@ def measure(mesh: Mesh) -> FaceMeasures:
     """Measure a face.
 
     The openness of an eye is the distance of its lids, as the iris network sees them, at three places in the middle,
-    divided by the distance of the eye's corners. Length and height are corrected for yaw and pitch. Both eyes count
-    equally in a frontal face; with growing yaw the nearer eye counts more, and from ONE_EYE_YAW on it alone.
+    divided by the distance of the eye's corners. Length and height are corrected for yaw and pitch.
 
     Args:
         mesh: The mesh of the face.
@@ -118,25 +115,20 @@ def measure(mesh: Mesh) -> FaceMeasures:
         unknown = dict.fromkeys((one.name for one in fields(FaceMeasures)), math.nan)
         return FaceMeasures(**unknown | {"presence": mesh.presence, "residual": pose.residual})
     yaw, pitch, roll = angles(pose.rotation)
-    share = float(np.clip(0.5 - yaw / (2 * ONE_EYE_YAW), 0.0, 1.0))
-    weights = np.array([1 - share, share])  # a head turned to its left hides the left eye
-    eyes = np.array([_eye(mesh, place, pose) for place in (0, 1)])
-    lengths = np.linalg.norm(mesh.lids[:, 0] - mesh.lids[:, 8], axis=1)
-    if lengths.max() < MIN_EYE:
-        eyes[:] = math.nan
-    openness, gaze = eyes[:, 0], weights @ eyes[:, 1:]
+    right, left = (_eye(mesh, place, pose) for place in (0, 1))
+    openness, gaze_x, gaze_y = left if mesh.nearer else right
     front = pose.frontal
     return FaceMeasures(
         head_yaw=yaw,
         head_pitch=pitch,
         head_roll=roll,
-        eyes_open=float(weights @ openness),
-        eye_open_right=float(openness[0]),
-        eye_open_left=float(openness[1]),
+        eyes_open=openness,
+        eye_open_right=right[0],
+        eye_open_left=left[0],
         mouth_open=float(np.mean([max(front[above, 1] - front[below, 1], 0.0) for above, below in LIPS])),
         smile=float(np.linalg.norm(np.subtract(*front[list(MOUTH_CORNERS)]))),
-        gaze_x=float(gaze[0]),
-        gaze_y=float(gaze[1]),
+        gaze_x=gaze_x,
+        gaze_y=gaze_y,
         presence=mesh.presence,
         residual=pose.residual,
     )
@@ -233,19 +225,21 @@ def _eye(mesh: Mesh, place: int, pose: Pose) -> tuple[float, float, float]:
     The points lie in the image. Their distances along the axes of the face are those that a plane through the eyes
     would have.
     """
+    if not float(np.hypot(*(mesh.lids[place, 0] - mesh.lids[place, 8]))) >= MIN_EYE:  # also if it was not looked at
+        return math.nan, math.nan, math.nan
     plane = np.linalg.inv(pose.rotation[:2, :2] + np.eye(2) * 1e-9) / pose.scale
     lids, iris = (values[place].astype(np.float64) * (1, -1) @ plane.T for values in (mesh.lids, mesh.irises))
     outer, inner = lids[0], lids[8]
     length = max(float(np.hypot(*(outer - inner))), 1e-6)
-    gap = np.mean([lids[above, 1] - lids[below, 1] for above, below in LID_PAIRS])
+    gap = float(np.mean([lids[above, 1] - lids[below, 1] for above, below in LID_PAIRS]))
     offset = (iris[0] - (outer + inner) / 2) / length
-    return max(float(gap) / length, 0.0), float(offset[0]), float(offset[1])
+    return max(gap / length, 0.0), float(offset[0]), float(offset[1])
 
 
 @lru_cache(maxsize=1)
 def _canonical() -> tuple[DoubleArray, DoubleArray, float]:
     """Points of the canonical face, (468, 3); their weights, which sum to 1; and the factor of the depth."""
-    content = json.loads(CANONICAL_FILE.read_text(encoding="utf-8"))
+    content = json.loads(CANONICAL_FILE.read_text())
     weights = np.asarray(content["weights"], np.float64)
     factor = DEPTH_GAIN * float(content["depth_factor"])
     return np.asarray(content["points"], np.float64), weights / weights.sum(), factor

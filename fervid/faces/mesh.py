@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fervid.faces.alignment import area_resize
 from fervid.faces.roll import approximate_roll, roll_of
 from fervid.runtime.onnx_editing import with_plain_activations
 from fervid.runtime.onnx_session import open_session
@@ -30,6 +29,9 @@ EYE_MARGIN = 2.3
 """Side of the square around an eye, divided by the distance of its corners."""
 RIGHT_EYE, LEFT_EYE = (33, 133), (263, 362)
 """Points of the outer and the inner corner of each eye. Right and left are the person's own."""
+CLEARLY_LONGER = 1.15
+"""The left eye counts as the nearer one if it is this many times as long in the image as the right one: from about 10
+degrees of yaw. Otherwise the right one is taken, so that the eye does not change all the time in a frontal face."""
 LIDS = 16
 """Points of an eye's contour: 9 on the lower lid from the outer to the inner corner, then 7 on the upper lid between
 the corners, also from the outer side."""
@@ -42,12 +44,15 @@ class Mesh:
     Attributes:
         points: (468, 3) float32 x, y and depth. Depth is in the same unit, and smaller nearer to the camera.
         presence: How sure the network is that it sees a face, 0 to 1.
-        lids: (2, 16, 2) float32 x, y of the contour of the right and the left eye; see LIDS.
-        irises: (2, 5, 2) float32 x, y of both irises: the middle, then four points of the edge.
+        nearer: 0 if the right eye is the nearer one, so that it is seen better, 1 if it is the left eye.
+        lids: (2, 16, 2) float32 x, y of the contour of the right and the left eye; see LIDS. NaN for an eye that was
+            not looked at.
+        irises: (2, 5, 2) float32 x, y of both irises: the middle, then four points of the edge; or NaN.
     """
 
     points: FloatArray
     presence: float
+    nearer: int
     lids: FloatArray
     irises: FloatArray
 
@@ -62,28 +67,34 @@ class FaceMesher:
     def __init__(self) -> None:
         self._mesh, self._iris = (open_session(with_plain_activations(file.read())) for file in (FACE_MESH, IRIS))
 
-    def find(self, image: ByteArray, faces: Sequence[Face]) -> list[Mesh]:
+    def find(self, image: ByteArray, faces: Sequence[Face], both_eyes: bool = False) -> list[Mesh]:
         """Find the meshes of faces.
 
         Args:
             image: (h, w, 3) uint8, blue-green-red.
             faces: Faces in pixels of the image.
+            both_eyes: Look at both eyes, not only at the nearer one. An eye takes longer than the mesh.
 
         Returns:
             The mesh of each face.
         """
-        return [self._find(image, face) for face in faces]
+        return [self._find(image, face, both_eyes) for face in faces]
 
-    def _find(self, image: ByteArray, face: Face) -> Mesh:
+    def _find(self, image: ByteArray, face: Face, both_eyes: bool) -> Mesh:
         centre = (face.x + face.width / 2, face.y + face.height / 2)
         roll = roll_of(face)
         if roll is None:
             roll = approximate_roll(face)
         square = Square(centre[0], centre[1], MARGIN * max(face.width, face.height, 1.0), roll or 0.0)
         points, presence = self.points(image, square)
-        eyes = [self._eye(image, points[list(corners), :2], mirrored) for corners, mirrored in _EYES]
-        lids, irises = (np.array(parts, np.float32) for parts in zip(*eyes, strict=True))
-        return Mesh(points.astype(np.float32), presence, lids, irises)
+        corners = points[[RIGHT_EYE, LEFT_EYE], :2]
+        right, left = (math.hypot(*(outer - inner)) for outer, inner in corners)
+        nearer = int(left > CLEARLY_LONGER * right)
+        lids, irises = (np.full((2, count, 2), np.nan, np.float32) for count in (LIDS, 5))
+        for eye in (0, 1):
+            if eye == nearer or both_eyes:
+                lids[eye], irises[eye] = self._eye(image, corners[eye], mirrored=eye == 1)
+        return Mesh(points.astype(np.float32), presence, nearer, lids, irises)
 
     def points(self, image: ByteArray, square: Square) -> tuple[DoubleArray, float]:
         """Find the points of the face that a square shows upright.
@@ -125,9 +136,6 @@ def describe_mesher() -> str:
     return f"{FACE_MESH.sha256} {IRIS.sha256}"
 
 
-_EYES = ((RIGHT_EYE, False), (LEFT_EYE, True))
-
-
 @dataclass(frozen=True)
 class Square:
     """A square in an image.
@@ -154,23 +162,31 @@ class Square:
         Returns:
             (side, side, 3) uint8.
         """
-        scale, shift = side / self.side, np.zeros(2)
-        stretch = np.ones(2)
-        if scale < 0.5:  # a warp alone would skip pixels; average them first
-            height, width = image.shape[:2]
-            corners = self.to_image(np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float64), 1)
-            left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, (width - 1, height - 1))
-            right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, (left + 1, top + 1), (width, height))
-            size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-            stretch, shift = np.array([(right - left) / size[0], (bottom - top) / size[1]]), np.array([left, top])
-            image = area_resize(image[top:bottom, left:right], size)
+        wanted = math.floor(math.log2(max(self.side, 1.0) / side))
+        halvings = max(0, min(wanted, min(image.shape[:2]).bit_length() - 1))
+        shift = np.zeros(2)
+        if halvings:  # a warp alone would skip pixels; average them first
+            (left, top), (right, bottom) = self._surroundings(image.shape[1::-1], 2**halvings)
+            shift, image = np.array([left, top]), image[top:bottom, left:right]
+            for _ in range(halvings):
+                half = (image.shape[1] // 2, image.shape[0] // 2)
+                image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
         # from pixels of the result to pixels of the image, both counted from the middle of the first pixel
         turn = _turn(self.roll) * self.side / side
         begin = np.array([self.x, self.y]) - turn @ np.full(2, side / 2 - 0.5)
-        matrix = np.column_stack([turn, begin - shift]) / stretch[:, None]
+        matrix = np.column_stack([turn, begin - shift]) / 2**halvings
         matrix[:, 2] -= 0.5
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+    def _surroundings(self, size: Sequence[int], unit: int) -> npt.NDArray[np.int64]:
+        """(2, 2) first and last pixel of the part of an image around the square. Its sides are multiples of ``unit``,
+        and it is empty only if the image is smaller than that."""
+        corners = self.to_image(np.array([(0, 0), (1, 0), (0, 1), (1, 1)], np.float64), 1)
+        limits = np.array(size) // unit * unit
+        first = np.clip(np.floor(corners.min(axis=0) / unit).astype(np.int64) * unit - unit, 0, limits - unit)
+        last = np.clip(np.ceil(corners.max(axis=0) / unit).astype(np.int64) * unit + unit, first + unit, limits)
+        return np.stack([first, last])
 
     def to_image(self, places: npt.NDArray[np.floating], side: int) -> DoubleArray:
         """Find where points of the square are in the image.
@@ -194,4 +210,4 @@ def _turn(degrees: float) -> DoubleArray:
 
 def _input(cut: ByteArray) -> FloatArray:
     """(1, 3, side, side) red, green and blue from 0 to 1."""
-    return np.ascontiguousarray(cut[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    return np.asarray(cv2.dnn.blobFromImage(np.ascontiguousarray(cut), 1 / 255, swapRB=True), np.float32)

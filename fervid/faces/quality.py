@@ -17,6 +17,8 @@ ASPECT = 0.72
 FRONTAL, TURNED_AWAY = 15.0, 50.0
 """Degrees between the line of the face and the line to the camera: up to which a face counts as frontal, and from which
 as turned away."""
+LEAST_COVERED, MOST_COVERED = 0.6, 0.9
+"""Output of the network that looks for covers: up to which a face counts as free, and from which as covered."""
 EDGE = 2.0
 """A box within this many pixels of the image border may be cut off by it."""
 
@@ -41,7 +43,7 @@ def face_quality(
     - Roll that cannot be undone: 1 up to ``roll.MAX_ROLL`` and where ``crop_face`` turns the face upright, falling to 0
       at twice that. Without landmarks, boxes wider than high count as faces on their side.
     - Presence: how sure the network of the mesh is that it sees a face; 1 without a mesh.
-    - Cover: how likely it is that nothing covers the face.
+    - Cover: how likely it is that something covers the face; full up to LEAST_COVERED, none from MOST_COVERED.
     - Completeness: the share of the face inside the image.
     - Score: the detector's.
 
@@ -67,7 +69,7 @@ def face_quality(
         _frontal(face) / 0.75 if measures is None or math.isnan(measures.head_yaw) else _turned(measures),
         _upright(face),
         1.0 if measures is None else measures.presence,
-        1.0 - covered,
+        (MOST_COVERED - covered) / (MOST_COVERED - LEAST_COVERED),
         _complete(face, width, height),
         face.score,
     )

@@ -9,7 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fervid.charts.measure_rows import described_rows, has_measures
 from fervid.charts.page_templates import (
+    SHARED_ASSETS,
     TIMELINE_SCRIPTS,
     TIMELINE_STYLE,
     content_policy,
@@ -60,13 +62,14 @@ def render(
     }
     script = inline_script(SCRIPTS)
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
-    style = "\n".join([inline_style([TIMELINE_STYLE, ASSETS / "page.css"]), colors])
+    style = "\n".join([inline_style([SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "page.css"]), colors])
     videos = page_content.videos(tables)
     places = {video["id"]: place for place, video in enumerate(videos)}
+    rows = described_rows() if has_measures(tables.timeline) else []
     series = [{"name": emotion, "color": EMOTION_COLORS[emotion]} for emotion in EMOTIONS]
     return environment.get_template("page.html").generate(
         name=name,
-        common={"series": series, "minQuality": MIN_QUALITY, "pictures": pictures is not None},
+        common={"series": series, "minQuality": MIN_QUALITY, "pictures": pictures is not None, "rows": rows},
         videos=videos,
         pictures=((places[video_id], values) for video_id, values in pictures or () if video_id in places),
         plan=plan,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fervid.charts.measure_rows import has_measures, shares, spans
 from fervid.faces.thumbnail import WantedFace
 from fervid.report.series import MAX_FACES, chart_series, encode, share_rows
 from fervid.results.kinds import emotion_episodes
@@ -169,10 +170,10 @@ def videos(results: Results) -> list[dict[str, Any]]:
     Returns:
         One mapping per video, in the order of the table.
     """
-    drawn, rows = drawn_lanes(results), _TimelineRows(results.timeline)
+    drawn, rows = drawn_lanes(results), _TimelineRows(results.timeline, has_measures(results.timeline))
     limit = share_rows([rows.samples(video_id, lane) for video_id, own in drawn.items() for lane, _ in own])
     episodes = _episodes(emotion_episodes(results.episodes))
-    doubts, cuts = _doubts(results.doubts), _cuts(results.shots)
+    doubts, cuts, marked = _doubts(results.doubts), _cuts(results.shots), spans(results.episodes)
     doubtful = results.summary.loc[results.summary["trust"] != "ok", "video_id"].value_counts().to_dict()
     described = []
     for row in _analysed(results).itertuples():
@@ -185,7 +186,8 @@ def videos(results: Results) -> list[dict[str, Any]]:
             keys = [(row.video_id, face_id) for face_id in lane.faces]
             own = sorted(itertools.chain.from_iterable(episodes.get(key, []) for key in keys), key=lambda one: one[1])
             seen = sorted(itertools.chain.from_iterable(doubts.get(key, []) for key in keys))
-            faces.append(_face(lane, statistics, own) | series | {"doubts": seen})
+            events = list(itertools.chain.from_iterable(marked.get(key, []) for key in keys))
+            faces.append(_face(lane, statistics, own) | series | {"doubts": seen, "spans": events})
         video = _video(row, sampled, faces) | {"doubtful": doubtful.get(row.video_id, 0)}
         video |= {"cuts": cuts.get(row.video_id, []), "id": row.video_id}
         described.append(_extend_to_end(video, float(sampled[-1]) if len(sampled) else 0.0))
@@ -200,13 +202,14 @@ def _analysed(results: Results) -> pd.DataFrame:
 class _TimelineRows:
     """The timeline as arrays, sorted by video, face and time, with the range of rows of each face."""
 
-    def __init__(self, timeline: pd.DataFrame) -> None:
+    def __init__(self, timeline: pd.DataFrame, with_measures: bool) -> None:
         codes, ids = pd.factorize(timeline["video_id"])
         faces = timeline["face_id"].fillna(-1).to_numpy(np.int64)
         order = np.lexsort((timeline["time"], faces, codes))
         codes, faces = codes[order], faces[order]
         self.times = timeline["time"].to_numpy(np.float64)[order]
-        self.values = timeline[COLUMNS].to_numpy(np.float32)[order]
+        columns = [timeline[COLUMNS].to_numpy(np.float32)] + ([shares(timeline)] if with_measures else [])
+        self.values = np.concatenate(columns, axis=1)[order]
         edges = np.flatnonzero((np.diff(codes) != 0) | (np.diff(faces) != 0)) + 1
         starts = np.concatenate([[0], edges]) if len(codes) else edges
         parts = [slice(*pair) for pair in itertools.pairwise([*starts.tolist(), len(codes)])]

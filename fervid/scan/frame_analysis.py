@@ -139,7 +139,8 @@ class FrameAnalyzer:
         def detect(_: ByteArray) -> list[Face]:
             return self._turned_looks.faces(frame, small, factor, upright)
 
-        found = find_faces(frame.image, detect, self._geometry, self._settings.min_face, self._networks)
+        how = self._geometry, self._settings.min_face, self._networks, self._settings.mesh
+        found = find_faces(frame.image, detect, *how)
         full, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
         descriptors = _descriptors(full, reduced, found.faces)
         aligned_faces = {}

@@ -10,6 +10,7 @@ import pytest
 
 from fervid.batch.prune import prune
 from fervid.errors import BadResults, InputNotFound, OutputError, OutputLocked, UsageError
+from fervid.files.holder import write_holder
 from fervid.files.locks import locked
 from fervid.results.merge import merge
 from fervid.results.reader import read_results
@@ -238,10 +239,15 @@ def test_a_run_with_other_settings_that_was_interrupted_keeps_the_rows(videos: P
 
 
 def test_a_locked_output_is_left(videos: Path, out: Path) -> None:
+    (store_of(out) / "scratch").mkdir()
+    (store_of(out) / "scratch" / "crops").touch()
     with locked(store_of(out) / "lock"):
         with pytest.raises(OutputLocked):
             prune(out)
-        assert prune(out, dry_run=True).is_empty
+        write_holder(store_of(out))
+        report = prune(out, dry_run=True)
+        assert report.is_empty
+        assert "at work" in report.notes[0]
 
 
 def test_what_is_no_output(tmp_path: Path, out: Path) -> None:
@@ -255,6 +261,8 @@ def test_what_is_no_output(tmp_path: Path, out: Path) -> None:
     before = contents(tmp_path)
     assert "no hidden folder" in prune(merged).notes[0]
     assert contents(tmp_path) == before
+    (tmp_path / ".begun.parquet.fervid").mkdir()
+    assert "no video of" in prune(tmp_path / "begun.parquet").notes[0]
     hidden = tmp_path / ".link.parquet.fervid"
     hidden.symlink_to(store_of(out))
     with pytest.raises(OutputError, match="not a folder of this user"):

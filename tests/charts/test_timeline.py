@@ -150,3 +150,45 @@ def test_only_imports_and_exports_are_removed(tmp_path: Path, text: str) -> None
     module = tmp_path / "x.js"
     module.write_text(f"{text}const value = 'export const x';\n")
     assert inline_script([module]) == "const value = 'export const x';"
+
+
+MEASURES = json.dumps(
+    {
+        "start": 0,
+        "end": 10,
+        "series": [{"name": "A", "color": "#d55e00"}],
+        "rows": [{"name": "eyes_open", "range": [0, 0.5]}, {"name": "head_yaw", "range": [-60, 60]}],
+        "lanes": [
+            {
+                "name": "one",
+                "tracks": [{"id": 1, "times": [0, 2, 4, 6, 8], "smooth": [[0.1] * 5],
+                            "rows": [[0.6, 0.6, 0.1, None, 0.6], [0.5, 0.75, 0.5, 0.5, 0.5]]}],
+                "spans": [{"row": 0, "start": 3, "end": 5}],
+            },
+            {"name": "not measured", "tracks": [{"id": 2, "times": [0, 8], "smooth": [[0.1, 0.1]]}]},
+        ],
+    }
+)  # fmt: skip
+
+
+def test_rows_of_measures_are_drawn_on_request_with_their_events(tmp_path: Path) -> None:
+    warm = """(() => { const { canvas } = timeline.lanes[0], { width, height } = canvas, found = [];
+        const paper = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+        paper.drawImage(canvas, 0, 0);
+        const { data } = paper.getImageData(0, 0, width, height);
+        for (let at = 0; at < data.length; at += 4)
+            if (data[at] - data[at + 2] > 25 && data[at + 1] > 120) found.push(at / 4 % width / width * 10);
+        return [found.length, Math.min(...found), Math.max(...found)]; })()"""
+    with timeline_page(tmp_path, MEASURES, "{ tip: true }") as page:
+        before = page.evaluate("timeline.places.height")
+        page.evaluate("(timeline.hidden.add('A'), timeline.draw())")
+        assert page.evaluate(warm)[0] == 0
+        page.evaluate("(timeline.measures = true, timeline.draw())")
+        assert page.evaluate("timeline.places.height") > before + 50
+        count, first, last = page.evaluate(warm)
+        assert count > 100
+        assert (first, last) == (pytest.approx(3, abs=0.1), pytest.approx(5, abs=0.1))
+        page.evaluate("""timeline.lanes[0].canvas.dispatchEvent(new PointerEvent("pointermove",
+            { clientX: timeline.axis.getBoundingClientRect().left + 0.2 * timeline.axis.clientWidth }))""")
+        assert "eyes_open.30" in page.evaluate("timeline.tip.textContent")
+        assert "head_yaw30°" in page.evaluate("timeline.tip.textContent")

@@ -141,7 +141,7 @@ def test_frames_can_be_left_out(tmp_path: Path, thumbnails: bool) -> None:
 
 def click(page: Page, time: float, duration: float) -> None:
     """Click the first lane at a time; it shows the whole video."""
-    page.evaluate("document.querySelector('.axis-row .zoom button:last-child').click()")
+    page.evaluate("document.querySelector('.video[open] .axis-row .zoom button:last-child').click()")
     left, top, width, height = page.evaluate(
         f"""{SEE}(document.querySelector('.video[open] .lane-canvas')).then(canvas => {{
             const box = canvas.getBoundingClientRect();

@@ -3,7 +3,7 @@
 import { clock, countUpTo, textOn, visibleOn } from "./basics.js";
 
 export const DASHES = [[], [7, 3], [2, 3], [], [9, 3, 2, 3], [4, 2], [1, 3]];
-export const AXIS = 26, EPISODE = 15, QUALITY = 12, SPLIT = 38;  // pixels
+export const AXIS = 26, EPISODE = 15, QUALITY = 12, SPLIT = 38, ROW = 30;  // pixels
 const STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
 
 export const inside = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -49,6 +49,7 @@ export function drawLane(lane, sheet) {
   for (const track of solid) drawGround(track, sheet);
   drawGrid(sheet);
   for (const track of lane.tracks) drawTrack(track, sheet);
+  if (places.rows !== undefined) drawRows(lane, sheet);
   for (const one of lane.episodes ?? []) drawEpisode(one, sheet, view.series, view.hidden);
   for (const one of lane.doubts ?? []) drawDoubt(one, sheet);
   paper.fillStyle = ink.front;
@@ -190,6 +191,43 @@ function hatch({ paper, ink, places }, left, right) {
   for (let x = left - places.height; x < right; x += 9) { paper.moveTo(x, places.height); paper.lineTo(x + places.height, 0); }
   paper.stroke();
   paper.restore();
+}
+
+// the measures below the lines, and the events in them
+function drawRows(lane, sheet) {
+  const { paper, width, left, x, ink, places, view } = sheet, { rows } = view.data, top = (place) => places.rows + place * ROW;
+  paper.fillStyle = ink.warn;
+  paper.globalAlpha = 0.3;
+  for (const { row, start, end } of lane.spans ?? []) if (x(end) >= left && x(start) <= width) paper.fillRect(x(start), top(row) + 2, Math.max(x(end) - x(start), 2), ROW - 4);
+  paper.globalAlpha = 1;
+  rows.forEach(({ name, range: [low, high] }, place) => {
+    paper.fillStyle = ink.line;
+    paper.fillRect(left, Math.round(top(place) + ROW - 2 - (low < 0 ? 0.5 : 0) * (ROW - 4)), width, 1);  // 0, in the middle if values have signs
+    paper.strokeStyle = ink.front;
+    paper.lineWidth = 1.2;
+    for (const track of lane.tracks.filter((one) => one.rows)) {
+      for (const [first, end] of runs(track, view)) {
+        paper.beginPath();
+        let before = false;
+        for (let sample = first; sample < end; sample++) {
+          const share = track.rows[place][sample], seen = isNumber(share);
+          const [across, down] = [x(track.times[sample]), top(place) + ROW - 2 - (seen ? share : 0) * (ROW - 4)];
+          if (seen && before) paper.lineTo(across, down);
+          else if (seen) paper.moveTo(across, down);
+          before = seen;
+        }
+        paper.stroke();
+      }
+    }
+    paper.font = "11px system-ui, sans-serif";
+    const text = high > 1 ? `${name} ±${high}°` : name, wide = paper.measureText(text).width;
+    paper.fillStyle = ink.back;
+    paper.globalAlpha = 0.75;
+    paper.fillRect(left + 2, top(place) + 1, wide + 6, 14);
+    paper.globalAlpha = 1;
+    paper.fillStyle = ink.soft;
+    paper.fillText(text, left + 5, top(place) + 12);
+  });
 }
 
 function drawQuality(track, start, end, until, { paper, x, ink, width, places }, least) {

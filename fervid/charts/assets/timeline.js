@@ -11,6 +11,7 @@
 //   range          [low, high] of the values; [0, 1] if absent
 //   cuts           [seconds]: dotted vertical lines through all lanes; may be absent
 //   minQuality     a lower quality is marked; may be absent
+//   rows           [{ name, range: [low, high] }]: measures that are drawn below the lines, if timeline.measures; may be absent
 // }
 // track = {
 //   id             a number or a text that no other track has
@@ -21,10 +22,13 @@
 //   raw            the same for the thin line, if timeline.raw; may be absent
 //   low, high      the same for a band around the thick line, such as an interval; may be absent
 //   quality        n values from 0 to 1: bars at the bottom of the lane; may be absent
+//   rows           a list of n numbers for each of data.rows: where between low and high its value lies, from 0 to 1; null:
+//                  unknown; may be absent
 //   faint          true: a thin pale line and nothing else, such as one of many participants; not read by the pointer
 //   note           a text beside the values; may be absent
 // }
-// episode = { series: its place in data.series, start, end }; doubt = { start, end }. Both lists may be absent.
+// episode = { series: its place in data.series, start, end }; doubt = { start, end }. Both lists may be absent, and so may
+// lane.spans: [{ row: its place in data.rows, start, end }], events that are found in a measure.
 //
 // options, all of which may be absent = {
 //   height         pixels of the lines of a lane; 50
@@ -41,7 +45,7 @@
 // Events: "seek" with { time, lane, keyed } (a click, a drag, a tap or a key; the page answers with setCursor),
 // "choose" with the id of a track, "hover" with { time, lane } or null.
 import { clock, countUpTo, make, TOLERANCE } from "./basics.js";
-import { AXIS, drawAxis, drawLane, EPISODE, inside, isNumber, QUALITY, SPLIT, untilOf } from "./drawing.js";
+import { AXIS, drawAxis, drawLane, EPISODE, inside, isNumber, QUALITY, ROW, SPLIT, untilOf } from "./drawing.js";
 
 const TOP = 6, SHORTEST = 0.2, MOST_LANES = 100;  // pixels above the lines, shortest seconds shown, lanes drawn at first
 const NEAR = 400, PRINTED_WIDTH = 660;  // pixels beyond the window in which lanes are drawn; pixels of a printed lane
@@ -70,6 +74,7 @@ export class Timeline extends EventTarget {
     this.hidden = new Set();  // names of series that are not drawn
     this.raw = false;
     this.split = false;  // each series in a row of its own
+    this.measures = false;  // draw data.rows
     this.printing = false;
     this.cursor = null;
     this.chosen = null;
@@ -336,6 +341,12 @@ export class Timeline extends EventTarget {
       swatch.style.background = this.series[place].color;
       list.append(make("li", {}, swatch, make("span", {}, this.series[place].name), make("b", {}, this.number(track.smooth[place][row])), ...others.map((value) => make("span", { class: "other" }, this.number(value)))));
     }
+    if (this.measures && read?.track.rows) {
+      this.data.rows.forEach(({ name, range: [low, high] }, place) => {
+        const share = read.track.rows[place][read.row], value = isNumber(share) ? low + share * (high - low) : null;
+        list.append(make("li", {}, make("i", { class: "swatch" }), make("span", {}, name), make("b", {}, high > 1 && isNumber(value) ? `${Math.round(value)}°` : this.number(value))));
+      });
+    }
     this.tip.replaceChildren(make("p", {}, ...texts), list);
     const around = this.root.getBoundingClientRect(), place = lane.canvas.getBoundingClientRect();
     const x = place.left - around.left + this.gutter + (time - this.from) / (this.to - this.from) * (place.width - this.gutter), room = around.width;
@@ -358,6 +369,7 @@ export class Timeline extends EventTarget {
     const lines = this.split ? this.series.length * SPLIT : this.options.height ?? 50;
     const places = { lines: [TOP, TOP + lines], height: TOP + lines };
     if (this.hasEpisodes) { places.episodes = [places.height + 5, places.height + 5 + EPISODE]; places.height += 5 + EPISODE; }
+    if (this.measures && this.data.rows?.length) { places.rows = places.height + 4; places.height += 4 + this.data.rows.length * ROW; }
     if (this.hasQuality) { places.quality = [places.height + 4, places.height + 4 + QUALITY]; places.height += 4 + QUALITY; }
     places.height += 4;
     return places;

@@ -11,14 +11,14 @@ const MAX_PRINTED = 150;  // largest number of lanes to print; a browser cannot 
 const all = [...document.querySelectorAll(".video")], byId = (id) => document.getElementById(id);
 const built = new Map();  // section of a video → its timeline
 const hidden = new Set();
-let raw = true, split = false, printing = false;
+let raw = true, split = false, measures = false, printing = false;
 
 const videoOf = (section) => videos[section.dataset.video];
 
 function laneOf(face, place, thumbs) {
   return {
     face, name: face.name, tracks: [trackOf(face, place)], thumb: face.ids.map((id) => thumbs[id]).find(Boolean),
-    episodes: face.episodes.map(([series, start, end]) => ({ series, start, end })), doubts: face.doubts.map(([start, end]) => ({ start, end })),
+    episodes: face.episodes.map(([series, start, end]) => ({ series, start, end })), doubts: face.doubts.map(([start, end]) => ({ start, end })), spans: face.spans.map(([row, start, end]) => ({ row, start, end })),
   };
 }
 
@@ -40,7 +40,7 @@ function chartsOf(section, video, pictures) {
   const picture = new Picture(pictures, names), view = make("div", { class: "view" }, root);
   if (pictures.missing) view.prepend(make("p", { class: "hint" }, `No pictures of this video: ${pictures.missing}.`));
   if (!picture.isEmpty) { view.classList.add("with-picture"); view.append(picture.root); }
-  const timeline = new Timeline(root, { start: video.start, end: video.end, series: common.series, cuts: video.cuts, minQuality: common.minQuality, lanes }, {
+  const timeline = new Timeline(root, { start: video.start, end: video.end, series: common.series, cuts: video.cuts, minQuality: common.minQuality, rows: common.rows, lanes }, {
     height: 104, gutter: 30, keys: true, tip: picture.isEmpty || "mouse", tools, head: faceHead, foot: (lane) => faceFoot(lane, () => zoomTo(lane.face.first, lane.face.last, 0.5)),
     describe: ({ face }) => `Timeline of ${face.name}. Mostly ${EMOTIONS[face.dominant]}. ${episodesText(face)}`,
   });
@@ -71,6 +71,7 @@ function readText(timeline, lane, time) {
 function settle(timeline) {
   timeline.raw = raw;
   timeline.split = split;
+  timeline.measures = measures;
   timeline.hidden = hidden;
   timeline.draw();
 }
@@ -128,6 +129,7 @@ for (const key of document.querySelectorAll(".key")) {
 }
 onClick("raw", (button) => { raw = !raw; button.setAttribute("aria-pressed", String(raw)); built.forEach(settle); });
 onClick("lanes", (button) => { split = !split; button.setAttribute("aria-pressed", String(split)); built.forEach(settle); });
+onClick("measures", (button) => { measures = !measures; button.setAttribute("aria-pressed", String(measures)); built.forEach(settle); });
 onClick("toggle", (button) => {
   const open = button.textContent === "Open all";
   for (const section of all) if (!section.hidden) { if (open) build(section); section.open = open; }

@@ -28,8 +28,9 @@ export function trackOf(face, id) {
   }
   const column = (place) => kept.map((row) => values[place * face.n + row] / HIGHEST);
   const columns = (from) => EMOTIONS.map((_, place) => column(from + place));
+  const rows = common.rows.map((_, place) => kept.map((row) => { const value = values[(2 * COUNT + 1 + place) * face.n + row]; return value === NONE ? null : value / HIGHEST; }));
   return {
-    id, gaps, times: kept.map((row) => all[row]), until: face.seen.at(-1)[1], smooth: columns(0), raw: columns(COUNT), quality: column(2 * COUNT),
+    id, gaps, rows, times: kept.map((row) => all[row]), until: face.seen.at(-1)[1], smooth: columns(0), raw: columns(COUNT), quality: column(2 * COUNT),
     note: face.thinned > 1 ? `min or max of ${face.thinned} samples` : undefined,
   };
 }

@@ -15,18 +15,19 @@ let data = null, timeline = null, chosen = null, hovered = null, size = [16, 9];
 
 function prepare(told) {
   const faces = new Map((told.faces ?? []).map((face) => [face.id, new Face(face, told.emotions.length)]));
-  return { lanes: [], moments: [], episodes: [], cuts: [], emotions: [], sampled: [], participants: data?.participants ?? [], duration: 0, ...told, faces };
+  return { lanes: [], moments: [], episodes: [], rows: [], spans: [], cuts: [], emotions: [], sampled: [], participants: data?.participants ?? [], duration: 0, ...told, faces };
 }
 
 // the data of the timeline: its lanes are those of the video, its tracks the faces
 function charted() {
   const ofFace = (list) => Map.groupBy(list, (one) => one.face), episodes = ofFace(data.episodes), doubts = ofFace(data.moments);
   const places = new Map(data.emotions.map((emotion, place) => [emotion.name, place]));
+  const spans = Map.groupBy(data.spans.map(([face, row, start, end]) => ({ face, row, start, end })), (one) => one.face);
   const all = (lane, known) => lane.faces.flatMap((face) => known.get(face) ?? []);
   return {
-    start: 0, end: data.duration, series: data.emotions, cuts: data.cuts, minQuality: data.minQuality,
+    start: 0, end: data.duration, series: data.emotions, cuts: data.cuts, minQuality: data.minQuality, rows: data.rows,
     lanes: data.lanes.map((lane) => ({
-      ...lane, tracks: lane.faces.map((face) => data.faces.get(face)), doubts: all(lane, doubts),
+      ...lane, tracks: lane.faces.map((face) => data.faces.get(face)), doubts: all(lane, doubts), spans: all(lane, spans),
       episodes: all(lane, episodes).map((one) => ({ series: places.get(one.emotion), start: one.onset, end: one.offset })),
     })),
   };
@@ -49,6 +50,7 @@ function show(told) {
   data = prepare(told);
   hovered = null;  // its lane may be another one now
   note(data.problem, data.message);
+  find("measures").parentElement.hidden = !data.rows.length;
   find("trust").textContent = data.trust && data.trust !== "ok" ? `⚠ ${data.trust}` : "";
   if (timeline) timeline.setData(charted());
   if (!data.faces.has(chosen)) chosen = null;
@@ -228,6 +230,7 @@ function connect() {
   on("load-sheet", showSheet);
   on("speed", () => { player.video.playbackRate = Number(find("speed").value); }, "change");
   on("raw", () => { timeline.raw = find("raw").checked; timeline.draw(); }, "change");
+  on("measures", () => { timeline.measures = find("measures").checked; timeline.draw(); }, "change");
   on("mute", () => { player.video.muted = !player.video.muted; find("mute").setAttribute("aria-pressed", String(player.video.muted)); });
   on("overlay", (event) => { const face = overlay.faceAt(event.clientX, event.clientY, size); if (face === null) player.toggle(); else choose(face); });
   player.video.addEventListener("loadedmetadata", () => { size = [player.video.videoWidth, player.video.videoHeight]; player.seek(player.time); fit(); });
