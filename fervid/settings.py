@@ -21,6 +21,7 @@ Device = Literal["auto", "cpu", "gpu"]
 DecoderName = Literal["cpu", "nvdec"]
 DetectorName = Literal["retinaface", "centerface", "yunet"]
 Smoother = Literal["adaptive", "gaussian"]
+LockKind = Literal["system", "soft"]
 EngineName = Literal["local", "ray"]
 
 
@@ -308,6 +309,8 @@ class RunSettings:
     """Analyse videos again that failed in an earlier run."""
     overwrite: bool = False
     """Recompute everything, even if the output was made with other settings or weights."""
+    lock: LockKind = "system"
+    """How the output is locked: system uses the locks of the file system, soft a file, for file systems without."""
 
     def __post_init__(self) -> None:
         convert_fields(self)

@@ -87,6 +87,7 @@ class Frame:
         thumbnail: (h, w) uint8, a small gray image for the detection of cuts.
         shape: Size and orientation of this frame.
         convert: Makes ``image``.
+        skipped: Number of frames directly before this one that were not decoded.
     """
 
     index: int
@@ -95,6 +96,7 @@ class Frame:
     thumbnail: ByteArray
     shape: PictureShape
     convert: Callable[[], ByteArray] = field(repr=False)
+    skipped: int = 0
 
     @cached_property
     def image(self) -> ByteArray:

@@ -92,6 +92,11 @@ class FaceTracker:
             self._descriptors = self._descriptors or ScratchArray(self._folder, descriptor.shape, np.float16)
             self._descriptors.add(descriptor)
 
+    def discard(self) -> None:
+        """Delete the temporary file, if the tracks are not built."""
+        if self._descriptors is not None:
+            self._descriptors.close()
+
     def finish(self, cuts: Sequence[float] = ()) -> list[list[tuple[int, int]]]:
         """Build the tracks.
 

@@ -20,12 +20,12 @@ from fervid.results.face_rows import columns_of, persons_of, rows_of_faces, samp
 from fervid.results.mesh_table import has_meshes, read_meshes, with_faces
 from fervid.results.parts import Row, by_video, named
 from fervid.results.reader import read_checked
-from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
+from fervid.results.rows import FinishedFace, VideoFaces, event_totals, summary_of_row, video_tables
 from fervid.results.schema import SMALL, output_paths
 from fervid.results.workspace import refuse_output, writing_results
 from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.types import EMOTIONS, Doubt
+from fervid.types import EMOTIONS, Doubt, Track
 
 CORRECTIONS = "corrections_sha256"
 """Key of the metadata that holds the SHA-256 of each corrections file, separated by spaces."""
@@ -209,23 +209,29 @@ def corrected_video(
     faces = VideoFaces(manifest["video_id"], frames, times, sizes, tracks, raw, *known)
     notes = [text for text in (manifest["message"], *(exclusion(*one) for one in edited.excluded)) if text]
     told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
-    return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same))
+    return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same, tracks))
 
 
 def _finished(
-    table: pa.Table, rows: Mapping[str, list[Row]], edited: EditedFaces, same: Collection[int]
+    table: pa.Table,
+    rows: Mapping[str, list[Row]],
+    edited: EditedFaces,
+    same: Collection[int],
+    tracks: Sequence[Track],
 ) -> dict[int, FinishedFace]:
     """What was computed before of the faces whose tracks are the same. Their persons may have changed."""
     smoothed = columns_of(table, [f"{name}_smooth" for name in EMOTIONS])
     episodes: dict[int, list[Row]] = {}
     for row in rows["episodes"]:
         episodes.setdefault(row["face_id"], []).append(row)
+    of_face = {track.face_id: track for track in tracks}
     summaries = (summary_of_row(row) for row in rows["summary"] if row["face_id"] in same)
     return {
         one.face_id: FinishedFace(
             smoothed[edited.faces[one.face_id]],
             episodes.get(one.face_id, []),
             replace(one, person=edited.persons[one.face_id]),
+            event_totals(of_face[one.face_id], episodes.get(one.face_id, [])),
         )
         for one in summaries
     }

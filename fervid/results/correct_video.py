@@ -140,7 +140,9 @@ class EditedFaces:
         self._is_a_person(one.face_id)
         person = self._person_of(one.face_id)
         before = labels.setdefault(person, Label(one.value, one))
-        if before.text != one.value:
+        if before.by.face_id == one.face_id or before.by.face_id not in self.faces:
+            labels[person] = Label(one.value, one)
+        elif before.text != one.value:
             raise one.wrong(
                 "value", f"person {person} is {verb} {before.text!r} by {before.by.place.rpartition(', ')[2]}"
             )

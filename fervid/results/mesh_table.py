@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -225,6 +226,26 @@ def read_meshes(out: Path, video_id: str | None = None) -> Iterator[pa.Table]:
     for table in _pieces(path, video_id):
         if len(table):
             yield table
+
+
+def read_points(
+    out: Path, video_id: str
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float16]]]:
+    """Read the points of the meshes of one video piece by piece.
+
+    Args:
+        out: The results.
+        video_id: The video.
+
+    Yields:
+        (n,) frames, (n,) faces, and (n, 468, 3) float16 x, y and depth in pixels.
+
+    Raises:
+        BadResults: There is no such table, or fervid did not write it.
+    """
+    for table in read_meshes(out, video_id):
+        flat = table["points"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        yield table["frame"].to_numpy(), table["face_id"].to_numpy(), flat.reshape(len(table), -1, 3)
 
 
 def _pieces(path: Path, video_id: str | None = None) -> Iterator[pa.Table]:

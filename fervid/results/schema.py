@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from fervid.errors import OutputError, UsageError
 from fervid.results.store_files import store_folder
+from fervid.runtime.special_files import refuse_name
 from fervid.types import EMOTIONS, MEASURES
 
 SCHEMA_VERSION = 2
@@ -55,11 +56,11 @@ EPISODES = pa.schema(
     [
         *_fields(pa.string(), "video", "video_id"),
         *_fields(pa.int32(), "face_id"),
-        *_fields(pa.string(), "emotion"),
+        *_fields(pa.string(), "kind", "emotion"),
         *_fields(pa.float64(), "onset", "apex", "offset", "duration", "peak", "mean"),
     ]
 )
-"""One row per episode; see fervid.timeline.episodes."""
+"""One row per episode of an emotion or event; see fervid.timeline.episodes and fervid.timeline.events."""
 
 _STATISTICS = [
     *_fields(pa.float64(), "first_seen", "last_seen"),
@@ -69,6 +70,7 @@ _STATISTICS = [
     *_emotions("share_{}", pa.float64()),
     *_emotions("mean_{}", pa.float64()),
     *_fields(pa.float64(), "mean_valence", *(f"mean_{name}" for name in MEASURES)),
+    *_fields(pa.float64(), "blinks_per_minute", "nods_per_minute", "shakes_per_minute", "speaking_share"),
     *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
     *_fields(pa.string(), "trust"),
     *_fields(pa.float64(), "low_quality_share"),
@@ -198,6 +200,18 @@ def small_path(out: Path, name: str) -> Path:
     return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
 
 
+def run_path(out: Path) -> Path:
+    """Get the path of the file that says what the last run did. Readers of results ignore it.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The JSON file.
+    """
+    return out / "run.json" if is_folder(out) else out.with_suffix(".run.json")
+
+
 def is_video_id(text: str) -> bool:
     """Whether a text can be the fingerprint of a video.
 
@@ -246,6 +260,20 @@ def output_paths(out: Path) -> list[Path]:
     return [out, *(small_path(out, name) for name in SMALL)]
 
 
+def stamped_paths(out: Path) -> list[Path]:
+    """List what shows that results were changed: files, and for a folder the folder of its partitions.
+
+    The folder of the results itself is not among them, because it also holds what is no table.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The timeline and the small tables.
+    """
+    return [timeline_path(out), *(small_path(out, name) for name in SMALL)]
+
+
 def is_folder(out: Path) -> bool:
     """Whether results at a path are a partitioned folder.
 
@@ -273,8 +301,10 @@ def refuse_foreign(out: Path) -> None:
 
     Raises:
         OutputError: fervid did not write what is there.
-        UsageError: The small tables there belong to results with the other suffix.
+        UsageError: The small tables there belong to results with the other suffix, or the system does not allow the
+            name.
     """
+    refuse_name(out, UsageError)
     if is_folder(out):
         expected = (f"{PARTITION}*", COMMON)
         if any(not any(map(entry.match, expected)) for entry in (out / "timeline").glob("*")):

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import writing
+from fervid.files.holder import LOCK_FILE, remove_holder, write_holder
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private
 from fervid.results.mesh_table import refuse_foreign_meshes
@@ -50,7 +51,7 @@ def workspace(out: Path) -> Iterator[Path]:
         OutputLocked: Another process writes these results.
         OutputError: The folder cannot be made or used.
     """
-    folder = out / MERGING if is_folder(out) else out.with_name(f".{out.name}.merging")
+    folder = _workspace_folder(out)
     with _locked_folder(folder):
         scratch = folder / "scratch"
         with writing(out):
@@ -65,13 +66,31 @@ def workspace(out: Path) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _workspace_folder(out: Path) -> Path:
+    return out / MERGING if is_folder(out) else out.with_name(f".{out.name}.merging")
+
+
+def left_workspace(out: Path) -> Path | None:
+    """Find the workspace of results, which only a process at work or a killed one leaves there.
+
+    Args:
+        out: The results.
+
+    Returns:
+        The folder; None if there is none.
+    """
+    folder = _workspace_folder(out)
+    return folder if folder.is_dir() and not folder.is_symlink() else None
+
+
 @contextlib.contextmanager
 def _locked_folder(folder: Path) -> Iterator[None]:
     """Make a private folder and hold the lock in it. Its last holder may remove it meanwhile; then it is made again."""
     for attempt in range(ATTEMPTS):
         try:
             make_private(folder)
-            handle = take_lock(folder / "lock")
+            lock = take_lock(folder / LOCK_FILE)
+            write_holder(folder)
             break
         except OutputError as error:
             if not isinstance(error.__cause__, FileNotFoundError) or attempt == ATTEMPTS - 1:
@@ -79,7 +98,8 @@ def _locked_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(handle)
+        remove_holder(folder)
+        lock.release()
 
 
 def refuse_output(out: Path, sources: Sequence[Path]) -> None:

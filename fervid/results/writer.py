@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,8 @@ from fervid.results.schema import (
     TIMELINE,
     is_folder,
     is_video_id,
+    small_path,
+    timeline_path,
 )
 
 ROW_GROUP = 1 << 16
@@ -40,9 +42,19 @@ SMALL_ROWS = 1 << 12
 """Rows of a small table are collected up to this number before they are written."""
 
 
+BeforeMoving = Callable[[dict[str, str], dict[str, Path]], None]
+"""Called when new tables are complete, before they replace earlier ones, with their metadata and, for each table, its
+name in the outputs and where it still lies."""
+
+
 def compose(
-    out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path, mesh: bool = False
-) -> dict[str, str]:
+    out: Path,
+    entries: Iterable[Entry],
+    metadata: Mapping[str, str],
+    scratch: Path,
+    mesh: bool = False,
+    before_moving: BeforeMoving = lambda *_: None,
+) -> None:
     """Write the tables from the parts of a batch.
 
     The tables replace the earlier ones when all are complete. After an error all tables are as they were before.
@@ -54,15 +66,13 @@ def compose(
         scratch: Private folder on the same disk as ``out``, for incomplete files. After a kill,
             ``publish.finish_interrupted`` finishes what it holds.
         mesh: Whether to write the table of meshes, which the parts must have.
-
-    Returns:
-        The metadata, with the hashes of the small tables.
+        before_moving: See BeforeMoving. The metadata have the hashes of the small tables.
 
     Raises:
         OutputError: The tables cannot be written.
         BadResults: A part is damaged.
     """
-    with writers(out, metadata, scratch, mesh) as tables:
+    with writers(out, metadata, scratch, mesh, before_moving) as tables:
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
@@ -72,7 +82,6 @@ def compose(
                     tables.mesh.add(part_meshes(entry.part, rows, entry.name))
             for name in SMALL:
                 tables.small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
-    return tables.metadata
 
 
 class TimelineWriter(Protocol):
@@ -114,7 +123,13 @@ class TableWriters:
 
 
 @contextlib.contextmanager
-def writers(out: Path, metadata: Mapping[str, str], scratch: Path, mesh: bool = False) -> Iterator[TableWriters]:
+def writers(
+    out: Path,
+    metadata: Mapping[str, str],
+    scratch: Path,
+    mesh: bool = False,
+    before_moving: BeforeMoving = lambda *_: None,
+) -> Iterator[TableWriters]:
     """Open writers of the tables. The tables replace earlier ones when all are complete.
 
     Args:
@@ -122,6 +137,7 @@ def writers(out: Path, metadata: Mapping[str, str], scratch: Path, mesh: bool = 
         metadata: See ``compose``.
         scratch: See ``compose``.
         mesh: Whether there is a table of meshes.
+        before_moving: See ``compose``.
 
     Yields:
         The writers.
@@ -142,6 +158,8 @@ def writers(out: Path, metadata: Mapping[str, str], scratch: Path, mesh: bool = 
             record |= tables.mesh.close()
             tables.metadata[RECORD] = json.dumps(record)
             timeline.finish(tables.metadata)
+        complete = {timeline_path(out).name: new / TIMELINE_NAME}
+        before_moving(tables.metadata, complete | {small_path(out, name).name: new / name for name in SMALL})
         publish(out, scratch)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,10 @@ from fervid.faces.tracklets import (
     difference,
 )
 from fervid.runtime.opencv import cv2
-from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
+from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FaceDetections, FrameAnalyzer, FrameResult
 from fervid.types import ByteArray, DoubleArray, Face, Frame
+from fervid.video.doubtful_jumps import DoubtfulJumps
+from fervid.video.sampling import period_index
 
 MIN_STEP = 0.06
 """Seconds between two frames that are kept, at least: at 25 frames per second every second one is."""
@@ -52,76 +55,156 @@ SURE_MARGIN = 0.5
 """How much more than a sure match every alternative must cost. The costs are those of the first pass of tracking."""
 
 
-def analyze_frames(frames: Iterable[Frame], analyzer: FrameAnalyzer) -> Iterator[FrameResult]:
+class FrameSource(Protocol):
+    """Decodes frames again that were left out; see ``VideoReader``."""
+
+    def frames_between(self, first: int, last: int) -> Iterator[Frame]:
+        """Decode all frames between two."""
+        ...
+
+    def forget(self, index: int) -> None:
+        """Say that no frame before one will be asked for again."""
+        ...
+
+    def decode_everything(self, wanted: bool) -> None:
+        """Say whether the frames of the next seconds will probably be needed."""
+        ...
+
+
+def analyze_frames(
+    frames: Iterable[Frame], analyzer: FrameAnalyzer, source: FrameSource | None = None
+) -> Iterator[FrameResult]:
     """Analyse frames, and find the faces of frames between two samples where faces meet.
 
     Args:
         frames: The frames in order.
         analyzer: Analyses single frames.
+        source: Decodes frames that were left out; None if there are none. They are needed where faces meet, and where
+            a jump over them may be a cut.
 
     Yields:
         The result of each frame in order. Results are held back until the next sample is known.
+
+    Raises:
+        SkippingFailed: The frames that were left out cannot be decoded.
     """
     waiting = _Waiting()
     previous: FaceDetections | None = None
+    jumps, period, any_sampled = DoubtfulJumps(), None, False
     for frame in frames:
         result = analyzer.analyze_frame(frame)
-        if result.sample is None:
-            waiting.add(result, frame if previous and previous.faces else None)
-            if len(waiting.results) > MAX_RESULTS:
-                yield from waiting.release()
-                previous = None
+        doubtful = source is not None and jumps.add(frame.time, frame.thumbnail, frame.shape, frame.skipped)
+        any_sampled |= result.sample is not None
+        if result.sample is not None or not any_sampled:
+            period, before = period_index(frame.time, SCHEDULE_PERIOD), period
+            if period != before:
+                jumps.restart()
+        waiting.add(result, frame, previous is not None and bool(previous.faces), doubtful)
+        if result.sample is not None:
+            met = False
+            if previous and previous.faces and waiting.may_be_looked_at:
+                meeting = faces_that_meet(previous, result.sample, frame.time - waiting.begin)
+                met = bool(meeting)
+                if met:
+                    waiting.look(analyzer, meeting, source)
+            if source is not None:
+                source.decode_everything(met)
+        elif any_sampled and previous and waiting.count <= MAX_RESULTS:
             continue
-        if waiting.frames and previous:
-            meeting = faces_that_meet(previous, result.sample, frame.time - waiting.begin)
-            if meeting and not _holds_cut([*waiting.thumbnails, result.thumbnail]):
-                waiting.look(analyzer, meeting)
-        yield from waiting.release()
-        waiting.begin, waiting.first, previous = frame.time, result.thumbnail, result.sample
-        yield result
-    yield from waiting.release()
+        yield from waiting.release(analyzer, source)
+        previous = result.sample
+    yield from waiting.release(analyzer, source)
 
 
 class _Waiting:
     """The results since the last sample, and some of their frames.
 
-    ``begin`` and ``first``: time of the last sample in seconds, and its thumbnail.
+    ``begin``: time of the last sample in seconds. ``count``: number of results, and of frames that were left out.
     """
 
     def __init__(self) -> None:
-        self.results: list[FrameResult] = []
-        self.frames: list[tuple[int, Frame]] = []
-        """Place among the results, and the frame."""
         self.begin = 0.0
-        self.first: ByteArray | None = None
-        self._last = 0.0
+        self.count = 0
+        self._results: list[FrameResult] = []
+        self._indices: list[int] = []
+        self._doubtful: list[int] = []
+        """Places of the results before which left out frames are needed to find cuts."""
+        self._frames = _KeptFrames(0.0)
+        self._before: FrameResult | None = None
+        """The last result before these."""
+        self._before_index = 0
+
+    @property
+    def may_be_looked_at(self) -> bool:
+        """Whether frames between the samples were kept or left out."""
+        return bool(self._frames.kept) or self.count > len(self._results)
+
+    def add(self, result: FrameResult, frame: Frame, keep: bool, doubtful: bool) -> None:
+        """Add the result of the next frame. ``keep``: whether the frame may be looked at."""
+        if doubtful:
+            self._doubtful.append(len(self._results))
+        if keep and result.sample is None:
+            self._frames.add(len(self._results), frame)
+        self._results.append(result)
+        self._indices.append(frame.index)
+        self.count += 1 + frame.skipped
+
+    def look(self, analyzer: FrameAnalyzer, meeting: list[Face], source: FrameSource | None) -> None:
+        """Look at the frames between two samples, unless a cut lies there."""
+        if source is not None and self.count > len(self._results):
+            self._complete(analyzer, source)
+        before = [] if self._before is None else [self._before.thumbnail]
+        if not _holds_cut([*before, *(result.thumbnail for result in self._results)]):
+            for place, frame in self._frames.kept:
+                self._results[place] = replace(self._results[place], between=analyzer.look_between(frame, meeting))
+
+    def _complete(self, analyzer: FrameAnalyzer, source: FrameSource) -> None:
+        """Decode all frames between the two samples."""
+        sample, index = self._results[-1], self._indices[-1]
+        self._results, self._frames, self._doubtful = [], _KeptFrames(self.begin), []
+        for frame in source.frames_between(self._before_index, index):
+            self._frames.add(len(self._results), frame)
+            self._results.append(analyzer.analyze_frame(frame))
+        self._results.append(replace(sample, skipped=0))
+
+    def release(self, analyzer: FrameAnalyzer, source: FrameSource | None) -> Iterator[FrameResult]:
+        """Give out the results, and those of frames that are needed to find cuts."""
+        for place, result in enumerate(self._results):
+            if place in self._doubtful and source is not None:
+                first = self._indices[place - 1] if place else self._before_index
+                yield from map(analyzer.analyze_frame, source.frames_between(first, self._indices[place]))
+                result = replace(result, skipped=0)
+            yield result
+        if self._results:
+            self._before, self._before_index, self.begin = self._results[-1], self._indices[-1], self._results[-1].time
+            if source is not None:
+                source.forget(self._before_index)
+        self._results, self._indices, self._doubtful, self.count = [], [], [], 0
+        self._frames = _KeptFrames(self.begin)
+
+
+class _KeptFrames:
+    """Some frames between two samples, evenly spread.
+
+    ``kept``: place among the results, and the frame.
+    """
+
+    def __init__(self, begin: float) -> None:
+        self.kept: list[tuple[int, Frame]] = []
+        self._last = begin
         """Time of the last frame that was far enough from the one before, or of the sample."""
         self._count, self._stride = 0, 1
 
-    @property
-    def thumbnails(self) -> list[ByteArray]:
-        """Those of the last sample and of the frames since."""
-        return [*([] if self.first is None else [self.first]), *(result.thumbnail for result in self.results)]
-
-    def add(self, result: FrameResult, frame: Frame | None) -> None:
-        if frame is not None and frame.time - max(self.begin, self._last) >= MIN_STEP:
+    def add(self, place: int, frame: Frame) -> None:
+        if frame.time - self._last >= MIN_STEP:
             self._last = frame.time
             if self._count % self._stride == 0:
-                self.frames.append((len(self.results), frame))
+                self.kept.append((place, frame))
             self._count += 1
             pixels = frame.width * frame.height
-            while len(self.frames) > min(MAX_FRAMES, max(1, MAX_KEPT_PIXELS // max(pixels, 1))):
+            while len(self.kept) > min(MAX_FRAMES, max(1, MAX_KEPT_PIXELS // max(pixels, 1))):
                 self._stride *= 2
-                self.frames = self.frames[::2]
-        self.results.append(result)
-
-    def look(self, analyzer: FrameAnalyzer, meeting: list[Face]) -> None:
-        for place, frame in self.frames:
-            self.results[place] = replace(self.results[place], between=analyzer.look_between(frame, meeting))
-
-    def release(self) -> list[FrameResult]:
-        results, self.results, self.frames, self._count, self._stride = self.results, [], [], 0, 1
-        return results
+                self.kept = self.kept[::2]
 
 
 def faces_that_meet(before: FaceDetections, after: FaceDetections, elapsed: float) -> list[Face]:

@@ -78,6 +78,7 @@ class FrameResult:
         shape: Size and orientation of the frame.
         sample: The faces; None if the frame is not sampled.
         between: The faces of a frame that is not sampled, without crops, if it was looked at to follow faces that meet.
+        skipped: Number of frames directly before it that were not decoded.
     """
 
     time: float
@@ -85,6 +86,7 @@ class FrameResult:
     shape: PictureShape
     sample: FaceDetections | None
     between: FaceDetections | None = None
+    skipped: int = 0
 
 
 class FrameAnalyzer:
@@ -124,7 +126,7 @@ class FrameAnalyzer:
             Its thumbnail, its shape and, if it is sampled, its faces.
         """
         sample = self._sample(frame) if frame.sampled else None
-        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample)
+        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped)
 
     def _sample(self, frame: Frame) -> FaceDetections:
         small, factor = shrink(frame.image, self._settings.long_side)

@@ -40,14 +40,18 @@ class PictureRuns:
     def __init__(self) -> None:
         self.runs: list[PictureRun] = []
 
-    def add(self, time: float, shape: PictureShape, sampled: bool) -> None:
+    def add(self, time: float, shape: PictureShape, sampled: bool, skipped: int = 0) -> None:
         """Add the next frame.
 
         Args:
             time: Its time in seconds.
             shape: Its shape.
             sampled: Whether it is sampled.
+            skipped: Number of frames directly before it that were not decoded. Their shape is that of the frame before
+                them, because only a keyframe changes it.
         """
+        if self.runs:
+            self.runs[-1].frames += skipped
         if not self.runs or self.runs[-1].shape.layout != shape.layout:
             self.runs.append(PictureRun(time, shape))
         self.runs[-1].frames += 1

@@ -30,6 +30,7 @@ def write_result(file: RecordFile, result: FrameResult) -> None:
     shape = result.shape
     value = {
         "time": float(result.time),
+        "skipped": int(result.skipped),
         "shape": [list(shape.stored), shape.rotation, float(shape.aspect), bool(shape.mirrored)],
         "sample": _packed(result.sample, arrays),
         "between": _packed(result.between, arrays),
@@ -57,9 +58,10 @@ def read_frame_results(path: Path) -> Iterator[FrameResult]:
             thumbnail = next(left)
             sample, between = (_unpacked(value[name], left) for name in ("sample", "between"))
             shape = PictureShape((width, height), rotation, aspect, mirrored)
+            time, skipped = value["time"], value["skipped"]
         except (KeyError, TypeError, ValueError, StopIteration) as error:
             raise InternalError(f"{path} was damaged; run again") from error
-        yield FrameResult(value["time"], thumbnail, shape, sample, between)
+        yield FrameResult(time, thumbnail, shape, sample, between, skipped)
 
 
 def _packed(found: FaceDetections | None, arrays: Arrays) -> dict[str, Any] | None:

@@ -24,7 +24,9 @@ from fervid.scan.track_assembly import TrackBuilder
 from fervid.scan.types import Scan, TrackedFaces
 from fervid.settings import ScanSettings
 from fervid.types import Frame, Track, VideoInfo
+from fervid.video.needed_packets import SkippingFailed
 from fervid.video.reader import VideoReader
+from fervid.video.sampling import SeekPoint
 
 MAX_JUMPS = 3
 """So many jumps of the clock are named in the manifest."""
@@ -49,14 +51,45 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
     """
     started = clock.monotonic()
     cv2.setNumThreads(1)
-    with VideoReader(
-        path, fps=settings.fps, start=settings.start, end=settings.end, threads=1, options=settings.open_options
-    ) as reader:
-        embedder, refused = cached_embedder()
-        tracked = track_faces(reader.frames(), settings, geometry, cached_detector(settings), scratch, embedder)
-        notes = [*reader_notes(reader, settings), *refused]
-        info = replace(reader.info, duration=reader.duration)
+    embedder, refused = cached_embedder()
+    for skip in (True, False):
+        try:
+            with open_reader(path, settings, skip) as reader:
+                tracked = track_faces(reader, settings, geometry, cached_detector(settings), scratch, embedder)
+                notes = [*reader_notes(reader, settings), *refused]
+                info = replace(reader.info, duration=reader.duration)
+            break
+        except SkippingFailed:  # never without ``skip``
+            continue
     return scan_result(video_id, settings, info, tracked, notes, scratch, clock.monotonic() - started)
+
+
+def open_reader(path: Path, settings: ScanSettings, skip: bool, seek_point: SeekPoint | None = None) -> VideoReader:
+    """Open a video as the settings of a scan say.
+
+    Args:
+        path: The file.
+        settings: The settings of the scan.
+        skip: Whether frames that are not needed may be left out.
+        seek_point: Where reading begins; None: at the start.
+
+    Returns:
+        The reader.
+
+    Raises:
+        UnreadableVideo: The file cannot be decoded.
+        SkippingFailed: It must be opened again without ``skip``.
+    """
+    return VideoReader(
+        path,
+        fps=settings.fps,
+        start=settings.start,
+        end=settings.end,
+        threads=1,
+        seek_point=seek_point,
+        options=settings.open_options,
+        skip=skip,
+    )
 
 
 def scan_result(
@@ -118,7 +151,7 @@ def rotation_hint(tracks: Sequence[Track], rotate: int) -> list[str]:
 
 
 def track_faces(
-    frames: Iterable[Frame],
+    frames: Iterable[Frame] | VideoReader,
     settings: ScanSettings,
     geometry: CropGeometry,
     detector: FaceDetector,
@@ -128,7 +161,7 @@ def track_faces(
     """Detect and track faces in the sampled frames, and find cuts in all frames.
 
     Args:
-        frames: All frames of a video in order.
+        frames: All frames of a video in order, or its reader, which may leave out some.
         settings: How to detect and track.
         geometry: How the classifier wants faces cropped.
         detector: The face detector.
@@ -140,12 +173,19 @@ def track_faces(
 
     Raises:
         UnreadableVideo: ``frames`` cannot be decoded.
+        SkippingFailed: The video must be read again with every frame decoded.
         OutputError: ``scratch`` cannot be written.
     """
     analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_networks(settings.measures))
     builder = TrackBuilder(settings, scratch, embedder)
-    for result in analyze_frames(frames, analyzer):
-        builder.add(result)
+    source = frames if isinstance(frames, VideoReader) else None
+    given = frames.frames() if isinstance(frames, VideoReader) else frames
+    try:
+        for result in analyze_frames(given, analyzer, source if source and source.skips else None):
+            builder.add(result)
+    except BaseException:
+        builder.discard()
+        raise
     return builder.finish()
 
 

@@ -18,13 +18,20 @@ from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FrameAnalyzer
 from fervid.scan.records import read_frame_results, write_result
-from fervid.scan.scan import cached_detector, cached_embedder, cached_networks, reader_notes, scan_result
+from fervid.scan.scan import (
+    cached_detector,
+    cached_embedder,
+    cached_networks,
+    open_reader,
+    reader_notes,
+    scan_result,
+)
 from fervid.scan.track_assembly import TrackBuilder
 from fervid.scan.types import SEGMENT_SECONDS, Scan, ScannedSegment, Segment
 from fervid.settings import ScanSettings
 from fervid.types import Frame
 from fervid.video.index import VideoIndex, read_index
-from fervid.video.reader import VideoReader
+from fervid.video.needed_packets import SkippingFailed
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint, period_index
 
 MAX_SPLIT_DEVIATION = 0.25
@@ -125,40 +132,41 @@ def scan_segment(
     """
     started = clock.monotonic()
     cv2.setNumThreads(1)
+    try:
+        try:
+            return _scan_segment(path, segment, settings, geometry, records, skip=True)
+        except SkippingFailed:
+            return _scan_segment(path, segment, settings, geometry, records, skip=False)
+    except UnreadableVideo:
+        return ScannedSegment(records, seconds=clock.monotonic() - started)
+
+
+def _scan_segment(
+    path: Path, segment: Segment, settings: ScanSettings, geometry: CropGeometry, records: Path, skip: bool
+) -> ScannedSegment:
+    started = clock.monotonic()
     embedder, refused = cached_embedder()
     analyzer = FrameAnalyzer(
         settings, geometry, cached_detector(settings), embedder, cached_networks(settings.measures)
     )
     ends = _Ends(segment.stop)
-    try:
-        with (
-            VideoReader(
-                path,
-                fps=settings.fps,
-                start=settings.start,
-                end=settings.end,
-                threads=1,
-                seek_point=segment.begin,
-                options=settings.open_options,
-            ) as reader,
-            RecordFile(records) as file,
-        ):
-            for result in analyze_frames(ends.frames(reader.frames()), analyzer):
-                if not ends.after(result.time):
-                    write_result(file, result)
-            intact = ends.count == segment.count and not reader.corrupt and not reader.repaired
-            notes, seconds = (*reader_notes(reader, settings), *refused), clock.monotonic() - started
-            return ScannedSegment(
-                records, reader.info, intact, ends.first_digest, ends.next_digest, notes, seconds, reader.duration
-            )
-    except UnreadableVideo:
-        return ScannedSegment(records, seconds=clock.monotonic() - started)
+    with open_reader(path, settings, skip, segment.begin) as reader, RecordFile(records) as file:
+        source = reader if reader.skips else None
+        for result in analyze_frames(ends.frames(reader.frames()), analyzer, source):
+            if not ends.after(result.time):
+                write_result(file, result)
+        intact = ends.count == segment.count and not reader.corrupt and not reader.repaired
+        notes, seconds = (*reader_notes(reader, settings), *refused), clock.monotonic() - started
+        return ScannedSegment(
+            records, reader.info, intact, ends.first_digest, ends.next_digest, notes, seconds, reader.duration
+        )
 
 
 class _Ends:
     """Ends a segment, one frame after its last: that frame shows whether two faces meet before it.
 
-    ``count``: frames of the segment. ``first_digest`` and ``next_digest``: see ScannedSegment.
+    ``count``: frames of the segment, with those that were left out. ``first_digest`` and ``next_digest``: see
+    ScannedSegment.
     """
 
     def __init__(self, stop: float | None) -> None:
@@ -174,6 +182,7 @@ class _Ends:
     def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The frames of the segment and the next one."""
         for frame in frames:
+            self.count += frame.skipped
             if self.after(frame.time):
                 self.next_digest = _digest(frame)
                 yield frame

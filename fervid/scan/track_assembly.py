@@ -67,8 +67,8 @@ class TrackBuilder:
         Args:
             result: The frame's result; its time is later than that of the frame before.
         """
-        self._cuts.update(result.time, result.thumbnail, result.shape)
-        self._pictures.add(result.time, result.shape, result.sample is not None)
+        self._cuts.update(result.time, result.thumbnail, result.shape, result.skipped)
+        self._pictures.add(result.time, result.shape, result.sample is not None, result.skipped)
         if result.sample is not None:
             self._add_sample(result.time, result.shape, result.sample)
         elif result.between is not None:
@@ -129,6 +129,12 @@ class TrackBuilder:
         sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         frames, times = np.array(self._frames, np.int64), np.array(self._times)
         return TrackedFaces(frames, times, sizes, tracks, self._pictures.runs, cuts, doubts)
+
+    def discard(self) -> None:
+        """Delete the temporary files, if the tracks are not built."""
+        self._tracker.discard()
+        self._crops.close()
+        self._aligned_faces.close()
 
     def _crop_numbers(self, members: Members) -> list[list[int]]:
         """The numbers of the crops of each track."""

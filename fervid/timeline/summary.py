@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fervid.timeline.events import BLINK, NO_EVENTS, NOD, SHAKE, EventTotals, sum_totals
 from fervid.timeline.gaps import longest_absence, median, seconds_held
 from fervid.timeline.valence import valence
 from fervid.types import EMOTIONS, MEASURES, DoubleArray, Doubt, FloatArray, Track
@@ -44,6 +45,10 @@ class Statistics:
     shares: tuple[float, ...]
     means: tuple[float, ...]
     measured: tuple[float | None, ...]
+    blinks_per_minute: float | None
+    nods_per_minute: float | None
+    shakes_per_minute: float | None
+    speaking_share: float | None
     transitions_per_minute: float
     mean_quality: float
     trust: str
@@ -82,6 +87,7 @@ def summarize_face(
     sampled: DoubleArray,
     max_gap: float = 1.0,
     doubts: Sequence[Doubt] = (),
+    events: EventTotals = NO_EVENTS,
 ) -> FaceSummary:
     """Summarise one track.
 
@@ -94,11 +100,12 @@ def summarize_face(
         sampled: (m,) times of all sampled frames of the video, in seconds.
         max_gap: Longest time in seconds for which one sample counts.
         doubts: What was seen during the scan and speaks against the figures of this face.
+        events: How many blinks and other events the face has.
 
     Returns:
         The statistics.
     """
-    values = _statistics([track], [smoothed], sampled, max_gap)
+    values = _statistics([track], [smoothed], sampled, max_gap) | _rates(events)
     trust = _trust_of_face(track, values["coverage"], values["low_quality_share"], doubts)
     return FaceSummary(face_id=track.face_id, person=track.person, trust=trust, **values)
 
@@ -109,6 +116,7 @@ def summarize_person(
     faces: Sequence[FaceSummary],
     sampled: DoubleArray,
     max_gap: float = 1.0,
+    events: Sequence[EventTotals] = (),
 ) -> PersonSummary:
     """Summarise all faces of one person in a video.
 
@@ -121,6 +129,7 @@ def summarize_person(
         faces: Their summaries, in the same order.
         sampled: (m,) times of all sampled frames of the video, in seconds.
         max_gap: Longest time in seconds for which one sample counts.
+        events: How many events each face has.
 
     Returns:
         The statistics.
@@ -130,14 +139,20 @@ def summarize_person(
     if len(faces) == 1:
         same = {one.name: getattr(faces[0], one.name) for one in fields(Statistics)}
         return PersonSummary(person=person, faces=1, **same)
-    values = _statistics(tracks, smoothed, sampled, max_gap)
+    values = _statistics(tracks, smoothed, sampled, max_gap) | _rates(sum_totals(events))
     return PersonSummary(person=person, faces=len(tracks), trust=_doubtful_faces(faces) or "ok", **values)
+
+
+def _rates(events: EventTotals) -> dict[str, float | None]:
+    """The fields of Statistics that are about events, by name."""
+    kinds = {"blinks_per_minute": BLINK, "nods_per_minute": NOD, "shakes_per_minute": SHAKE}
+    return {name: events.per_minute(kind) for name, kind in kinds.items()} | {"speaking_share": events.speaking_share}
 
 
 def _statistics(
     tracks: Sequence[Track], smoothed: Sequence[FloatArray], sampled: DoubleArray, max_gap: float
 ) -> dict[str, Any]:
-    """The fields of Statistics but for trust, by name."""
+    """The fields of Statistics but for trust and events, by name."""
     qualities = np.concatenate([track.qualities for track in tracks])
     times = np.sort(np.concatenate([track.times for track in tracks]))
     first, last = float(times[0]), float(times[-1])

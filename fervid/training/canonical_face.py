@@ -54,11 +54,10 @@ def make(data: Path) -> None:
     """
     chosen = sample(read([data], "Training"), SAMPLE, seed=0)
     points = _meshes(chosen.images)
-    mean, mirror = _symmetric(_mean_shape(points))
-    turned, aligned = _aligned(points, mean)
+    mean, _ = _symmetric(_mean_shape(points))
+    turned, _ = _aligned(points, mean)
     factor = _depth_factor(points, mean, np.degrees(np.arctan2(-turned[:, 2, 0], turned[:, 2, 2])))
-    scatter = np.sqrt(((aligned - mean) ** 2).sum(axis=2)).mean(axis=0)
-    weights = np.where(mean[:, 1] < MOVABLE, 2 / (scatter + scatter[mirror]), 0.0) ** 2
+    weights = np.where(mean[:, 1] < MOVABLE, 1.0, 0.0)
     right, left = mean[list(EYE_CORNERS)]
     shape = (mean - (right + left) / 2) * (1, -1, -factor) / np.linalg.norm(left - right)
     content = {
@@ -69,7 +68,7 @@ def make(data: Path) -> None:
         "weights": np.round(weights / weights.sum(), 6).tolist(),
     }
     with atomic_path(data.with_name(CANONICAL_FILE.name)) as partial:
-        partial.write_text(json.dumps(content) + "\n")
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _meshes(images: ByteArray) -> DoubleArray:

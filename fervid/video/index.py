@@ -38,6 +38,56 @@ _IRAP = set(range(16, 22))
 before the keyframe."""
 
 
+class PacketTypes:
+    """Recognises packets of one stream by the headers of their NAL units.
+
+    Args:
+        context: The codec context of the stream.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._codec = context.codec.canonical_name
+        self._length = _length_size(self._codec, context.extradata or b"")
+
+    def is_seek_point(self, packet: Any) -> bool:
+        """Whether no frame shown after a keyframe depends on a frame before it.
+
+        Args:
+            packet: The ``av`` packet of the keyframe.
+
+        Returns:
+            Whether decoding may start there. False for the keyframes of an open group of pictures in H.264.
+        """
+        return _is_seek_point(self._codec, memoryview(packet), self._length)
+
+    def disposable(self, packet: Any) -> bytes | None:
+        """Whether no other frame refers to the frame of a packet, as its headers say.
+
+        Args:
+            packet: The ``av`` packet.
+
+        Returns:
+            The first bytes of its first slice, which are alike for most such packets of a file. None if others refer
+            to it, or the packet is not divided into NAL units as it should be.
+        """
+        content, length, offset = memoryview(packet), self._length, 0
+        first: bytes | None = None
+        while length and offset + length < len(content):
+            size = int.from_bytes(content[offset : offset + length], "big")
+            offset += length
+            header = content[offset]
+            if self._codec == "h264":  # nal_ref_idc is 0 (ITU-T H.264, 7.4.1)
+                is_slice, refers, known = 1 <= header & 31 <= 5, header & 0x60, 2
+            else:  # the even types below 16 (ITU-T H.265, table 7-1)
+                is_slice, refers, known = header >> 1 & 63 < 32, header >> 1 & 63 > 15 or header >> 1 & 1, 3
+            if is_slice and refers:
+                return None
+            if is_slice and first is None:
+                first = bytes(content[offset : offset + known])
+            offset += size
+        return first if offset == len(content) else None
+
+
 @dataclass(frozen=True, eq=False)
 class VideoIndex:
     """Frame times and safe seek points of a video.
@@ -83,7 +133,7 @@ def _read_packets(container: Any, min_duration: float, number: int | None) -> Vi
     if not (codec.canonical_name in CLEAN_KEYFRAME_CODECS | {"h264", "hevc"} or codec.intra_only):
         return None
     stamps, keys, increasing = array("q"), array("q"), True
-    length = _length_size(codec.canonical_name, stream.codec_context.extradata or b"")
+    types = PacketTypes(stream.codec_context)
     for packet in demux(container, stream):
         if not packet.size:
             continue
@@ -91,16 +141,16 @@ def _read_packets(container: Any, min_duration: float, number: int | None) -> Vi
             return None
         increasing &= not stamps or packet.pts > stamps[-1]
         stamps.append(packet.pts)
-        if packet.is_keyframe and _is_seek_point(codec.canonical_name, memoryview(packet), length):
+        if packet.is_keyframe and types.is_seek_point(packet):
             keys.append(packet.pts)
-    ordered, seek_points = np.sort(np.array(stamps, np.int64)), np.sort(np.array(keys, np.int64))
+    ordered, safe = np.sort(np.array(stamps, np.int64)), np.sort(np.array(keys, np.int64))
     steps = np.diff(ordered)
     if not len(ordered) or np.any(steps == 0) or np.any(steps * float(stream.time_base) > MIN_JUMP):
         return None
     if increasing and stream.codec_context.has_b_frames:  # no presentation times if frames are reordered
         return None
     base, origin = stream.time_base, Fraction(container.start_time or 0, av.time_base)
-    return VideoIndex(_seconds(ordered, base, origin), seek_points, _seconds(seek_points, base, origin))
+    return VideoIndex(_seconds(ordered, base, origin), safe, _seconds(safe, base, origin))
 
 
 def _seconds(stamps: npt.NDArray[np.int64], base: Fraction, origin: Fraction) -> DoubleArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -18,6 +19,8 @@ from fervid.settings import OpenOptions
 from fervid.types import ByteArray, Frame, PictureShape, VideoInfo
 from fervid.video.container import choose_stream, demux, failure_reason, open_local
 from fervid.video.ending import Ending
+from fervid.video.frame_skipping import FrameSkipping, can_skip, second_decoder
+from fervid.video.needed_packets import NeededPackets
 from fervid.video.picture import MAX_PIXELS, PictureConverter, ShapeFinder, colour_codes, thumbnail
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
 from fervid.video.stated_times import StatedTimes
@@ -54,6 +57,7 @@ class VideoReader:
         threads: int = 0,
         seek_point: SeekPoint | None = None,
         options: OpenOptions | None = None,
+        skip: bool = False,
     ) -> None:
         """Open a file and decode its first frame.
 
@@ -67,11 +71,17 @@ class VideoReader:
             options: Which stream is read, how far its frames are turned, and where it is decoded. ``nvdec`` decodes on
                 an NVIDIA GPU if there is one that supports the codec, else on the CPU. None: the default stream, as the
                 file states its rotation, decoded on the CPU.
+            skip: Whether frames are left out that are neither sampled nor referred to by others, where the file allows
+                it. ``frames_between`` decodes them again. Reading may then raise SkippingFailed.
 
         Raises:
             UnreadableVideo: The file is not a video that can be decoded, or has no video stream of that number.
         """
         self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
+        self._skip = skip and fps > 0 and (options is None or options.decoder != "nvdec")
+        self._skipping: FrameSkipping | None = None
+        self._left_out: deque[int] = deque()
+        """For each decoded frame that was not given out, the number of frames that were left out directly before it."""
         options = options or OpenOptions()
         self._number, self._fps_in = options.stream, options.fps_in
         self._rotate = options.rotate
@@ -101,6 +111,8 @@ class VideoReader:
             self._ending = Ending(self._container, self._stream)
             period = self._period()
             self._stated, self._times = StatedTimes(self._container, self._stream, period), FrameTimes(period)
+            if self._skip and can_skip(self._container, self._stream):
+                self._skipping = self._skip_frames(path, threads)
             self._decoded = self._times.assign((self._stated.time(frame), frame) for frame in self._decode())
             self._first = self._peek()
             self.info = self._describe()
@@ -121,11 +133,18 @@ class VideoReader:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+        if self._skipping is not None:
+            self._skipping.close()
 
     @property
     def origin(self) -> float:
         """Time 0 on the container's own clock, in seconds."""
         return self._stated.origin - self._times.shift
+
+    @property
+    def skips(self) -> bool:
+        """Whether frames are left out that are not needed."""
+        return self._skipping is not None
 
     @property
     def repaired(self) -> int:
@@ -164,16 +183,29 @@ class VideoReader:
         shape, codec = self._shapes.of(self._first[1]), self._stream.codec_context.codec.canonical_name
         return VideoInfo(*shape.shown, shape.rotation, codec, self._ending.duration, shape.aspect, shape.mirrored)
 
-    def _packets(self) -> Iterator[Any]:
-        """Packets of the stream. A demuxing error ends the file early and raises nothing."""
+    def _skip_frames(self, path: str | os.PathLike[str], threads: int) -> FrameSkipping:
+        point = self._seek_point
+        begin = (point.time, point.tick) if point else None
+        needed = NeededPackets(self._fps, self._start, self._end, begin, self._stated.seconds)
+        return FrameSkipping(self._stream, needed, partial(second_decoder, path, self._stream.index, threads))
+
+    def _demuxed(self) -> Iterator[Any]:
+        """Packets of the stream. A demuxing error ends the file early and raises nothing; None stands for it."""
         try:
-            for packet in demux(self._container, self._stream):
+            yield from demux(self._container, self._stream)
+        except av.error.FFmpegError:
+            yield None
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets of the stream, each given out when the decoder is ready for it."""
+        packets = self._demuxed()
+        for packet in packets if self._skipping is None else self._skipping.packets(packets):
+            if packet is None:
+                self.truncated = True
+            else:
                 self._ending.sent(packet)
                 self._stated.sent(packet)
-                yield packet
-        except av.error.FFmpegError:
-            self.truncated = True
-            yield None
+            yield packet
 
     def _decode(self) -> Iterator[VideoFrame]:
         """Decoded frames in the decoder's order. Undecodable packets are skipped and counted."""
@@ -183,14 +215,20 @@ class VideoReader:
                 frames = self._stream.codec_context.decode(packet)
                 failed = 0
             except av.error.EOFError:
-                return
+                break
             except av.error.FFmpegError as error:
                 self.corrupt += 1
                 failed += 1
+                if self._skipping is not None:
+                    self._skipping.failed()
                 if failed >= MAX_CORRUPT:
                     raise UnreadableVideo(f"{failed} undecodable packets in a row: {failure_reason(error)}") from error
                 continue
+            if self._skipping is not None:
+                self._left_out += map(self._skipping.came, frames)
             yield from frames
+        if self._skipping is not None:
+            self._skipping.ended()
 
     def frames(self) -> Iterator[Frame]:
         """Decode the frames up to ``end`` in presentation order. Can be called once.
@@ -205,9 +243,57 @@ class VideoReader:
             UnreadableVideo: Decoding fails.
         """
         grid = SamplingGrid(self._fps, self._start, self._seek_point.tick if self._seek_point else None)
-        for index, time, frame, shape in self._intact():
-            image = partial(self._converter.image, frame, shape)
-            yield Frame(index, time, grid.takes(time), thumbnail(frame), shape, image)
+        left_out = 0
+        for index, time, frame, shape, skipped in self._intact():
+            sampled = grid.takes(time)
+            left_out += skipped
+            if self._skipping is not None and self._skipping.note(index, frame, shape) and not sampled:
+                left_out += 1
+                continue
+            yield self._frame(index, time, frame, shape, sampled, left_out)
+            left_out = 0
+
+    def frames_between(self, first: int, last: int) -> Iterator[Frame]:
+        """Decode all frames between two frames that ``frames`` has given out, if some of them were left out.
+
+        Args:
+            first: Index of one of the two; the calls of ``forget`` and of this method never go back.
+            last: Index of the later one.
+
+        Yields:
+            All frames between them in order, as ``frames`` gives them out if none is left out. None is sampled.
+
+        Raises:
+            SkippingFailed: They cannot be decoded.
+        """
+        if self._skipping is not None:
+            for index, frame, shape in self._skipping.between(first, last):
+                yield self._frame(index, self._stated.seconds(frame.pts) or 0.0, frame, shape, False, 0)
+
+    def forget(self, index: int) -> None:
+        """Say that no frame before one will be asked for again.
+
+        Args:
+            index: Its index.
+        """
+        if self._skipping is not None:
+            self._skipping.forget(index)
+
+    def decode_everything(self, wanted: bool) -> None:
+        """Say whether frames that could be left out will probably be needed in the next seconds. This changes speed
+        only.
+
+        Args:
+            wanted: Whether they will.
+        """
+        if self._skipping is not None:
+            self._skipping.in_full = wanted
+
+    def _frame(
+        self, index: int, time: float, frame: VideoFrame, shape: PictureShape, sampled: bool, skipped: int
+    ) -> Frame:
+        image = partial(self._converter.image, frame, shape)
+        return Frame(index, time, sampled, thumbnail(frame), shape, image, skipped)
 
     def planes(self, canvas: tuple[int, int] | None = None) -> Iterator[tuple[float, ByteArray, PictureShape]]:
         """Decode all frames up to ``end`` as I420, for drawing and encoding. Can be called once, in place of
@@ -224,26 +310,33 @@ class VideoReader:
         Raises:
             UnreadableVideo: Decoding fails.
         """
-        for _, time, frame, shape in self._intact():
+        for _, time, frame, shape, _ in self._intact():
             yield time, self._converter.planes(frame, shape, canvas), shape
 
-    def _intact(self) -> Iterator[tuple[int, float, VideoFrame, PictureShape]]:
-        """(index, time, frame, shape) of every decoded frame up to ``end`` that is not damaged."""
+    def _intact(self) -> Iterator[tuple[int, float, VideoFrame, PictureShape, int]]:
+        """(index, time, frame, shape, number of frames left out before it) of every frame up to ``end`` that is decoded
+        and not damaged."""
         index = self._seek_point.index - 1 if self._seek_point else -1
+        begun, skipped = self._seek_point is None, 0
         try:
             for time, frame in itertools.chain([self._first], self._decoded):
                 shape = self._shapes.of(frame)  # of frames that are left out too: later ones may depend on them
+                skipped += self._left_out.popleft() if self._skipping is not None else 0
                 if self._seek_point and time < self._seek_point.time:
                     self.corrupt += frame.is_corrupt
                     continue
-                index += 1
+                if self._skipping is not None and frame.pts is not None:
+                    self._skipping.check_time(time, self._stated.seconds(frame.pts))
+                skipped, begun = skipped if begun else 0, True
+                index += 1 + skipped
                 if self._end is not None and time > self._end + TIME_TOLERANCE:
                     return
                 self.end_time = time + (float((frame.duration or 0) * (frame.time_base or 0)) or self._period())
                 if frame.is_corrupt:
                     self.corrupt += 1
                 else:
-                    yield index, time, frame, shape
+                    yield index, time, frame, shape, skipped
+                skipped = 0
         except av.error.FFmpegError as error:
             raise UnreadableVideo(failure_reason(error)) from error
         self._ending.origin = self.origin

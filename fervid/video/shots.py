@@ -54,11 +54,16 @@ FLAT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class _Thumbnail:
+class Thumbnail:
     """A thumbnail with its statistics.
 
-    ``levels`` (n,) uint8; ``mean``; ``pixels`` (n,) float32: levels minus mean; ``deviation``: standard deviation;
-    ``layout``: size of the thumbnail, and size and orientation of its frame.
+    Attributes:
+        time: Time of the frame in seconds.
+        levels: (n,) uint8 gray levels.
+        mean: Their mean.
+        pixels: (n,) float32: levels minus mean.
+        deviation: Their standard deviation.
+        layout: Size of the thumbnail, and size and orientation of its frame.
     """
 
     time: float
@@ -78,7 +83,7 @@ class _Candidate:
 
     time: float
     change: float
-    before: _Thumbnail
+    before: Thumbnail
     may_be_flash: bool
 
 
@@ -97,27 +102,28 @@ class ShotBoundaryDetector:
             ratio: Smallest ratio between the change of a cut and the usual change.
         """
         self._threshold, self._ratio = threshold, ratio
-        self._history: deque[_Thumbnail] = deque()
+        self._history: deque[Thumbnail] = deque()
         self._recent: deque[tuple[float, float]] = deque(maxlen=12)
         self._candidate: _Candidate | None = None
         self._last_search = -np.inf
         self._cuts: list[float] = []
 
-    def update(self, time: float, thumbnail: ByteArray, shape: PictureShape | None = None) -> None:
+    def update(self, time: float, thumbnail: ByteArray, shape: PictureShape | None = None, skipped: int = 0) -> None:
         """Add the next frame. If its size or orientation is not that of the frame before, a shot begins.
 
         Args:
             time: Time of the frame in seconds.
             thumbnail: (h, w) uint8 gray thumbnail.
             shape: Shape of the frame; None if it is the same for all frames.
+            skipped: Number of frames directly before it that were not decoded.
         """
-        current = _thumbnail(time, thumbnail, shape)
+        current = make_thumbnail(time, thumbnail, shape)
         last = self._history[-1] if self._history else None
         if last is not None and last.layout != current.layout:
             self._accept()
             self._begin(time)
         elif last is not None and not self._flash_is_over(current):
-            self._compare(last, current)
+            self._compare(last, current, skipped + 1)
         self._history.append(current)
         while time - self._history[0].time > 1.3 * max(TRANSITION_SECONDS):
             self._history.popleft()
@@ -143,7 +149,7 @@ class ShotBoundaryDetector:
             self._cuts.append(self._candidate.time)
             self._candidate = None
 
-    def _flash_is_over(self, current: _Thumbnail) -> bool:
+    def _flash_is_over(self, current: Thumbnail) -> bool:
         """Whether the frame resembles the one before the candidate. The candidate then was a flash, not a cut."""
         candidate = self._candidate
         if candidate is None:
@@ -152,15 +158,15 @@ class ShotBoundaryDetector:
             self._accept()
             return False
         back = _correlation(candidate.before, current) > SIMILAR
-        if not back or _change(candidate.before, current) > 0.5 * candidate.change:
+        if not back or picture_change(candidate.before, current) > 0.5 * candidate.change:
             return False
         self._candidate = None
         self._history.clear()
         self._recent.clear()
         return True
 
-    def _compare(self, last: _Thumbnail, current: _Thumbnail) -> None:
-        change, elapsed = _change(last, current), current.time - last.time
+    def _compare(self, last: Thumbnail, current: Thumbnail, steps: int) -> None:
+        change, elapsed = picture_change(last, current), current.time - last.time
         contrast = max(current.deviation, last.deviation, 8.0)
         min_change = self._threshold * (min(1.0, contrast / 40) if self._recent else 1.0)
         usual = median(change for change, _ in self._recent) if self._recent else 0.0
@@ -178,9 +184,11 @@ class ShotBoundaryDetector:
             if begin is not None:
                 self._begin(begin)
         # The jump itself counts as motion too; otherwise a shot with violent motion would be cut at each frame.
-        self._recent.append((change, elapsed))
+        # A change over missing frames counts for each of them. Steps add up if the image moves one way, hardly if it
+        # moves to and fro; their root lies between.
+        self._recent.extend([(change / math.sqrt(steps), elapsed / steps)] * steps)
 
-    def _gradual(self, current: _Thumbnail, min_change: float) -> float | None:
+    def _gradual(self, current: Thumbnail, min_change: float) -> float | None:
         """If a dissolve or fade ends here, the time at which the next shot begins to dominate; else None."""
         for duration in TRANSITION_SECONDS:
             first = next(
@@ -191,7 +199,7 @@ class ShotBoundaryDetector:
             if (
                 current.deviation < FLAT
                 or _correlation(first, current) > SAME_SHOT
-                or _change(first, current) < min_change
+                or picture_change(first, current) < min_change
             ):
                 continue
             between = [frame for frame in self._history if frame.time > first.time]
@@ -208,26 +216,41 @@ class ShotBoundaryDetector:
         return None
 
 
-def _thumbnail(time: float, thumbnail: ByteArray, shape: PictureShape | None) -> _Thumbnail:
+def make_thumbnail(time: float, thumbnail: ByteArray, shape: PictureShape | None) -> Thumbnail:
+    """Compute the statistics of a thumbnail.
+
+    Args:
+        time: Time of the frame in seconds.
+        thumbnail: (h, w) uint8 gray thumbnail.
+        shape: Shape of the frame; None if it is the same for all frames.
+
+    Returns:
+        The thumbnail with its statistics.
+    """
     levels = np.ascontiguousarray(thumbnail).ravel()
     mean = cv2.mean(levels)[0]
     pixels = levels - np.float32(mean)
     deviation = math.sqrt(float(pixels @ pixels) / len(pixels))
-    return _Thumbnail(time, levels, mean, pixels, deviation, (thumbnail.shape, shape.layout if shape else None))
+    return Thumbnail(time, levels, mean, pixels, deviation, (thumbnail.shape, shape.layout if shape else None))
 
 
-def _correlation(first: _Thumbnail, second: _Thumbnail) -> float:
+def _correlation(first: Thumbnail, second: Thumbnail) -> float:
     """Pearson correlation, -1 to 1; 0 if a frame has no contrast."""
     if min(first.deviation, second.deviation) < 1e-3:
         return 0.0
     return float(first.pixels @ second.pixels) / (len(first.pixels) * first.deviation * second.deviation)
 
 
-def _change(first: _Thumbnail, second: _Thumbnail) -> float:
-    """Mean absolute difference in gray levels.
+def picture_change(first: Thumbnail, second: Thumbnail) -> float:
+    """Measure how much two frames differ.
 
-    For similar frames this is the difference that a linear change of brightness and contrast does not explain. If a
-    frame is blank, the difference in brightness does not count.
+    Args:
+        first: One frame.
+        second: A later one of the same layout.
+
+    Returns:
+        Mean absolute difference in gray levels. For similar frames this is the difference that a linear change of
+        brightness and contrast does not explain. If a frame is blank, the difference in brightness does not count.
     """
     correlation = _correlation(first, second)
     if min(first.deviation, second.deviation) >= FLAT:
@@ -245,7 +268,7 @@ def _distance(first: FloatArray | ByteArray, second: FloatArray | ByteArray) -> 
     return cv2.norm(first, second, cv2.NORM_L1) / len(first)
 
 
-def _is_shifted(first: _Thumbnail, second: _Thumbnail) -> bool:
+def _is_shifted(first: Thumbnail, second: Thumbnail) -> bool:
     """Whether the camera moved a little between two frames, found by phase correlation (Kuglin and Hines, 1975)."""
     if min(first.deviation, second.deviation) < FLAT:
         return False
@@ -261,7 +284,7 @@ def _is_shifted(first: _Thumbnail, second: _Thumbnail) -> bool:
     return min(float(one.std()), float(other.std())) >= FLAT and float(np.corrcoef(one, other)[0, 1]) >= SAME_VIEW
 
 
-def _shares(first: _Thumbnail, last: _Thumbnail, frame: _Thumbnail) -> tuple[float, float]:
+def _shares(first: Thumbnail, last: Thumbnail, frame: Thumbnail) -> tuple[float, float]:
     """Shares of ``first`` and ``last`` in ``frame``, by least squares."""
     basis = np.stack([first.pixels, last.pixels])
     gram = basis @ basis.T + np.eye(2, dtype=np.float32)
@@ -269,7 +292,7 @@ def _shares(first: _Thumbnail, last: _Thumbnail, frame: _Thumbnail) -> tuple[flo
     return float(before), float(after)
 
 
-def _is_mixture(first: _Thumbnail, last: _Thumbnail, between: Sequence[_Thumbnail]) -> bool:
+def _is_mixture(first: Thumbnail, last: Thumbnail, between: Sequence[Thumbnail]) -> bool:
     """Whether the frames change from ``first`` to ``last`` as in a complete dissolve or fade."""
     began = [frame for frame in between if frame.time - first.time <= STABLE_SECONDS][-1:]
     ended = [frame for frame in between if last.time - frame.time <= STABLE_SECONDS][:1]

@@ -42,6 +42,8 @@ class StatedTimes:
         self._start: Fraction | None = None
         if container.start_time is not None:
             self._start = Fraction(container.start_time, av.time_base)
+        self._scale: tuple[int, int, int] | None = None
+        """Time stamp → seconds, as integers: factor, offset and divisor. Set with the first time that is asked for."""
         self._period = period
         self._context = stream.codec_context
         self._by_decoding = stores_decoding_times(container, stream)
@@ -93,9 +95,9 @@ class StatedTimes:
             other = bool(self._expected) and frame.pts != self._expected.popleft()
             self._copied = other and bool(self._context.has_b_frames)
         if not self._by_decoding and not self._copied:
-            return self._seconds(frame.pts)
+            return self.seconds(frame.pts)
         if shown is not None:
-            self._last = self._seconds(shown - self._delay)
+            self._last = self.seconds(shown - self._delay)
         elif self._last is not None:  # the last frames, which the decoder gives out when no packet is left
             self._last += self._period
         return self._last
@@ -106,14 +108,25 @@ class StatedTimes:
             return frame.dts
         return next((pts for pts, dts in self._sent if dts == frame.dts), None)
 
-    def _seconds(self, stamp: int | None) -> float | None:
+    def seconds(self, stamp: int | None) -> float | None:
+        """Convert a time stamp.
+
+        Args:
+            stamp: In units of the stream's time base.
+
+        Returns:
+            Seconds from the start of the file; None for None.
+        """
         if stamp is None:
             return None
         if self._start is None:  # a raw stream, whose clock begins anywhere
             self._start = stamp * self._base
-        base, start = self._base, self._start  # the quotient of two integers is what a fraction gives, and faster
-        ticks = stamp * base.numerator * start.denominator - start.numerator * base.denominator
-        return ticks / (base.denominator * start.denominator)
+        if self._scale is None:  # the quotient of two integers is what a fraction gives, and faster
+            base, start = self._base, self._start
+            offset, divisor = start.numerator * base.denominator, base.denominator * start.denominator
+            self._scale = base.numerator * start.denominator, offset, divisor
+        factor, offset, divisor = self._scale
+        return (stamp * factor - offset) / divisor
 
 
 def stores_decoding_times(container: Any, stream: Any) -> bool:
