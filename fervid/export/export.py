@@ -119,7 +119,8 @@ def export(
     names = list(_analysed(tables)["video"])
     if form == "bids":
         return _export_bids(results, tables, Path(out), chosen, overwrite)
-    targets = _targets(form, names, Path(out), None if isinstance(results, Results) else Path(results))
+    source = None if isinstance(results, Results) else Path(results)
+    targets = _targets(form, names, Path(out), source)
     found = FoundVideos({}, "")
     notes = tables.notes + NOTES[form]
     if form in ("elan", "boris"):
@@ -132,9 +133,7 @@ def export(
         "textgrid": lambda: write_textgrids(tables, targets),
         "boris": lambda: write_boris(tables, targets[""], found.paths),
         "excel": lambda: write_excel(tables, targets[""], chosen),
-        "openface": lambda: write_openface(
-            tables, targets, chosen or "raw", None if isinstance(results, Results) else Path(results)
-        ),
+        "openface": lambda: write_openface(tables, targets, chosen or "raw", source),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),
     }
