@@ -35,7 +35,7 @@ LONGEST_STEP = {BLINK: 0.15, NOD: 0.2, SHAKE: 0.2, SPEAKING: 0.5}
 """Seconds between two samples above which no event of a kind continues."""
 
 CLOSED = 0.55
-"""Share of the usual opening below which both eyes are closed."""
+"""Share of the usual opening below which eyes are closed."""
 SMALLEST_DROP = 0.07
 """Eye openness that a closure loses at least; the noise of narrow eyes is below it."""
 BLINK_SECONDS = 0.7
@@ -47,7 +47,7 @@ BASELINE_SHARE = 0.7
 _GRID = 0.25
 """Seconds between two points of the baseline, which is interpolated in between."""
 BLINK_YAW = 35.0
-"""Degrees of yaw above which one eye is too oblique for its opening to be measured."""
+"""Degrees of yaw above which the opening of an eye is too uncertain."""
 
 SWING_DEGREES = 4.0
 """Degrees by which the head turns at least between two reversals of a nod or a shake."""
@@ -157,6 +157,19 @@ def observed_seconds(series: FaceSeries, kind: str) -> float:
     return sum(float(seconds_held(times, LONGEST_STEP[kind]).sum()) for times, _ in _parts(series, kind))
 
 
+def observed_rows(series: FaceSeries, kind: str) -> npt.NDArray[np.int64]:
+    """Find the samples among which events of a kind could have been seen.
+
+    Args:
+        series: The measures of a face.
+        kind: One of EVENT_KINDS.
+
+    Returns:
+        Their places, in order.
+    """
+    return np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in _parts(series, kind))])
+
+
 def _parts(series: FaceSeries, kind: str) -> Iterator[tuple[DoubleArray, npt.NDArray[np.int64]]]:
     """The runs of known samples that are dense enough for a kind: their times, and their rows in the timeline."""
     known = np.isfinite(series.of_kind(kind))
@@ -174,10 +187,10 @@ def _parts(series: FaceSeries, kind: str) -> Iterator[tuple[DoubleArray, npt.NDA
 
 
 def _blinks(series: FaceSeries) -> Iterator[Event]:
-    """Find closures of both eyes that last no longer than a blink.
+    """Find closures of the eyes that last no longer than a blink.
 
-    The eyes are closed where their opening falls below a share of what is usual within two seconds, so that neither the
-    shape of the eyes nor glasses nor a head that turns slowly matter.
+    The eyes are closed where their opening, which is measured in one of them, falls below a share of what is usual
+    within two seconds. So neither the shape of the eyes nor glasses nor a head that turns slowly matter.
     """
     for times, rows in _parts(series, BLINK):
         opening = series.eyes_open[rows].astype(np.float64)

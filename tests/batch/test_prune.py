@@ -70,6 +70,18 @@ def test_rows_and_results_of_deleted_videos_go_and_the_rest_is_what_a_rerun_make
     assert "copy.mp4" in index
 
 
+def test_the_table_of_meshes_stays(tmp_path: Path, videos: Path) -> None:
+    out, settings = tmp_path / "r.parquet", AnalyzeSettings(scan=ScanSettings(fps=2, mesh=True))
+    run(videos, out, settings)
+    (videos / "b.mp4").unlink()
+    assert prune(out).results == 1
+    assert len([name for name in parts(out) if name.endswith(".mesh.parquet")]) == 3
+    pruned = contents(tmp_path)
+    assert "r.mesh.parquet" in pruned
+    run(videos, out, settings)
+    assert contents(tmp_path) == pruned
+
+
 def test_nothing_is_removed_if_nothing_is_missing(videos: Path, out: Path) -> None:
     before, stored = contents(out.parent), parts(out)
     report = prune(out)

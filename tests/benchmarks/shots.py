@@ -29,7 +29,7 @@ from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.types import ByteArray, Frame
-from fervid.video.reader import VideoReader
+from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.shots import ShotBoundaryDetector
 from tests.support.clips import encode
 
@@ -202,8 +202,8 @@ def by_fervid(path: Path, skip: bool) -> list[float]:
         Times in seconds of the first frame of each shot but the first.
     """
     detector = ShotBoundaryDetector()
-    with VideoReader(path, fps=SAMPLES_PER_SECOND, threads=1, skip=skip) as reader:
-        for result in analyze_frames(reader.frames(), _NoFaces(), reader if reader.skips else None):
+    with (SkippingReader if skip else VideoReader)(path, fps=SAMPLES_PER_SECOND, threads=1) as reader:
+        for result in analyze_frames(reader.frames(), _NoFaces(), reader):
             detector.update(result.time, result.thumbnail, result.shape, result.skipped)
     return detector.finish()
 

@@ -21,7 +21,7 @@ from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Frame
 from fervid.video import skipped_frames
 from fervid.video.needed_packets import SkippingFailed
-from fervid.video.reader import VideoReader
+from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.shots import ShotBoundaryDetector
 from tests.support.clips import encode
 from tests.support.paths import SAMPLES
@@ -31,7 +31,7 @@ SETTINGS = ScanSettings(long_side=320)
 
 def scanned(path: Path, skip: bool, settings: ScanSettings = SETTINGS) -> TrackedFaces:
     with open_reader(path, settings, skip) as reader:
-        assert reader.skips == skip
+        assert not skip or (isinstance(reader, SkippingReader) and reader.skips)
         return track_faces(
             reader if skip else reader.frames(),
             settings,
@@ -74,12 +74,10 @@ def test_if_skipping_fails_the_video_is_read_again(tmp_path: Path, monkeypatch: 
     def fail(*_: object) -> None:
         raise SkippingFailed("a damaged frame")
 
-    expected = scan_video(SAMPLES / "crossing.mp4", "0", SETTINGS, FER2013_GEOMETRY, tmp_path / "one.crops")
     monkeypatch.setattr(between_samples, "SURE_DIFFERENCE", -1.0)
     plain = scan_video(SAMPLES / "crossing.mp4", "0", SETTINGS, FER2013_GEOMETRY, tmp_path / "two.crops")
-    monkeypatch.setattr(VideoReader, "frames_between", fail)
+    monkeypatch.setattr(SkippingReader, "frames_between", fail)
     again = scan_video(SAMPLES / "crossing.mp4", "0", SETTINGS, FER2013_GEOMETRY, tmp_path / "three.crops")
-    assert np.array_equal(plain.frames, expected.frames)
     assert again.cuts == plain.cuts
     assert [track.boxes.tolist() for track in again.tracks] == [track.boxes.tolist() for track in plain.tracks]
 
@@ -98,8 +96,8 @@ class NoFaces(FrameAnalyzer):
 def cuts(path: Path, skip: bool) -> list[int]:
     """Indices of the frames that begin a shot, at 25 frames per second."""
     detector = ShotBoundaryDetector()
-    with VideoReader(path, fps=5, threads=1, skip=skip) as reader:
-        for result in analyze_frames(reader.frames(), NoFaces(), reader if reader.skips else None):
+    with (SkippingReader if skip else VideoReader)(path, fps=5, threads=1) as reader:
+        for result in analyze_frames(reader.frames(), NoFaces(), reader):
             detector.update(result.time, result.thumbnail, result.shape, result.skipped)
     return [round(time * 25) for time in detector.finish()]
 
