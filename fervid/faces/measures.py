@@ -239,7 +239,7 @@ def _eye(mesh: Mesh, place: int, pose: Pose) -> tuple[float, float, float]:
 @lru_cache(maxsize=1)
 def _canonical() -> tuple[DoubleArray, DoubleArray, float]:
     """Points of the canonical face, (468, 3); their weights, which sum to 1; and the factor of the depth."""
-    content = json.loads(CANONICAL_FILE.read_text())
+    content = json.loads(CANONICAL_FILE.read_text(encoding="utf-8"))
     weights = np.asarray(content["weights"], np.float64)
     factor = DEPTH_GAIN * float(content["depth_factor"])
     return np.asarray(content["points"], np.float64), weights / weights.sum(), factor
