@@ -22,7 +22,7 @@ def compose_tables(
     entries: Sequence[Entry],
     metadata: Mapping[str, str],
     inputs: Mapping[str, str | None],
-    mesh: bool = False,
+    mesh: bool,
 ) -> bool:
     """Write the tables, unless they are up to date.
 

@@ -13,7 +13,7 @@ import glob
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,12 +78,12 @@ class Presence:
         places = [place for place in [*known, *self._index.failed_files()] if _ends_in(place, name)]
         return self._state(places or [os.path.join(root, name) for root in self._roots])
 
-    def of_content(self, video_id: str, size: Callable[[], int | None]) -> str | None:
+    def of_content(self, video_id: str, size: int | None) -> str | None:
         """Find out whether a file has a content.
 
         Args:
             video_id: The fingerprint.
-            size: Gives its size in bytes, or None if it is unknown.
+            size: Its size in bytes; None if it is unknown.
 
         Returns:
             HERE if a file may have it. None if it was deleted. Otherwise the folder or file that is out of reach.
@@ -92,7 +92,7 @@ class Presence:
         if self._holders[video_id] or any(self._index.fingerprint(Path(place)) == video_id for place in places):
             return HERE
         changed = [Source(Path(place), place, place) for place in places if exists(Path(place))]
-        if (self._unread or changed) and (state := self._among([*self._unread, *changed], video_id, size())):
+        if (self._unread or changed) and (state := self._among([*self._unread, *changed], video_id, size)):
             return state
         absent = [place for place in places if not exists(Path(place))]
         if not places:  # its file was too new for the index, or the index was damaged

@@ -7,12 +7,13 @@ command goes on.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fervid.batch.composing import compose_tables
@@ -21,15 +22,16 @@ from fervid.batch.presence import HERE, Presence
 from fervid.batch.request import read_request
 from fervid.batch.store import PARTS, ResumeStore, StoreView
 from fervid.errors import BadResults, OutputError, UsageError
+from fervid.files.holder import find_holder
 from fervid.files.locks import using_locks
 from fervid.files.private_folder import is_foreign, remove_damaged
 from fervid.results.parts import Entry, Row, copy_of, read_rows
 from fervid.results.reader import read_manifest
-from fervid.results.schema import RECORD, is_folder, is_video_id, stamped_paths
+from fervid.results.schema import RECORD, is_folder, stamped_paths
 from fervid.results.store_files import read_identity, store_folder
 from fervid.results.workspace import left_workspace, workspace
 
-_STORED = re.compile(r"[0-9a-z]+\.(parquet|failed\.json)")
+_STORED = re.compile(r"[0-9a-f]{32}\.(parquet|mesh\.parquet|failed\.json)")
 """Names of the files of a folder of parts."""
 
 _ANOTHER = re.compile(rf"{PARTS}[0-9a-f]{{16}}")
@@ -90,13 +92,19 @@ def prune(out: str | os.PathLike[str], dry_run: bool = False, force: bool = Fals
     if is_foreign(store):
         raise OutputError(f"cannot use {store}: it is not a folder of this user")
     identity = read_identity(store)
+    if identity is None and not any(store.glob(f"{PARTS}*/*")):
+        return PruneReport((), 0, 0, 0, 0, {}, (f"no video of {path} is finished yet, so there is nothing to remove",))
     if identity is None:
         again = "run analyze again, or with `overwrite` if it says so"
         raise UsageError(f"{store} does not say what its results were made with; {again}")
     request = read_request(store)
     temporary = [(file, _size(file)) for file in _temporary(store)]
     if dry_run:
-        return _Pruning(StoreView(store, identity, True), store, path, force).report(temporary)
+        pruning = _Pruning(StoreView(store, identity, True), store, path, force)
+        if find_holder(store) is None:
+            return pruning.report(temporary)
+        report = pruning.report(())  # what is there may belong to the run
+        return replace(report, notes=(*report.notes, "a run is at work on this output; prune when it has ended"))
     kind = "system" if request is None else request.settings.run.lock
     with using_locks(kind), ResumeStore(store, identity, True) as opened:
         pruning = _Pruning(opened, store, path, force)
@@ -230,21 +238,20 @@ class _Pruning:
         needed = {rows[name]["video_id"] for name in rows.keys() - set(self._dropped)}
         last = self._view.compositions.last_inputs() if self._composition is None else {}
         needed |= set(last.values())
-        for file in _stored(self._view.parts.folder):
-            video_id = file.name.partition(".")[0]
-            if video_id not in needed:
-                row = _manifest_row(file) if file.suffix == ".parquet" else None
-                size = None if row is None else row.get("size")
-                if not self._keeps(self._presence.of_content(video_id, lambda size=size: size)):  # type: ignore[misc]
-                    yield file
+        for video_id, files in itertools.groupby(_stored(self._view.parts.folder), _video_id):
+            if video_id in needed:
+                continue
+            row = _manifest_row(self._view.parts.part(video_id)) or {}
+            if not self._keeps(self._presence.of_content(video_id, row.get("size"))):
+                yield from files
 
     def report(self, temporary: Sequence[tuple[Path, int]]) -> PruneReport:
         """Say what can be removed. ``temporary``: the files that killed runs left, and their sizes."""
         size = sum(map(_size, [*self._results, *self._earlier])) + sum(own for _, own in temporary)
         return PruneReport(
             tuple(self._dropped),
-            len(self._results),
-            len(self._earlier),
+            len(set(map(_video_id, self._results))),
+            len({(file.parent, _video_id(file)) for file in self._earlier}),
             len(temporary),
             size,
             dict(Counter(self._kept)),
@@ -268,7 +275,8 @@ class _Pruning:
         metadata = {key: value for key, value in before.metadata.items() if key != RECORD}
         dropped = set(self._dropped)
         inputs = {name: video_id for name, video_id in before.inputs.items() if name not in dropped}
-        compose_tables(store, self._out, self._entries, metadata, inputs)
+        mesh = bool(store.identity.get("scan", {}).get("mesh"))
+        compose_tables(store, self._out, self._entries, metadata, inputs, mesh)
 
 
 def _manifest_row(part: Path) -> Row | None:
@@ -278,10 +286,15 @@ def _manifest_row(part: Path) -> Row | None:
     return None
 
 
+def _video_id(stored: Path) -> str:
+    """The fingerprint of the video that a stored result belongs to."""
+    return stored.name.partition(".")[0]
+
+
 def _stored(folder: Path) -> Iterator[Path]:
     """The stored results in a folder of parts."""
     for path in sorted(folder.glob("*")):
-        if _STORED.fullmatch(path.name) and is_video_id(path.name.partition(".")[0]):
+        if _STORED.fullmatch(path.name):
             yield path
 
 

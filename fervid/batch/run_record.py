@@ -20,10 +20,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from fervid.batch.report import BatchReport, VideoReport
-from fervid.errors import FervidError, OutputError, OutputLocked, UsageError, exit_code_of
+from fervid.errors import FervidError, MissingLibrary, OutputError, OutputLocked, UsageError, exit_code_of
 from fervid.files.atomic import write_text_atomically
 from fervid.results.schema import is_folder, run_path
 from fervid.results.store_files import read_text, store_folder
+from fervid.runtime.platform import is_lack_of_memory
 from fervid.types import Progress, ProgressCallback, ignore_progress
 from fervid.version import __version__
 
@@ -163,6 +164,8 @@ class RunRecorder:
         """
         if self.record is None:
             code = self._report.exit_code if error is None and self._report else exit_code_of(error or OutputError())
+            if isinstance(error, MissingLibrary) and is_lack_of_memory(error):
+                code = OutputError.exit_code  # as the command line ends
             self.record = self._made(code, None if error is None else _message(error))
         return self.record
 

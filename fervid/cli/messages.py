@@ -59,8 +59,8 @@ class _Warnings(logging.Handler):
     """Prints what the library warns of, such as a lock that it took over."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "--log-json" in sys.argv:
-            log(event="warning", message=record.getMessage())
+        if is_json():
+            log("warning", event="message", message=record.getMessage())
         else:
             say(f"fervid: {record.getMessage()}")
 

@@ -11,6 +11,7 @@ import typer
 from fervid.cli.messages import answer, answer_json, say
 from fervid.cli.option_names import as_options
 from fervid.cli.options import Command, Json, LogJson, Quiet
+from fervid.errors import UsageError
 from fervid.settings_io import read_job
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ Output = Annotated[
 
 def _named_by(path: Path) -> Path:
     """The results, which a job file may name."""
-    return Path(read_job(path).out) if path.suffix == ".toml" else path
+    if path.suffix == ".toml":
+        return Path(read_job(path).out)
+    if path.suffix not in ("", ".parquet", ".csv") or path.name in ("", ".."):
+        raise UsageError(f"{path} cannot be results: they end in .parquet or .csv, or are a folder")
+    return path
 
 
 @commands.command(cls=Command, rich_help_panel="Analyse videos")

@@ -119,15 +119,21 @@ def write_boris(tables: Results, target: Path, sources: Mapping[str, Path]) -> N
                           "modifiers": "", "excluded": "", "coding map": ""}
             for number, emotion in enumerate(EMOTIONS)
         },
-        "observations": {name: _observation(found, name, sources.get(name)) for name in names},
+        "observations": {},
         "behavioral_categories": [],
         "independent_variables": {},
         "coding_map": {},
         "behaviors_coding_map": [],
         "converters": {},
     }  # fmt: skip
-    with writing_file(target) as partial:
-        partial.write_text(json.dumps(project, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # one observation after another: those of many videos would take much memory
+    before, after = json.dumps(project, indent=1, ensure_ascii=False).split('"observations": {}')
+    with writing_file(target) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(before + '"observations": {')
+        for number, name in enumerate(names):
+            text = json.dumps(_observation(found, name, sources.get(name)), indent=1, ensure_ascii=False)
+            file.write(f"{',' * (number > 0)}\n  {json.dumps(name, ensure_ascii=False)}: {text}")
+        file.write(f"\n }}{after}\n")
 
 
 def _observation(tables: VideoRows, name: str, source: Path | None) -> dict[str, Any]:

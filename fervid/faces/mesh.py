@@ -16,8 +16,8 @@ from fervid.runtime.opencv import cv2
 from fervid.runtime.weights import ShippedFile
 from fervid.types import ByteArray, DoubleArray, Face, FloatArray
 
-FACE_MESH = ShippedFile("face_mesh.onnx", "769b66235d6c3eed5ee142c7383a99c7fe8860f6cd6f9027376e9fed4003a492")
-IRIS = ShippedFile("iris.onnx", "cde0ba4480e31ae26acdbdc7fed05d4ffbc6c0df318715bfc53aaa55c3f3093e")
+FACE_MESH = ShippedFile("face_mesh.onnx", "f52be9b21e0d4221c5b898b99bbc791e2f52f49c13338041387a3aa449fc326d")
+IRIS = ShippedFile("iris.onnx", "d93f5579520900be0d059853ad1bcd4d8f223d0ca6db11a8c56ce0f0acdffe54")
 
 POINTS = 468
 """Points of the mesh, numbered as in MediaPipe's face mesh."""

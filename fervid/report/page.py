@@ -11,6 +11,7 @@ from typing import Any
 
 from fervid.charts.measure_rows import described_rows, has_measures
 from fervid.charts.page_templates import (
+    SHARED_ASSETS,
     TIMELINE_SCRIPTS,
     TIMELINE_STYLE,
     content_policy,
@@ -61,7 +62,7 @@ def render(
     }
     script = inline_script(SCRIPTS)
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
-    style = "\n".join([inline_style([TIMELINE_STYLE, ASSETS / "page.css"]), colors])
+    style = "\n".join([inline_style([SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "page.css"]), colors])
     videos = page_content.videos(tables)
     places = {video["id"]: place for place, video in enumerate(videos)}
     rows = described_rows() if has_measures(tables.timeline) else []

@@ -151,7 +151,11 @@ def _read_parts(out: Path, parts: Sequence[Sequence[_Piece]]) -> Iterator[Result
         waiting = _checked(out, tables, trusted=not changed)
     assert waiting is not None
     late = [*changed, *changed_timeline(out, record, digest)]
-    yield _results(waiting[0], [*waiting[1], *late], metadata, not late)
+    del small, timeline, tables
+    last = _results(waiting[0], [*waiting[1], *late], metadata, not late)
+    del waiting
+    pa.default_memory_pool().release_unused()
+    yield last
 
 
 def _rows(out: Path, part: Sequence[_Piece]) -> pa.Table:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +27,7 @@ from fervid.runtime.opencv import cv2
 from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FaceDetections, FrameAnalyzer, FrameResult
 from fervid.types import ByteArray, DoubleArray, Face, Frame
 from fervid.video.doubtful_jumps import DoubtfulJumps
+from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.sampling import period_index
 
 MIN_STEP = 0.06
@@ -55,32 +55,16 @@ SURE_MARGIN = 0.5
 """How much more than a sure match every alternative must cost. The costs are those of the first pass of tracking."""
 
 
-class FrameSource(Protocol):
-    """Decodes frames again that were left out; see ``VideoReader``."""
-
-    def frames_between(self, first: int, last: int) -> Iterator[Frame]:
-        """Decode all frames between two."""
-        ...
-
-    def forget(self, index: int) -> None:
-        """Say that no frame before one will be asked for again."""
-        ...
-
-    def decode_everything(self, wanted: bool) -> None:
-        """Say whether the frames of the next seconds will probably be needed."""
-        ...
-
-
 def analyze_frames(
-    frames: Iterable[Frame], analyzer: FrameAnalyzer, source: FrameSource | None = None
+    frames: Iterable[Frame], analyzer: FrameAnalyzer, reader: VideoReader | None = None
 ) -> Iterator[FrameResult]:
     """Analyse frames, and find the faces of frames between two samples where faces meet.
 
     Args:
         frames: The frames in order.
         analyzer: Analyses single frames.
-        source: Decodes frames that were left out; None if there are none. They are needed where faces meet, and where
-            a jump over them may be a cut.
+        reader: The reader of the frames; None if it left out none. A SkippingReader decodes those again that are
+            needed where faces meet, and where a jump over them may be a cut.
 
     Yields:
         The result of each frame in order. Results are held back until the next sample is known.
@@ -90,6 +74,7 @@ def analyze_frames(
     """
     waiting = _Waiting()
     previous: FaceDetections | None = None
+    source = reader if isinstance(reader, SkippingReader) and reader.skips else None
     jumps, period, any_sampled = DoubtfulJumps(), None, False
     for frame in frames:
         result = analyzer.analyze_frame(frame)
@@ -149,7 +134,7 @@ class _Waiting:
         self._indices.append(frame.index)
         self.count += 1 + frame.skipped
 
-    def look(self, analyzer: FrameAnalyzer, meeting: list[Face], source: FrameSource | None) -> None:
+    def look(self, analyzer: FrameAnalyzer, meeting: list[Face], source: SkippingReader | None) -> None:
         """Look at the frames between two samples, unless a cut lies there."""
         if source is not None and self.count > len(self._results):
             self._complete(analyzer, source)
@@ -158,7 +143,7 @@ class _Waiting:
             for place, frame in self._frames.kept:
                 self._results[place] = replace(self._results[place], between=analyzer.look_between(frame, meeting))
 
-    def _complete(self, analyzer: FrameAnalyzer, source: FrameSource) -> None:
+    def _complete(self, analyzer: FrameAnalyzer, source: SkippingReader) -> None:
         """Decode all frames between the two samples."""
         sample, index = self._results[-1], self._indices[-1]
         self._results, self._frames, self._doubtful = [], _KeptFrames(self.begin), []
@@ -167,7 +152,7 @@ class _Waiting:
             self._results.append(analyzer.analyze_frame(frame))
         self._results.append(replace(sample, skipped=0))
 
-    def release(self, analyzer: FrameAnalyzer, source: FrameSource | None) -> Iterator[FrameResult]:
+    def release(self, analyzer: FrameAnalyzer, source: SkippingReader | None) -> Iterator[FrameResult]:
         """Give out the results, and those of frames that are needed to find cuts."""
         for place, result in enumerate(self._results):
             if place in self._doubtful and source is not None:

@@ -25,7 +25,7 @@ from fervid.scan.types import Scan, TrackedFaces
 from fervid.settings import ScanSettings
 from fervid.types import Frame, Track, VideoInfo
 from fervid.video.needed_packets import SkippingFailed
-from fervid.video.reader import VideoReader
+from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.sampling import SeekPoint
 
 MAX_JUMPS = 3
@@ -80,7 +80,7 @@ def open_reader(path: Path, settings: ScanSettings, skip: bool, seek_point: Seek
         UnreadableVideo: The file cannot be decoded.
         SkippingFailed: It must be opened again without ``skip``.
     """
-    return VideoReader(
+    return (SkippingReader if skip else VideoReader)(
         path,
         fps=settings.fps,
         start=settings.start,
@@ -88,7 +88,6 @@ def open_reader(path: Path, settings: ScanSettings, skip: bool, seek_point: Seek
         threads=1,
         seek_point=seek_point,
         options=settings.open_options,
-        skip=skip,
     )
 
 
@@ -178,10 +177,9 @@ def track_faces(
     """
     analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_networks(settings.measures))
     builder = TrackBuilder(settings, scratch, embedder)
-    source = frames if isinstance(frames, VideoReader) else None
-    given = frames.frames() if isinstance(frames, VideoReader) else frames
+    reader = frames if isinstance(frames, VideoReader) else None
     try:
-        for result in analyze_frames(given, analyzer, source if source and source.skips else None):
+        for result in analyze_frames(reader.frames() if reader else frames, analyzer, reader):
             builder.add(result)
     except BaseException:
         builder.discard()

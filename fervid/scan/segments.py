@@ -151,8 +151,7 @@ def _scan_segment(
     )
     ends = _Ends(segment.stop)
     with open_reader(path, settings, skip, segment.begin) as reader, RecordFile(records) as file:
-        source = reader if reader.skips else None
-        for result in analyze_frames(ends.frames(reader.frames()), analyzer, source):
+        for result in analyze_frames(ends.frames(reader.frames()), analyzer, reader):
             if not ends.after(result.time):
                 write_result(file, result)
         intact = ends.count == segment.count and not reader.corrupt and not reader.repaired

@@ -14,7 +14,7 @@ import pandas as pd
 from fervid.studies.compute import MAP_STEPS, Computed, course_edges
 from fervid.studies.figures import COLORS, MAX_CONDITIONS
 from fervid.studies.plan import Plan
-from fervid.studies.series import EVENTS
+from fervid.timeline.events import EVENT_KINDS
 from fervid.timeline.valence import VALENCE
 from fervid.types import EMOTIONS
 
@@ -142,7 +142,7 @@ def _charts(measures: Sequence[str]) -> Iterator[tuple[str, list[int], _Bounds]]
     for place, name in enumerate(measures):
         if name == VALENCE:
             yield "", [place], _Bounds((-0.1, 0.1), -1.0, 1.0)
-        elif name in EVENTS:
+        elif name in EVENT_KINDS:
             yield "share of time", [place], _Bounds((0.0, 0.05), 0.0, 1.0)
         elif name not in EMOTIONS:
             yield "", [place], _Bounds()

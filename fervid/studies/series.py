@@ -11,21 +11,10 @@ import pandas as pd
 
 from fervid.results.schema import TIMELINE
 from fervid.studies.catalog import Faces, Recording
+from fervid.timeline.events import EMOTION, EVENT_KINDS, MEASURE_OF, FaceSeries, observed_rows
 from fervid.timeline.gaps import gap_threshold, periods
 from fervid.timeline.valence import VALENCE, valence
 from fervid.types import EMOTIONS, DoubleArray
-
-EVENTS = {
-    "blink": ("eyes_open", 15.0),
-    "nod": ("head_pitch", 10.0),
-    "shake": ("head_yaw", 10.0),
-    "speaking": ("mouth_open", 4.0),
-}
-"""Kind of an episode that is no emotion → the measure that it is found in, and the samples a second that it needs.
-Where that measure is missing, or the samples are fewer, nothing is known about the kind: no episode is not none."""
-
-RATE_TOLERANCE = 0.99
-"""A recording of 29.97 frames a second, of which every second is sampled, counts as 15 samples a second."""
 
 _NO_MEASURES = {"video", "video_id", "frame", "time", "face_id", "person", "participant", "frame_width", "frame_height",
                 "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", "emotion", "confidence",
@@ -47,7 +36,7 @@ class Series:
         values: (n, k) values; NaN where a measure has none.
         quality: (n,) face quality.
         leading: (n,) index of the leading emotion in EMOTIONS.
-        episodes: Emotion or kind in EVENTS → (e,) onsets of the participant's episodes, in order.
+        episodes: Emotion or kind of event → (e,) onsets of the participant's episodes, in order.
         begin: Start of the sampled part in seconds.
         end: End of the recording in seconds.
     """
@@ -86,7 +75,8 @@ class SampleRules:
 
 
 def all_measures() -> tuple[str, ...]:
-    """List the measures that results have: the seven emotions, valence, every further numeric column, and EVENTS.
+    """List the measures that results have: the seven emotions, valence, every further numeric column, and events of
+    the face.
 
     Returns:
         Their names, in the order of the tables.
@@ -96,7 +86,7 @@ def all_measures() -> tuple[str, ...]:
         for field in TIMELINE
         if field.name not in _NO_MEASURES and str(field.type) in ("float", "double", "int32", "int64")
     ]
-    kinds = [kind for kind, (source, _) in EVENTS.items() if source in further]
+    kinds = [kind for kind in EVENT_KINDS if MEASURE_OF[kind] in further]
     return (*EMOTIONS, VALENCE, *further, *kinds)
 
 
@@ -112,7 +102,7 @@ def measure_values(rows: pd.DataFrame, measures: Sequence[str], values: str) -> 
         values: ``smooth`` or ``raw`` probabilities.
 
     Returns:
-        (n, k) float64; NaN for a measure that the table does not have, and for EVENTS.
+        (n, k) float64; NaN for a measure that the table does not have, and for events of the face.
     """
     suffix = "_smooth" if values == "smooth" else ""
     result = np.full((len(rows), len(measures)), np.nan)
@@ -161,10 +151,8 @@ def build_series(
     values = measure_values(rows, rules.measures, rules.values)
     held = starts[places], ends[places]
     for column, kind in enumerate(rules.measures):
-        if kind in EVENTS:
-            source, least = EVENTS[kind]
-            known = ~np.isnan(measure_values(rows, (source,), rules.values)[:, 0])
-            known &= _rate(sampled) >= RATE_TOLERANCE * least
+        if kind in EVENT_KINDS:  # where events could not be seen, their share is unknown, and not 0
+            known = observed_rows(_face_series(rows, times), kind)
             values[known, column] = _shares(spans.get(kind, np.zeros((0, 2))), *held)[known]
     emotions = measure_values(rows, EMOTIONS, rules.values)
     return Series(
@@ -185,17 +173,17 @@ def build_series(
 
 def _spans(episodes: pd.DataFrame) -> dict[str, DoubleArray]:
     """Emotion or kind → (e, 2) onsets and offsets of its episodes, in order."""
-    kinds = episodes["kind"] if "kind" in episodes else pd.Series("emotion", episodes.index)
-    names = episodes["emotion"].astype(object).where(kinds == "emotion", kinds)
+    names = episodes["emotion"].astype(object).where(episodes["kind"] == EMOTION, episodes["kind"])
     return {
         str(name): np.sort(part[["onset", "offset"]].to_numpy(np.float64), axis=0)
         for name, part in episodes.groupby(names.astype(str), sort=False)
     }
 
 
-def _rate(sampled: DoubleArray) -> float:
-    """Samples a second of a recording; 0 for fewer than two."""
-    return float(1 / np.median(np.diff(sampled))) if len(sampled) > 1 else 0.0
+def _face_series(rows: pd.DataFrame, times: DoubleArray) -> FaceSeries:
+    """The measures in which events are found; NaN for those that the table does not have."""
+    names = ("eyes_open", "mouth_open", "head_yaw", "head_pitch")
+    return FaceSeries(times, *measure_values(rows, names, "smooth").astype(np.float32).T)
 
 
 def _shares(spans: DoubleArray, starts: DoubleArray, ends: DoubleArray) -> DoubleArray:

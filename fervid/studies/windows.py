@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fervid.studies.series import EVENTS, Series
+from fervid.studies.series import Series
+from fervid.timeline.events import EVENT_KINDS
 from fervid.types import EMOTIONS, DoubleArray
 
 EVENT, AROUND, BIN = "event", "around", "bin"
@@ -122,7 +123,7 @@ def window_values(series: Series, windows: Sequence[Window]) -> WindowValues:
             figures["area"][number] = np.where(seen, areas, np.nan)
             figures["mean"][number] = areas / np.where(seen, seconds[number], np.nan)
         figures["maximum"][number] = _maximum(series.times[part], values, window)
-        figures["maximum"][number, [name in EVENTS for name in series.measures]] = np.nan
+        figures["maximum"][number, [name in EVENT_KINDS for name in series.measures]] = np.nan
         shares = np.bincount(series.leading[part], held, len(EMOTIONS)) / held.sum()
         figures["share_leading"][number] = [min(shares[one], 1.0) if one >= 0 else np.nan for one in index]
     if len(windows):
@@ -148,7 +149,7 @@ def _add_episodes(
         np.array([getattr(window, name) for window in windows]) for name in ("start", "end", "origin")
     )
     for column, name in enumerate(series.measures):
-        if name not in EMOTIONS and name not in EVENTS:
+        if name not in EMOTIONS and name not in EVENT_KINDS:
             continue
         onsets = series.episodes.get(name, np.zeros(0))
         counts = np.searchsorted(onsets, ends, "left") - np.searchsorted(onsets, starts, "left")

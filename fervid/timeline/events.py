@@ -157,6 +157,19 @@ def observed_seconds(series: FaceSeries, kind: str) -> float:
     return sum(float(seconds_held(times, LONGEST_STEP[kind]).sum()) for times, _ in _parts(series, kind))
 
 
+def observed_rows(series: FaceSeries, kind: str) -> npt.NDArray[np.int64]:
+    """Find the samples among which events of a kind could have been seen.
+
+    Args:
+        series: The measures of a face.
+        kind: One of EVENT_KINDS.
+
+    Returns:
+        Their places, in order.
+    """
+    return np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in _parts(series, kind))])
+
+
 def _parts(series: FaceSeries, kind: str) -> Iterator[tuple[DoubleArray, npt.NDArray[np.int64]]]:
     """The runs of known samples that are dense enough for a kind: their times, and their rows in the timeline."""
     known = np.isfinite(series.of_kind(kind))

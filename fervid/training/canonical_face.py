@@ -68,7 +68,7 @@ def make(data: Path) -> None:
         "weights": np.round(weights / weights.sum(), 6).tolist(),
     }
     with atomic_path(data.with_name(CANONICAL_FILE.name)) as partial:
-        partial.write_text(json.dumps(content) + "\n")
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _meshes(images: ByteArray) -> DoubleArray:

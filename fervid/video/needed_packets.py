@@ -26,6 +26,10 @@ CERTAIN = 20
 """A decoder that was given this many packets in full before a damaged one treats the damaged one as if it had been
 given all packets in full."""
 
+LARGE = 3
+"""A packet of more than this many times the median size of those after it is decoded. It probably holds another scene:
+a short insert may have no other frame."""
+
 BEFORE_KEYFRAME = 4
 """So many frames before each keyframe are decoded, because a cut is often at a keyframe."""
 
@@ -129,7 +133,12 @@ class NeededPackets:
             while self._stamps and self._stamps[0] <= stamp:
                 self._decide(self._stamps.pop(0))
             needed |= self._needed.pop(stamp, True)
+            needed |= self._is_large(packet)
         return packet, needed or self.everything
+
+    def _is_large(self, packet: Any) -> bool:
+        sizes = sorted(one.size for one in self._waiting)
+        return bool(sizes) and packet.size > LARGE * sizes[len(sizes) // 2]
 
     def _decide(self, stamp: int) -> None:
         """Decide on the next frame in the order of presentation."""

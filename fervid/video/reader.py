@@ -47,6 +47,8 @@ class VideoReader:
         truncated: Whether the file ends early.
     """
 
+    _may_skip = False
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -57,7 +59,6 @@ class VideoReader:
         threads: int = 0,
         seek_point: SeekPoint | None = None,
         options: OpenOptions | None = None,
-        skip: bool = False,
     ) -> None:
         """Open a file and decode its first frame.
 
@@ -71,14 +72,11 @@ class VideoReader:
             options: Which stream is read, how far its frames are turned, and where it is decoded. ``nvdec`` decodes on
                 an NVIDIA GPU if there is one that supports the codec, else on the CPU. None: the default stream, as the
                 file states its rotation, decoded on the CPU.
-            skip: Whether frames are left out that are neither sampled nor referred to by others, where the file allows
-                it. ``frames_between`` decodes them again. Reading may then raise SkippingFailed.
 
         Raises:
             UnreadableVideo: The file is not a video that can be decoded, or has no video stream of that number.
         """
         self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
-        self._skip = skip and fps > 0 and (options is None or options.decoder != "nvdec")
         self._skipping: FrameSkipping | None = None
         self._left_out: deque[int] = deque()
         """For each decoded frame that was not given out, the number of frames that were left out directly before it."""
@@ -111,7 +109,7 @@ class VideoReader:
             self._ending = Ending(self._container, self._stream)
             period = self._period()
             self._stated, self._times = StatedTimes(self._container, self._stream, period), FrameTimes(period)
-            if self._skip and can_skip(self._container, self._stream):
+            if self._may_skip and self._fps > 0 and device is None and can_skip(self._container, self._stream):
                 self._skipping = self._skip_frames(path, threads)
             self._decoded = self._times.assign((self._stated.time(frame), frame) for frame in self._decode())
             self._first = self._peek()
@@ -140,11 +138,6 @@ class VideoReader:
     def origin(self) -> float:
         """Time 0 on the container's own clock, in seconds."""
         return self._stated.origin - self._times.shift
-
-    @property
-    def skips(self) -> bool:
-        """Whether frames are left out that are not needed."""
-        return self._skipping is not None
 
     @property
     def repaired(self) -> int:
@@ -253,42 +246,6 @@ class VideoReader:
             yield self._frame(index, time, frame, shape, sampled, left_out)
             left_out = 0
 
-    def frames_between(self, first: int, last: int) -> Iterator[Frame]:
-        """Decode all frames between two frames that ``frames`` has given out, if some of them were left out.
-
-        Args:
-            first: Index of one of the two; the calls of ``forget`` and of this method never go back.
-            last: Index of the later one.
-
-        Yields:
-            All frames between them in order, as ``frames`` gives them out if none is left out. None is sampled.
-
-        Raises:
-            SkippingFailed: They cannot be decoded.
-        """
-        if self._skipping is not None:
-            for index, frame, shape in self._skipping.between(first, last):
-                yield self._frame(index, self._stated.seconds(frame.pts) or 0.0, frame, shape, False, 0)
-
-    def forget(self, index: int) -> None:
-        """Say that no frame before one will be asked for again.
-
-        Args:
-            index: Its index.
-        """
-        if self._skipping is not None:
-            self._skipping.forget(index)
-
-    def decode_everything(self, wanted: bool) -> None:
-        """Say whether frames that could be left out will probably be needed in the next seconds. This changes speed
-        only.
-
-        Args:
-            wanted: Whether they will.
-        """
-        if self._skipping is not None:
-            self._skipping.in_full = wanted
-
     def _frame(
         self, index: int, time: float, frame: VideoFrame, shape: PictureShape, sampled: bool, skipped: int
     ) -> Frame:
@@ -348,3 +305,54 @@ class VideoReader:
     def colour(self) -> tuple[int, int, int]:
         """H.273 codes of matrix, primaries and transfer of the frames from ``planes``; 2 means unspecified."""
         return colour_codes(self._first[1])
+
+
+class SkippingReader(VideoReader):
+    """A reader that leaves out frames that are neither sampled nor referred to by others, where the file allows it.
+
+    ``frames_between`` decodes them again. Opening and reading may raise SkippingFailed; then a VideoReader must read
+    the file. The indices and times of frames are the same.
+    """
+
+    _may_skip = True
+
+    @property
+    def skips(self) -> bool:
+        """Whether frames are left out that are not needed."""
+        return self._skipping is not None
+
+    def frames_between(self, first: int, last: int) -> Iterator[Frame]:
+        """Decode all frames between two frames that ``frames`` has given out, if some of them were left out.
+
+        Args:
+            first: Index of one of the two; the calls of ``forget`` and of this method never go back.
+            last: Index of the later one.
+
+        Yields:
+            All frames between them in order, as ``frames`` gives them out if none is left out. None is sampled.
+
+        Raises:
+            SkippingFailed: They cannot be decoded.
+        """
+        if self._skipping is not None:
+            for index, frame, shape in self._skipping.between(first, last):
+                yield self._frame(index, self._stated.seconds(frame.pts) or 0.0, frame, shape, False, 0)
+
+    def forget(self, index: int) -> None:
+        """Say that no frame before one will be asked for again.
+
+        Args:
+            index: Its index.
+        """
+        if self._skipping is not None:
+            self._skipping.forget(index)
+
+    def decode_everything(self, wanted: bool) -> None:
+        """Say whether frames that could be left out will probably be needed in the next seconds. This changes speed
+        only.
+
+        Args:
+            wanted: Whether they will.
+        """
+        if self._skipping is not None:
+            self._skipping.in_full = wanted

@@ -108,13 +108,14 @@ class ShotBoundaryDetector:
         self._last_search = -np.inf
         self._cuts: list[float] = []
 
-    def update(self, time: float, thumbnail: ByteArray, shape: PictureShape | None = None) -> None:
+    def update(self, time: float, thumbnail: ByteArray, shape: PictureShape | None = None, skipped: int = 0) -> None:
         """Add the next frame. If its size or orientation is not that of the frame before, a shot begins.
 
         Args:
             time: Time of the frame in seconds.
             thumbnail: (h, w) uint8 gray thumbnail.
             shape: Shape of the frame; None if it is the same for all frames.
+            skipped: Number of frames directly before it that were not decoded.
         """
         current = make_thumbnail(time, thumbnail, shape)
         last = self._history[-1] if self._history else None
@@ -122,7 +123,7 @@ class ShotBoundaryDetector:
             self._accept()
             self._begin(time)
         elif last is not None and not self._flash_is_over(current):
-            self._compare(last, current)
+            self._compare(last, current, skipped + 1)
         self._history.append(current)
         while time - self._history[0].time > 1.3 * max(TRANSITION_SECONDS):
             self._history.popleft()
@@ -164,7 +165,7 @@ class ShotBoundaryDetector:
         self._recent.clear()
         return True
 
-    def _compare(self, last: Thumbnail, current: Thumbnail) -> None:
+    def _compare(self, last: Thumbnail, current: Thumbnail, steps: int) -> None:
         change, elapsed = picture_change(last, current), current.time - last.time
         contrast = max(current.deviation, last.deviation, 8.0)
         min_change = self._threshold * (min(1.0, contrast / 40) if self._recent else 1.0)
@@ -183,7 +184,9 @@ class ShotBoundaryDetector:
             if begin is not None:
                 self._begin(begin)
         # The jump itself counts as motion too; otherwise a shot with violent motion would be cut at each frame.
-        self._recent.append((change, elapsed))
+        # A change over missing frames counts for each of them. Steps add up if the image moves one way, hardly if it
+        # moves to and fro; their root lies between.
+        self._recent.extend([(change / math.sqrt(steps), elapsed / steps)] * steps)
 
     def _gradual(self, current: Thumbnail, min_change: float) -> float | None:
         """If a dissolve or fade ends here, the time at which the next shot begins to dominate; else None."""

@@ -42,6 +42,8 @@ class StatedTimes:
         self._start: Fraction | None = None
         if container.start_time is not None:
             self._start = Fraction(container.start_time, av.time_base)
+        self._scale: tuple[int, int, int] | None = None
+        """Time stamp → seconds, as integers: factor, offset and divisor. Set with the first time that is asked for."""
         self._period = period
         self._context = stream.codec_context
         self._by_decoding = stores_decoding_times(container, stream)
@@ -119,9 +121,12 @@ class StatedTimes:
             return None
         if self._start is None:  # a raw stream, whose clock begins anywhere
             self._start = stamp * self._base
-        base, start = self._base, self._start  # the quotient of two integers is what a fraction gives, and faster
-        ticks = stamp * base.numerator * start.denominator - start.numerator * base.denominator
-        return ticks / (base.denominator * start.denominator)
+        if self._scale is None:  # the quotient of two integers is what a fraction gives, and faster
+            base, start = self._base, self._start
+            offset, divisor = start.numerator * base.denominator, base.denominator * start.denominator
+            self._scale = base.numerator * start.denominator, offset, divisor
+        factor, offset, divisor = self._scale
+        return (stamp * factor - offset) / divisor
 
 
 def stores_decoding_times(container: Any, stream: Any) -> bool:

@@ -55,4 +55,4 @@ def test_half_a_core_and_a_gigabyte_are_enough(
     assert done.returncode == 0, done.stderr
     videos = fervid.read_results(out).videos
     assert len(videos) > 10
-    assert set(videos["status"]) <= {"ok", "no face", "skipped"}
+    assert set(videos["status"]) <= {"ok", "no_face", "skipped"}

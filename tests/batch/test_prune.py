@@ -10,6 +10,7 @@ import pytest
 
 from fervid.batch.prune import prune
 from fervid.errors import BadResults, InputNotFound, OutputError, OutputLocked, UsageError
+from fervid.files.holder import write_holder
 from fervid.files.locks import locked
 from fervid.results.merge import merge
 from fervid.results.reader import read_results
@@ -67,6 +68,18 @@ def test_rows_and_results_of_deleted_videos_go_and_the_rest_is_what_a_rerun_make
     index = (store_of(out) / "index.jsonl").read_text()
     assert "b.mp4" not in index
     assert "copy.mp4" in index
+
+
+def test_the_table_of_meshes_stays(tmp_path: Path, videos: Path) -> None:
+    out, settings = tmp_path / "r.parquet", AnalyzeSettings(scan=ScanSettings(fps=2, mesh=True))
+    run(videos, out, settings)
+    (videos / "b.mp4").unlink()
+    assert prune(out).results == 1
+    assert len([name for name in parts(out) if name.endswith(".mesh.parquet")]) == 3
+    pruned = contents(tmp_path)
+    assert "r.mesh.parquet" in pruned
+    run(videos, out, settings)
+    assert contents(tmp_path) == pruned
 
 
 def test_nothing_is_removed_if_nothing_is_missing(videos: Path, out: Path) -> None:
@@ -238,10 +251,15 @@ def test_a_run_with_other_settings_that_was_interrupted_keeps_the_rows(videos: P
 
 
 def test_a_locked_output_is_left(videos: Path, out: Path) -> None:
+    (store_of(out) / "scratch").mkdir()
+    (store_of(out) / "scratch" / "crops").touch()
     with locked(store_of(out) / "lock"):
         with pytest.raises(OutputLocked):
             prune(out)
-        assert prune(out, dry_run=True).is_empty
+        write_holder(store_of(out))
+        report = prune(out, dry_run=True)
+        assert report.is_empty
+        assert "at work" in report.notes[0]
 
 
 def test_what_is_no_output(tmp_path: Path, out: Path) -> None:
@@ -255,6 +273,8 @@ def test_what_is_no_output(tmp_path: Path, out: Path) -> None:
     before = contents(tmp_path)
     assert "no hidden folder" in prune(merged).notes[0]
     assert contents(tmp_path) == before
+    (tmp_path / ".begun.parquet.fervid").mkdir()
+    assert "no video of" in prune(tmp_path / "begun.parquet").notes[0]
     hidden = tmp_path / ".link.parquet.fervid"
     hidden.symlink_to(store_of(out))
     with pytest.raises(OutputError, match="not a folder of this user"):

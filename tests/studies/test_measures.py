@@ -6,31 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from fervid.results.schema import TIMELINE
-from fervid.studies import series as series_module
 from fervid.studies.baselines import BaselineSums, add_baseline
 from fervid.studies.catalog import Recording
 from fervid.studies.compute import Computed, WindowBlock, without_empty_measures
 from fervid.studies.plan import Plan, make_plan
-from fervid.studies.series import EVENTS, SampleRules, Series, all_measures, build_series, measure_values
+from fervid.studies.series import SampleRules, Series, all_measures, build_series, measure_values
 from fervid.studies.settings import BaselineSettings, StudySettings
 from fervid.studies.tables import build_tables
 from fervid.studies.windows import Window, event_courses, window_values
-from fervid.types import EMOTIONS, DoubleArray
+from fervid.timeline.events import EVENT_KINDS
+from fervid.types import EMOTIONS, MEASURES, DoubleArray
 from tests.support.made_study import MadeParticipant, write_study
 
-FURTHER = ("head_yaw", "head_pitch", "head_roll", "eyes_open", "mouth_open", "smile", "gaze_x", "gaze_y")
 STEP = 1 / 25
-
-
-@pytest.fixture(autouse=True)
-def schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The timeline has the columns of FURTHER and valence, whatever this version of fervid writes."""
-    added = [pa.field(name, pa.float32()) for name in (*FURTHER, "valence") if name not in TIMELINE.names]
-    monkeypatch.setattr(series_module, "TIMELINE", pa.schema([*TIMELINE, *added]))
 
 
 def made_timeline(times: DoubleArray, **columns: object) -> pd.DataFrame:
@@ -63,7 +53,7 @@ def figures(one: Series, measure: str, start: float, end: float) -> dict[str, fl
 
 
 def test_every_measure_is_listed_once() -> None:
-    assert all_measures() == (*EMOTIONS, "valence", *FURTHER, *EVENTS)
+    assert all_measures() == (*EMOTIONS, "valence", *MEASURES, *EVENT_KINDS)
     assert "confidence" not in all_measures()
 
 
@@ -90,7 +80,7 @@ def test_a_measure_of_the_timeline_has_means_and_areas_in_its_unit() -> None:
 
 def test_events_of_the_face_have_numbers_rates_latencies_and_their_share_of_time() -> None:
     times = np.arange(500, dtype=np.float64) * STEP
-    timeline = made_timeline(times, eyes_open=0.3, mouth_open=0.1, head_pitch=0.0)
+    timeline = made_timeline(times, eyes_open=0.3, mouth_open=0.1, head_pitch=0.0, head_yaw=0.0)
     episodes = made_episodes(
         ("blink", None, 2.0, 2.2), ("blink", None, 6.5, 6.7), ("blink", None, 9.0, 9.3), ("speaking", None, 4.0, 8.0),
         ("emotion", "happy", 5.0, 7.0), ("blink", None, 15.0, 15.2),
@@ -106,7 +96,8 @@ def test_events_of_the_face_have_numbers_rates_latencies_and_their_share_of_time
     assert figures(one, "happy", 4.0, 8.0)["episodes"] == 1
     none = figures(one, "nod", 0.0, 20.0)
     assert (none["episodes"], none["mean"]) == (0, 0)
-    unknown = figures(one, "shake", 0.0, 20.0)  # head_yaw was not measured
+    one = made_series(timeline.drop(columns="head_yaw"), episodes)
+    unknown = figures(one, "shake", 0.0, 20.0)
     assert unknown["seconds"] == 0
     assert np.isnan([unknown["episodes"], unknown["mean"], unknown["episodes_per_minute"]]).all()
 

@@ -15,7 +15,7 @@ from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Frame, PictureShape
 from fervid.video.index import read_index
 from fervid.video.needed_packets import SkippingFailed
-from fervid.video.reader import VideoReader
+from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.sampling import SamplingGrid, SeekPoint
 from tests.fuzz.mutate import MUTATIONS
 from tests.support.clips import encode
@@ -68,13 +68,14 @@ def read(path: Path, skip: bool, **settings: Any) -> Read | str:
     """Read a video, and again in full if leaving out frames fails; or why it cannot be read."""
     frames, samples, count = {}, {}, 0
     try:
-        with VideoReader(path, threads=1, skip=skip, **settings) as reader:
+        with (SkippingReader if skip else VideoReader)(path, threads=1, **settings) as reader:
             for frame in reader.frames():
                 count += 1 + frame.skipped
                 frames[frame.index] = frame.time, frame.shape
                 if frame.sampled:
                     samples[frame.index] = frame.image.tobytes()
-                    reader.forget(frame.index)
+                    if isinstance(reader, SkippingReader):
+                        reader.forget(frame.index)
             noticed = (reader.corrupt, reader.truncated, reader.end_time, reader.duration, reader.repaired)
             return Read(frames, samples, count, (*noticed, reader.jumps, reader.info, reader.stream_note))
     except UnreadableVideo as error:
@@ -121,12 +122,12 @@ def test_fewer_frames_are_given_out(clips: Path, name: str, share: float) -> Non
 
 def test_the_decoder_itself_gives_out_fewer_frames(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fervid.video.frame_skipping.AHEAD", 4)
-    with VideoReader(clips / "h264.mkv", fps=1.0, threads=1, skip=True) as reader:
+    with SkippingReader(clips / "h264.mkv", fps=1.0, threads=1) as reader:
         assert sum(1 for _ in reader._intact()) < 0.7 * COUNT
 
 
 def test_with_threads(clips: Path) -> None:
-    with VideoReader(clips / "h264.mp4", fps=5.0, threads=3, skip=True) as reader:
+    with SkippingReader(clips / "h264.mp4", fps=5.0, threads=3) as reader:
         threaded = [(frame.index, frame.time, frame.sampled and frame.image.tobytes()) for frame in reader.frames()]
     full = read(clips / "h264.mp4", False, fps=5.0)
     assert isinstance(full, Read)
@@ -154,7 +155,7 @@ def test_frames_that_were_left_out_can_be_decoded_again(clips: Path, name: str) 
     with VideoReader(clips / name, fps=0, threads=1) as reader:
         full = [content(frame) for frame in reader.frames()]
     random, last, fetched = np.random.default_rng(1), 0, 0
-    with VideoReader(clips / name, fps=2.5, threads=1, skip=True) as reader:
+    with SkippingReader(clips / name, fps=2.5, threads=1) as reader:
         for frame in reader.frames():
             assert content(frame) == full[frame.index]
             if frame.sampled:
