@@ -8,7 +8,8 @@
 
 ``analyze`` and ``analyze_video`` run the whole pipeline. ``open_video``, ``load_detector``, ``crop_faces`` and
 ``load_classifier`` are its steps. ``read_results``, ``plot_timeline``, ``annotate_videos``, ``write_report``,
-``export_results``, ``merge_results``, ``find_participants``, ``correct``, ``study`` and ``agree`` work on results.
+``export_results``, ``merge_results``, ``find_participants``, ``correct``, ``study``, ``agree`` and ``status`` work on
+results.
 Exceptions are in ``fervid.errors``.
 
 Importing fervid loads no library: each name is loaded when it is first used.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         merge_results,
         write_report,
     )
+    from fervid.batch.status import status
     from fervid.charts.plot import plot_timeline
     from fervid.emotions.classifier import load_classifier
     from fervid.faces.detectors import load_detector
@@ -69,6 +71,7 @@ __all__ = [
     "open_video",
     "plot_timeline",
     "read_results",
+    "status",
     "study",
     "write_report",
 ]
@@ -96,6 +99,7 @@ _MODULES = {
     "plot_timeline": "fervid.charts.plot",
     "read_results": "fervid.results.reader",
     "Results": "fervid.results.reader",
+    "status": "fervid.batch.status",
     "study": "fervid.studies.study",
     "write_report": "fervid.api",
 }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fervid.batch.report import BatchReport
 from fervid.errors import ConfigError, UsageError
-from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName
+from fervid.products import AnnotatedVideos, ReportPage
+from fervid.settings import AnalyzeSettings, DecoderName, DetectorName, Device, EngineName, LockKind
 from fervid.settings_io import override
 from fervid.types import ProgressCallback, ignore_progress
 
@@ -42,6 +43,8 @@ def analyze(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    measures: bool | None = None,
+    mesh: bool | None = None,
     decoder: DecoderName | None = None,
     smooth: float | None = None,
     exclude: Sequence[str] | None = None,
@@ -58,11 +61,12 @@ def analyze(
     timeout: float | None = None,
     retry_failed: bool | None = None,
     overwrite: bool | None = None,
+    lock: LockKind | None = None,
     annotate: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> AnalyzeReport:
-    """Analyse videos and write the four result tables, as ``fervid analyze`` does.
+    """Analyse videos and write the result tables, as ``fervid analyze`` does.
 
     Videos are scanned in worker processes, so a script that calls this needs the usual
     ``if __name__ == "__main__":`` guard. What an earlier call with the same ``out`` and settings has finished is not
@@ -80,8 +84,7 @@ def analyze(
         fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
         start: Time at which the analysis starts, in seconds. Default 0.
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
-        stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
-            video stream that is not a still picture.
+        stream: Number of the video stream to analyse, as ffprobe counts all streams. Default: the default one.
         fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
         rotate: Degrees by which frames are turned clockwise, beyond the rotation that the file states: 0, 90, 180 or
             270. Default 0.
@@ -89,6 +92,8 @@ def analyze(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        measures: Measure head, eyes, mouth and gaze. Default True.
+        mesh: Also write the mesh of each face into ``results.mesh.parquet``. Default False.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
         exclude: Skip files that match one of these patterns, such as ``["*_proxy.mp4"]``.
@@ -105,6 +110,7 @@ def analyze(
         timeout: Longest time that the scan of one video may take, in seconds; 0 sets no limit. Default 0.
         retry_failed: Analyse videos again that failed in an earlier run. Default False.
         overwrite: Recompute everything, even if settings changed. Default False.
+        lock: ``system`` (default), or ``soft`` for file systems without locks.
         annotate: Also write annotated videos into this folder.
         report: Also write an HTML report to this file.
         on_progress: Called with a Progress for each finished video and each message.
@@ -120,66 +126,30 @@ def analyze(
         MissingLibrary: A package is missing; the message says which.
     """
     from fervid.batch.run import analyze as run
+    from fervid.batch.run_record import RunRecorder
 
     if not (engine is None or isinstance(engine, str) or callable(getattr(engine, "run", None))):
         raise ConfigError(f"`engine` must be local, ray or an Engine object, not {engine!r}")
 
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
-        "rotate": rotate, "min_face": min_face,
+        "rotate": rotate, "min_face": min_face, "measures": measures, "mesh": mesh,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
-        "smooth": smooth,
-        "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
+        "smooth": smooth, "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
         "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
-        "retry_failed": retry_failed, "overwrite": overwrite,
+        "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
     }  # fmt: skip
     chosen = override(AnalyzeSettings() if settings is None else settings, values)
-    page = None if report is None else _ReportPage(Path(report), on_progress)
-    videos = None if annotate is None else _AnnotatedVideos(Path(annotate), on_progress)
+    page = None if report is None else ReportPage(Path(report), on_progress)
+    videos = None if annotate is None else AnnotatedVideos(Path(annotate), on_progress)
     products = [product for product in (page, videos) if product is not None]
     scanner = None if isinstance(engine, str) else engine
-    done = run(paths, out, chosen, on_progress, scanner, products)
-    return AnalyzeReport(done.videos, videos.done if videos else None, page.done if page else None)
-
-
-class _AnnotatedVideos:
-    """The annotated videos of a batch; see Product."""
-
-    def __init__(self, folder: Path, on_progress: ProgressCallback) -> None:
-        self._folder, self._on_progress = folder, on_progress
-        self.done: AnnotateReport | None = None
-
-    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
-        from fervid.annotate.annotate import prepare
-
-        prepare(sources, {**sources, **annotated}, self._folder)
-
-    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
-        from fervid.annotate.annotate import annotate
-
-        self.done = annotate(results, sources, self._folder, on_progress=self._on_progress, fingerprint=fingerprint)
-
-
-class _ReportPage:
-    """The HTML report of a batch; see Product."""
-
-    def __init__(self, target: Path, on_progress: ProgressCallback) -> None:
-        self._target, self._on_progress = target, on_progress
-        self.done: WrittenReport | None = None
-
-    def prepare(self, sources: Mapping[str, Path], annotated: Mapping[str, Path]) -> None:
-        from fervid.files.discover import Source, refuse_overwriting
-        from fervid.report.report import check_target
-
-        check_target(self._target)
-        inputs = {**sources, **annotated}
-        refuse_overwriting((Source(path, name, name) for name, path in inputs.items()), [self._target])
-
-    def make(self, results: Path, sources: Mapping[str, Path], fingerprint: Callable[[Path], str]) -> None:
-        from fervid.report.report import write_report
-
-        self.done = write_report(results, self._target, sources, on_progress=self._on_progress, fingerprint=fingerprint)
+    with RunRecorder.of(out, on_progress) as recorder:
+        done = run(paths, out, chosen, recorder, scanner, products)
+        made = AnalyzeReport(done.videos, videos.done if videos else None, page.done if page else None)
+        recorder.complete(made)
+    return made
 
 
 @dataclass(frozen=True)
@@ -214,6 +184,7 @@ def analyze_video(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    measures: bool | None = None,
     decoder: DecoderName | None = None,
     smooth: float | None = None,
     device: Device | None = None,
@@ -239,8 +210,7 @@ def analyze_video(
         fps: Frames analysed per second of video; 0 analyses every frame. Default 5.
         start: Time at which the analysis starts, in seconds. Default 0.
         end: Time at which the analysis stops, in seconds. Default: the end of the video.
-        stream: Number of the video stream to analyse, as ffprobe counts all streams from 0. Default: the default
-            video stream that is not a still picture.
+        stream: Number of the video stream to analyse, as ffprobe counts all streams. Default: the default one.
         fps_in: Images per second of image sequences, such as ``frame_%05d.png`` or the numbered images of a folder.
         rotate: Degrees by which frames are turned clockwise, beyond the rotation that the file states: 0, 90, 180 or
             270. Default 0.
@@ -248,6 +218,7 @@ def analyze_video(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
         device: ``auto`` (default), ``cpu`` or ``gpu``: where faces are classified.
@@ -271,7 +242,7 @@ def analyze_video(
 
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
-        "rotate": rotate, "min_face": min_face,
+        "rotate": rotate, "min_face": min_face, "measures": measures,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
@@ -284,7 +255,7 @@ def annotate_videos(
     out: str | os.PathLike[str],
     *,
     videos: str | os.PathLike[str] | None = None,
-    style: Literal["full", "minimal"] = "full",
+    style: Literal["full", "minimal", "head"] = "full",
     blur: bool = False,
     on_progress: ProgressCallback = ignore_progress,
 ) -> AnnotateReport:
@@ -299,7 +270,7 @@ def annotate_videos(
         results: What ``analyze`` wrote, or what ``read_results`` returned.
         out: Folder for ``<name>.annotated.mp4`` of each video.
         videos: Folder that holds the videos now. Default: where they were analysed.
-        style: ``full``, or ``minimal`` for boxes and labels only.
+        style: ``full``, or ``minimal`` for boxes and labels only, or ``head`` for these and the axes of the head.
         blur: Make all faces unrecognisable.
         on_progress: Called with a Progress in seconds of video; ``outcome`` is set when a video is finished.
 
@@ -323,6 +294,7 @@ def write_report(
     *,
     videos: str | os.PathLike[str] | None = None,
     thumbnails: bool = True,
+    frames: bool = True,
     on_progress: ProgressCallback = ignore_progress,
 ) -> WrittenReport:
     """Write results as one HTML page, as ``fervid report`` does.
@@ -335,12 +307,13 @@ def write_report(
     Args:
         results: What ``analyze`` wrote, or what ``read_results`` returned.
         out: The page to write, ending in ``.html``.
-        videos: Folder that holds the videos now, for thumbnails of the faces. Default: where they were analysed.
-        thumbnails: Show a thumbnail of each face.
-        on_progress: Called with a Progress for each video whose faces are cut out.
+        videos: Folder that holds the videos now, for their pictures. Default: where they were analysed.
+        thumbnails: Show an image of each face. False: open no video.
+        frames: Store small frames of the videos, which a click on a timeline shows.
+        on_progress: Called with a Progress for each video that is opened.
 
     Returns:
-        Path and size of the page, and the videos whose faces have no thumbnails.
+        Path and size of the page, and the videos that have no pictures.
 
     Raises:
         UsageError: ``out`` does not end in ``.html``.
@@ -349,7 +322,7 @@ def write_report(
     """
     from fervid.report.report import write_report as run
 
-    return run(results, out, videos, thumbnails, on_progress)
+    return run(results, out, videos, thumbnails, on_progress, frames=frames)
 
 
 def export_results(

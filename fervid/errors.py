@@ -28,6 +28,9 @@ parameters in backticks (`overwrite`, `worker_memory`); the command line prints 
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""Exit code of a command that SIGINT or SIGTERM ended."""
+
 
 class FervidError(Exception):
     """Base class of all exceptions of fervid.
@@ -140,3 +143,18 @@ def batch_exit_code(failed: int, total: int) -> int:
         0 if nothing failed, 3 if some inputs failed, 4 if all did.
     """
     return 0 if not failed else 4 if failed == total else 3
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Choose the exit code of a command that an exception ends.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        The code of the class for an exception of fervid; 130 for an interrupt; 5 for anything else, such as an error of
+        the system or a defect.
+    """
+    if isinstance(error, FervidError):
+        return error.exit_code
+    return OutputError.exit_code if isinstance(error, Exception) else INTERRUPTED

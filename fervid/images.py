@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, load_classifier
 from fervid.errors import OutputError, UsageError, batch_exit_code
 from fervid.faces.crop import fit_square
-from fervid.faces.detect_and_crop import FoundFaces, find_faces
+from fervid.faces.detect_and_crop import FaceNetworks, FoundFaces, find_faces
 from fervid.faces.detectors import create_detector
+from fervid.faces.measures import values_of
 from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.files.animated import is_animated
 from fervid.files.atomic import writing
@@ -24,7 +25,7 @@ from fervid.files.image_io import decode_image
 from fervid.results.csv import write_image_table
 from fervid.runtime.opencv import cv2
 from fervid.settings import RunSettings, ScanSettings
-from fervid.types import EMOTIONS, ByteArray, Face
+from fervid.types import EMOTIONS, MEASURES, ByteArray, Face
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def classify_images(
         found = find(image)
         crops += found.crops
         name = shown_name(source.name)
-        rows += [_face_row(name, face) for face in found.faces] or [{"image": name}]
+        measured = [values_of(one).tolist() for one in found.measures] or [[]] * len(found.faces)
+        each = zip(found.faces, measured, strict=True)
+        rows += [_face_row(name, face, values) for face, values in each] or [{"image": name}]
     _add_emotions([row for row in rows if "face_x" in row], crops, Batcher(model, run.batch_size))
     write_image_table(out, rows)
     return ImagesReport(len(sources), len(crops), tuple(failed), tuple(notes))
@@ -126,7 +129,8 @@ def _face_finder(model: EmotionClassifier, settings: ScanSettings) -> Callable[[
     def detect(image: ByteArray) -> list[Face]:
         return turned.complete(image, detector.detect(image))
 
-    return lambda image: find_faces(image, detect, geometry, settings.min_face)
+    networks = FaceNetworks() if settings.measures else None
+    return lambda image: find_faces(image, detect, geometry, settings.min_face, networks)
 
 
 def _whole_image_as_face(image: ByteArray) -> FoundFaces:
@@ -138,10 +142,11 @@ def _whole_image_as_face(image: ByteArray) -> FoundFaces:
     return FoundFaces([Face(left, top, side, side, score=float("nan"))], [fit_square(gray)])
 
 
-def _face_row(image: str, face: Face) -> dict[str, Any]:
-    """The row of a face, without its emotions."""
+def _face_row(image: str, face: Face, measures: Sequence[float]) -> dict[str, Any]:
+    """The row of a face, without its emotions. ``measures``: in the order of MEASURES, NaN if unknown; may be empty."""
+    known = {name: value for name, value in zip(MEASURES, measures, strict=False) if not np.isnan(value)}
     box = {"face_x": face.x, "face_y": face.y, "face_width": face.width, "face_height": face.height}
-    return {"image": image, **box, "face_score": None if np.isnan(face.score) else face.score}
+    return {"image": image, **box, "face_score": None if np.isnan(face.score) else face.score, **known}
 
 
 def _add_emotions(rows: list[dict[str, Any]], crops: list[ByteArray], batcher: Batcher[int]) -> None:

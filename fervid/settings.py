@@ -21,6 +21,7 @@ Device = Literal["auto", "cpu", "gpu"]
 DecoderName = Literal["cpu", "nvdec"]
 DetectorName = Literal["retinaface", "centerface", "yunet"]
 Smoother = Literal["adaptive", "gaussian"]
+LockKind = Literal["system", "soft"]
 EngineName = Literal["local", "ray"]
 
 
@@ -192,6 +193,11 @@ class ScanSettings:
     adaptive: bool = False
     """Run RetinaFace only on regions that may hold a face: around known faces and where the image changed. The whole
     frame is searched every few seconds and in case of doubt. This is faster for steady cameras."""
+    measures: bool = True
+    """Find the mesh of each face, and measure head, eyes, mouth and gaze by it. False leaves these columns empty, and
+    rates the quality of a face without them."""
+    mesh: bool = False
+    """Also keep all points of each mesh, in the file ``results.mesh.parquet``."""
     max_gap: float = 1.0
     """A track ends when its face is not seen for longer than this, in seconds."""
     min_track: float = 0.4
@@ -210,6 +216,7 @@ class ScanSettings:
         check(self.min_face >= 0, f"`min_face` must not be negative: {self.min_face}")
         check(0 < self.score_threshold < 1, f"`score_threshold` must be between 0 and 1: {self.score_threshold}")
         check(64 <= self.long_side <= 4096, f"`long_side` must be between 64 and 4096: {self.long_side}")
+        check(self.measures or not self.mesh, "`mesh` needs `measures`")
         check(self.max_gap > 0, f"`max_gap` must be positive: {self.max_gap}")
         check(self.min_track >= 0, f"`min_track` must not be negative: {self.min_track}")
 
@@ -302,6 +309,8 @@ class RunSettings:
     """Analyse videos again that failed in an earlier run."""
     overwrite: bool = False
     """Recompute everything, even if the output was made with other settings or weights."""
+    lock: LockKind = "system"
+    """How the output is locked: system uses the locks of the file system, soft a file, for file systems without."""
 
     def __post_init__(self) -> None:
         convert_fields(self)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fervid.errors import ConfigError, InputNotFound
-from fervid.runtime.special_files import refuse_special
+from fervid.runtime.special_files import refuse_name, refuse_special
 from fervid.settings import AnalyzeSettings, InputSettings, RunSettings, ScanSettings, TimelineSettings, check, convert
 
 T = TypeVar("T")
@@ -34,6 +34,13 @@ class Job:
     """Folder for annotated videos, with dates as in ``out``."""
     report: str | None = None
     """HTML report to write, with dates as in ``out``."""
+    metrics: str | None = None
+    """File for metrics of the run in the text format of Prometheus, with dates as in ``out``."""
+    on_success: tuple[str, ...] = ()
+    """Program and arguments to run after a run that ended with code 0. They run without a shell, in the folder of the
+    job file."""
+    on_failure: tuple[str, ...] = ()
+    """The same after a run that ended with another code, but for an interrupt and an output that another run holds."""
     scan: ScanSettings = field(default_factory=ScanSettings)
     """How videos become face tracks."""
     timeline: TimelineSettings = field(default_factory=TimelineSettings)
@@ -47,6 +54,8 @@ class Job:
         check(len(self.paths) > 0, "`paths` must name at least one file, folder or pattern")
         check(all(self.paths), "`paths` must not contain an empty name")
         check(bool(self.out), "`out` must name a file or a folder")
+        for name, command in (("on-success", self.on_success), ("on-failure", self.on_failure)):
+            check(not command or bool(command[0]), f"{name} must begin with a program")
 
     @property
     def settings(self) -> AnalyzeSettings:
@@ -146,7 +155,11 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
     home, today = path.absolute().parent, today or datetime.now()
 
     def dated(name: str | None) -> str | None:
-        return None if name is None else os.path.normpath(home / today.strftime(name))
+        if name is None:
+            return None
+        path = os.path.normpath(home / today.strftime(name))
+        refuse_name(Path(path), ConfigError)  # a time with colons, for example
+        return path
 
     out = dated(job.out)
     assert out is not None
@@ -156,8 +169,8 @@ def read_job(path: Path, today: datetime | None = None) -> Job:
         run = dataclasses.replace(run, model=os.path.normpath(home / run.model))
     if scan.detector_weights is not None:
         scan = dataclasses.replace(scan, detector_weights=os.path.normpath(home / scan.detector_weights))
-    annotate, report = dated(job.annotate), dated(job.report)
-    return dataclasses.replace(job, paths=paths, out=out, annotate=annotate, report=report, run=run, scan=scan)
+    job = dataclasses.replace(job, paths=paths, out=out, run=run, scan=scan)
+    return dataclasses.replace(job, annotate=dated(job.annotate), report=dated(job.report), metrics=dated(job.metrics))
 
 
 def _absolute(home: Path, name: str) -> str:

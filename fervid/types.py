@@ -13,8 +13,12 @@ import numpy.typing as npt
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven emotions in the order of FER2013, which every probability column and axis has."""
 
+MEASURES = ("head_yaw", "head_pitch", "head_roll", "eyes_open", "mouth_open", "smile", "gaze_x", "gaze_y")
+"""The measures of a face in the order of their columns; fervid.faces.measures defines them."""
+
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
+HalfArray = npt.NDArray[np.float16]
 ByteArray = npt.NDArray[np.uint8]
 
 Box = tuple[float, float, float, float]
@@ -145,6 +149,14 @@ class Crops(Protocol):
     def __getitem__(self, rows: slice, /) -> ByteArray: ...
 
 
+class Meshes(Protocol):
+    """The meshes of a track: reading them gives (n, 1407) float16, see fervid.faces.measures.packed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> HalfArray: ...
+
+
 @dataclass(eq=False)
 class Track:
     """One face over time, within one shot.
@@ -160,6 +172,10 @@ class Track:
         person: Number that all tracks of one person in the video share; None if unknown.
         rolls: (n,) float32, degrees clockwise by which the face is turned in the image; NaN where unknown. None if it
             was not measured.
+        covered: (n,) float32, how likely it is that something covers the face, 0 to 1. None if it is not known.
+        measures: (n, 8) float32 in the order of MEASURES; NaN where there is no mesh, or its part is too small. None if
+            faces were not measured.
+        meshes: The mesh of each sample; None unless they are kept.
     """
 
     face_id: int
@@ -171,10 +187,17 @@ class Track:
     crops: Crops
     person: int | None = None
     rolls: FloatArray | None = None
+    covered: FloatArray | None = None
+    measures: FloatArray | None = None
+    meshes: Meshes | None = None
 
 
 TWO_PEOPLE = "may hold two people"
 """The reason of a doubt whose ``start`` is the moment at which another person may have taken over the face."""
+
+
+COVERED = "partly covered"
+"""The reason of a doubt about a face of which something, such as a hand, covers a part for much of the time."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +208,8 @@ class Doubt:
         face_id: The face.
         start: Time in seconds of the first sample that it concerns.
         end: Time in seconds of the last sample that it concerns.
-        reason: What it is, such as TWO_PEOPLE. Every other reason says that the face may be no person's own face.
+        reason: What it is, such as TWO_PEOPLE or COVERED. Every other reason says that the face may be no person's own
+            face.
     """
 
     face_id: int

@@ -44,7 +44,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_list_of_names_is_short_and_every_name_is_there() -> None:
-    assert len(fervid.__all__) <= 26
+    assert len(fervid.__all__) <= 27
     assert set(fervid.__all__) <= set(dir(fervid))
     for name in fervid.__all__:
         assert getattr(fervid, name) is not None
@@ -66,7 +66,7 @@ def test_keywords_are_named_like_the_options_of_the_command_line() -> None:
     commands: Any = typer.main.get_command(app)
     options = {option.name for option in commands.commands["analyze"].params}
     keywords = set(inspect.signature(fervid.analyze).parameters)
-    only_on_the_command_line = {"dry_run", "quiet", "log_json"}
+    only_on_the_command_line = {"dry_run", "quiet", "log_json", "metrics"}
     assert options - only_on_the_command_line == keywords - {"settings", "on_progress"}
     of_one_video = set(inspect.signature(fervid.analyze_video).parameters)
     assert of_one_video - {"path", "classifier"} <= keywords

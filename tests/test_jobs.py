@@ -53,12 +53,17 @@ def test_the_example_job_is_valid_and_dated() -> None:
 
 def test_every_setting_may_stand_in_a_job(tmp_path: Path) -> None:
     """Also the lines of the example that are commented out, and every table of settings of a job."""
-    text = re.sub(r"(?m)^# (annotate|report) =", r"\1 =", (JOBS / "nightly.toml").read_text())
+    text = re.sub(
+        r"(?m)^# (annotate|report|metrics|on-success|on-failure) =", r"\1 =", (JOBS / "nightly.toml").read_text()
+    )
     job = read_job(write(tmp_path / "job.toml", text), datetime(2026, 3, 9))
     assert (job.annotate, job.report) == (
         str(tmp_path.parent / "results" / "2026-03-annotated"),
         str(tmp_path.parent / "results" / "2026-03.html"),
     )
+    assert job.metrics == "/var/lib/node_exporter/textfile/fervid.prom"
+    assert job.on_success[0] == "touch"
+    assert job.on_failure[-1] == "researcher@example.org"
     assert {"inputs", "scan", "timeline", "run"} <= set(Job.__dataclass_fields__)
 
 
@@ -124,6 +129,17 @@ def test_the_systemd_units_name_real_options() -> None:
     if analyze is not None:
         calendar = units["fervid.timer"]["Timer"]["OnCalendar"]
         assert subprocess.run([analyze, "calendar", calendar], check=False, capture_output=True).returncode == 0
+
+
+def test_the_unit_that_starts_after_a_failure_is_there_and_names_real_options() -> None:
+    (name,) = re.findall(r"(?m)^OnFailure=(.+)$", (JOBS / "fervid.service").read_text())
+    unit = configparser.ConfigParser(strict=True, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string((JOBS / name).read_text())
+    shell, option, line = shlex.split(unit["Service"]["ExecStart"])
+    assert (shell, option) == ("/bin/sh", "-c")
+    assert subprocess.run([shell, "-n", "-c", line], check=False).returncode == 0
+    assert_known(line.partition("2>")[0])
 
 
 def test_the_slurm_array_is_shell_and_names_real_options(tmp_path: Path) -> None:

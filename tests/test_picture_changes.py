@@ -15,7 +15,6 @@ from fervid.annotate.annotate import annotate
 from fervid.errors import BadResults
 from fervid.faces.detectors import create_detector
 from fervid.faces.thumbnail import WantedFace
-from fervid.report.thumbnails import make_thumbnails
 from fervid.results.face_timelines import SampledSizes
 from fervid.results.reader import read_results
 from fervid.results.schema import FRAME_SIZE
@@ -26,6 +25,7 @@ from fervid.types import ByteArray, PictureShape, VideoInfo
 from fervid.video.reader import VideoReader
 from tests.support.clips import Part, encode_parts
 from tests.support.paths import SAMPLES
+from tests.support.report_page import make_thumbnails
 
 COUNTS = (20, 30, 25)
 """Frames of each part, 25 a second."""

@@ -22,6 +22,7 @@ from fervid.files.names import files_for
 from fervid.results.correct_video import lacks_faces
 from fervid.results.face_timelines import FaceTimelines, SampledSizes
 from fervid.results.find_videos import Videos, find_videos, is_unchanged
+from fervid.results.mesh_table import has_meshes
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
 from fervid.settings import OpenOptions
@@ -112,7 +113,8 @@ def annotate(
         videos: The folder that holds the videos, or the file of each video name. None: the folders that were
             analysed. A file must still have the content that was analysed.
         out: Folder for the annotated videos.
-        style: ``full`` draws boxes, labels, bars and timelines; ``minimal`` draws boxes and labels only.
+        style: ``full`` draws boxes, labels, bars and timelines; ``minimal`` draws boxes and labels only; ``head`` also
+            the axes of the head and, if the meshes were kept and faces are not blurred, the outlines of the face.
         blur: Make the faces of the results unrecognisable.
         on_progress: Called after each frame and after each video. The unit is seconds of video; ``outcome`` is
             an AnnotatedVideo when a video is finished.
@@ -130,13 +132,17 @@ def annotate(
     tables = results if isinstance(results, Results) else read_results(results)
     if style not in STYLES:
         raise UsageError(f"`style` must be {' or '.join(STYLES)}, not {style!r}")
+    if style == "head" and tables.summary["mean_head_yaw"].isna().all() and len(tables.summary):
+        raise UsageError("`style` head needs the head's pose, which these results lack; analyse with `measures`")
     if blur:
         _require_whole_videos(tables)
     analysed = tables.videos[tables.videos["status"].isin(ANALYSED)]
     found = find_videos(tables, tables.videos["video"], videos, fingerprint)
     targets = prepare(analysed["video"].tolist(), found.paths, Path(out))
     options = OpenOptions.of(tables.metadata) if tables.metadata else None
-    job = _Job(FaceTimelines(tables, with_names=not blur), style, blur, fingerprint, found.missing_message, options)
+    path = None if isinstance(results, Results) else Path(results)
+    meshes = path if style == "head" and not blur and path is not None and has_meshes(path) else None
+    job = _Job(FaceTimelines(tables, not blur, meshes), style, blur, fingerprint, found.missing_message, options)
     with locked_temporarily(Path(out) / LOCK):
         return AnnotateReport(job.run_all(tables, found.paths, targets, on_progress), tables.notes)
 
@@ -261,8 +267,8 @@ def _comment(made_with: str, video_id: str, faces: Iterable[FaceTimeline], sizes
     digest = hashlib.sha256(made_with.encode())
     for face in faces:
         digest.update(f"{face.face_id} {face.trust} {face.held_until} {len(face.times)} {face.owner}".encode())
-        for values in (face.times, face.boxes, face.smoothed, face.gap_follows):
-            digest.update(np.ascontiguousarray(values).tobytes())
+        for values in (face.times, face.boxes, face.smoothed, face.gap_follows, face.angles, face.outlines):
+            digest.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
     if len(np.unique(sizes.sizes, axis=0)) > 1:
         digest.update(sizes.sizes.tobytes())
     return f"fervid {__version__}; video {video_id}; drawing {digest.hexdigest()[:32]}"

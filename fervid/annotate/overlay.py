@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from fervid.annotate.head import draw_head
 from fervid.annotate.text import FAINT, INK, WARNING, Word, chip, label, pixels, plate, text_width, write
 from fervid.annotate.timeline_strip import TimelineStrip
 from fervid.annotate.yuv_canvas import Canvas, Color, Point, Sprite, sprite
@@ -17,10 +18,10 @@ from fervid.colors import EMOTION_COLORS, rgb
 from fervid.timeline.interpolation import FaceState, FaceTimeline
 from fervid.types import EMOTIONS, Box
 
-Style = Literal["minimal", "full"]
+Style = Literal["minimal", "full", "head"]
 
-STYLES: dict[str, Style] = {"minimal": "minimal", "full": "full"}
-"""The accepted styles: boxes and labels only, or with bars and timelines."""
+STYLES: dict[str, Style] = {"minimal": "minimal", "full": "full", "head": "head"}
+"""The accepted styles: boxes and labels only, or with bars and timelines, or with the axes of the head."""
 
 FACE_COLORS: tuple[Color, ...] = tuple(
     rgb(color)
@@ -148,7 +149,7 @@ class Overlay:
     def __init__(
         self, faces: Sequence[FaceTimeline], width: int, height: int, end: float, code: int, style: Style
     ) -> None:
-        self._faces, self._code, self._full = faces, code, style == "full"
+        self._faces, self._code, self._full, self._heads = faces, code, style == "full", style == "head"
         self._width, self._height = width, height
         self._size = type_size(width, height)
         self._small = max(9, round(0.72 * self._size))
@@ -176,6 +177,8 @@ class Overlay:
         faces.sort(key=lambda face: -face.area.width * face.area.height)
         for face in reversed(faces):
             self._draw_box(canvas, face)
+            if self._heads:
+                draw_head(canvas, face.state, self._thick)
         if self._strip is not None:
             self._strip.draw(canvas, time, {face.timeline.face_id for face in faces})
         taken: list[_Area] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,6 +149,39 @@ class FileIndex:
         self._failures[name] = (stamp, failure)
         self._append(_line(name, stamp, failure=asdict(failure)))
 
+    def known_files(self) -> dict[str, str]:
+        """List the files whose fingerprints are known, as they were when these were taken.
+
+        Returns:
+            Absolute path → fingerprint.
+        """
+        return {path: video_id for path, (_, video_id) in self._fingerprints.items()}
+
+    def failed_files(self) -> list[str]:
+        """List the files that failed before their fingerprints were known.
+
+        Returns:
+            Absolute paths.
+        """
+        return list(self._failures)
+
+    def drop(self, paths: Iterable[str], scratch: Path) -> None:
+        """Remove files from the index.
+
+        Args:
+            paths: Absolute paths.
+            scratch: Folder for the unfinished file.
+
+        Raises:
+            OutputError: The index cannot be written.
+        """
+        found = [path for path in paths if path in self._fingerprints or path in self._failures]
+        for path in found:
+            self._fingerprints.pop(path, None)
+            self._failures.pop(path, None)
+        if found:
+            self._rewrite(scratch)
+
     def _append(self, line: str) -> None:
         self._lines += 1
         with writing(self._path.parent), self._path.open("a", encoding="utf-8") as file:
@@ -164,9 +197,14 @@ class FileIndex:
             OutputError: The index cannot be written.
         """
         if self._lines > 4 * (len(self._fingerprints) + len(self._failures)) + 100:
-            lines = [_line(name, stamp, video_id=one) for name, (stamp, one) in self._fingerprints.items()]
-            lines += [_line(name, stamp, failure=asdict(one)) for name, (stamp, one) in self._failures.items()]
-            write_text_atomically(self._path, "".join(lines), scratch)
+            self._rewrite(scratch)
+
+    def _rewrite(self, scratch: Path) -> None:
+        """Write all lines anew."""
+        lines = [_line(name, stamp, video_id=one) for name, (stamp, one) in self._fingerprints.items()]
+        lines += [_line(name, stamp, failure=asdict(one)) for name, (stamp, one) in self._failures.items()]
+        write_text_atomically(self._path, "".join(lines), scratch)
+        self._lines = len(lines)
 
 
 def _line(name: str, stamp: Stamp, **known: Any) -> str:

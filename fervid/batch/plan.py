@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fervid.batch.request import Request
 from fervid.batch.store import ResumeStore, StoreView
 from fervid.emotions.background_loader import BatcherLoader
 from fervid.emotions.classifier import check_weights
@@ -18,8 +19,9 @@ from fervid.faces.crop import CropGeometry
 from fervid.files.discover import VIDEOS, Source, discover, refuse_overwriting, select, shown_name
 from fervid.files.fingerprint import fingerprint, sha256
 from fervid.files.sequences import is_sequence
+from fervid.results.mesh_table import refuse_foreign_meshes
 from fervid.results.provenance import made_with
-from fervid.results.schema import is_folder, output_paths, refuse_foreign
+from fervid.results.schema import is_folder, mesh_path, output_paths, refuse_foreign
 from fervid.results.store_files import store_folder
 from fervid.settings import AnalyzeSettings, RunSettings
 from fervid.settings_io import to_mapping
@@ -71,11 +73,24 @@ def plan(paths: Paths, out: str | os.PathLike[str], settings: AnalyzeSettings | 
         UsageError: ``analyze`` would refuse these inputs, this output or these settings.
     """
     setup = BatchSetup.of(paths, Path(out), settings or AnalyzeSettings())
-    return Plan(tuple(_planned(setup.sources, setup.view(), setup.settings.run)))
+    return Plan(tuple(planned(setup.sources, setup.view(), setup.settings.run)))
 
 
-def _planned(sources: Iterable[Source], view: StoreView, run: RunSettings) -> Iterator[tuple[str, str, str]]:
-    """For each input its name, what would happen, and why. No file is read for longer than a run would read it."""
+def planned(
+    sources: Iterable[Source], view: StoreView, run: RunSettings, reads: bool = True
+) -> Iterator[tuple[str, str, str]]:
+    """Find out what would happen to each input.
+
+    Args:
+        sources: The inputs.
+        view: The state of the output.
+        run: The settings of the run.
+        reads: Whether to read files that are new or have changed, as long as a run would read them. Otherwise it stays
+            unknown whether another file has the same content.
+
+    Yields:
+        For each input its name, what would happen (see ``Plan.videos``), and why.
+    """
     retry_failed = run.retry_failed
     first_with: dict[str, str] = {}
     for source in sources:
@@ -88,9 +103,12 @@ def _planned(sources: Iterable[Source], view: StoreView, run: RunSettings) -> It
             yield name, "failed", known.message
             continue
         try:
-            video_id = view.fingerprint(source.path) or fingerprint(source.path, run.timeout)
+            video_id = view.fingerprint(source.path) or (fingerprint(source.path, run.timeout) if reads else None)
         except UnreadableVideo as error:
             yield name, "analyze", f"it will fail: {error}"
+            continue
+        if video_id is None:
+            yield name, "analyze", "new or changed"
             continue
         failure = view.failure(video_id)
         if video_id in first_with:
@@ -117,6 +135,7 @@ class BatchSetup:
     """The inputs, settings and provenance of a batch, as known before it starts.
 
     Attributes:
+        request: What was asked for.
         sources: The inputs, in order.
         out: The results: a .parquet or .csv file, or a folder.
         settings: All settings.
@@ -126,6 +145,7 @@ class BatchSetup:
         geometry: How the classifier wants faces cropped.
     """
 
+    request: Request
     sources: list[Source]
     out: Path
     settings: AnalyzeSettings
@@ -151,7 +171,8 @@ class BatchSetup:
         """
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         sources = select(_found(given, settings), settings.inputs)
-        refuse_overwriting(sources, output_paths(out))
+        refuse_overwriting(sources, [*output_paths(out), mesh_path(out)])
+        refuse_foreign_meshes(out)
         weights = SHIPPED if settings.run.model is None else Path(settings.run.model)
         sidecar = check_weights(weights, settings.run.device)
         provenance = made_with(settings.scan, sidecar) | {"sidecar_sha256": sha256(sidecar_path(weights))}
@@ -160,12 +181,12 @@ class BatchSetup:
         result_settings = {"scan": to_mapping(settings.scan), "timeline": to_mapping(settings.timeline)}
         result_settings["scan"].pop("detector_weights")  # the hash of the file identifies the weights, not its path
         identity = json.loads(json.dumps({**provenance, **result_settings}))  # typed as when read back
-        return cls(sources, out, settings, weights, metadata, identity, sidecar.geometry)
+        return cls(Request.of(given, settings), sources, out, settings, weights, metadata, identity, sidecar.geometry)
 
     def _store_arguments(self) -> tuple[Path, dict[str, Any], bool, bool]:
         folder = store_folder(self.out, is_folder(self.out)).absolute()  # other nodes have other working directories
         timeline = self.out / "timeline" if is_folder(self.out) else self.out
-        tables_exist = any(path.exists() for path in [timeline, *output_paths(self.out)[1:]])
+        tables_exist = any(path.exists() for path in [timeline, *output_paths(self.out)[1:], mesh_path(self.out)])
         return folder, self.identity, tables_exist, self.settings.run.overwrite
 
     @property

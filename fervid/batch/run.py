@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fervid.batch.composing import compose_tables
 from fervid.batch.file_index import Failure, Stamp
 from fervid.batch.plan import BatchSetup, Paths
 from fervid.batch.report import BatchReport, Product, VideoReport, report_of_row
-from fervid.batch.store import IsDone, ResumeStore, key_of
+from fervid.batch.store import IsDone, ResumeStore
 from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
 from fervid.errors import (
     BadResults,
@@ -33,10 +34,10 @@ from fervid.errors import (
 )
 from fervid.files.discover import MADE_HERE, Source, shown_name
 from fervid.files.fingerprint import fingerprint
-from fervid.results.parts import Entry, Row, copy_of, read_part, read_rows, write_part
+from fervid.files.locks import using_locks
+from fervid.results.mesh_table import MESH_NAME, write_part_meshes
+from fervid.results.parts import Entry, Row, copy_of, read_rows, write_part
 from fervid.results.rows import now, result_rows
-from fervid.results.schema import output_paths
-from fervid.results.writer import compose
 from fervid.scan.types import Scan
 from fervid.settings import AnalyzeSettings
 from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignore_progress
@@ -88,7 +89,8 @@ def analyze(
         progress.message(f"there is no video to analyse; {setup.out} is left as it was")
         skipped = (VideoReport(shown_name(source.name), "skipped", message=source.skip) for source in setup.sources)
         return BatchReport(tuple(skipped))
-    with setup.store() as store:
+    with using_locks(setup.settings.run.lock), setup.store() as store:
+        store.write_request(setup.request)
         run = _BatchRun(setup, store, progress)
         run.scan_and_classify(engine)
         report = run.compose()
@@ -229,6 +231,11 @@ class _BatchRun:
         try:
             size = None if item.stamp is None else item.stamp.size
             timeline, rows = result_rows(scan, probabilities, self._setup.settings.timeline, size)
+            if self._setup.settings.scan.mesh:
+                part = self._store.parts.part(scan.video_id)
+                rows[MESH_NAME] = [write_part_meshes(part, scan.video_id, scan.tracks)]
+        except OutputError:
+            raise
         except Exception as error:  # a defect that shows in one video must not end the batch
             self._fail(item, InternalError(f"internal error: {type(error).__name__}: {error}"), None)
             return
@@ -299,19 +306,10 @@ class _BatchRun:
     def compose(self) -> BatchReport:
         """Write the tables, unless they are up to date."""
         entries, reports = self._entries()
-        outputs, metadata = output_paths(self._setup.out), self._setup.metadata
-        parts = chain([self._setup.identity, metadata["roots"]], ((entry.name, entry.row) for entry in entries))
-        digest = key_of(parts)
-        if not self._store.composed(digest, outputs):
-            former = self._store.former_inputs()
-            self._store.write_identity()
-            try:
-                metadata = compose(self._setup.out, entries, metadata, self._store.scratch)
-            except BadResults:
-                _remove_damaged_parts(entries)
-                raise
-            inputs = {item.name: item.video_id for item in self._inputs if not item.source.skip}
-            self._store.set_composed(digest, outputs, metadata, inputs)
+        former = self._store.compositions.last_inputs()
+        inputs = {item.name: item.video_id for item in self._inputs if not item.source.skip}
+        mesh = self._setup.settings.scan.mesh
+        if compose_tables(self._store, self._setup.out, entries, self._setup.metadata, inputs, mesh):
             self._report_dropped(former)
         self._store.drop_others()
         return BatchReport(tuple(reports))
@@ -348,14 +346,6 @@ class _BatchRun:
             fresh = bool(item.source.skip) or failed or (first is not None and first.fresh)
             reports.append(report_of_row(item.name, row, fresh))
         return entries, reports
-
-
-def _remove_damaged_parts(entries: Iterable[Entry]) -> None:
-    """Remove every part whose rows are damaged, so that one more run makes all of them again."""
-    for entry in entries:
-        if entry.part is not None:
-            with contextlib.suppress(BadResults):
-                read_part(entry.part)
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -21,27 +21,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fervid.batch.composition import Compositions
 from fervid.batch.file_index import Failure, FileIndex, Stamp
+from fervid.batch.request import REQUEST_FILE, Request
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
+from fervid.files.holder import LOCK_FILE, remove_holder, write_holder
 from fervid.files.locks import take_lock
 from fervid.files.private_folder import make_private, remove_damaged
 from fervid.results.publish import finish_interrupted, remove
-from fervid.results.schema import RECORD
+from fervid.results.schema import stamped_paths
 from fervid.results.store_files import (
     COMPOSED_FILE,
     IDENTITY_FILE,
+    PENDING_FILE,
     output_of,
     read_identity,
-    read_text,
     seal_name,
     sealed,
-    stamps,
     unsealed,
 )
 
 INDEX_FILE = "index.jsonl"
 """Name of the file of the index."""
+
+PARTS = "parts-"
+"""Start of the name of a folder of parts."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class Parts:
     """The folder of the parts and failures of one identity. It can be sent to other processes."""
 
     folder: Path
+
+    @property
+    def key(self) -> str:
+        """Hash of the identity, which is a part of the folder's name."""
+        return self.folder.name.removeprefix(PARTS)
 
     def part(self, video_id: str) -> Path:
         """Name the file for the results of a video.
@@ -137,18 +147,26 @@ class StoreView:
         tables_exist: Whether any table of the output exists.
         overwrite: Ignore everything stored.
 
+    Attributes:
+        parts: The parts of this identity.
+        compositions: How the tables were composed.
+        index: What is known of input files that have not changed.
+
     Raises:
         UsageError: The folder was made with another identity, or tables exist without the folder. Not raised with
             ``overwrite``.
     """
 
+    _removes_damage = False
+
     def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._folder = folder
         self._identity = dict(identity)
         self._overwrite = overwrite
-        self.parts = Parts(folder / f"parts-{settings_key(identity)}")
+        self.parts = Parts(folder / f"{PARTS}{settings_key(identity)}")
         self._check_identity(tables_exist)
-        self._index = FileIndex(folder / INDEX_FILE)
+        self.index = FileIndex(folder / INDEX_FILE)
+        self.compositions = Compositions(folder)
 
     def _check_identity(self, tables_exist: bool) -> None:
         before = read_identity(self._folder)
@@ -164,6 +182,11 @@ class StoreView:
             missing = f"the output exists, but the folder that says how it was made does not ({self._folder})"
             raise UsageError(f"{missing}; use `overwrite` to replace the output")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change a result, as given."""
+        return self._identity
+
     def fingerprint(self, path: Path) -> str | None:
         """Look up the fingerprint of a file without reading the file.
 
@@ -173,7 +196,7 @@ class StoreView:
         Returns:
             The fingerprint, or None if the file is not in the index or has changed.
         """
-        return self._index.fingerprint(path)
+        return self.index.fingerprint(path)
 
     def failure_of(self, path: Path) -> Failure | None:
         """Why a file failed whose fingerprint is not known.
@@ -184,7 +207,7 @@ class StoreView:
         Returns:
             The failure; None if there is none, its fingerprint is known, or the file has changed since.
         """
-        return None if self._overwrite else self._index.failure(path)
+        return None if self._overwrite else self.index.failure(path)
 
     def done(self, video_id: str) -> bool:
         """Check whether a video was analysed.
@@ -207,7 +230,7 @@ class StoreView:
             The failure; None if there is none, or if a file with the same content was analysed.
         """
         if not self._overwrite and not self.parts.part(video_id).exists():
-            return _read_failure(self.parts.failure(video_id))
+            return _read_failure(self.parts.failure(video_id), self._removes_damage)
         return None
 
 
@@ -228,10 +251,12 @@ class ResumeStore(StoreView):
         OutputError: The folder cannot be written.
     """
 
+    _removes_damage = True
+
     def __init__(self, folder: Path, identity: Mapping[str, Any], tables_exist: bool, overwrite: bool = False) -> None:
         self._run = uuid.uuid4().hex
         make_private(folder)
-        if not _is_file_or_absent(lock := folder / "lock"):  # not removed here: another run may be doing the same
+        if not _is_file_or_absent(lock := folder / LOCK_FILE):  # not removed here: another run may be doing the same
             raise OutputError(f"cannot lock {lock}: it is not a file; remove it")
         self._lock = take_lock(lock)
         try:
@@ -239,23 +264,37 @@ class ResumeStore(StoreView):
             with writing(folder):
                 self._open()
         except BaseException:
-            os.close(self._lock)
+            remove_holder(folder)
+            self._lock.release()
             raise
 
     def _open(self) -> None:
-        for name in (INDEX_FILE, COMPOSED_FILE, IDENTITY_FILE):
+        write_holder(self._folder)
+        for name in (INDEX_FILE, COMPOSED_FILE, PENDING_FILE, IDENTITY_FILE, REQUEST_FILE):
             if not _is_file_or_absent(place := self._folder / name):
                 remove_damaged(place)
         for workspace in () if (self._folder / "scratch").is_symlink() else self._folder.glob("scratch/*"):
             finish_interrupted(output_of(self._folder), workspace)
+        self.settle_composition()
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
-        for leftover in self._folder.glob("parts-*/.*.partial*"):
+        for leftover in self._folder.glob(f"{PARTS}*/.*.partial*"):
             remove_damaged(leftover)
         if self._overwrite:
             shutil.rmtree(self.parts.folder, ignore_errors=True)
             self._overwrite = False
         for folder in (self._folder / "scratch", self.scratch, self.parts.folder):
             make_private(folder)
+
+    def write_request(self, request: Request) -> None:
+        """Keep what this run was asked to do.
+
+        Args:
+            request: The inputs and settings.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        request.write(self._folder, self.scratch)
 
     def write_identity(self) -> None:
         """Record what this run's results are made with, once there are any.
@@ -277,12 +316,13 @@ class ResumeStore(StoreView):
     ) -> None:
         try:
             with contextlib.suppress(OSError):  # a longer index costs only time
-                self._index.compact(self.scratch)
+                self.index.compact(self.scratch)
             remove(output_of(self._folder), self.scratch)
             with contextlib.suppress(OSError):
                 (self._folder / "scratch").rmdir()
         finally:
-            os.close(self._lock)
+            remove_holder(self._folder)
+            self._lock.release()
 
     @property
     def scratch(self) -> Path:
@@ -314,60 +354,18 @@ class ResumeStore(StoreView):
 
     def drop_others(self) -> None:
         """Remove the parts that were made with other settings, which no table needs any more."""
-        for folder in self._folder.glob("parts-*"):
+        for folder in self._folder.glob(f"{PARTS}*"):
             if folder != self.parts.folder:
                 remove_damaged(folder)
 
-    def composed(self, digest: str, outputs: Iterable[Path]) -> bool:
-        """Check whether the tables are up to date.
-
-        Args:
-            digest: Hash of what the tables should contain.
-            outputs: The files of the tables.
-
-        Returns:
-            Whether the store wrote these tables with this digest, and they have not changed since.
-        """
-        before = self._last_composition()
-        with contextlib.suppress(OSError, TypeError, ValueError):
-            complete = before.get("digest") == digest and RECORD in before.get("metadata", {})
-            return bool(complete and before.get("outputs") == stamps(outputs))
-        return False
-
-    def former_inputs(self) -> dict[str, str | None]:
-        """List the inputs of the tables as they are now.
-
-        Returns:
-            Name → fingerprint of each input that was not skipped; None if its content could not be read.
-        """
-        with contextlib.suppress(TypeError, ValueError, AttributeError):
-            found = dict(self._last_composition().get("inputs", {}))
-            return {str(name): video_id if isinstance(video_id, str) else None for name, video_id in found.items()}
-        return {}
-
-    def _last_composition(self) -> dict[str, Any]:
-        """What ``set_composed`` stored last."""
-        with contextlib.suppress(OSError, ValueError):
-            return unsealed(COMPOSED_FILE, read_text(self._folder / COMPOSED_FILE))
-        return {}
-
-    def set_composed(
-        self, digest: str, outputs: Iterable[Path], metadata: Mapping[str, str], inputs: Mapping[str, str | None]
-    ) -> None:
-        """Store how the tables were composed.
-
-        Args:
-            digest: Hash of what they contain.
-            outputs: Their files, which exist.
-            metadata: The metadata that they record.
-            inputs: See ``former_inputs``.
+    def settle_composition(self) -> None:
+        """Let the record count that a run prepared, if the tables are those that it describes.
 
         Raises:
             OutputError: The state cannot be written.
         """
         with writing(self._folder):
-            content = {"digest": digest, "outputs": stamps(outputs), "metadata": dict(metadata), "inputs": dict(inputs)}
-        self._write(self._folder / COMPOSED_FILE, sealed(COMPOSED_FILE, content))
+            self.compositions.settle(stamped_paths(output_of(self._folder)))
 
     def remember(self, path: Path, stamp: Stamp, video_id: str) -> None:
         """Add a file to the index, so that it is not read again while it is unchanged.
@@ -380,7 +378,7 @@ class ResumeStore(StoreView):
         Raises:
             OutputError: The index cannot be written.
         """
-        self._index.add_fingerprint(path, stamp, video_id)
+        self.index.add_fingerprint(path, stamp, video_id)
 
     def remember_failure(self, path: Path, stamp: Stamp, failure: Failure) -> None:
         """Remember that a file failed before its fingerprint was known.
@@ -394,7 +392,7 @@ class ResumeStore(StoreView):
             OutputError: The index cannot be written.
         """
         self.write_identity()
-        self._index.add_failure(path, stamp, failure)
+        self.index.add_failure(path, stamp, failure)
 
     def _write(self, path: Path, text: str) -> None:
         """Write a small file atomically; the next run removes what a killed one leaves in ``scratch``."""
@@ -406,8 +404,8 @@ def _is_file_or_absent(path: Path) -> bool:
     return not os.path.lexists(path) or (path.is_file() and not path.is_symlink())
 
 
-def _read_failure(path: Path) -> Failure | None:
-    """The failure in a file. A damaged file is removed, so that its video counts as new."""
+def _read_failure(path: Path, removes_damage: bool) -> Failure | None:
+    """The failure in a file. A damaged file may be removed, so that its video counts as new."""
     try:
         if path.is_symlink() or not path.is_file():
             raise ValueError("not a file")
@@ -416,7 +414,8 @@ def _read_failure(path: Path) -> Failure | None:
             raise ValueError("not texts")
         return Failure(**values)
     except (ValueError, TypeError):
-        remove_damaged(path)
+        if removes_damage:
+            remove_damaged(path)
         return None
 
 

@@ -1,10 +1,26 @@
-"""The templates of the HTML pages."""
+"""The parts of HTML pages: their templates, their scripts and styles, and what they may load."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
+
+SHARED_ASSETS = Path(__file__).parent / "assets"
+"""Scripts and styles that several pages use, such as the timeline."""
+
+TIMELINE_SCRIPTS = tuple(SHARED_ASSETS / name for name in ("basics.js", "drawing.js", "timeline.js"))
+"""The modules of the timeline, each after those that it imports."""
+
+TIMELINE_STYLE = SHARED_ASSETS / "timeline.css"
+"""The style of the timeline."""
+
+_IMPORT = re.compile(r'^(import|export) \{[^}]*\} from "\./[a-z_]+\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(const|function|class|async)\b)", re.MULTILINE)
 
 
 def template_environment(folder: Path) -> jinja2.Environment:
@@ -23,3 +39,50 @@ def template_environment(folder: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+
+
+def inline_script(modules: Sequence[Path]) -> str:
+    """Join modules to one script for a page that needs no other file: ``<script type="module">``.
+
+    The modules share one scope, so no two of them may declare the same name outside a function.
+
+    Args:
+        modules: The modules, each after those that it imports.
+
+    Returns:
+        Their text without imports and exports.
+    """
+    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", path.read_text(encoding="utf-8"))).strip() for path in modules)
+
+
+def inline_style(styles: Sequence[Path]) -> str:
+    """Join styles to one.
+
+    Args:
+        styles: The files.
+
+    Returns:
+        Their text.
+    """
+    return "\n".join(path.read_text(encoding="utf-8").strip() for path in styles)
+
+
+def content_policy(script: str, style: str, media: str = "'none'") -> str:
+    """Write a content security policy: this script, this style, images inside the page, and nothing else.
+
+    Args:
+        script: The text of the only script that runs.
+        style: The text of the only style.
+        media: What videos may be loaded from.
+
+    Returns:
+        The policy.
+    """
+    return (
+        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; "
+        f"media-src {media}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import pandas as pd
 
 from fervid.colors import EMOTION_COLORS
 from fervid.errors import UsageError
+from fervid.results.kinds import emotion_episodes, of_kind
 from fervid.results.reader import Results, read_results
+from fervid.timeline.events import EVENT_KINDS, MEASURE_OF
 from fervid.timeline.gaps import gap_threshold, gaps
-from fervid.types import EMOTIONS
+from fervid.timeline.valence import VALENCE
+from fervid.types import EMOTIONS, MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +28,7 @@ def plot_timeline(
     face_id: int | None = None,
     ax: Axes | None = None,
     person: int | str | None = None,
+    measures: Sequence[str] = (),
 ) -> Axes:
     """Draw the probabilities of one face, or of all faces of one person, over time with matplotlib.
 
@@ -37,12 +42,14 @@ def plot_timeline(
         ax: Where to draw; None: a new figure.
         person: Number of a person or name of a participant, whose faces are drawn one after another. Not together with
             ``face_id``.
+        measures: Measures of the face to draw below, such as ``eyes_open``; see docs/tables.md. Bars in their lanes are
+            the events that are found in them: blinks, speech, nods and shakes. Not together with ``ax``.
 
     Returns:
-        The matplotlib Axes.
+        The matplotlib Axes of the probabilities. Those of the measures follow it in its figure.
 
     Raises:
-        UsageError: The face or the person is not in the results, or both are given.
+        UsageError: The face or the person is not in the results, both are given, or there is no such measure.
         BadResults: The tables were not written by fervid.
     """
     results = results if isinstance(results, Results) else read_results(results)
@@ -54,10 +61,10 @@ def plot_timeline(
         faces, title = _faces_of(timeline, video, person)
     else:
         raise UsageError("`face_id` and `person` are two ways to choose; give one of them")
+    _check_measures(measures, ax)
+    lanes: list[Axes] = []
     if ax is None:
-        from matplotlib import pyplot
-
-        _, ax = pyplot.subplots(figsize=(10, 3.2), layout="constrained")
+        ax, lanes = _figure(len(measures))
     rows = _with_gaps(results, timeline, faces)
     for emotion, color in EMOTION_COLORS.items():
         style: dict[str, Any] = {"color": color, "solid_capstyle": "round"}
@@ -65,7 +72,9 @@ def plot_timeline(
         ax.plot(rows["time"], rows[emotion], lw=0.8, alpha=0.45, marker=alone, **style)
         ax.plot(rows["time"], rows[f"{emotion}_smooth"], lw=2, label=emotion, marker=alone, **style)
     of_face = (results.episodes["video"] == video) & results.episodes["face_id"].isin(faces)
-    episodes = results.episodes[of_face]
+    episodes = emotion_episodes(results.episodes[of_face])
+    for name, lane in zip(measures, lanes, strict=True):
+        _draw_measure(lane, name, rows, results.episodes[of_face])
     for emotion, color in EMOTION_COLORS.items():
         shown = episodes[episodes["emotion"] == emotion]
         spans = np.column_stack([shown["onset"], shown["offset"] - shown["onset"]])
@@ -76,7 +85,39 @@ def plot_timeline(
     ax.set_xlim(begin, max(end, begin + 1e-3))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    if lanes:
+        ax.set_xlabel("")
+        lanes[-1].set_xlabel("time (s)")
     return ax
+
+
+def _check_measures(measures: Sequence[str], ax: Axes | None) -> None:
+    if unknown := [name for name in measures if name not in (VALENCE, *MEASURES)]:
+        raise UsageError(f"`measures` must be of {', '.join((VALENCE, *MEASURES))}, not {', '.join(unknown)}")
+    if measures and ax is not None:
+        raise UsageError("`measures` needs a figure of its own; leave out `ax`")
+
+
+def _figure(count: int) -> tuple[Axes, list[Axes]]:
+    """A new figure: the axes of the probabilities, and those of so many measures below."""
+    from matplotlib import pyplot
+
+    heights = [2.9] + [1.0] * count
+    figure = pyplot.figure(figsize=(10, 3.2 + 1.1 * count), layout="constrained")
+    drawn = figure.subplots(1 + count, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    return drawn[0], list(drawn[1:])
+
+
+def _draw_measure(lane: Axes, name: str, rows: pd.DataFrame, episodes: pd.DataFrame) -> None:
+    """Draw a measure over time, and the events that are found in it."""
+    lane.plot(rows["time"], rows[name], lw=1.2, color="#444444", marker="." if len(rows) < 3 else None)
+    unit = " (°)" if name.startswith("head_") else ""
+    lane.set_ylabel(f"{name}{unit}", rotation=0, ha="right", va="center")
+    for kind in EVENT_KINDS:
+        if MEASURE_OF[kind] == name:
+            for one in of_kind(episodes, kind).itertuples():
+                lane.axvspan(one.onset, one.offset, color="#ee8866", alpha=0.35, lw=0)
+    lane.spines[["top", "right"]].set_visible(False)
 
 
 def _choose_video(results: Results, video: str | None) -> str:
@@ -115,7 +156,7 @@ def _faces_of(timeline: pd.DataFrame, video: str, person: int | str) -> tuple[li
 
 def _with_gaps(results: Results, timeline: pd.DataFrame, faces: list[int]) -> pd.DataFrame:
     """The rows of the faces, and a row of NaN in each gap. Faces that are seen at once follow one another."""
-    columns = ["time", *EMOTIONS, *(f"{emotion}_smooth" for emotion in EMOTIONS)]
+    columns = ["time", *EMOTIONS, *(f"{emotion}_smooth" for emotion in EMOTIONS), VALENCE, *MEASURES]
     rows = timeline[timeline["face_id"].isin(faces)].sort_values(["time", "face_id"])
     sampled = np.unique(timeline["time"].to_numpy(np.float64))
     threshold = gap_threshold(sampled, results.max_gap)

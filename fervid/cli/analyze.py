@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from fervid.cli.messages import warn
+from fervid.cli.option_names import as_options
 from fervid.cli.options import (
     ANALYSIS,
     INPUT,
@@ -18,13 +23,20 @@ from fervid.cli.options import (
     Device,
     DryRun,
     LogJson,
+    Metrics,
     MinFace,
     Model,
+    NoMeasures,
     Out,
     Quiet,
 )
+from fervid.errors import FervidError
 from fervid.settings import AnalyzeSettings, TimelineSettings
 from fervid.settings_io import override, read_job
+
+if TYPE_CHECKING:
+    from fervid.batch.hooks import Hooks
+    from fervid.batch.run_record import RunRecorder
 
 SMOOTH = TimelineSettings().smooth
 
@@ -64,6 +76,7 @@ def analyze(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    metrics: Metrics = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -182,6 +195,15 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = False,
+    no_measures: NoMeasures = False,
+    mesh: Annotated[
+        bool,
+        typer.Option(
+            "--mesh",
+            help="Also write all points of each face's mesh, into results.mesh.parquet.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     model: Model = None,
     engine: Annotated[
         str,
@@ -243,6 +265,15 @@ def analyze(
             rich_help_panel=RUNNING,
         ),
     ] = False,
+    lock: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How the output is locked: system, or soft for file systems without locks (flock). Example: "
+            "--lock soft",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "system",
     dry_run: DryRun = False,
     quiet: Quiet = False,
     log_json: LogJson = False,
@@ -253,15 +284,15 @@ def analyze(
     """
     values = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
-        "rotate": rotate, "min_face": min_face, "smooth": smooth,
+        "rotate": rotate, "min_face": min_face, "smooth": smooth, "measures": not no_measures, "mesh": mesh,
         "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,
         "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
-        "retry_failed": retry_failed, "overwrite": overwrite,
+        "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
     }  # fmt: skip
     settings = override(AnalyzeSettings(), values)
-    _run_batch(_Batch(paths, out, settings, annotate, report), dry_run, quiet, log_json)
+    _run_batch(_Batch(paths, out, settings, annotate, report, metrics), dry_run, quiet, log_json)
 
 
 @commands.command(cls=Command, rich_help_panel="Analyse videos")
@@ -270,14 +301,19 @@ def run(
         Path,
         typer.Argument(metavar="JOB.toml", help="File with inputs, outputs and settings. Example: jobs/nightly.toml"),
     ],
+    metrics: Metrics = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     log_json: LogJson = False,
 ) -> None:
     """Run a job file: fervid analyze with all inputs, outputs and settings written down."""
+    from fervid.batch.hooks import Hooks
+
     described = read_job(job)
-    annotate, report = (Path(path) if path else None for path in (described.annotate, described.report))
-    batch = _Batch(list(described.paths), Path(described.out), described.settings, annotate, report)
+    named = (described.annotate, described.report, metrics or described.metrics)
+    annotate, report, metrics = (Path(path) if path else None for path in named)
+    hooks = Hooks(described.on_success, described.on_failure, job.absolute().parent)
+    batch = _Batch(list(described.paths), Path(described.out), described.settings, annotate, report, metrics, hooks)
     _run_batch(batch, dry_run, quiet, log_json)
 
 
@@ -290,31 +326,77 @@ class _Batch:
     settings: AnalyzeSettings
     annotate: Path | None
     report: Path | None
+    metrics: Path | None = None
+    hooks: Hooks | None = None
 
 
 def _run_batch(batch: _Batch, dry_run: bool, quiet: bool, log_json: bool) -> NoReturn:
-    """Analyse the videos, write what else is asked for, and end with the exit code."""
-    from fervid.api import analyze as analyze_videos
+    """Analyse the videos, write what else is asked for, tell others how it ended, and end with the exit code."""
     from fervid.batch.plan import plan
-    from fervid.cli.annotate_and_report import AnnotationDisplay, StepsDisplay, show_annotated, show_report
-    from fervid.cli.first_run import FirstRun
-    from fervid.cli.progress import BatchDisplay, ProgressDisplay, show_plan
+    from fervid.batch.run_record import RunRecorder
+    from fervid.cli.progress import show_plan
 
     if dry_run:
         show_plan(plan(batch.paths, batch.out, batch.settings))
         raise typer.Exit
+    recorder = RunRecorder(batch.out, command=["fervid", *sys.argv[1:]])
+    with _telling(batch, recorder):
+        _analyze(batch, recorder, quiet, log_json)
+    assert recorder.record is not None
+    raise typer.Exit(recorder.record.exit_code)
+
+
+@contextlib.contextmanager
+def _telling(batch: _Batch, recorder: RunRecorder) -> Iterator[None]:
+    """Write the metrics and run the command of the job when the block ends, however it ends."""
+    from fervid.batch.metrics import check_metrics
+
+    try:
+        if batch.metrics:
+            check_metrics(batch.metrics)
+        yield
+    except BaseException as error:
+        _tell(batch, recorder, error)
+        raise
+    _tell(batch, recorder, None)
+
+
+def _tell(batch: _Batch, recorder: RunRecorder, error: BaseException | None) -> None:
+    """Write the metrics and run the command of the job. What goes wrong with them is a warning."""
+    from fervid.batch.metrics import write_metrics
+
+    record = recorder.end(error)
+    if batch.metrics:
+        try:
+            write_metrics(batch.metrics, batch.out, record)
+        except FervidError as failure:
+            if str(failure) != record.message:
+                warn(as_options(str(failure)))
+    warning = batch.hooks.run(record.exit_code, batch.out, recorder.path) if batch.hooks else None
+    if warning:
+        warn(warning)
+
+
+def _analyze(batch: _Batch, recorder: RunRecorder, quiet: bool, log_json: bool) -> None:
+    """Analyse the videos, and write what else is asked for."""
+    from fervid.api import analyze as analyze_videos
+    from fervid.cli.annotate_and_report import AnnotationDisplay, StepsDisplay, show_annotated, show_report
+    from fervid.cli.first_run import FirstRun
+    from fervid.cli.progress import BatchDisplay, ProgressDisplay
+
     silent = quiet or log_json
     first = FirstRun.of(batch.paths, batch.out)
     display = BatchDisplay(batch.out, quiet, log_json, batch.settings.scan)
     others = {"report": ProgressDisplay(silent, "faces"), "annotate": AnnotationDisplay(silent)}
     with StepsDisplay({"analyze": display, **others}) as steps:
+        recorder.on_progress = steps
         done = analyze_videos(
             batch.paths,
             batch.out,
             batch.settings,
             annotate=batch.annotate,
             report=batch.report,
-            on_progress=steps,
+            on_progress=recorder,
         )
     display.finish(done)
     if done.page:
@@ -323,4 +405,3 @@ def _run_batch(batch: _Batch, dry_run: bool, quiet: bool, log_json: bool) -> NoR
         show_annotated(done.annotated, batch.annotate)
     if first and not silent and done.count("ok"):
         first.show(batch.annotate, batch.report)
-    raise typer.Exit(done.exit_code)

@@ -96,7 +96,7 @@ def show_notes(notes: Iterable[str]) -> None:
 
 
 def show_report(written: WrittenReport, quiet: bool) -> None:
-    """Print the size of a report, and why thumbnails are missing.
+    """Print the size of a report, and why pictures are missing.
 
     Args:
         written: The report.
@@ -106,6 +106,6 @@ def show_report(written: WrittenReport, quiet: bool) -> None:
     for reason in sorted({reason for _, reason in written.missing}):
         names = [name for name, why in written.missing if why == reason]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        say(as_options(f"no thumbnails for {', '.join(names[:3])}{more}: {reason}"))
+        say(as_options(f"no pictures of {', '.join(names[:3])}{more}: {reason}"))
     if not quiet:
         say(f"{written.path}: {written.size / 1e6:.1f} MB")

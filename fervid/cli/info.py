@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,19 @@ commands = typer.Typer()
 
 
 @commands.command(cls=Command, rich_help_panel="Images and models")
-def info(json: Json = False) -> None:
+def info(
+    json: Json = False,
+    benchmark: Annotated[
+        bool,
+        typer.Option(
+            "--benchmark",
+            help="Measure how many faces per second each device classifies, and say which one --device auto chooses.",
+        ),
+    ] = False,
+) -> None:
     """Print versions, devices, codecs and weights, for bug reports."""
-    values = _gather()
+    measured = _measure() if benchmark else {}  # first: a GPU must be set up before TensorFlow is asked for devices
+    values = {**_gather(), **measured}
     if json:
         answer_json(values)
     else:
@@ -30,7 +40,6 @@ def info(json: Json = False) -> None:
 
 def _gather() -> dict[str, Any]:
     """Collect everything as plain values. This loads TensorFlow, which knows the devices."""
-    from fervid.emotions.keras_io import devices
     from fervid.emotions.sidecar import SHIPPED, read_sidecar
     from fervid.faces.detectors import describe_detector
     from fervid.faces.embedding import describe_embedder
@@ -48,7 +57,7 @@ def _gather() -> dict[str, Any]:
         "cores": usable_cores(),
         "memory_gb": round(total_memory() / 2**30, 1),
         "libraries": {name: _version(name) for name in LIBRARIES},
-        "devices": devices(),
+        "devices": _devices(),
         "codecs": codecs(),
         "weights": {
             "file": SHIPPED.name,
@@ -60,6 +69,24 @@ def _gather() -> dict[str, Any]:
         "detector": {"name": detector, "sha256": detector_sha256},
         "embedder": {"name": embedder, "sha256": embedder_sha256},
     }
+
+
+def _devices() -> list[str]:
+    """What TensorFlow can compute on; empty if it is not installed."""
+    if _version("tensorflow") is None:
+        return []
+    from fervid.emotions.keras_io import devices
+
+    return devices()
+
+
+def _measure() -> dict[str, Any]:
+    """Measure each device."""
+    from fervid.emotions.benchmark import benchmark
+
+    choice = benchmark()
+    speeds = {device: round(speed) for device, speed in choice.speeds.items()}
+    return {"faces_per_second": speeds, "device_auto": {"chooses": choice.device, "because": choice.reason}}
 
 
 def _version(name: str) -> str | None:

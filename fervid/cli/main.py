@@ -16,12 +16,13 @@ from fervid.cli import (
     analyze,
     info,
     network_commands,
+    output_commands,
     participants_command,
     results_commands,
     review_command,
     study_commands,
 )
-from fervid.cli.messages import answer, flush_answers, interrupted, open_streams, say, say_end
+from fervid.cli.messages import answer, flush_answers, interrupted, open_streams, say, say_end, show_warnings
 from fervid.cli.option_names import as_options, register_options
 from fervid.cli.options import Group
 from fervid.cli.signals import Interrupted, handle_signals
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 for module in (
     analyze,
+    output_commands,
     results_commands,
     participants_command,
     review_command,
@@ -69,6 +71,7 @@ def main() -> None:
     """
     handle_signals()
     open_streams()
+    show_warnings()
     try:
         code = app(standalone_mode=False)
         flush_answers()

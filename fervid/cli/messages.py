@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import sys
-import time
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from fervid.errors import OutputError, printable
+from fervid.errors import INTERRUPTED, OutputError, printable
+from fervid.runtime.platform import UTF8_STREAMS
 
 
 class _Messages(io.TextIOWrapper):
@@ -39,11 +41,35 @@ def open_streams() -> None:
     while (unused := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # a daemon may have closed these, and the next file opened would receive what is printed
     os.close(unused)
+    if UTF8_STREAMS:
+        _replace_stderr()
+    elif isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace", line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _replace_stderr() -> None:
     # a separate descriptor, because the usual one is silenced while TensorFlow is loaded for a GPU in a thread
     raw = os.fdopen(os.dup(2), "wb")
     sys.stderr = _Messages(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class _Warnings(logging.Handler):
+    """Prints what the library warns of, such as a lock that it took over."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if is_json():
+            log("warning", event="message", message=record.getMessage())
+        else:
+            say(f"fervid: {record.getMessage()}")
+
+
+def show_warnings() -> None:
+    """Print what the library logs as a warning."""
+    logger = logging.getLogger("fervid")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings(logging.WARNING))
 
 
 def say(*lines: str) -> None:
@@ -52,7 +78,27 @@ def say(*lines: str) -> None:
     Args:
         lines: Its lines.
     """
-    text = "\n".join(map(printable, lines))
+    if is_json():
+        for line in filter(None, lines):
+            log(event="message", message=line)
+    else:
+        _print("\n".join(map(printable, lines)))
+
+
+def warn(message: str) -> None:
+    """Print a warning on stderr: something beside the work itself went wrong.
+
+    Args:
+        message: What.
+    """
+    if is_json():
+        log("warning", event="message", message=message)
+    else:
+        say(f"warning: {message}")
+
+
+def _print(text: str) -> None:
+    """Print a text that is escaped already on stderr, above the progress bar if there is one."""
     bars: Any = sys.modules.get("tqdm")
     if bars is None:
         print(text, file=sys.stderr)
@@ -60,13 +106,25 @@ def say(*lines: str) -> None:
         bars.tqdm.write(text, file=sys.stderr)
 
 
-def log(**values: Any) -> None:
+def is_json() -> bool:
+    """Whether messages are JSON.
+
+    Returns:
+        True if the command line has ``--log-json``. It is looked for here, because the parser of options says something
+        too if it cannot understand them.
+    """
+    return "--log-json" in sys.argv
+
+
+def log(level: Literal["info", "warning", "error"] = "info", **values: Any) -> None:
     """Print a message as a JSON object on one line of stderr.
 
     Args:
-        values: What it says, in addition to the time.
+        level: How important it is.
+        values: What it says, in addition to the time (ISO 8601 with milliseconds and the offset from UTC).
     """
-    say(_as_json({"time": round(time.time(), 3), **values}))
+    now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    _print(_as_json({"time": now, "level": level, **values}))
 
 
 def answer(*lines: str) -> None:
@@ -130,8 +188,8 @@ def say_end(message: str, exit_code: int) -> None:
         message: The reason.
         exit_code: The exit code.
     """
-    if "--log-json" in sys.argv:
-        log(event="error", message=message, exit_code=exit_code)
+    if is_json():
+        log("error", event="error", message=message, exit_code=exit_code)
     else:
         say(f"fervid: {message}")
 
@@ -143,4 +201,4 @@ def interrupted() -> tuple[str, int]:
         The message and the exit code.
     """
     again = ", without --overwrite," if "--overwrite" in sys.argv else ""
-    return f"interrupted; run the same command again{again} to continue", 130
+    return f"interrupted; run the same command again{again} to continue", INTERRUPTED

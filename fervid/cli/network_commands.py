@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fervid.cli.messages import answer, say
-from fervid.cli.options import BatchSize, Command, Data, Device, Json, MinFace, Model
+from fervid.cli.options import BatchSize, Command, Data, Device, Json, MinFace, Model, NoMeasures
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import from_mapping, override, read_toml
 
@@ -27,12 +27,19 @@ def classify(
     out: Annotated[Path, typer.Option(metavar="FILE", help="CSV to write, one row per face. Example: --out faces.csv")],
     detect: Annotated[bool, typer.Option(help="Find faces. --no-detect takes each image as a ready face crop.")] = True,
     min_face: MinFace = 20.0,
+    no_measures: NoMeasures = False,
     model: Model = None,
     device: Device = "auto",
     batch_size: BatchSize = 256,
 ) -> None:
     """Classify the faces of still images."""
-    values = {"min_face": min_face, "device": device, "batch_size": batch_size, "model": model}
+    values = {
+        "min_face": min_face,
+        "measures": not no_measures,
+        "device": device,
+        "batch_size": batch_size,
+        "model": model,
+    }
     settings = override(AnalyzeSettings(), values)
     from fervid.images import classify_images
 

@@ -64,6 +64,15 @@ MinFace = Annotated[
     ),
 ]
 
+NoMeasures = Annotated[
+    bool,
+    typer.Option(
+        "--no-measures",
+        help="Do not measure head, eyes, mouth and gaze, which saves time.",
+        rich_help_panel=ANALYSIS,
+    ),
+]
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -108,6 +117,17 @@ Quiet = Annotated[
 LogJson = Annotated[
     bool,
     typer.Option("--log-json", help="Print messages as JSON, one object per line.", rich_help_panel=MESSAGES),
+]
+"""``messages.is_json`` looks for it, so commands that print no bar need not do anything with it."""
+
+Metrics = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write metrics of this run for Prometheus, ending in .prom. Default: none. Example: --metrics "
+        "fervid.prom",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 
 from tqdm import tqdm
 
 from fervid.batch.plan import Plan
 from fervid.batch.report import BatchReport, VideoReport
-from fervid.cli.messages import answer, log, say
+from fervid.cli.messages import answer, is_json, log, say
 from fervid.cli.option_names import as_options
 from fervid.settings import ScanSettings
 from fervid.types import Progress
@@ -29,7 +29,7 @@ class ProgressDisplay:
     """
 
     def __init__(self, quiet: bool = False, label: str | None = None) -> None:
-        self._hidden, self._label = quiet or not sys.stderr.isatty(), label
+        self._hidden, self._label = quiet or is_json() or not sys.stderr.isatty(), label
         self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Self:
@@ -124,7 +124,8 @@ class BatchDisplay(ProgressDisplay):
             self._log(event="stage", video=report.video, stage=stage, seconds=round(seconds, 3))
         if self._log_json:
             found = {"status": report.status, "fresh": report.fresh, "error": report.error, "message": report.message}
-            self._log(event="video", video=report.video, **found, faces=report.faces, duration=report.duration)
+            level: Literal["info", "warning"] = "warning" if report.status == "failed" else "info"
+            log(level, event="video", video=report.video, **found, faces=report.faces, duration=report.duration)
         elif report.status == "failed" and report.fresh:
             self.write(f"failed: {report.video}: {report.message}")
 

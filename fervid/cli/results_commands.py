@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fervid.cli.messages import say
-from fervid.cli.options import Command, Out, Quiet, Results, Videos
+from fervid.cli.options import Command, LogJson, Out, Quiet, Results, Videos
 
 commands = typer.Typer()
 
@@ -20,6 +20,7 @@ def merge(
         typer.Argument(metavar="RESULTS", help="What fervid analyze wrote. Example: shard-1.parquet shard-2.parquet"),
     ],
     out: Out,
+    log_json: LogJson = False,
 ) -> None:
     """Join several results into one, such as the results of shards."""
     from fervid.cli.annotate_and_report import show_notes
@@ -45,6 +46,7 @@ def correct(
         ),
     ],
     out: Out,
+    log_json: LogJson = False,
 ) -> None:
     """Repair faces and name persons, and compute the tables anew."""
     from fervid.cli.annotate_and_report import show_notes
@@ -67,11 +69,12 @@ def annotate(
         str,
         typer.Option(
             metavar="NAME",
-            help="full, or minimal for boxes and labels only. Example: --style minimal",
+            help="full; minimal: boxes and labels; head: also the head's axes. Example: --style minimal",
         ),
     ] = "full",
     blur: Annotated[bool, typer.Option("--blur", help="Make all faces unrecognisable.")] = False,
     quiet: Quiet = False,
+    log_json: LogJson = False,
 ) -> None:
     """Draw boxes, labels and timelines over the videos."""
     from fervid.annotate.annotate import annotate as write
@@ -93,8 +96,10 @@ def report(
         Path, typer.Option(metavar="FILE", help="The page to write, ending in .html. Example: --out report.html")
     ],
     videos: Videos = None,
-    thumbnails: Annotated[bool, typer.Option(help="Show a thumbnail of each face.")] = True,
+    thumbnails: Annotated[bool, typer.Option(help="Show an image of each face. Without, open no video.")] = True,
+    frames: Annotated[bool, typer.Option(help="Store small frames of the videos, which a click shows.")] = True,
     quiet: Quiet = False,
+    log_json: LogJson = False,
 ) -> None:
     """Write results as one HTML page: an overview, and a timeline of every face."""
     from fervid.cli.annotate_and_report import show_report
@@ -102,7 +107,7 @@ def report(
     from fervid.report.report import write_report
 
     with ProgressDisplay(quiet, "faces") as display:
-        written = write_report(results, out, videos, thumbnails, display)
+        written = write_report(results, out, videos, thumbnails, display, frames=frames)
     show_report(written, quiet)
 
 
@@ -136,6 +141,7 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files of ELAN, Praat, BORIS, BIDS and Excel that exist.")
     ] = False,
+    log_json: LogJson = False,
 ) -> None:
     """Write results as files that other tools read."""
     from fervid.cli.annotate_and_report import show_notes

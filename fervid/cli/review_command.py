@@ -30,6 +30,14 @@ def review(
             "--corrections corrections.csv",
         ),
     ] = None,
+    moments: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A table of moments to look at, such as the disagreements that agree writes. Default: none. Example: "
+            "--moments agreement/disagreements.csv",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +67,7 @@ def review(
             webbrowser.open(address)
 
     try:
-        serve(results, videos, corrections, port, cache, started)
+        serve(results, videos, corrections, port, cache, moments, started)
     except Interrupted:
         if not saved:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -25,11 +26,9 @@ from fervid.errors import BadWeights, DeviceMemoryError
 from fervid.faces.array_checks import as_crops
 from fervid.faces.crop import normalize
 from fervid.runtime.machine import usable_cores
+from fervid.runtime.platform import gpu_driver
 from fervid.settings import Device, convert
 from fervid.types import EMOTIONS, ByteArray, DoubleArray, FloatArray
-
-GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-"""Files of the GPU drivers that TensorFlow may use: NVIDIA's, the same under Windows, AMD's."""
 
 _MEMORY_ERRORS = {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"}
 """Names of the errors by which TensorFlow, PyTorch and Python report a lack of memory."""
@@ -136,6 +135,7 @@ def load_classifier(path: str | os.PathLike[str] | None = None, device: Device =
         BadWeights: A file of the weights is missing, damaged, or does not fit the sidecar.
         ConfigError: ``device`` is not one of the choices.
         UsageError: ``device`` is ``gpu`` and TensorFlow can use none.
+        MissingLibrary: ``device`` is ``gpu`` and TensorFlow is not installed.
     """
     convert(Device, device, "`device`")
     path = SHIPPED if path is None else Path(path)
@@ -204,9 +204,9 @@ def check_weights(path: Path, device: Device = "auto") -> Sidecar:
 
 
 def may_have_gpu() -> bool:
-    """Check whether this machine has a GPU driver, so that importing TensorFlow to ask for a GPU is worthwhile.
+    """Check whether importing TensorFlow to ask for a GPU is worthwhile.
 
     Returns:
-        Whether a driver is installed.
+        Whether this machine has a GPU driver, and TensorFlow is installed.
     """
-    return any(Path(place).exists() for place in GPU_DRIVERS)
+    return gpu_driver() is not None and find_spec("tensorflow") is not None

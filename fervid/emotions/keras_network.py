@@ -14,6 +14,7 @@ import numpy as np
 
 from fervid.emotions.architecture import INPUT, STEM, Architecture, Layer, list_layers
 from fervid.emotions.onnx_graph import EPSILON
+from fervid.errors import MissingLibrary
 from fervid.types import EMOTIONS, FloatArray
 
 
@@ -36,9 +37,15 @@ def silence() -> Iterator[None]:
         os.close(kept)
 
 
-with silence():
-    import keras
-    from keras import layers, ops
+try:
+    with silence():
+        import keras
+        from keras import layers, ops
+except ModuleNotFoundError as error:
+    raise MissingLibrary(
+        f"training and GPUs need Keras and TensorFlow ({error.name} is missing): pip install keras tensorflow; "
+        "TensorFlow has no release for Python 3.14 yet"
+    ) from error
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns about retracing
 

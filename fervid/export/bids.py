@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from fervid.errors import UsageError, printable
@@ -25,6 +24,8 @@ from fervid.export.bids_sidecars import (
 from fervid.export.bids_subjects import Recording, recordings
 from fervid.export.output_files import Values, writing_file
 from fervid.export.regular_grid import RegularGrid, regular_grid
+from fervid.export.video_rows import VideoRows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
 
@@ -63,7 +64,8 @@ def plan_bids(tables: Results, names: Sequence[str], out: Path, values: Values |
     Raises:
         UsageError: The results hold no face, ``out`` is a file, or it holds other subjects.
     """
-    people = recordings(tables, names)
+    rows = VideoRows(tables)
+    people = recordings(rows, names)
     if not people:
         raise UsageError("the results hold no face, and a BIDS dataset needs a subject")
     files: dict[str, Callable[[], bytes]] = {
@@ -73,19 +75,20 @@ def plan_bids(tables: Results, names: Sequence[str], out: Path, values: Values |
         "participants.json": lambda: as_json(PARTICIPANTS),
         "scans.json": lambda: as_json(SCANS),
     }
-    rows = {str(name): places for name, places in tables.timeline.groupby("video", sort=False).indices.items()}
-    grids = {name: _grid(tables.timeline.iloc[rows[name]]) for name in dict.fromkeys(one.video for one in people)}
+    grids = {name: _grid(rows.of("timeline", name)) for name in dict.fromkeys(one.video for one in people)}
+    columns = _columns(tables.timeline, values)
     for one in people:
-        files[f"{one.stem}_events.tsv"] = partial(_events, tables, one)
+        files[f"{one.stem}_events.tsv"] = partial(_events, rows, one)
         files[f"{one.stem}_events.json"] = partial(as_json, EVENTS)
         grid = grids[one.video]
         if grid is not None:
-            columns = _columns(tables.timeline, values)
-            files[f"{one.stem}_physio.tsv.gz"] = partial(_physio, tables, rows[one.video], one, grid, columns)
+            files[f"{one.stem}_physio.tsv.gz"] = partial(_physio, rows, one, grid, columns)
             files[f"{one.stem}_physio.json"] = partial(physio_sidecar, one, grid, columns)
-    for subject in dict.fromkeys(one.subject for one in people):
-        own = [one for one in people if one.subject == subject]
-        files[f"sub-{subject}/sub-{subject}_scans.tsv"] = partial(_scans, tables, own, set(files))
+    subjects: dict[str, list[Recording]] = {}
+    for one in people:
+        subjects.setdefault(one.subject, []).append(one)
+    for subject, own in subjects.items():
+        files[f"sub-{subject}/sub-{subject}_scans.tsv"] = partial(_scans, rows, own, files)
     _refuse_other_subjects(out, {name.split("/")[0] for name in files})
     seen = {one.video for one in people}
     notes = (
@@ -146,10 +149,10 @@ def _participants(people: Sequence[Recording]) -> bytes:
     return _tsv(PARTICIPANTS, reversed(lines))
 
 
-def _scans(tables: Results, people: Sequence[Recording], files: set[str]) -> bytes:
+def _scans(tables: VideoRows, people: Sequence[Recording], files: Container[str]) -> bytes:
     lines = []
     for one in people:
-        (video_id,) = tables.videos.loc[tables.videos["video"] == one.video, "video_id"]
+        (video_id,) = tables.of("videos", one.video)["video_id"]
         role, trust = _role_and_trust(tables, one)
         about = (one.video, video_id, one.lane.person, ",".join(map(str, one.lane.faces)), role, trust)
         for suffix in ("_events.tsv", "_physio.tsv.gz"):
@@ -158,10 +161,10 @@ def _scans(tables: Results, people: Sequence[Recording], files: set[str]) -> byt
     return _tsv(SCANS, lines)
 
 
-def _role_and_trust(tables: Results, one: Recording) -> tuple[object, str]:
+def _role_and_trust(tables: VideoRows, one: Recording) -> tuple[object, str]:
     """The role of a person, and all reasons to doubt the person or, if not all faces are meant, these faces."""
-    persons = tables.persons[(tables.persons["video"] == one.video) & (tables.persons["person"] == one.lane.person)]
-    faces = tables.summary[(tables.summary["video"] == one.video) & tables.summary["face_id"].isin(one.lane.faces)]
+    persons, faces = tables.of("persons", one.video), tables.of("summary", one.video)
+    persons, faces = persons[persons["person"] == one.lane.person], faces[faces["face_id"].isin(one.lane.faces)]
     reasons = [str(trust) for trust in faces["trust"] if trust != "ok"]
     if one.lane.person is None or persons.empty:
         return None, "; ".join(dict.fromkeys(reasons)) or "ok"
@@ -170,11 +173,10 @@ def _role_and_trust(tables: Results, one: Recording) -> tuple[object, str]:
     return role, "; ".join(dict.fromkeys(whole + reasons)) or "ok"
 
 
-def _events(tables: Results, one: Recording) -> bytes:
-    episodes = tables.episodes[
-        (tables.episodes["video"] == one.video) & tables.episodes["face_id"].isin(one.lane.faces)
-    ]
-    table = episodes.rename(columns={"emotion": "trial_type"}).sort_values("onset", kind="stable")
+def _events(tables: VideoRows, one: Recording) -> bytes:
+    episodes = tables.of("episodes", one.video)
+    episodes = episodes[episodes["face_id"].isin(one.lane.faces)]
+    table = emotion_episodes(episodes).rename(columns={"emotion": "trial_type"}).sort_values("onset", kind="stable")
     return _tsv(EVENTS, table[list(EVENTS)].itertuples(index=False))
 
 
@@ -194,11 +196,9 @@ def _columns(timeline: pd.DataFrame, values: Values | None) -> list[str]:
     return ["video_time", *(name for name in numeric if name not in unwanted)]
 
 
-def _physio(
-    tables: Results, rows: npt.NDArray[np.int64], one: Recording, grid: RegularGrid, columns: Sequence[str]
-) -> bytes:
+def _physio(tables: VideoRows, one: Recording, grid: RegularGrid, columns: Sequence[str]) -> bytes:
     """The timeline of a person, without a header, as BIDS wants it."""
-    video = tables.timeline.iloc[rows].rename(columns={"time": "video_time"})
+    video = tables.of("timeline", one.video).rename(columns={"time": "video_time"})
     general = [name for name in columns if name in ("video_time", *_PER_FRAME)]
     frames = video.drop_duplicates("frame")[list(dict.fromkeys(["frame", *general]))]
     face = video.loc[video["face_id"].isin(one.lane.faces), ["frame", *(n for n in columns if n not in general)]]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import PurePosixPath
 
+from fervid.export.video_rows import VideoRows
 from fervid.results.lanes import Lane, lanes
-from fervid.results.reader import Results
 
 MAX_LABEL = 40
 """Longest label. A file name has two of them, and may have 255 bytes."""
@@ -46,7 +46,7 @@ class Recording:
         return f"sub-{self.subject}/beh/sub-{self.subject}_task-{self.task}{part}"
 
 
-def recordings(tables: Results, names: Iterable[str]) -> list[Recording]:
+def recordings(tables: VideoRows, names: Iterable[str]) -> list[Recording]:
     """List the persons of each video, and the faces whose person is not known.
 
     A participant is one subject in all videos. A person or face without a participant is a subject of its own in each
@@ -76,9 +76,9 @@ def recordings(tables: Results, names: Iterable[str]) -> list[Recording]:
     return sorted(listed, key=lambda one: places[one.subject])
 
 
-def _people(tables: Results, video: str) -> Iterator[tuple[Lane, str | None]]:
+def _people(tables: VideoRows, video: str) -> Iterator[tuple[Lane, str | None]]:
     """The lanes of a video, those with all faces of a person first, and the participant of each."""
-    found = lanes(tables.summary[tables.summary["video"] == video])
+    found = lanes(tables.of("summary", video))
     for lane in sorted(found, key=lambda lane: not lane.whole):
         yield lane, lane.participant or None
 

@@ -16,6 +16,8 @@ import pandas as pd
 from pympi.Elan import Eaf, to_adocument
 
 from fervid.export.output_files import refuse_existing, writing_file
+from fervid.export.video_rows import VideoRows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
@@ -39,14 +41,14 @@ def write_elan(
         UsageError: Such a document exists, and ``overwrite`` is false. Nothing is written.
         OutputError: A file cannot be written.
     """
-    wanted = {}
+    wanted, rows = {}, VideoRows(tables)
     for name, path in targets.items():
-        if not os.path.lexists(path) or not _is_same(path, _document(tables, name, path, sources.get(name))):
+        if not os.path.lexists(path) or not _is_same(path, _document(rows, name, path, sources.get(name))):
             wanted[name] = path
     refuse_existing(wanted.values(), overwrite)
     for name, path in wanted.items():
         with writing_file(path) as partial:
-            partial.write_bytes(_document(tables, name, path, sources.get(name)))
+            partial.write_bytes(_document(rows, name, path, sources.get(name)))
 
 
 def _is_same(path: Path, document: bytes) -> bool:
@@ -60,10 +62,9 @@ def _is_same(path: Path, document: bytes) -> bool:
     return texts[0] == texts[1]
 
 
-def _document(tables: Results, name: str, path: Path, source: Path | None) -> bytes:
+def _document(rows: VideoRows, name: str, path: Path, source: Path | None) -> bytes:
     """The document of a video, to be written to ``path``, in UTF-8."""
-    summary, episodes = (table[table["video"] == name] for table in (tables.summary, tables.episodes))
-    eaf = elan_document(lanes(summary), episodes)
+    eaf = elan_document(lanes(rows.of("summary", name)), emotion_episodes(rows.of("episodes", name)))
     eaf.add_linked_file(**_media(name, path, source))
     text: bytes = ElementTree.tostring(to_adocument(eaf), "UTF-8", xml_declaration=True)
     return text
@@ -78,7 +79,7 @@ def elan_document(tiers: Sequence[Lane], episodes: pd.DataFrame) -> Eaf:
 
     Args:
         tiers: The faces of each tier.
-        episodes: Rows of the episodes table.
+        episodes: Episodes of emotions.
 
     Returns:
         The document.

@@ -13,7 +13,7 @@ import pandas as pd
 from fervid.errors import UsageError
 from fervid.export.bids import plan_bids, write_bids
 from fervid.export.elan import write_elan
-from fervid.export.excel import refuse_without_openpyxl, write_excel
+from fervid.export.excel import write_excel
 from fervid.export.output_files import (
     Exported,
     Format,
@@ -30,23 +30,26 @@ from fervid.files.locks import locked_temporarily
 from fervid.results.find_videos import FoundVideos, Videos, find_videos
 from fervid.results.reader import Results, read_results
 from fervid.results.schema import ANALYSED
+from fervid.results.workbook import refuse_without_openpyxl
 
 LOCK = ".fervid-export.lock"
 """Lock file in a folder that an export writes into. It exists while a call writes there."""
 
 NOTES: dict[Format, tuple[str, ...]] = {
     "elan": (
-        "ELAN documents hold the episodes, rounded to milliseconds; they do not hold probabilities, boxes, quality"
-        " and trust",
+        "ELAN documents hold the episodes of emotions, rounded to milliseconds; they do not hold probabilities, boxes,"
+        " quality and trust",
     ),
-    "textgrid": ("TextGrid files hold the episodes; they do not hold probabilities, boxes, quality and trust",),
+    "textgrid": (
+        "TextGrid files hold the episodes of emotions; they do not hold probabilities, boxes, quality and trust",
+    ),
     "boris": (
-        "the project holds the episodes, rounded to milliseconds; it does not hold probabilities, boxes, quality and"
-        " trust",
+        "the project holds the episodes of emotions, rounded to milliseconds; it does not hold probabilities, boxes,"
+        " quality and trust",
     ),
     "bids": (
-        "the dataset holds the episodes, the timeline and the trust; it does not hold shots, doubts about single faces"
-        " and the summary, which can be computed from it",
+        "the dataset holds the episodes of emotions, the timeline and the trust; it does not hold shots, doubts about"
+        " single faces and the summary, which can be computed from it",
     ),
     "excel": (
         "a sheet of Excel holds 1,048,575 rows and a cell 32,767 characters; longer tables go on in the next sheet,"
@@ -54,12 +57,14 @@ NOTES: dict[Format, tuple[str, ...]] = {
     ),
     "pyfeat": (
         "py-feat has no columns for face_id, person, face_quality and episodes; its approx_time has whole seconds only",
-        "fervid measures no action units, landmarks or head pose: those columns of py-feat are absent",
+        "py-feat's columns of action units, landmarks and head pose are absent",
     ),
     "openface": (
         "OpenFace counts frames from 1; only sampled frames have a row, so frame numbers are not consecutive",
-        "fervid measures no gaze, head pose, landmarks or action units: those columns of OpenFace are absent;"
-        " box and emotions follow its first five columns",
+        "pose_Rx to pose_Rz are relative to the line from the camera to the face; x_0 to y_67 are there if the meshes"
+        " were kept (`mesh`)",
+        "OpenFace's gaze, positions in millimetres, landmarks of the eyes and action units (AU45 too) are absent; box"
+        " and emotions follow the other columns",
     ),
     "csv": (),
 }
@@ -127,7 +132,9 @@ def export(
         "textgrid": lambda: write_textgrids(tables, targets),
         "boris": lambda: write_boris(tables, targets[""], found.paths),
         "excel": lambda: write_excel(tables, targets[""], chosen),
-        "openface": lambda: write_openface(tables, targets, chosen or "raw"),
+        "openface": lambda: write_openface(
+            tables, targets, chosen or "raw", None if isinstance(results, Results) else Path(results)
+        ),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),
     }

@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 
 from fervid.export.output_files import writing_file
+from fervid.export.video_rows import VideoRows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import lanes
 from fervid.results.reader import Results
 from fervid.types import EMOTIONS
@@ -27,12 +29,13 @@ def write_textgrids(tables: Results, targets: Mapping[str, Path]) -> None:
     Raises:
         OutputError: A file cannot be written.
     """
+    found = VideoRows(tables)
     for name, path in targets.items():
         with writing_file(path) as partial:
-            partial.write_text(_textgrid(tables, name), encoding="utf-8")
+            partial.write_text(_textgrid(found, name), encoding="utf-8")
 
 
-def _textgrid(tables: Results, name: str) -> str:
+def _textgrid(tables: VideoRows, name: str) -> str:
     """The long text form, as Praat writes it. Its tiers are divided into intervals without gaps."""
     end = _end(tables, name)
     tiers = [(lane.replace('"', '""'), list(_intervals(rows, end))) for lane, rows in _lanes(tables, name)]
@@ -68,18 +71,18 @@ def _rounded(seconds: float) -> float:
     return round(max(float(seconds), 0.0), 6) if seconds >= 1e-4 else 0.0
 
 
-def _lanes(tables: Results, name: str) -> Iterator[tuple[str, pd.DataFrame]]:
+def _lanes(tables: VideoRows, name: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """The persons of a video and the faces whose person is not known, and the episodes of each."""
-    episodes = tables.episodes[tables.episodes["video"] == name]
-    for lane in lanes(tables.summary[tables.summary["video"] == name]):
+    episodes = emotion_episodes(tables.of("episodes", name))
+    for lane in lanes(tables.of("summary", name)):
         yield lane.name, episodes[episodes["face_id"].isin(lane.faces)]
 
 
-def _end(tables: Results, name: str) -> float:
+def _end(tables: VideoRows, name: str) -> float:
     """The end of a video, or of its last episode or sample if that is later."""
-    (duration,) = tables.videos.loc[tables.videos["video"] == name, "duration"]
-    times = tables.timeline.loc[tables.timeline["video"] == name, "time"]
-    offsets = tables.episodes.loc[tables.episodes["video"] == name, "offset"]
+    (duration,) = tables.of("videos", name)["duration"]
+    times = tables.of("timeline", name)["time"]
+    offsets = tables.of("episodes", name)["offset"]
     known = [float(one) for one in (duration, times.max(), offsets.max()) if pd.notna(one) and math.isfinite(one)]
     return _rounded(max([1e-3, *known]))
 
@@ -100,7 +103,8 @@ def write_boris(tables: Results, target: Path, sources: Mapping[str, Path]) -> N
     """
     analysed = tables.videos[tables.videos["frames_sampled"].fillna(0) > 0]
     names = [str(name) for name in analysed["video"]]
-    subjects = dict.fromkeys(lane for name in names for lane, _ in _lanes(tables, name))
+    found = VideoRows(tables)
+    subjects = dict.fromkeys(lane for name in names for lane, _ in _lanes(found, name))
     project = {
         "time_format": "s",
         "project_date": "",
@@ -115,18 +119,24 @@ def write_boris(tables: Results, target: Path, sources: Mapping[str, Path]) -> N
                           "modifiers": "", "excluded": "", "coding map": ""}
             for number, emotion in enumerate(EMOTIONS)
         },
-        "observations": {name: _observation(tables, name, sources.get(name)) for name in names},
+        "observations": {},
         "behavioral_categories": [],
         "independent_variables": {},
         "coding_map": {},
         "behaviors_coding_map": [],
         "converters": {},
     }  # fmt: skip
-    with writing_file(target) as partial:
-        partial.write_text(json.dumps(project, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # one observation after another: those of many videos would take much memory
+    before, after = json.dumps(project, indent=1, ensure_ascii=False).split('"observations": {}')
+    with writing_file(target) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(before + '"observations": {')
+        for number, name in enumerate(names):
+            text = json.dumps(_observation(found, name, sources.get(name)), indent=1, ensure_ascii=False)
+            file.write(f"{',' * (number > 0)}\n  {json.dumps(name, ensure_ascii=False)}: {text}")
+        file.write(f"\n }}{after}\n")
 
 
-def _observation(tables: Results, name: str, source: Path | None) -> dict[str, Any]:
+def _observation(tables: VideoRows, name: str, source: Path | None) -> dict[str, Any]:
     media = str(source) if source is not None else name
     rows = []
     for lane, episodes in _lanes(tables, name):
@@ -134,8 +144,8 @@ def _observation(tables: Results, name: str, source: Path | None) -> dict[str, A
             start = round(float(row.onset), 3)
             stop = max(round(float(row.offset), 3), round(start + 0.001, 3))
             rows += [[time, lane, str(row.emotion), "", "", "NA"] for time in (start, stop)]
-    (duration,) = tables.videos.loc[tables.videos["video"] == name, "duration"]
-    lengths = {} if pd.isna(duration) else {media: float(duration)}
+    (duration,) = tables.of("videos", name)["duration"]
+    length = _end(tables, name) if pd.isna(duration) else float(duration)
     return {
         "file": {str(player): [media] if player == 1 else [] for player in range(1, 9)},
         "type": "MEDIA",
@@ -145,5 +155,17 @@ def _observation(tables: Results, name: str, source: Path | None) -> dict[str, A
         "events": sorted(rows, key=lambda row: row[0]),
         "observation time interval": [0, 0],
         "independent_variables": {},
-        "media_info": {"length": lengths, "fps": {}, "hasVideo": {media: True}, "hasAudio": {}},
-    }
+        "media_info": {"length": {media: length}, "fps": {media: _rate(tables, name)}, "hasVideo": {media: True},
+                       "hasAudio": {}},
+    }  # fmt: skip
+
+
+USUAL_RATE = 25.0
+"""Frames a second that are written for a video of which only one frame was sampled. BORIS needs a number."""
+
+
+def _rate(tables: VideoRows, name: str) -> float:
+    """Frames a second of a video: those between its first and its last sample. BORIS cannot export without it."""
+    rows = tables.of("timeline", name)
+    frames, seconds = (rows[column].max() - rows[column].min() for column in ("frame", "time"))
+    return round(float(frames / seconds), 3) if frames > 0 and seconds > 0 else USUAL_RATE

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fervid.faces.crop import SIZE, normalize
+from fervid.faces.measures import FaceMeasures
 from fervid.faces.roll import MAX_ROLL, approximate_roll, roll_of
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face
 
 ASPECT = 0.72
 """Typical ratio of a face box's width to its height: the median over faces that lie fully inside the image."""
+FRONTAL, TURNED_AWAY = 15.0, 50.0
+"""Degrees between the line of the face and the line to the camera: up to which a face counts as frontal, and from which
+as turned away."""
+LEAST_COVERED, MOST_COVERED = 0.6, 0.9
+"""Output of the network that looks for covers: up to which a face counts as free, and from which as covered."""
 EDGE = 2.0
 """A box within this many pixels of the image border may be cut off by it."""
 
 
-def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
-    """Rate a face crop by the product of seven terms, each limited to 0.02 to 1.
+def face_quality(
+    face: Face,
+    crop: ByteArray,
+    width: int,
+    height: int,
+    measures: FaceMeasures | None = None,
+    covered: float = 0.0,
+) -> float:
+    """Rate a face crop by the product of nine terms, each limited to 0.02 to 1.
 
     - Size: the shorter side of the box relative to 48 pixels.
     - Sharpness: the standard deviation of the Laplacian of the normalised crop, from 0.15 (only outlines visible) to
       0.45 (eyelids and teeth visible).
     - Contrast: the standard deviation of the crop relative to 16 gray levels.
-    - Pose: how centred the nose is between the eyes, relative to three quarters; 0 in profile, 1 without landmarks.
+    - Pose: the angle between the line of the face and the line to the camera, by the yaw and pitch of the mesh: 1 up
+      to FRONTAL degrees, falling to 0 at TURNED_AWAY. Without a mesh, how centred the nose is between the eyes,
+      relative to three quarters; 0 in profile, 1 without landmarks.
     - Roll that cannot be undone: 1 up to ``roll.MAX_ROLL`` and where ``crop_face`` turns the face upright, falling to 0
       at twice that. Without landmarks, boxes wider than high count as faces on their side.
+    - Presence: how sure the network of the mesh is that it sees a face; 1 without a mesh.
+    - Cover: how likely it is that something covers the face; full up to LEAST_COVERED, none from MOST_COVERED.
     - Completeness: the share of the face inside the image.
     - Score: the detector's.
 
@@ -36,6 +55,8 @@ def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
         crop: (48, 48) uint8, its crop.
         width: Width of the image in pixels.
         height: Height of the image in pixels.
+        measures: What the face's mesh says; None if there is none.
+        covered: How likely it is that something covers the face, 0 to 1; see fervid.faces.covered.
 
     Returns:
         Quality between 0 and 1.
@@ -45,8 +66,10 @@ def face_quality(face: Face, crop: ByteArray, width: int, height: int) -> float:
         min(face.width, face.height) / SIZE,
         (sharpness - 0.15) / 0.3,
         float(crop.std()) / 16,
-        _frontal(face) / 0.75,
+        _frontal(face) / 0.75 if measures is None or math.isnan(measures.head_yaw) else _turned(measures),
         _upright(face),
+        1.0 if measures is None else measures.presence,
+        (MOST_COVERED - covered) / (MOST_COVERED - LEAST_COVERED),
         _complete(face, width, height),
         face.score,
     )
@@ -61,6 +84,12 @@ def _frontal(face: Face) -> float:
     line = left_eye - right_eye
     position = float((nose - right_eye) @ line / max(float(line @ line), 1e-6))
     return float(np.clip(1 - 2 * abs(position - 0.5), 0, 1))
+
+
+def _turned(measures: FaceMeasures) -> float:
+    """1 if the face is turned to the camera by up to FRONTAL degrees, 0 if it is turned away by TURNED_AWAY."""
+    towards = math.cos(math.radians(measures.head_yaw)) * math.cos(math.radians(measures.head_pitch))
+    return (TURNED_AWAY - math.degrees(math.acos(min(max(towards, -1.0), 1.0)))) / (TURNED_AWAY - FRONTAL)
 
 
 def _upright(face: Face) -> float:

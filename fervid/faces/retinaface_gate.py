@@ -58,7 +58,7 @@ def windows(merged: FloatArray) -> list[tuple[Window, Window, Window, Window]]:
 
 @lru_cache(maxsize=1)
 def _gate() -> tuple[FloatArray, float]:
-    content = json.loads(GATE_FILE.read_text())
+    content = json.loads(GATE_FILE.read_text(encoding="utf-8"))
     return np.asarray(content["weights"], np.float32), float(content["bias"])
 
 

@@ -13,6 +13,7 @@ from filelock import lock_descriptor
 
 from fervid.errors import OutputError
 from fervid.files.locks import is_abandoned
+from fervid.runtime.platform import CHANGES_OPEN_FILES, CLOSE_ON_EXEC
 
 _MARK = ".partial"
 """Part of the name of an unfinished file."""
@@ -57,7 +58,8 @@ def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def remove_abandoned(path: Path) -> None:
@@ -109,14 +111,20 @@ def _token(name: str, start: str, suffix: str) -> str:
     return name[len(start) : len(name) - len(end)] if name.endswith(end) else ""
 
 
-def _new_partial(path: Path, folder: Path) -> tuple[Path, int]:
-    """Make an unfinished file and lock it. Returns its path and the descriptor that holds the lock."""
+def _new_partial(path: Path, folder: Path) -> tuple[Path, int | None]:
+    """Make an unfinished file and lock it. Returns its path and the descriptor that holds the lock.
+
+    There is no lock where others could not write to a locked file or rename it: then nothing is taken for abandoned.
+    """
     while True:
         partial = folder / f".{path.stem[:_LONGEST_STEM]}.{secrets.token_hex(4)}{_MARK}{path.suffix}"
         try:
-            handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC, 0o666)
         except FileExistsError:
             continue
+        if not CHANGES_OPEN_FILES:
+            os.close(handle)
+            return partial, None
         if _lock(handle) and os.path.lexists(partial):  # no other process took it for abandoned before it was locked
             return partial, handle
         os.close(handle)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
+from fervid.runtime.platform import LONGEST_PATH, allowed_name
+
 MAX_BYTES = 220
 """Longest file name, in bytes, that is kept. File systems allow 255; endings and temporary names need the rest."""
+
+LEAST_BYTES = 20
+"""Bytes of a name that are kept even if the path gets too long for the system."""
 
 
 def files_for(names: Iterable[str], folder: Path, ending: str) -> dict[str, Path]:
@@ -27,7 +33,8 @@ def files_for(names: Iterable[str], folder: Path, ending: str) -> dict[str, Path
     Returns:
         Video name → file.
     """
-    inside = {name: _inside(name) for name in names}
+    room = None if LONGEST_PATH is None else LONGEST_PATH - len(f"{folder.absolute()}/{ending}")
+    inside = {name: _inside(name, room) for name in names}
     stems = {name: path.with_name(path.stem + ending) for name, path in inside.items()}
     sharing = Counter(map(_key, stems.values()))
     files: dict[str, Path] = {}
@@ -43,20 +50,23 @@ def files_for(names: Iterable[str], folder: Path, ending: str) -> dict[str, Path
 
 
 def _key(path: PurePosixPath) -> str:
-    """The path as a file system compares it that ignores case."""
-    return path.as_posix().casefold()
+    """The path as a file system compares it that ignores case and how letters with accents are composed."""
+    return unicodedata.normalize("NFC", path.as_posix()).casefold()
 
 
-def _inside(name: str) -> PurePosixPath:
-    """The name as a relative path without ``..``."""
-    parts = [_shortened(part) for part in PurePosixPath(name).parts if part not in ("/", "//", "..")]
+def _inside(name: str, room: int | None = None) -> PurePosixPath:
+    """The name as a relative path without ``..``, which has at most ``room`` characters if that is possible."""
+    parts = [_shortened(allowed_name(part)) for part in PurePosixPath(name).parts if part not in ("/", "//", "..")]
+    if parts and room is not None:
+        left = room - sum(len(part) + 1 for part in parts[:-1])
+        parts[-1] = _shortened(parts[-1], min(max(left, LEAST_BYTES), MAX_BYTES))
     return PurePosixPath(*parts or ["video"])
 
 
-def _shortened(part: str) -> str:
-    """The part, cut to MAX_BYTES; a hash of the full part keeps it unique."""
+def _shortened(part: str, most: int = MAX_BYTES) -> str:
+    """The part, cut to this number of bytes; a hash of the full part keeps it unique."""
     data = part.encode()
-    if len(data) <= MAX_BYTES:
+    if len(data) <= most:
         return part
     digest = hashlib.sha256(data).hexdigest()[:8]
-    return data[: MAX_BYTES - 9].decode(errors="ignore") + "-" + digest
+    return data[: most - 9].decode(errors="ignore") + "-" + digest

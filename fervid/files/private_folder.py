@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import stat
 from pathlib import Path
 
 from fervid.errors import OutputError
 from fervid.files.atomic import writing
+from fervid.runtime.platform import HAS_OWNERS, belongs_to_other
 
 
 def make_private(folder: Path) -> None:
@@ -30,6 +30,22 @@ def make_private(folder: Path) -> None:
         else:
             return
     check_private(folder)
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a hidden folder is none that fervid may use. Nothing is changed.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        True if it is a link or a file, belongs to another user, or cannot be examined.
+    """
+    try:
+        status = folder.lstat()
+    except OSError:
+        return True
+    return not stat.S_ISDIR(status.st_mode) or belongs_to_other(status)
 
 
 def remove_damaged(path: Path) -> None:
@@ -57,10 +73,10 @@ def check_private(folder: Path) -> None:
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode):
             raise OutputError(f"cannot use {folder}: it is not a folder; remove it")
-        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        if belongs_to_other(status):
             raise OutputError(f"cannot use {folder}: it belongs to another user; choose another output")
-        if status.st_mode & 0o077:
+        if HAS_OWNERS and status.st_mode & 0o077:
             folder.chmod(0o700)
             status = folder.lstat()
-    if status.st_mode & 0o022:
+    if HAS_OWNERS and status.st_mode & 0o022:
         raise OutputError(f"cannot use {folder}: other users may write to it; choose an output on another disk")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fervid.errors import InternalError
 from fervid.files.atomic import writing
-from fervid.types import ByteArray, Crops
+from fervid.types import ByteArray, Crops, HalfArray, Meshes
 
 _LENGTH = 8
 """Bytes of the number that says how long the JSON text of a record is."""
@@ -41,7 +41,7 @@ class ScratchArray:
     """
 
     def __init__(self, folder: Path | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-        self._folder, self._shape, self._dtype = folder, shape, np.dtype(dtype)
+        self._folder, self.shape, self._dtype = folder, shape, np.dtype(dtype)
         self._bytes = int(np.prod(shape)) * self._dtype.itemsize
         self._count = 0
         with writing(folder):
@@ -75,11 +75,11 @@ class ScratchArray:
         Returns:
             The arrays, stacked in the order of ``numbers``: (len(numbers), *shape).
         """
-        rows = np.empty((len(numbers), *self._shape), self._dtype)
+        rows = np.empty((len(numbers), *self.shape), self._dtype)
         with writing(self._folder):  # seeking flushes buffered rows, which may fail
             for place, number in enumerate(numbers):
                 self._file.seek(number * self._bytes)
-                rows[place] = np.frombuffer(self._file.read(self._bytes), self._dtype).reshape(self._shape)
+                rows[place] = np.frombuffer(self._file.read(self._bytes), self._dtype).reshape(self.shape)
         return rows
 
     def close(self) -> None:
@@ -195,6 +195,68 @@ class CropFile:
         return np.fromfile(self.path, np.uint8, count * size, offset=offset).reshape(count, self.side, self.side)
 
 
+@dataclass(frozen=True)
+class RowsFile:
+    """Arrays of one length in a file, read when they are sliced. It pickles as a file name, without their values.
+
+    Slicing gives an array (n, length) float16.
+
+    Attributes:
+        path: The file.
+        start: Number of the first array in the file.
+        count: Number of arrays.
+        length: Length of an array.
+    """
+
+    path: Path
+    start: int
+    count: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, rows: slice) -> HalfArray:
+        first, last, _ = rows.indices(self.count)
+        count = max(0, last - first)
+        offset = (self.start + first) * self.length * np.dtype(np.float16).itemsize
+        values = np.fromfile(self.path, np.float16, count * self.length, offset=offset)
+        return values.reshape(count, self.length)
+
+
+def write_grouped_rows(rows: ScratchArray, groups: Iterable[Sequence[int]], path: Path | None) -> list[Meshes]:
+    """Write arrays ordered by group, so that each group can be read as one block; see ``write_grouped``.
+
+    Args:
+        rows: All arrays, each (length,) float16.
+        groups: For each group, the numbers of its arrays in the order to write.
+        path: The file to write, one group after another; None keeps the arrays in memory.
+
+    Returns:
+        The arrays of each group, (n, length) float16.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    if path is None:
+        return [rows.read(numbers) for numbers in groups]
+    grouped: list[Meshes] = []
+    for start, count in _write_groups(rows, groups, path):
+        grouped.append(RowsFile(path, start, count, rows.shape[0]))
+    return grouped
+
+
+def _write_groups(rows: ScratchArray, groups: Iterable[Sequence[int]], path: Path) -> Iterator[tuple[int, int]]:
+    """Write groups of arrays one after another. Yields for each the number of its first array, and how many it has."""
+    start = 0
+    with writing(path), path.open("wb") as target:
+        for numbers in groups:
+            for first in range(0, len(numbers), _CHUNK):
+                target.write(rows.read(numbers[first : first + _CHUNK]).tobytes())
+            yield start, len(numbers)
+            start += len(numbers)
+
+
 def write_grouped(crops: ScratchArray, groups: Iterable[Sequence[int]], path: Path | None, side: int) -> list[Crops]:
     """Write crops ordered by group, so that each group can be read as one block.
 
@@ -213,11 +275,6 @@ def write_grouped(crops: ScratchArray, groups: Iterable[Sequence[int]], path: Pa
     if path is None:
         return [crops.read(numbers) for numbers in groups]
     grouped: list[Crops] = []
-    start = 0
-    with writing(path), path.open("wb") as target:
-        for numbers in groups:
-            for first in range(0, len(numbers), _CHUNK):
-                target.write(crops.read(numbers[first : first + _CHUNK]).tobytes())
-            grouped.append(CropFile(path, start, len(numbers), side))
-            start += len(numbers)
+    for start, count in _write_groups(crops, groups, path):
+        grouped.append(CropFile(path, start, count, side))
     return grouped

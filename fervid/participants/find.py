@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pandas as pd
 
 from fervid.errors import UnreadableVideo, UsageError
 from fervid.files.atomic import atomic_path, writing
@@ -19,11 +21,15 @@ from fervid.participants.persons import Person, list_persons
 from fervid.participants.sheet import Card, render
 from fervid.results.correct import CORRECTIONS
 from fervid.results.find_videos import FoundVideos, Videos, analysed_file, find_videos
-from fervid.results.reader import Results, read_results
-from fervid.results.schema import output_paths
+from fervid.results.in_parts import read_in_parts
+from fervid.results.reader import Results
+from fervid.results.schema import SMALL, output_paths
 from fervid.results.write_corrections import Naming, write_namings
 from fervid.settings import OpenOptions
 from fervid.types import Progress, ProgressCallback, ignore_progress
+
+_UNUSED = ("timeline", *(name for name in SMALL if name != "videos"))
+"""Tables that are not needed once the persons are listed."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,7 @@ def find_participants(
     limit = THRESHOLD if threshold is None else threshold
     if not 0 < limit < 1:
         raise UsageError(f"`threshold` must be between 0 and 1, not {threshold}")
-    tables = results if isinstance(results, Results) else read_results(results)
-    persons = list_persons(tables)
+    tables, persons = _read(results)
     names = list(dict.fromkeys(person.video for person in persons))
     found = find_videos(tables, names, videos)
     inputs = [Path(source.path) for source in list_photos(Path(gallery))] if gallery is not None else []
@@ -94,6 +99,7 @@ def find_participants(
     reader = FaceReader(thumbnails=targets.sheet is not None)
     known = None if gallery is None else read_gallery(Path(gallery), reader)
     seen, failed = _look(tables, persons, found, reader, on_progress)
+    del reader  # its networks take memory
     unreadable = {video for video, _ in failed}
     persons_seen = [
         (person, seen.get(n, SeenFaces())) for n, person in enumerate(persons) if person.video not in unreadable
@@ -110,6 +116,20 @@ def find_participants(
         title = "results" if isinstance(results, Results) else Path(results).name
         done.write(targets, outcome, known, title, limit)
     return Participants(targets.out, tuple(outcome), len(names), tuple(failed), tuple(notes), corrected)
+
+
+def _read(results: str | os.PathLike[str] | Results) -> tuple[Results, list[Person]]:
+    """The persons, and the results without the tables that nobody needs after that."""
+    if isinstance(results, Results):
+        return results, list_persons(results)
+    persons: list[Person] = []
+    parts: list[Results] = []
+    for part in read_in_parts(results):
+        persons += list_persons(part, len(persons))
+        parts.append(replace(part, **{name: getattr(part, name).iloc[:0].copy() for name in _UNUSED}))
+    videos = pd.concat([part.videos for part in parts], ignore_index=True)
+    notes = tuple(note for part in parts for note in part.notes)
+    return replace(parts[-1], videos=videos, notes=notes), persons
 
 
 def _check(targets: Targets, inputs: Sequence[Path]) -> None:

@@ -79,11 +79,12 @@ class Person:
         return self.video == other.video and len(np.intersect1d(self.frames, other.frames, assume_unique=True)) > 0
 
 
-def list_persons(results: Results) -> list[Person]:
+def list_persons(results: Results, first: int = 0) -> list[Person]:
     """List the persons of results, and choose the faces of each that are compared.
 
     Args:
         results: The results.
+        first: The number of the first person.
 
     Returns:
         The persons in the order of the videos, and in a video in the order in which they appear.
@@ -95,7 +96,7 @@ def list_persons(results: Results) -> list[Person]:
     for video, of_video in rows.assign(owner=owners.astype("int64")).groupby("video", sort=False):
         parts = [part for _, part in of_video.groupby("owner", sort=False)]
         for part in sorted(parts, key=lambda part: float(part["time"].min())):
-            persons.append(_person(len(persons), str(video), part))
+            persons.append(_person(first + len(persons), str(video), part))
     return persons
 
 

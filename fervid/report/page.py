@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fervid.charts.page_templates import template_environment
+from fervid.charts.measure_rows import described_rows, has_measures
+from fervid.charts.page_templates import (
+    SHARED_ASSETS,
+    TIMELINE_SCRIPTS,
+    TIMELINE_STYLE,
+    content_policy,
+    inline_script,
+    inline_style,
+    template_environment,
+)
 from fervid.colors import EMOTION_COLORS
 from fervid.report import page_content
+from fervid.report.frame_plan import FramePlan
 from fervid.results.reader import Results
+from fervid.timeline.summary import MIN_QUALITY
 from fervid.timeline.time_format import clock, duration_text
 from fervid.types import EMOTIONS
 from fervid.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
 
+SCRIPTS = (
+    *TIMELINE_SCRIPTS,
+    *(ASSETS / name for name in ("values.js", "strip.js", "picture.js", "faces.js", "page.js")),
+)
+"""All modules of the page."""
 
-def render(tables: Results, name: str, images: Mapping[str, Mapping[int, str]]) -> str:
+
+def render(
+    tables: Results, name: str, pictures: Iterable[tuple[str, Mapping[str, Any]]] | None, plan: FramePlan
+) -> Iterator[str]:
     """Render the page.
 
     Args:
         tables: The results.
         name: Name of the results, shown as the title.
-        images: Video → face_id → thumbnail as a data URI.
+        pictures: video_id and pictures of each video, taken one by one while the page is rendered; None: no pictures.
+        plan: Which frames are among them.
 
     Returns:
-        The page as HTML.
+        The page as HTML, piece by piece.
     """
     environment = template_environment(ASSETS)
     environment.filters |= {
@@ -38,44 +58,58 @@ def render(tables: Results, name: str, images: Mapping[str, Mapping[int, str]]) 
         "counted": counted,
         "length_of": length_of,
         "clock": clock,
+        "as_json": as_json,
     }
-    script = "\n".join(_asset(part) for part in ("uPlot.iife.min.js", "page.js"))
+    script = inline_script(SCRIPTS)
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
-    style = "\n".join([_asset("uPlot.min.css"), _asset("page.css"), colors])
-    videos = page_content.videos(tables, images)
-    data = {"emotions": EMOTIONS, "colors": [EMOTION_COLORS[emotion] for emotion in EMOTIONS], "videos": videos}
-    return environment.get_template("page.html").render(
+    style = "\n".join([inline_style([SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "page.css"]), colors])
+    videos = page_content.videos(tables)
+    places = {video["id"]: place for place, video in enumerate(videos)}
+    rows = described_rows() if has_measures(tables.timeline) else []
+    series = [{"name": emotion, "color": EMOTION_COLORS[emotion]} for emotion in EMOTIONS]
+    return environment.get_template("page.html").generate(
         name=name,
-        data=data,
+        common={"series": series, "minQuality": MIN_QUALITY, "pictures": pictures is not None, "rows": rows},
         videos=videos,
+        pictures=((places[video_id], values) for video_id, values in pictures or () if video_id in places),
+        plan=plan,
         thinned=any(face["thinned"] > 1 for video in videos for face in video["faces"]),
         overview=page_content.overview(tables, videos),
         provenance=page_content.provenance(tables),
         emotions=EMOTIONS,
         colors=EMOTION_COLORS,
-        licence=_asset("uPlot.LICENSE"),
         script=script,
         style=style,
-        policy=_policy(script, style),
+        policy=content_policy(script, style, "file:" if pictures is not None else "'none'"),
         version=__version__,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
     )
 
 
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8").strip()
+def as_json(values: Any) -> str:
+    """Write values for a script element of the page.
+
+    Args:
+        values: Values that JSON can hold.
+
+    Returns:
+        JSON in which no character begins a tag, a comment or a character reference. Numbers that are not finite are
+        null.
+    """
+    try:
+        text = json.dumps(values, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(values), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _policy(script: str, style: str) -> str:
-    """A content security policy that allows this script, this style and images inside the page, and nothing else."""
-
-    def digest(text: str) -> str:
-        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-
-    return (
-        f"default-src 'none'; script-src {digest(script)}; style-src {digest(style)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def _finite(values: Any) -> Any:
+    """The same values with None in place of numbers that are not finite."""
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    if isinstance(values, dict):
+        return {name: _finite(value) for name, value in values.items()}
+    return [_finite(value) for value in values] if isinstance(values, list | tuple) else values
 
 
 def length_of(video: Mapping[str, Any]) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fervid.charts.measure_rows import has_measures, shares, spans
 from fervid.faces.thumbnail import WantedFace
 from fervid.report.series import MAX_FACES, chart_series, encode, share_rows
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import Lane, lanes
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
@@ -44,8 +46,7 @@ def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
     videos, summary, timeline = results.videos, results.summary, results.timeline
     frames = timeline.drop_duplicates(["video_id", "frame"])
     with_face = timeline.loc[timeline["face_id"].notna(), ["video_id", "frame"]].drop_duplicates()
-    weights = summary["samples"].to_numpy(np.float64)
-    shares = summary[[f"share_{emotion}" for emotion in EMOTIONS]].to_numpy(np.float64)
+    is_trusted = summary["trust"] == "ok"
     by_status = {status: videos[videos["status"] == status] for status in ("ok", "no_face", "skipped", "failed")}
     analysed = pd.concat([by_status["ok"], by_status["no_face"]]).sort_index()
     return {
@@ -54,15 +55,26 @@ def overview(results: Results, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
         "faces": len(summary),
         "persons": len(results.persons),
         "listed": _listed(results),
-        "trusted": int((summary["trust"] == "ok").sum()),
+        "trusted": int(is_trusted.sum()),
         "seconds": sum(video["analysed"] for video in shown),
         "samples": len(frames),
         "coverage": len(with_face) / len(frames) if len(frames) else 0.0,
-        "shares": (weights @ shares / weights.sum()).tolist() if len(summary) else None,
+        "leading": [
+            (is_doubtful, len(rows), _shares(rows))
+            for is_doubtful, rows in ((False, summary[is_trusted]), (True, summary[~is_trusted]))
+            if len(rows)
+        ],
         "failures": _records(by_status["failed"], "video", "error", "message"),
         "skipped": _records(by_status["skipped"], "video", "message"),
         "notes": _records(analysed[analysed["message"].notna()], "video", "message"),
     }
+
+
+def _shares(summary: pd.DataFrame) -> list[float]:
+    """The share of each emotion in the time of some faces, weighted by their samples."""
+    weights = summary["samples"].to_numpy(np.float64)
+    shares = summary[[f"share_{emotion}" for emotion in EMOTIONS]].to_numpy(np.float64)
+    return [float(share) for share in weights @ shares / max(weights.sum(), 1.0)]
 
 
 def _records(table: pd.DataFrame, *columns: str) -> list[dict[str, Any]]:
@@ -132,7 +144,7 @@ def wanted_thumbnails(results: Results, limit: int) -> dict[str, list[WantedFace
         limit: Largest number of thumbnails.
 
     Returns:
-        Video → its thumbnails.
+        Video → its thumbnails. A box that is not finite has none.
     """
     chosen = results.summary.nlargest(limit, "samples")
     faces = set(zip(chosen["video"], chosen["face_id"].astype(int), strict=True))
@@ -143,37 +155,41 @@ def wanted_thumbnails(results: Results, limit: int) -> dict[str, list[WantedFace
     for row in good.itertuples():
         if (row.video, int(row.face_id)) in faces:
             box = (row.face_x, row.face_y, row.face_width, row.face_height)
-            wanted.setdefault(row.video, []).append(WantedFace(int(row.face_id), int(row.frame), float(row.time), box))
+            if all(map(math.isfinite, box)):
+                face = WantedFace(int(row.face_id), int(row.frame), float(row.time), box)
+                wanted.setdefault(row.video, []).append(face)
     return wanted
 
 
-def videos(results: Results, thumbnails: Mapping[str, Mapping[int, str]]) -> list[dict[str, Any]]:
+def videos(results: Results) -> list[dict[str, Any]]:
     """Describe every analysed video and its faces.
 
     Args:
         results: The results.
-        thumbnails: Video → face_id → data URI.
 
     Returns:
         One mapping per video, in the order of the table.
     """
-    drawn, rows = drawn_lanes(results), _TimelineRows(results.timeline)
+    drawn, rows = drawn_lanes(results), _TimelineRows(results.timeline, has_measures(results.timeline))
     limit = share_rows([rows.samples(video_id, lane) for video_id, own in drawn.items() for lane, _ in own])
-    episodes = _episodes(results.episodes)
+    episodes = _episodes(emotion_episodes(results.episodes))
+    doubts, cuts, marked = _doubts(results.doubts), _cuts(results.shots), spans(results.episodes)
     doubtful = results.summary.loc[results.summary["trust"] != "ok", "video_id"].value_counts().to_dict()
     described = []
     for row in _analysed(results).itertuples():
         sampled = rows.sampled(row.video_id)
         threshold = gap_threshold(sampled, results.max_gap)
-        images = thumbnails.get(row.video, {})
         faces = []
         for lane, statistics in drawn.get(row.video_id, []):
             times, values = rows.of(row.video_id, lane)
             series = encode(chart_series(times, values, sampled, threshold, limit))
-            own = [episode for face_id in lane.faces for episode in episodes.get((row.video_id, face_id), [])]
-            thumb = next((images[face_id] for face_id in lane.faces if face_id in images), None)
-            faces.append(_face(lane, statistics, sorted(own, key=lambda one: one[1])) | series | {"thumb": thumb})
+            keys = [(row.video_id, face_id) for face_id in lane.faces]
+            own = sorted(itertools.chain.from_iterable(episodes.get(key, []) for key in keys), key=lambda one: one[1])
+            seen = sorted(itertools.chain.from_iterable(doubts.get(key, []) for key in keys))
+            events = list(itertools.chain.from_iterable(marked.get(key, []) for key in keys))
+            faces.append(_face(lane, statistics, own) | series | {"doubts": seen, "spans": events})
         video = _video(row, sampled, faces) | {"doubtful": doubtful.get(row.video_id, 0)}
+        video |= {"cuts": cuts.get(row.video_id, []), "id": row.video_id}
         described.append(_extend_to_end(video, float(sampled[-1]) if len(sampled) else 0.0))
     return described
 
@@ -186,13 +202,14 @@ def _analysed(results: Results) -> pd.DataFrame:
 class _TimelineRows:
     """The timeline as arrays, sorted by video, face and time, with the range of rows of each face."""
 
-    def __init__(self, timeline: pd.DataFrame) -> None:
+    def __init__(self, timeline: pd.DataFrame, with_measures: bool) -> None:
         codes, ids = pd.factorize(timeline["video_id"])
         faces = timeline["face_id"].fillna(-1).to_numpy(np.int64)
         order = np.lexsort((timeline["time"], faces, codes))
         codes, faces = codes[order], faces[order]
         self.times = timeline["time"].to_numpy(np.float64)[order]
-        self.values = timeline[COLUMNS].to_numpy(np.float32)[order]
+        columns = [timeline[COLUMNS].to_numpy(np.float32)] + ([shares(timeline)] if with_measures else [])
+        self.values = np.concatenate(columns, axis=1)[order]
         edges = np.flatnonzero((np.diff(codes) != 0) | (np.diff(faces) != 0)) + 1
         starts = np.concatenate([[0], edges]) if len(codes) else edges
         parts = [slice(*pair) for pair in itertools.pairwise([*starts.tolist(), len(codes)])]
@@ -223,6 +240,25 @@ def _episodes(episodes: pd.DataFrame) -> dict[Face, list[list[float]]]:
     for video_id, face_id, emotion, onset, offset, peak in zip(*columns, strict=True):
         episode = [EMOTIONS.index(emotion), round(onset, 3), round(offset, 3), round(peak, 3)]
         found.setdefault((video_id, int(face_id)), []).append(episode)
+    return found
+
+
+def _doubts(table: pd.DataFrame) -> dict[Face, list[tuple[float, float, str]]]:
+    """Face → start, end and reason of each doubt of the scan."""
+    found: dict[Face, list[tuple[float, float, str]]] = {}
+    columns = [table[name].tolist() for name in ("video_id", "face_id", "start", "end", "reason")]
+    for video_id, face_id, start, end, reason in zip(*columns, strict=True):
+        if math.isfinite(start) and math.isfinite(end):
+            found.setdefault((video_id, int(face_id)), []).append((round(start, 3), round(end, 3), str(reason)))
+    return found
+
+
+def _cuts(table: pd.DataFrame) -> dict[str, list[float]]:
+    """video_id → times at which a shot begins, but for the first."""
+    found: dict[str, list[float]] = {}
+    for video_id, shot, start in zip(*(table[name].tolist() for name in ("video_id", "shot", "start")), strict=True):
+        if shot > 0 and math.isfinite(start):
+            found.setdefault(video_id, []).append(round(start, 3))
     return found
 
 

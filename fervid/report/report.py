@@ -1,7 +1,4 @@
-"""The report: results as one HTML page that needs no network and no other file.
-
-The charts are drawn by uPlot, which is included in ``assets`` with its licence.
-"""
+"""The report: results as one HTML page that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -10,16 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fervid.errors import UnreadableVideo, UsageError
+from fervid.errors import UsageError
 from fervid.files.atomic import atomic_path, writing
 from fervid.files.fingerprint import fingerprint
 from fervid.report import page_content
+from fervid.report.frame_plan import FramePlan, plan_frames
 from fervid.report.page import render
-from fervid.report.thumbnails import MAX_THUMBNAILS, make_thumbnails
-from fervid.results.find_videos import Videos, analysed_file, find_videos
+from fervid.report.pictures import MAX_THUMBNAILS, THUMBNAIL_BYTES, Pictures, Sources
+from fervid.report.series import BYTES_PER_ROW, MAX_ROWS
+from fervid.results.find_videos import Videos, find_videos
 from fervid.results.reader import Results, read_results
-from fervid.settings import OpenOptions
-from fervid.types import Progress, ProgressCallback, ignore_progress
+from fervid.types import ProgressCallback, ignore_progress
+
+PAGE_BYTES = 5_600_000
+"""Size of a page with pictures, if its timelines leave so much room."""
+
+LEAST_ROOM = 1_200_000
+"""Bytes for frames in a page whose timelines take more."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class WrittenReport:
     Attributes:
         path: The file.
         size: Its size in bytes.
-        missing: (video, reason) for each video whose faces have no thumbnails.
+        missing: (video, reason) for each video that has no pictures.
         notes: What a user should know about the results, as sentences.
     """
 
@@ -46,6 +50,7 @@ def write_report(
     thumbnails: bool = True,
     on_progress: ProgressCallback = ignore_progress,
     fingerprint: Callable[[Path], str] = fingerprint,
+    frames: bool = True,
 ) -> WrittenReport:
     """Write results as one HTML page.
 
@@ -53,13 +58,14 @@ def write_report(
         results: What ``analyze`` wrote, or what ``read_results`` returned.
         out: The file to write; it ends in .html.
         videos: The folder that holds the videos, or the file of each video name. None: the folders that were
-            analysed. Thumbnails are made only of files that still have the content that was analysed.
-        thumbnails: Show a thumbnail of each face, cut out of its video.
-        on_progress: Called after each video that is opened for thumbnails.
+            analysed. Pictures are made only of files that still have the content that was analysed.
+        thumbnails: Show an image of each face, cut out of its video. False: show no pictures at all.
+        on_progress: Called after each video that is opened for pictures.
         fingerprint: Computes the fingerprint of a file. Replace it to reuse fingerprints that you have.
+        frames: Store small frames of the videos too, which a click on a timeline shows.
 
     Returns:
-        The file, and which thumbnails are missing.
+        The file, and which videos have no pictures.
 
     Raises:
         UsageError: ``out`` does not end in .html.
@@ -70,34 +76,29 @@ def write_report(
     target = Path(out)
     check_target(target)
     tables, name = (results, "results") if isinstance(results, Results) else (read_results(results), Path(results).name)
-    images: dict[str, dict[int, str]] = {}
-    missing: list[tuple[str, str]] = []
+    plan = _plan(tables) if thumbnails and frames else FramePlan({}, 0.0, 0, 0, 0)
+    pictures: Pictures | None = None
     if thumbnails:
-        images, missing = _find_thumbnails(tables, videos, on_progress, fingerprint)
-    page = render(tables, name, images)
+        faces = page_content.wanted_thumbnails(tables, MAX_THUMBNAILS)
+        shown = tables.videos["video_id"].isin(plan.frames)
+        names = {*faces, *tables.videos.loc[shown, "video"]}
+        sources = Sources(tables, find_videos(tables, names, videos, fingerprint), target.parent, fingerprint)
+        pictures = Pictures(sources, faces, plan, on_progress)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as partial:
-        partial.write_text(page, encoding="utf-8")
-    return WrittenReport(target, len(page.encode()), tuple(missing), tables.notes)
+    with atomic_path(target) as partial, partial.open("w", encoding="utf-8") as file:
+        for text in render(tables, name, pictures, plan):
+            file.write(text)
+        file.flush()
+        size = partial.stat().st_size
+    return WrittenReport(target, size, tuple(pictures.missing if pictures else ()), tables.notes)
 
 
-def _find_thumbnails(
-    tables: Results, videos: Videos, on_progress: ProgressCallback, fingerprint: Callable[[Path], str]
-) -> tuple[dict[str, dict[int, str]], list[tuple[str, str]]]:
-    """Video → face_id → data URI, and (video, reason) for videos without thumbnails."""
-    wanted = page_content.wanted_thumbnails(tables, MAX_THUMBNAILS)
-    found = find_videos(tables, wanted, videos, fingerprint)
-    images: dict[str, dict[int, str]] = {}
-    missing: list[tuple[str, str]] = []
-    for done, (name, faces) in enumerate(wanted.items(), start=1):
-        try:
-            path = analysed_file(tables, name, found, fingerprint)
-            images[name] = make_thumbnails(path, faces, OpenOptions.of(tables.metadata))
-        except UnreadableVideo as error:
-            missing.append((name, str(error)))
-        on_progress(Progress("report", done, len(wanted), "videos"))
-    return images, missing
+def _plan(tables: Results) -> FramePlan:
+    """The frames for which the page has room beside its timelines and the images of faces."""
+    rows = min(len(tables.timeline), MAX_ROWS) * BYTES_PER_ROW
+    faces = min(len(tables.summary), MAX_THUMBNAILS) * THUMBNAIL_BYTES
+    return plan_frames(tables, max(LEAST_ROOM, int((PAGE_BYTES - (rows + faces) * 4 / 3) * 3 / 4)))
 
 
 def check_target(out: Path) -> None:

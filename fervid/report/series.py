@@ -15,7 +15,10 @@ from fervid.timeline.gaps import gaps, median_step
 from fervid.types import DoubleArray, FloatArray
 
 MAX_ROWS = 240_000
-"""Largest number of rows that a page draws, about 6 MB. If there are more, timelines are thinned."""
+"""Largest number of rows that a page draws, about 7 MB. If there are more, timelines are thinned."""
+
+BYTES_PER_ROW = 23
+"""Bytes of a drawn row: a time, seven smoothed and seven raw values, the quality, and four measures."""
 
 MIN_ROWS = 60
 """Smallest number of rows to which a face is thinned."""

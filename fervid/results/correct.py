@@ -17,14 +17,15 @@ from fervid.files.fingerprint import sha256
 from fervid.results.correct_video import EditedFaces, exclusion, labels
 from fervid.results.corrections import Correction, read_corrections
 from fervid.results.face_rows import columns_of, persons_of, rows_of_faces, sampled_frames, tracks_of
+from fervid.results.mesh_table import has_meshes, read_meshes, with_faces
 from fervid.results.parts import Row, by_video, named
 from fervid.results.reader import read_checked
-from fervid.results.rows import FinishedFace, VideoFaces, summary_of_row, video_tables
+from fervid.results.rows import FinishedFace, VideoFaces, event_totals, summary_of_row, video_tables
 from fervid.results.schema import SMALL, output_paths
 from fervid.results.workspace import refuse_output, writing_results
 from fervid.settings import TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.types import EMOTIONS, Doubt
+from fervid.types import EMOTIONS, Doubt, Track
 
 CORRECTIONS = "corrections_sha256"
 """Key of the metadata that holds the SHA-256 of each corrections file, separated by spaces."""
@@ -82,12 +83,13 @@ def correct(
     require_shots(source, tables)
     of_video = of_each_video(read, tables["videos"])
     metadata = found.metadata | {CORRECTIONS: " ".join(sha256(file) for file in files)}
-    with writing_results(target, metadata, found.notes) as opened:
+    mesh = has_meshes(source)
+    with writing_results(target, metadata, found.notes, mesh) as opened:
         timeline, small = opened.timeline, opened.small
         rows = {name: _rows_by_video(tables[name]) for name in SMALL}
         changed: dict[str, Row] = {}
         for video_id, table in by_video(tables["timeline"]):
-            name = table["video"][0].as_py()
+            name, before = table["video"][0].as_py(), table
             if name in of_video:
                 manifest = next(row for row in rows["videos"][video_id] if row["video"] == name)
                 own = {kind: rows[kind].get(video_id, []) for kind in SMALL} | {"videos": [manifest]}
@@ -96,6 +98,8 @@ def correct(
                 for table_name in SMALL.keys() - {"videos"}:
                     rows[table_name][video_id] = [{**row, "video": name} for row in corrected[table_name]]
             timeline.add(named(table, name))
+            if mesh:
+                opened.mesh.add(with_faces(read_meshes(source, video_id), before, table))
             for table_name in SMALL.keys() - {"videos"}:
                 small[table_name].add(rows[table_name].get(video_id, []))
         small["videos"].add({**row, **changed.get(row["video"], {})} for row in tables["videos"].to_pylist())
@@ -205,23 +209,29 @@ def corrected_video(
     faces = VideoFaces(manifest["video_id"], frames, times, sizes, tracks, raw, *known)
     notes = [text for text in (manifest["message"], *(exclusion(*one) for one in edited.excluded)) if text]
     told = {"status": "ok" if tracks else "no_face", "faces": len(tracks), "message": "; ".join(notes) or None}
-    return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same))
+    return video_tables(faces, manifest | told, settings, _finished(table, rows, edited, same, tracks))
 
 
 def _finished(
-    table: pa.Table, rows: Mapping[str, list[Row]], edited: EditedFaces, same: Collection[int]
+    table: pa.Table,
+    rows: Mapping[str, list[Row]],
+    edited: EditedFaces,
+    same: Collection[int],
+    tracks: Sequence[Track],
 ) -> dict[int, FinishedFace]:
     """What was computed before of the faces whose tracks are the same. Their persons may have changed."""
     smoothed = columns_of(table, [f"{name}_smooth" for name in EMOTIONS])
     episodes: dict[int, list[Row]] = {}
     for row in rows["episodes"]:
         episodes.setdefault(row["face_id"], []).append(row)
+    of_face = {track.face_id: track for track in tracks}
     summaries = (summary_of_row(row) for row in rows["summary"] if row["face_id"] in same)
     return {
         one.face_id: FinishedFace(
             smoothed[edited.faces[one.face_id]],
             episodes.get(one.face_id, []),
             replace(one, person=edited.persons[one.face_id]),
+            event_totals(of_face[one.face_id], episodes.get(one.face_id, [])),
         )
         for one in summaries
     }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fervid.results.corrections import MAX_NUMBER, NEW, Correction
 from fervid.results.face_rows import Rows
-from fervid.types import TWO_PEOPLE, Doubt
+from fervid.types import COVERED, TWO_PEOPLE, Doubt
 
 SETTLED_WITHIN = 1.0
 """A split settles a doubt whether a face holds two people if it is at most this many seconds from the doubt's start."""
@@ -100,7 +100,7 @@ class EditedFaces:
     def _is_a_person(self, face_id: int) -> None:
         """Drop the doubts whether a face is a person's own: a correction says whose it is."""
         if face_id in self.doubts:
-            self.doubts[face_id] = [one for one in self.doubts[face_id] if one.reason == TWO_PEOPLE]
+            self.doubts[face_id] = [one for one in self.doubts[face_id] if one.reason in (TWO_PEOPLE, COVERED)]
 
     def _unknown(self, face_id: int) -> str:
         """Why a face cannot be corrected."""
@@ -140,7 +140,9 @@ class EditedFaces:
         self._is_a_person(one.face_id)
         person = self._person_of(one.face_id)
         before = labels.setdefault(person, Label(one.value, one))
-        if before.text != one.value:
+        if before.by.face_id == one.face_id or before.by.face_id not in self.faces:
+            labels[person] = Label(one.value, one)
+        elif before.text != one.value:
             raise one.wrong(
                 "value", f"person {person} is {verb} {before.text!r} by {before.by.place.rpartition(', ')[2]}"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +95,45 @@ def _unescape(table: pa.Table) -> pa.Table:
             values = [value.removeprefix("'") if value else value for value in table.column(index).to_pylist()]
             table = table.set_column(index, field.name, pa.array(values, pa.string()))
     return table
+
+
+def read_csv_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Read a small CSV file that fervid wrote as plain values. Unlike ``read_csv`` this does not import pandas.
+
+    Args:
+        path: The file.
+        schema: Its columns, of strings and numbers.
+
+    Returns:
+        Column → value of each row. Empty cells, and columns that the file lacks, are None.
+
+    Raises:
+        ValueError: The file does not match the schema.
+        OSError: The file cannot be read.
+        BadResults: It is a pipe, a device or a socket.
+    """
+    refuse_special(path, BadResults)
+    kinds = {field.name: _KINDS[field.type] for field in schema}
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            reader = csv.DictReader(file, strict=True)
+            if schema.names[0] not in (reader.fieldnames or ()):
+                raise ValueError(f"no column {schema.names[0]}")
+            return [
+                {name: kind(text) if (text := row.get(name)) else None for name, kind in kinds.items()}
+                for row in reader
+            ]
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+
+
+_KINDS: dict[pa.DataType, Callable[[str], Any]] = {
+    pa.string(): lambda text: text.removeprefix("'") or None,
+    pa.int32(): int,
+    pa.int64(): int,
+    pa.float64(): float,
+}
+"""Type of a column → how a cell is read."""
 
 
 def read_csv(path: Path, schema: pa.Schema, fill: bool = False) -> pa.Table:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fervid.errors import BadCorrections, FervidError, OutputLocked
-from fervid.files.atomic import atomic_path
+from fervid.errors import BadCorrections, FervidError, OutputError, OutputLocked
+from fervid.files.atomic import atomic_path, write_text_atomically
 from fervid.files.locks import locked_temporarily
 from fervid.results.corrections import COLUMNS, Correction, CorrectionsText, parse_corrections
 from fervid.results.csv import FORMULA_STARTS
@@ -93,8 +95,8 @@ class CorrectionsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._undone: dict[str, list[tuple[str, str]]] = {}
-        """Video → the version after each undo, and the line that it removed."""
+        self._undone_path = path.with_name(f".{path.name}.redo")
+        """Holds, as JSON, video → the version after each undo, and the line that it removed."""
 
     def read(self) -> FileContent:
         """Read the file.
@@ -136,7 +138,7 @@ class CorrectionsFile:
         with self._changing(video, version) as before:
             line = _line(before.parsed, {**cells, "video": video})
             after = self._replace(before, _with_line(before, line), video, check)
-            self._undone.pop(video, None)
+            self._write_undone(video, [])
             return after
 
     def undo(self, video: str, version: str) -> FileContent:
@@ -162,7 +164,7 @@ class CorrectionsFile:
             removed = records.pop(places[-1])
             text = before.parsed.header + "".join(_ended(one.text) for one in records)
             after = self._replace(before, text, video, None)
-            self._undone.setdefault(video, []).append((after.version(video), removed.text))
+            self._write_undone(video, [*self._undone(video), (after.version(video), removed.text)])
             return after
 
     def redo(self, video: str, version: str, check: Check) -> FileContent:
@@ -185,9 +187,9 @@ class CorrectionsFile:
         with self._changing(video, version) as before:
             if not self.can_redo(video, before):
                 raise CorrectionsConflict("there is nothing to redo")
-            line = self._undone[video][-1][1]
+            *others, (_, line) = self._undone(video)
             after = self._replace(before, _with_line(before, line), video, check)
-            self._undone[video].pop()
+            self._write_undone(video, others)
             return after
 
     def can_redo(self, video: str, content: FileContent) -> bool:
@@ -200,8 +202,36 @@ class CorrectionsFile:
         Returns:
             Whether the last change of this video was an undo.
         """
-        undone = self._undone.get(video)
-        return bool(undone) and undone[-1][0] == content.version(video)  # type: ignore[index]
+        undone = self._undone(video)
+        return bool(undone) and undone[-1][0] == content.version(video)
+
+    def _undone(self, video: str) -> list[tuple[str, str]]:
+        """The version after each undo of a video, and the line that it removed."""
+        found = self._read_undone().get(video, [])
+        return [(str(version), str(line)) for version, line in found]
+
+    def _read_undone(self) -> dict[str, list[tuple[str, str]]]:
+        """What can be put back; a file that is missing or damaged holds nothing."""
+        try:
+            refuse_special(self._undone_path, BadCorrections)
+            found = json.loads(self._undone_path.read_text(encoding="utf-8"))
+            return {video: [(version, line) for version, line in lines] for video, lines in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError, BadCorrections):
+            return {}
+
+    def _write_undone(self, video: str, lines: list[tuple[str, str]]) -> None:
+        """Store what can be put back. If that fails, the correction itself is saved all the same."""
+        before = self._read_undone()
+        undone = {name: others for name, others in before.items() if name != video}
+        if lines:
+            undone[video] = lines
+        if undone == before:
+            return
+        with contextlib.suppress(OSError, OutputError):
+            if undone:
+                write_text_atomically(self._undone_path, json.dumps(undone))
+            else:
+                self._undone_path.unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self, video: str, version: str) -> Iterator[FileContent]:

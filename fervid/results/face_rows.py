@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fervid.results.schema import FRAME_SIZE
-from fervid.types import EMOTIONS, DoubleArray, FloatArray, Track
+from fervid.types import EMOTIONS, MEASURES, DoubleArray, FloatArray, Track
 
 Rows = npt.NDArray[np.int64]
 """Indices of rows of a timeline, by time."""
@@ -87,13 +87,23 @@ def tracks_of(
     Returns:
         The tracks by face, and the raw probabilities of each, (samples, 7) float32.
     """
-    boxes, raw = columns_of(table, _BOX), columns_of(table, EMOTIONS)
+    boxes, raw, measures = (columns_of(table, names) for names in (_BOX, EMOTIONS, MEASURES))
     scores, qualities = columns_of(table, ("face_score", "face_quality")).T
     frames, times = table["frame"].to_numpy(), table["time"].to_numpy()
     none = np.zeros((0, 1, 1), np.uint8)
     ordered = sorted(faces.items())
     tracks = [
-        Track(face, frames[rows], times[rows], boxes[rows], scores[rows], qualities[rows], none, persons[face])
+        Track(
+            face,
+            frames[rows],
+            times[rows],
+            boxes[rows],
+            scores[rows],
+            qualities[rows],
+            none,
+            persons[face],
+            measures=measures[rows],
+        )
         for face, rows in ordered
     ]
     return tracks, [raw[rows] for _, rows in ordered]

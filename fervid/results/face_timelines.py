@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fervid.faces.landmarks import LANDMARKS
 from fervid.results.lanes import Lane, lanes
+from fervid.results.mesh_table import read_points
 from fervid.results.reader import Results
 from fervid.results.schema import FRAME_SIZE
 from fervid.settings import ScanSettings
 from fervid.timeline.gaps import gap_threshold, gaps, median_step
 from fervid.timeline.interpolation import FaceTimeline, Owner
-from fervid.types import EMOTIONS, DoubleArray, FloatArray
+from fervid.types import EMOTIONS, DoubleArray, FloatArray, HalfArray
 from fervid.video.picture import fit
 
 _TIME_TOLERANCE = 1e-6
@@ -116,12 +119,14 @@ class FaceTimelines:
     Args:
         results: The results.
         with_names: Call persons by the names of participants.
+        meshes: Results whose table of meshes gives the outlines of faces; None: no outlines.
 
     Attributes:
         step: Seconds between two samples, as the settings asked for; 0.04 if every frame was sampled.
     """
 
-    def __init__(self, results: Results, with_names: bool = True) -> None:
+    def __init__(self, results: Results, with_names: bool = True, meshes: Path | None = None) -> None:
+        self._meshes = meshes
         fps = results.metadata.get("settings", {}).get("scan", {}).get("fps", ScanSettings().fps)
         self.step = 1 / (fps or 25.0)
         self._max_gap = results.max_gap
@@ -145,10 +150,25 @@ class FaceTimelines:
             return []
         sampled: DoubleArray = np.unique(rows["time"].to_numpy(np.float64))
         with_face, owners = rows[rows["face_id"].notna()], self._owners(video_id)
-        return [
-            replace(self._face(video_id, int(face_id), face.sort_values("time"), sampled), owner=owners.get(face_id))
-            for face_id, face in with_face.groupby("face_id")
-        ]
+        outlines = self._outlines(video_id)
+        found = []
+        for face_id, face in with_face.groupby("face_id"):
+            ordered = face.sort_values("time")
+            one = self._face(video_id, int(face_id), ordered, sampled)
+            own = _in_boxes(outlines[int(face_id)], ordered, one.boxes) if int(face_id) in outlines else None
+            found.append(replace(one, owner=owners.get(face_id), outlines=own))
+        return found
+
+    def _outlines(self, video_id: str) -> dict[int, dict[int, HalfArray]]:
+        """Face → frame → (68, 2) landmarks in pixels."""
+        found: dict[int, dict[int, HalfArray]] = {}
+        if self._meshes is None:
+            return found
+        for frames, faces, points in read_points(self._meshes, video_id):
+            chosen = points[:, list(LANDMARKS), :2]
+            for frame, face, one in zip(frames.tolist(), faces.tolist(), chosen, strict=True):
+                found.setdefault(face, {})[frame] = one
+        return found
 
     def _owners(self, video_id: str) -> dict[int, Owner]:
         """Face → whose face it is, where that is known."""
@@ -187,7 +207,21 @@ class FaceTimelines:
             self._trust.get((video_id, face_id), "ok"),
             gaps(times, sampled, gap_threshold(sampled, self._max_gap)),
             last + step if last >= sampled[-1] else last,
+            angles=_angles(rows),
         )
+
+
+def _angles(rows: pd.DataFrame) -> FloatArray | None:
+    """(n, 3) yaw, pitch and roll of each row; None if no row has them."""
+    angles = rows.reindex(columns=["head_yaw", "head_pitch", "head_roll"]).to_numpy(np.float32)
+    return angles if np.isfinite(angles).any() else None
+
+
+def _in_boxes(outlines: dict[int, HalfArray], rows: pd.DataFrame, boxes: FloatArray) -> HalfArray:
+    """(n, 68, 2) landmarks of each row in widths and heights of its box; NaN where there are none."""
+    unknown = np.full((len(LANDMARKS), 2), np.nan, np.float16)
+    points = np.array([outlines.get(frame, unknown) for frame in rows["frame"].tolist()], np.float32)
+    return np.asarray((points - boxes[:, None, :2]) / boxes[:, None, 2:], np.float16)
 
 
 def _short(lane: Lane) -> str:

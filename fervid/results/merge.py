@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from fervid.errors import BadResults, UsageError
+from fervid.results.mesh_table import has_meshes, read_meshes, renamed
 from fervid.results.parts import Row, by_video, copy_of, named
 from fervid.results.reader import read_checked, read_metadata, read_tables
 from fervid.results.schema import ANALYSED, SMALL
@@ -26,6 +27,7 @@ MADE_WITH = (
     "detector",
     "detector_sha256",
     "embedder_sha256",
+    "mesh_sha256",
 )
 """Metadata that must agree before results are merged, in addition to the settings ``scan`` and ``timeline``."""
 
@@ -103,7 +105,10 @@ def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, Any]) -> tupl
     manifests, notes = _manifests(paths)
     merged = _Manifest({path: manifest.to_pylist() for path, manifest in manifests.items()})
     count = skipped = 0
-    with writing_results(out, metadata, notes) as opened:
+    lacking = [path for path in paths if not has_meshes(path)]
+    mesh = len(lacking) < len(paths)
+    notes += [f"{path} lies without its meshes; they are missing in the merged table" for path in lacking if mesh]
+    with writing_results(out, metadata, notes, mesh) as opened:
         timeline, small = opened.timeline, opened.small
         for path in paths:
             tables, names = read_tables(path), merged.names(path)
@@ -121,6 +126,8 @@ def _join(paths: Sequence[Path], out: Path, metadata: Mapping[str, Any]) -> tupl
             for video_id, video in by_video(tables["timeline"]):
                 if video_id in names:
                     timeline.add(named(video, names[video_id]))
+                    if path not in lacking:
+                        opened.mesh.add(renamed(table, names[video_id]) for table in read_meshes(path, video_id))
     return count, skipped, tuple(notes)
 
 

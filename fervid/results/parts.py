@@ -104,11 +104,12 @@ def read_part(path: Path) -> tuple[pa.Table, dict[str, list[Row]]]:
         return table, rows
 
 
-def read_rows(path: Path) -> dict[str, list[Row]]:
+def read_rows(path: Path, removes_damage: bool = True) -> dict[str, list[Row]]:
     """Read only the rows of the small tables from a part, which is fast.
 
     Args:
-        path: The file; it is removed if it is damaged.
+        path: The file.
+        removes_damage: Whether to remove it if it is damaged.
 
     Returns:
         The rows by table name.
@@ -116,7 +117,8 @@ def read_rows(path: Path) -> dict[str, list[Row]]:
     Raises:
         BadResults: The part is damaged.
     """
-    with _damage_removed(path), pa.OSFile(str(path)) as file:  # opening by path, or reading the schema, takes longer
+    # opening by path, or reading the schema, takes longer
+    with _damage_removed(path, removes_damage), pa.OSFile(str(path)) as file:
         footer = pq.ParquetFile(file).metadata
         if footer.schema.names != PART.names:
             raise ValueError("these are not the columns of a part")
@@ -154,8 +156,8 @@ def _checked(sealed_rows: bytes, path: Path) -> dict[str, list[Row]]:
 
 
 @contextlib.contextmanager
-def _damage_removed(part: Path) -> Iterator[None]:
-    """Remove the part if the block finds it damaged, so that its video counts as new."""
+def _damage_removed(part: Path, removes: bool = True) -> Iterator[None]:
+    """Remove the part if the block finds it damaged, so that its video counts as new, unless ``removes`` is false."""
     try:
         if part.is_symlink() or not part.is_file():  # opening a pipe would wait for ever
             raise ValueError("not a file")
@@ -163,6 +165,8 @@ def _damage_removed(part: Path) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:  # such as too many open files: not damage
             raise OutputError(f"cannot read {part}: {error.strerror or error}") from error
+        if not removes:
+            raise BadResults(f"{part} is damaged; the next run analyses its video again") from error
         remove_damaged(part)
         raise BadResults(f"{part} was damaged and has been removed; the next run analyses its video again") from error
 

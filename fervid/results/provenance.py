@@ -5,6 +5,7 @@ from __future__ import annotations
 from fervid.emotions.sidecar import Sidecar
 from fervid.faces.detectors import describe_detector
 from fervid.faces.embedding import describe_embedder
+from fervid.faces.mesh import describe_mesher
 from fervid.results.schema import SCHEMA_VERSION
 from fervid.settings import ScanSettings
 from fervid.version import __version__
@@ -14,7 +15,7 @@ def made_with(settings: ScanSettings, sidecar: Sidecar) -> dict[str, str]:
     """Describe the software and the weights of an analysis.
 
     Args:
-        settings: They name the detector and its weights.
+        settings: They name the detector and its weights, and say whether faces are measured.
         sidecar: The sidecar of the emotion network.
 
     Returns:
@@ -35,4 +36,5 @@ def made_with(settings: ScanSettings, sidecar: Sidecar) -> dict[str, str]:
         "detector_sha256": detector_sha256,
         "embedder": embedder,
         "embedder_sha256": embedder_sha256,
+        **({"mesh_sha256": describe_mesher()} if settings.measures else {}),
     }

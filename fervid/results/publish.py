@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fervid.files.atomic import sync_file, sync_folder
-from fervid.results.schema import SMALL, is_folder, small_path, timeline_path
+from fervid.results.mesh_table import MESH_NAME
+from fervid.results.schema import SMALL, is_folder, mesh_path, small_path, timeline_path
 
 NEW, OLD = "new", "old"
 """Folders of the workspace: the complete new tables, and the tables that they replace."""
@@ -62,7 +63,16 @@ def _moves(out: Path, workspace: Path) -> Iterator[tuple[Path, Path]]:
         if os.path.lexists(place):
             yield place, old / name
         yield new / name, place
+    if os.path.lexists(mesh_path(out)):
+        yield mesh_path(out), old / MESH_NAME
+    if _is_kept(new / MESH_NAME):
+        yield new / MESH_NAME, mesh_path(out)
     yield new / TIMELINE_NAME, timeline
+
+
+def _is_kept(mesh: Path) -> bool:
+    """Whether there is a table of meshes among the new tables. If there is none, its file is empty."""
+    return mesh.is_file() and mesh.stat().st_size > 0
 
 
 def finish_interrupted(out: Path, workspace: Path) -> None:
@@ -83,6 +93,10 @@ def finish_interrupted(out: Path, workspace: Path) -> None:
     for name in SMALL:
         if (new / name).exists():
             (new / name).replace(small_path(out, name))
+    if _is_kept(new / MESH_NAME):
+        (new / MESH_NAME).replace(mesh_path(out))
+    elif (new / MESH_NAME).exists():  # there is none: what is in its place is an earlier one
+        mesh_path(out).unlink(missing_ok=True)
     sync_folder(small_path(out, "videos").parent)
     if (new / TIMELINE_NAME).exists():
         (new / TIMELINE_NAME).rename(timeline)
@@ -91,7 +105,7 @@ def finish_interrupted(out: Path, workspace: Path) -> None:
 
 def _are_tables(out: Path, new: Path) -> bool:
     """Whether the tables that are still in ``new`` are files; the timeline of a folder is a folder."""
-    left = [path for path in (new / name for name in (*SMALL, TIMELINE_NAME)) if os.path.lexists(path)]
+    left = [path for path in (new / name for name in (*SMALL, MESH_NAME, TIMELINE_NAME)) if os.path.lexists(path)]
     folders = [path.name for path in left if path.is_dir()]
     expected = [TIMELINE_NAME] if is_folder(out) and (new / TIMELINE_NAME) in left else []
     return folders == expected and not any(path.is_symlink() for path in left)

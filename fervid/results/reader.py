@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from fervid.errors import BadDataset, BadResults, InputNotFound
-from fervid.files.fingerprint import sha256
-from fervid.results.belonging import TimelineDigest, contradiction
+from fervid.errors import BadResults, InputNotFound
+from fervid.results.belonging import contradiction
 from fervid.results.collector import TableCollector
-from fervid.results.csv import csv_safe, read_csv
+from fervid.results.csv import csv_safe, read_csv, read_csv_rows
 from fervid.results.rebuild import rebuilt
 from fervid.results.schema import (
     COMMON,
@@ -27,19 +24,26 @@ from fervid.results.schema import (
     NOTES,
     OTHER_SUFFIX,
     PARTITION,
-    PREFIX,
     RECORD,
     SMALL,
     TIMELINE,
-    output_paths,
+    is_folder,
     small_path,
-    timeline_path,
 )
-from fervid.results.store_files import IN_FOLDER, MERGING, composed_metadata, store_folder
-from fervid.results.validate import check_metadata, missing_rows, validated
-from fervid.runtime.special_files import refuse_special
+from fervid.results.store_files import IN_FOLDER, MERGING
+from fervid.results.timeline_files import (
+    changed_tables,
+    changed_timeline,
+    decoded_metadata,
+    digest_of,
+    footer,
+    identity,
+    read_rows,
+    recorded,
+)
+from fervid.results.validate import missing_rows, validated
 from fervid.settings import TimelineSettings
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, MEASURES
 
 ATTEMPTS, PAUSE = 10, 0.1
 """How often and after how many seconds tables are read again that another process replaces."""
@@ -174,7 +178,7 @@ def read_checked(out: Path) -> ReadTables:
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(PAUSE)
-        before = _identity(out)
+        before = identity(out)
         if before is None and _is_being_replaced(out):
             continue
         if not out.exists():
@@ -182,22 +186,13 @@ def read_checked(out: Path) -> ReadTables:
         try:
             read = _read_once(out)
         except (BadResults, OSError):  # a file may be moved away meanwhile
-            if before == _identity(out):
+            if before == identity(out):
                 raise
             continue
-        if before == _identity(out):
+        if before == identity(out):
             return read
     again = f"run the command that wrote it (analyze, merge or correct with `out` {out}) again"
     raise BadResults(f"{out} is incomplete: the run that writes it was interrupted or is at work; {again}")
-
-
-def _identity(out: Path) -> tuple[int, ...] | None:
-    """What changes when the timeline is replaced; None if there is none."""
-    try:
-        status = (out / "timeline" if out.is_dir() else out).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _is_being_replaced(out: Path) -> bool:
@@ -211,11 +206,8 @@ def _read_once(out: Path) -> ReadTables:
     """Read and check the tables."""
     try:
         read = _read_timeline(out)
-        metadata = _metadata(out, read.schema.metadata)
-        names = set(read.column_names)
-        if {"video_id", "face_quality"} <= names and not names & set(FRAME_SIZE):
-            raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
-        timeline = read.select(TIMELINE.names).cast(TIMELINE)
+        metadata = decoded_metadata(out, read.schema.metadata)
+        timeline = as_timeline(out, read)
     except BadResults:
         raise
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
@@ -223,10 +215,10 @@ def _read_once(out: Path) -> ReadTables:
     record, inherited = metadata.pop(RECORD, None), metadata.pop(NOTES, [])
     if out.suffix == ".parquet" and out.is_file() and not any(small_path(out, name).exists() for name in SMALL):
         tables, notes = _computed(out, timeline, metadata)
-        notes += _changed_timeline(out, record, timeline)
+        notes += changed_timeline(out, record, digest_of(timeline))
         return ReadTables(tables, metadata, (*inherited, *notes), False)
     tables = {"timeline": timeline} | {name: read_small(out, name) for name in SMALL}
-    changed = [*inherited, *_changed(out, record)]
+    changed = [*inherited, *changed_tables(out, record)]
     written = tables["timeline"]
     left_out = _without_unlisted(out, tables, not changed)
     if out.is_dir():  # partitions are read in the order of their names
@@ -238,7 +230,7 @@ def _read_once(out: Path) -> ReadTables:
         raise BadResults(f"{out} is incomplete: {missing}; analyse again")
     if reason := contradiction(tables):
         raise BadResults(f"{out}: its tables do not belong together: {reason}; analyse again, or use `correct`")
-    changed += _changed_timeline(out, record, written)
+    changed += changed_timeline(out, record, digest_of(written))
     return ReadTables(tables, metadata, (*notes, *changed, *left_out), not notes and not changed)
 
 
@@ -268,22 +260,27 @@ def _without_unlisted(out: Path, tables: dict[str, pa.Table], is_unchanged: bool
     return [f"{out} has rows of {videos} that the videos table does not list; they are left out"]
 
 
-def _changed(out: Path, record: object) -> list[str]:
-    """Which small tables are not as fervid wrote them, as sentences. ``record``: small table → SHA-256."""
-    if not isinstance(record, dict):
-        return [f"{out} does not say which tables belong to it, so it may have been changed"]
-    names = [name for name in SMALL if name in record and sha256(small_path(out, name)) != record[name]]
-    return [f"{small_path(out, name)} was changed after fervid wrote it" for name in names]
+def as_timeline(out: Path, read: pa.Table) -> pa.Table:
+    """Give rows that were read the columns and types of the timeline.
 
+    Args:
+        out: The results.
+        read: The rows.
 
-def _changed_timeline(out: Path, record: object, timeline: pa.Table) -> list[str]:
-    """Whether the timeline is not as fervid wrote it, as sentences. ``record`` may hold its digest."""
-    if not isinstance(record, dict) or "timeline" not in record:
-        return []
-    digest = TimelineDigest()
-    digest.add(timeline)
-    same = digest.text() == record["timeline"]
-    return [] if same else [f"{timeline_path(out)} was changed after fervid wrote it"]
+    Returns:
+        The rows in the schema TIMELINE.
+
+    Raises:
+        BadResults: An earlier version of fervid wrote them.
+        KeyError: A column is missing.
+        ArrowException: A column has another type.
+    """
+    names = set(read.column_names)
+    if {"video_id", "face_quality"} <= names and not names & set(FRAME_SIZE):
+        raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
+    if {"video_id", *FRAME_SIZE} <= names and not names & set(MEASURES):
+        raise BadResults(f"{out} was written by an earlier version of fervid; analyse again")
+    return read.select(TIMELINE.names).cast(TIMELINE)
 
 
 def read_small(out: Path, name: str) -> pa.Table:
@@ -339,37 +336,20 @@ def _read_timeline(out: Path) -> pa.Table:
     if out.is_dir():
         return _read_partitions(out / "timeline")
     if out.suffix == ".csv":
-        return read_csv(out, csv_safe(TIMELINE.empty_table()).schema).replace_schema_metadata(_recorded(out))
-    return _read_rows(out).replace_schema_metadata(_footer(out))
-
-
-def _read_rows(path: Path) -> pa.Table:
-    """The rows of a Parquet file."""
-    refuse_special(path, BadResults)
-    return pq.read_table(path, partitioning=None)
-
-
-def _footer(path: Path) -> dict[bytes, bytes]:
-    """The metadata of a Parquet file: what its schema holds, and what was added when its rows were complete."""
-    refuse_special(path, BadResults)
-    footer: Mapping[bytes, bytes] = pq.read_metadata(path).metadata or {}
-    added = {key: value for key, value in footer.items() if key.startswith(PREFIX.encode())}
-    return {**(pq.read_schema(path).metadata or {}), **added}
+        return read_csv(out, csv_safe(TIMELINE.empty_table()).schema).replace_schema_metadata(recorded(out))
+    return read_rows(out).replace_schema_metadata(footer(out))
 
 
 def _read_partitions(folder: Path) -> pa.Table:
     """The rows of all partitions, one file after another, so that memory is that of the rows."""
     common, rows = folder / COMMON, TableCollector()
-    schema = TIMELINE.with_metadata(_footer(common) if common.exists() else None)
+    schema = TIMELINE.with_metadata(footer(common) if common.exists() else None)
     for part in sorted(folder.glob(f"{PARTITION}*/*.parquet")):
-        table = _read_rows(part)
+        table = read_rows(part)
         ids = pa.array([part.parent.name.removeprefix(PARTITION)] * len(table), pa.string())
         rows.add(table.append_column("video_id", ids).select(schema.names).cast(schema))
     return rows.table().replace_schema_metadata(schema.metadata) if len(rows) else schema.empty_table()
 
-
-JSON_KEYS = {"settings", "roots", RECORD, NOTES}
-"""Keys of the metadata whose values are JSON; the others are plain text."""
 
 _NULLABLE = {"face_id", "person", "shot", "width", "height", "rotation", "size", "frames_sampled", "faces"}
 """Integer columns that may hold nulls, which plain numpy integers cannot."""
@@ -395,6 +375,47 @@ def tidy_frame(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of results, which can be read without their timeline.
+
+    Attributes:
+        rows: Column → value of each input; empty if the small tables are missing.
+        metadata: See ``read_metadata``.
+        notes: Which small tables are not as fervid wrote them, as sentences. The timeline is not checked.
+    """
+
+    rows: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def read_manifest(out: Path) -> Manifest:
+    """Read the manifest of results.
+
+    Args:
+        out: The results.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputNotFound: There is nothing at ``out``.
+        BadResults: fervid did not write what is there, or it is incomplete.
+    """
+    metadata = _all_metadata(out)
+    record, inherited = metadata.pop(RECORD, None), metadata.pop(NOTES, [])
+    if not is_folder(out) and out.suffix == ".parquet" and not any(small_path(out, name).exists() for name in SMALL):
+        return Manifest([], metadata, (*inherited, f"{out} lies without its small tables"))
+    if not small_path(out, "videos").exists():
+        raise _incomplete(out, "videos")
+    try:
+        rows = read_csv_rows(small_path(out, "videos"), SMALL["videos"])
+    except (OSError, ValueError) as error:
+        raise _bad_results(out, error) from error
+    return Manifest(rows, metadata, (*inherited, *changed_tables(out, record)))
+
+
 def read_metadata(out: Path) -> dict[str, Any]:
     """Read how results were made.
 
@@ -412,63 +433,22 @@ def read_metadata(out: Path) -> dict[str, Any]:
         InputNotFound: There is nothing at ``out``.
         BadResults: fervid did not write what is there.
     """
+    return {key: value for key, value in _all_metadata(out).items() if key not in (RECORD, NOTES)}
+
+
+def _all_metadata(out: Path) -> dict[str, Any]:
+    """The metadata with the record of the small tables and the notes."""
     if not out.exists():
         raise InputNotFound(f"no such results: {out}")
     try:
         if out.suffix == ".csv" and not out.is_dir():
-            raw = _recorded(out)
+            raw = recorded(out)
         else:
             timeline = out / "timeline"
             files = [*timeline.glob(COMMON), *sorted(timeline.glob("*/*.parquet"))][:1] if out.is_dir() else [out]
-            raw = _footer(files[0]) if files else {}
+            raw = footer(files[0]) if files else {}
     except BadResults:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _bad_results(out, error) from error
-    metadata = _metadata(out, raw)
-    return {key: value for key, value in metadata.items() if key not in (RECORD, NOTES)}
-
-
-def _recorded(out: Path) -> dict[bytes, bytes]:
-    """The metadata of a CSV file from the store beside it, in the form of Parquet metadata."""
-    recorded = composed_metadata(store_folder(out, False), output_paths(out))
-    return {f"{PREFIX}{key}".encode(): value.encode() for key, value in recorded.items()}
-
-
-def _metadata(out: Path, raw: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """The entries of metadata that fervid wrote, decoded and checked, with the record of the small tables."""
-    try:
-        own = {key: value for key, value in (raw or {}).items() if key.startswith(PREFIX.encode())}
-        values: dict[str, Any] = {key.decode().removeprefix(PREFIX): value.decode() for key, value in own.items()}
-        for key in JSON_KEYS & values.keys():
-            values[key] = json.loads(values[key])
-        check_metadata(values)
-    except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, BadResults) else "its metadata are damaged"
-        raise BadResults(f"{out} cannot be used: {reason}") from error
-    return values
-
-
-def read_columns(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[Any]]:
-    """Read columns of any Parquet file.
-
-    Args:
-        path: The file.
-        required: Columns that must be there.
-        optional: Columns that are left out of the result if the file does not have them.
-
-    Returns:
-        Column name → values as a Python list.
-
-    Raises:
-        BadDataset: The file cannot be read, or a required column is missing.
-    """
-    try:
-        names = pq.read_schema(path).names
-        missing = [name for name in required if name not in names]
-        if missing:
-            raise BadDataset(f"{path}: no column {', '.join(missing)}")
-        table = pq.read_table(path, columns=[*required, *(name for name in optional if name in names)])
-    except (pa.ArrowException, OSError) as error:
-        raise BadDataset(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    return decoded_metadata(out, raw)

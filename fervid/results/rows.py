@@ -20,10 +20,12 @@ from fervid.scan.types import Scan
 from fervid.settings import TimelineSettings
 from fervid.settings_io import to_mapping
 from fervid.timeline.episodes import Episode, episodes, evidence_each
+from fervid.timeline.events import EMOTION, SPEAKING, Event, EventTotals, FaceSeries, events, totals_of
 from fervid.timeline.gaps import gap_threshold
 from fervid.timeline.smoothing import smooth_each
 from fervid.timeline.summary import FaceSummary, Statistics, summarize_face, summarize_person, summarize_video
-from fervid.types import EMOTIONS, DoubleArray, Doubt, FloatArray, Track
+from fervid.timeline.valence import VALENCE, valence
+from fervid.types import EMOTIONS, MEASURES, DoubleArray, Doubt, FloatArray, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +127,13 @@ class FinishedFace:
         smoothed: (samples, 7) float32 smoothed probabilities.
         episodes: Its rows of the episodes table, without the names of the video.
         summary: Its statistics.
+        events: How many events are among its episodes, and for how long they could be seen.
     """
 
     smoothed: FloatArray
     episodes: list[Row]
     summary: FaceSummary
+    events: EventTotals
 
 
 def video_tables(
@@ -161,7 +165,7 @@ def video_tables(
     tables = {
         "episodes": [row for one in done for row in one.episodes],
         "summary": [_statistics_row(one) | {"participant": faces.participant(one.person)} for one in summaries],
-        "persons": _person_rows(faces, smoothed, summaries, max_gap),
+        "persons": _person_rows(faces, done, max_gap),
         "shots": _shot_rows(faces),
         "doubts": [to_mapping(one) for track in faces.tracks for one in faces.doubts_of(track.face_id)],
         "videos": [manifest | statistics],
@@ -180,9 +184,28 @@ def _finish(
     seen = evidence_each(times, raw, smoothed, weights, shortest, max_gap)
     for track, values, of_track in zip(tracks, smoothed, seen, strict=True):
         found = episodes(track.times, of_track, settings.onset, settings.offset, shortest, max_gap, end)
-        rows = [{"face_id": track.face_id, **_episode_row(episode)} for episode in found]
-        summary = summarize_face(track, values, faces.times, max_gap, faces.doubts_of(track.face_id))
-        yield FinishedFace(values, rows, summary)
+        series = FaceSeries.of(track)
+        seen_events = events(series) if series else []
+        kept = [_episode_row(episode) for episode in found] + [_event_row(event) for event in seen_events]
+        rows = [{"face_id": track.face_id, **row} for row in kept]
+        totals = event_totals(track, rows)
+        summary = summarize_face(track, values, faces.times, max_gap, faces.doubts_of(track.face_id), totals)
+        yield FinishedFace(values, rows, summary, totals)
+
+
+def event_totals(track: Track, rows: Sequence[Row]) -> EventTotals:
+    """Count the events of a face.
+
+    Args:
+        track: The face.
+        rows: Its rows of the episodes table.
+
+    Returns:
+        The totals.
+    """
+    kinds = [row["kind"] for row in rows if row["kind"] != EMOTION]
+    speaking = sum(row["duration"] for row in rows if row["kind"] == SPEAKING)
+    return totals_of(FaceSeries.of(track), kinds, speaking)
 
 
 def now() -> str:
@@ -196,6 +219,7 @@ def now() -> str:
 
 def _episode_row(episode: Episode) -> Row:
     return {
+        "kind": EMOTION,
         "emotion": EMOTIONS[episode.emotion],
         "onset": episode.onset,
         "apex": episode.apex,
@@ -206,9 +230,20 @@ def _episode_row(episode: Episode) -> Row:
     }
 
 
-def _person_rows(
-    faces: VideoFaces, smoothed: Sequence[FloatArray], summaries: Sequence[FaceSummary], max_gap: float
-) -> list[Row]:
+def _event_row(event: Event) -> Row:
+    return {
+        "kind": event.kind,
+        "emotion": None,
+        "onset": event.onset,
+        "apex": event.apex,
+        "offset": event.offset,
+        "duration": event.offset - event.onset,
+        "peak": event.peak,
+        "mean": event.mean,
+    }
+
+
+def _person_rows(faces: VideoFaces, done: Sequence[FinishedFace], max_gap: float) -> list[Row]:
     """The rows of the persons table."""
     members: dict[int, list[int]] = {}
     for index, track in enumerate(faces.tracks):
@@ -217,9 +252,10 @@ def _person_rows(
     rows = []
     for person in sorted(members):
         indices = members[person]
-        tracks, values = [faces.tracks[index] for index in indices], [smoothed[index] for index in indices]
-        of_faces = [summaries[index] for index in indices]
-        row = _statistics_row(summarize_person(tracks, values, of_faces, faces.times, max_gap))
+        tracks, own = [faces.tracks[index] for index in indices], [done[index] for index in indices]
+        values, of_faces = [one.smoothed for one in own], [one.summary for one in own]
+        totals = [one.events for one in own]
+        row = _statistics_row(summarize_person(tracks, values, of_faces, faces.times, max_gap, totals))
         rows.append(row | {"participant": faces.participant(person), "role": faces.roles.get(person)})
     return rows
 
@@ -242,14 +278,17 @@ def summary_of_row(row: Row) -> FaceSummary:
     """
     names = (field.name for field in fields(FaceSummary))
     shares, means = (tuple(row[f"{kind}_{name}"] for name in EMOTIONS) for kind in ("share", "mean"))
-    return FaceSummary(**{name: row[name] for name in names if name in row}, shares=shares, means=means)
+    measured = tuple(row[f"mean_{name}"] for name in (VALENCE, *MEASURES))
+    own = {name: row[name] for name in names if name in row}
+    return FaceSummary(**own, shares=shares, means=means, measured=measured)
 
 
 def _statistics_row(summary: Statistics) -> Row:
     row = dict(vars(summary))  # a copy by `dataclasses.asdict` takes ten times as long
-    shares, means = row.pop("shares"), row.pop("means")
+    shares, means, measured = row.pop("shares"), row.pop("means"), row.pop("measured")
     for index, name in enumerate(EMOTIONS):
         row[f"share_{name}"], row[f"mean_{name}"] = float(shares[index]), float(means[index])
+    row.update(zip((f"mean_{name}" for name in (VALENCE, *MEASURES)), measured, strict=True))
     return row
 
 
@@ -290,7 +329,7 @@ def timeline_table(faces: VideoFaces, smoothed: Sequence[FloatArray]) -> pa.Tabl
     def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         """The values of all tracks in turn, then nulls for the frames without a face."""
         parts = [np.asarray(value) for value in values]
-        filled = pa.array(np.concatenate(parts) if parts else np.zeros(0), kind)
+        filled = pa.array(np.concatenate(parts) if parts else np.zeros(0), kind, from_pandas=True)  # NaN: unknown
         return pa.concat_arrays([filled, pa.nulls(count, kind)])
 
     def per_face(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -318,6 +357,11 @@ def timeline_table(faces: VideoFaces, smoothed: Sequence[FloatArray]) -> pa.Tabl
     for index, name in enumerate(EMOTIONS):
         columns[name] = column([values[:, index] for values in raw], pa.float32())
         columns[f"{name}_smooth"] = column([values[:, index] for values in smoothed], pa.float32())
+    unknown = np.full(len(MEASURES), np.nan, np.float32)
+    measures = [np.tile(unknown, (len(t.times), 1)) if t.measures is None else t.measures for t in tracks]
+    for index, name in enumerate(MEASURES):
+        columns[name] = column([values[:, index] for values in measures], pa.float32())
+    columns[VALENCE] = column([valence(values) for values in smoothed], pa.float32())
     columns["video_id"] = pa.array([faces.video_id] * (len(seen) + count), pa.string())
     table = pa.table({name: columns[name] for name in PART.names}, schema=PART)
     return table.sort_by([("frame", "ascending"), ("face_id", "ascending")])

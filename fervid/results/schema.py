@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from fervid.errors import OutputError, UsageError
 from fervid.results.store_files import store_folder
-from fervid.types import EMOTIONS
+from fervid.runtime.special_files import refuse_name
+from fervid.types import EMOTIONS, MEASURES
 
 SCHEMA_VERSION = 2
 """Version of the tables, stored in their metadata."""
@@ -37,9 +38,11 @@ TIMELINE = pa.schema(
         *_fields(pa.int32(), "face_id", "person"),
         *_fields(pa.string(), "participant"),
         *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score", "face_quality"),
+        *_fields(pa.float32(), *MEASURES),
         *_fields(pa.int32(), *FRAME_SIZE),
         *_emotions("{}", pa.float32()),
         *_emotions("{}_smooth", pa.float32()),
+        *_fields(pa.float32(), "valence"),
         pa.field("emotion", _LABEL),
         *_fields(pa.float32(), "confidence"),
     ]
@@ -53,11 +56,11 @@ EPISODES = pa.schema(
     [
         *_fields(pa.string(), "video", "video_id"),
         *_fields(pa.int32(), "face_id"),
-        *_fields(pa.string(), "emotion"),
+        *_fields(pa.string(), "kind", "emotion"),
         *_fields(pa.float64(), "onset", "apex", "offset", "duration", "peak", "mean"),
     ]
 )
-"""One row per episode; see fervid.timeline.episodes."""
+"""One row per episode of an emotion or event; see fervid.timeline.episodes and fervid.timeline.events."""
 
 _STATISTICS = [
     *_fields(pa.float64(), "first_seen", "last_seen"),
@@ -66,6 +69,8 @@ _STATISTICS = [
     *_fields(pa.string(), "dominant"),
     *_emotions("share_{}", pa.float64()),
     *_emotions("mean_{}", pa.float64()),
+    *_fields(pa.float64(), "mean_valence", *(f"mean_{name}" for name in MEASURES)),
+    *_fields(pa.float64(), "blinks_per_minute", "nods_per_minute", "shakes_per_minute", "speaking_share"),
     *_fields(pa.float64(), "transitions_per_minute", "mean_quality"),
     *_fields(pa.string(), "trust"),
     *_fields(pa.float64(), "low_quality_share"),
@@ -91,6 +96,18 @@ PERSONS = pa.schema(
     ]
 )
 """One row per person of a video; see fervid.timeline.summary."""
+
+MESH = pa.schema(
+    [
+        *_fields(pa.string(), "video", "video_id"),
+        *_fields(pa.int64(), "frame"),
+        *_fields(pa.float64(), "time"),
+        *_fields(pa.int32(), "face_id"),
+        *_fields(pa.float32(), "presence", "eye_open_right", "eye_open_left"),
+        pa.field("points", pa.list_(pa.float16(), 3 * 468)),
+    ]
+)
+"""Optional: one row per row of the timeline that shows a face, with x, y and depth of each point of its mesh."""
 
 SHOTS = pa.schema(
     [
@@ -161,6 +178,7 @@ STILLS = pa.schema(
     [
         *_fields(pa.string(), "image"),
         *_fields(pa.float32(), "face_x", "face_y", "face_width", "face_height", "face_score"),
+        *_fields(pa.float32(), *MEASURES),
         *_emotions("{}", pa.float32()),
         *_fields(pa.string(), "emotion"),
         *_fields(pa.float32(), "confidence"),
@@ -180,6 +198,18 @@ def small_path(out: Path, name: str) -> Path:
         The CSV file of that table.
     """
     return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
+
+
+def run_path(out: Path) -> Path:
+    """Get the path of the file that says what the last run did. Readers of results ignore it.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The JSON file.
+    """
+    return out / "run.json" if is_folder(out) else out.with_suffix(".run.json")
 
 
 def is_video_id(text: str) -> bool:
@@ -206,6 +236,18 @@ def timeline_path(out: Path) -> Path:
     return out / "timeline" if is_folder(out) else out
 
 
+def mesh_path(out: Path) -> Path:
+    """Get the path of the table of meshes, which exists only if they were kept.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The Parquet file.
+    """
+    return out / "mesh.parquet" if is_folder(out) else out.with_suffix(".mesh.parquet")
+
+
 def output_paths(out: Path) -> list[Path]:
     """List the files that results consist of.
 
@@ -216,6 +258,20 @@ def output_paths(out: Path) -> list[Path]:
         ``out`` and its small tables, without the partitions of a folder.
     """
     return [out, *(small_path(out, name) for name in SMALL)]
+
+
+def stamped_paths(out: Path) -> list[Path]:
+    """List what shows that results were changed: files, and for a folder the folder of its partitions.
+
+    The folder of the results itself is not among them, because it also holds what is no table.
+
+    Args:
+        out: The results: a Parquet file, a CSV file or a folder.
+
+    Returns:
+        The timeline and the small tables.
+    """
+    return [timeline_path(out), *(small_path(out, name) for name in SMALL)]
 
 
 def is_folder(out: Path) -> bool:
@@ -245,8 +301,10 @@ def refuse_foreign(out: Path) -> None:
 
     Raises:
         OutputError: fervid did not write what is there.
-        UsageError: The small tables there belong to results with the other suffix.
+        UsageError: The small tables there belong to results with the other suffix, or the system does not allow the
+            name.
     """
+    refuse_name(out, UsageError)
     if is_folder(out):
         expected = (f"{PARTITION}*", COMMON)
         if any(not any(map(entry.match, expected)) for entry in (out / "timeline").glob("*")):

@@ -18,6 +18,9 @@ IDENTITY_FILE = "identity.json"
 COMPOSED_FILE = "composed.json"
 """Name of the file in the store that records what the outputs were composed from."""
 
+PENDING_FILE = "pending.json"
+"""Name of the file in the store that will become COMPOSED_FILE when the outputs are in place."""
+
 
 def store_folder(out: Path, is_folder: bool) -> Path:
     """Get the folder in which ``analyze`` keeps the state of an output.
@@ -54,10 +57,11 @@ def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
     Returns:
         Key → value; empty if the outputs have changed since, or nothing is recorded.
     """
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        content = unsealed(COMPOSED_FILE, read_text(folder / COMPOSED_FILE))
-        if content["outputs"] == stamps(outputs):
-            return dict(content["metadata"])
+    for name in (COMPOSED_FILE, PENDING_FILE):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            content = unsealed(COMPOSED_FILE, read_text(folder / name))
+            if content["outputs"] == stamps(outputs):
+                return dict(content["metadata"])
     return {}
 
 

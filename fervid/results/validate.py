@@ -18,7 +18,8 @@ from fervid.errors import BadResults, FervidError, printable
 from fervid.results.schema import ANALYSED, NOTES, SCHEMA_VERSION, SMALL, VIDEOS
 from fervid.settings import ScanSettings, TimelineSettings
 from fervid.settings_io import from_mapping
-from fervid.types import EMOTIONS
+from fervid.timeline.events import BLINK, EMOTION, EVENT_KINDS, NOD, SHAKE
+from fervid.types import EMOTIONS, MEASURES
 
 Mask = npt.NDArray[np.bool_]
 Tables = dict[str, pa.Table]
@@ -36,13 +37,24 @@ _SHARE = (0.0, 1.0001)
 _COUNT = (0, _LARGEST)
 _PIXELS = (-1e5, 1e5)
 
+_MEASURED = {
+    "head_yaw": (-90.0, 90.0),
+    **dict.fromkeys(("head_pitch", "head_roll"), (-180.0, 180.0)),
+    **dict.fromkeys(("eyes_open", "mouth_open", "smile"), (0.0, 100.0)),
+    **dict.fromkeys(("gaze_x", "gaze_y"), (-100.0, 100.0)),
+    "valence": (-1.0001, 1.0001),
+}
+
+_EVENT_RATES = tuple(f"{kind}s_per_minute" for kind in (BLINK, NOD, SHAKE))
+
 _STATISTICS = {
     **dict.fromkeys(("first_seen", "last_seen"), _SECONDS),
     "samples": (1, _LARGEST),
     "longest_gap": (0, _SECONDS[1]),
-    "transitions_per_minute": (0, 1e9),
-    **dict.fromkeys(("coverage", "mean_quality", "low_quality_share"), _SHARE),
+    **dict.fromkeys(("transitions_per_minute", *_EVENT_RATES), (0, 1e9)),
+    **dict.fromkeys(("coverage", "mean_quality", "low_quality_share", "speaking_share"), _SHARE),
     **dict.fromkeys((f"{kind}_{emotion}" for kind in ("share", "mean") for emotion in EMOTIONS), _SHARE),
+    **{f"mean_{name}": limits for name, limits in _MEASURED.items()},
 }
 
 RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
@@ -53,12 +65,13 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
         **dict.fromkeys(("face_x", "face_y"), _PIXELS),
         **dict.fromkeys(("face_width", "face_height"), (1e-6, _PIXELS[1])),
         **dict.fromkeys(("frame_width", "frame_height"), (1, _PIXELS[1])),
+        **_MEASURED,
         **dict.fromkeys(("face_score", "face_quality", *EMOTIONS, *_SMOOTH, "confidence"), _SHARE),
     },
     "episodes": {
         "face_id": _COUNT,
         **dict.fromkeys(("onset", "apex", "offset", "duration"), _SECONDS),
-        **dict.fromkeys(("peak", "mean"), _SHARE),
+        **dict.fromkeys(("peak", "mean"), (0, 1e3)),
     },
     "summary": {"face_id": _COUNT, "person": _COUNT, **_STATISTICS},
     "persons": {"person": _COUNT, "faces": (1, _LARGEST), **_STATISTICS},
@@ -77,7 +90,7 @@ RANGES: Mapping[str, Mapping[str, tuple[float, float]]] = {
 
 NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "timeline": {"emotion": EMOTIONS},
-    "episodes": {"emotion": EMOTIONS},
+    "episodes": {"kind": (EMOTION, *EVENT_KINDS), "emotion": EMOTIONS},
     "summary": {"dominant": EMOTIONS},
     "persons": {"dominant": EMOTIONS},
     "shots": {},
@@ -86,11 +99,14 @@ NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Table → column → the values that it may have. A null is one of them."""
 
-_KNOWN = tuple(name for name in _STATISTICS if name != "low_quality_share")  # which earlier versions did not write
+_LATER = {"low_quality_share", "speaking_share", *_EVENT_RATES, *(f"mean_{name}" for name in _MEASURED)}
+"""Columns that earlier versions did not write."""
+
+_KNOWN = tuple(name for name in _STATISTICS if name not in _LATER)
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "timeline": ("video", "video_id", "frame", "time"),
-    "episodes": ("video", "video_id", "face_id", "emotion", "onset", "apex", "offset", "duration", "peak", "mean"),
+    "episodes": ("video", "video_id", "face_id", "kind", "onset", "apex", "offset", "duration", "peak", "mean"),
     "summary": ("video", "video_id", "face_id", *_KNOWN, "dominant", "trust"),
     "persons": ("video", "video_id", "person", "faces", *_KNOWN, "dominant", "trust"),
     "shots": ("video", "video_id", "shot", "start", "end"),
@@ -102,7 +118,17 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 GROUPS: Mapping[str, type] = {"scan": ScanSettings, "timeline": TimelineSettings}
 """Groups of the recorded settings that commands use."""
 
-OF_FACE = ("face_x", "face_y", "face_width", "face_height", "face_score", "face_quality", *EMOTIONS, *_SMOOTH)
+OF_FACE = (
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "face_score",
+    "face_quality",
+    "valence",
+    *EMOTIONS,
+    *_SMOOTH,
+)
 """Columns of the timeline that are null exactly where ``face_id`` is."""
 
 OF_ANALYSED = ("frames_sampled", "faces")
@@ -115,10 +141,12 @@ class _Faults:
 
     Attributes:
         source: Name of the results.
+        whole: Whether the tables are whole, so that the numbers of their rows say something.
         reasons: Fingerprint → what is wrong.
     """
 
     source: str
+    whole: bool = True
     reasons: dict[str, str] = field(default_factory=dict)
 
     def add(self, table: str, ids: pa.ChunkedArray, bad: Mask, reason: Reason) -> None:
@@ -130,7 +158,8 @@ class _Faults:
         codes = np.asarray(pc.fill_null(owners.indices, -1))
         first = rows[np.unique(codes, return_index=True)[1]]
         for row in sorted(first.tolist()):
-            owner, text = ids[row].as_py(), f"row {row + 1} of the {table} table: {reason(row)}"
+            place = f"row {row + 1}" if self.whole else "a row"
+            owner, text = ids[row].as_py(), f"{place} of the {table} table: {reason(row)}"
             if owner is None:
                 raise BadResults(f"{self.source}: {text}, and it names no video")
             self.reasons.setdefault(owner, text)
@@ -168,12 +197,13 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
         raise BadResults(f"the recorded settings cannot be right: {error}") from error
 
 
-def validated(tables: Tables, source: str) -> tuple[Tables, list[str]]:
+def validated(tables: Tables, source: str, whole: bool = True) -> tuple[Tables, list[str]]:
     """Check the tables of results, and leave out the videos that have a row that cannot be right.
 
     Args:
         tables: The tables by name.
         source: Name of the results, for messages.
+        whole: Whether the tables are whole, so that a message names the number of a row.
 
     Returns:
         The tables without the rows of these videos; their rows in the manifest say that they failed, and why. And a
@@ -182,13 +212,14 @@ def validated(tables: Tables, source: str) -> tuple[Tables, list[str]]:
     Raises:
         BadResults: A wrong row names no video.
     """
-    faults = _Faults(source)
+    faults = _Faults(source, whole)
     timeline, keys = _in_order(tables["timeline"])
     tables = tables | {"timeline": timeline}
     for name in RANGES:
         for bad, reason in _faulty_cells(name, tables[name]):
             faults.add(name, tables[name]["video_id"], bad, reason)
     _check_faces(timeline, faults)
+    _check_episodes(tables["episodes"], faults)
     _check_order(timeline, keys, faults)
     _check_names(tables, faults)
     return _without(tables, faults.reasons) if faults.reasons else (tables, [])
@@ -235,10 +266,23 @@ def _check_faces(timeline: pa.Table, faults: _Faults) -> None:
     for column in OF_FACE:
         bad = _mask(pc.is_valid(timeline[column])) != seen
         faults.add("timeline", timeline["video_id"], bad, _always(f"{column} and face_id do not fit together"))
+    for column in MEASURES:
+        bad = _mask(pc.is_valid(timeline[column])) & ~seen
+        faults.add("timeline", timeline["video_id"], bad, _always(f"{column} is there without a face"))
     for columns in (EMOTIONS, _SMOOTH):
         total = sum(pc.fill_null(timeline[column], 0).to_numpy().astype(float) for column in columns)
         bad = seen & ~(np.abs(total - 1) < 1e-2)
         faults.add("timeline", timeline["video_id"], bad, _shown("the probabilities sum to", total))
+
+
+def _check_episodes(episodes: pa.Table, faults: _Faults) -> None:
+    """An episode of an emotion names it and has probabilities; other kinds have no emotion."""
+    of_emotion = _mask(pc.equal(pc.fill_null(episodes["kind"], EMOTION), EMOTION))
+    differs = _mask(pc.is_valid(episodes["emotion"])) != of_emotion
+    faults.add("episodes", episodes["video_id"], differs, _always("emotion and kind do not fit together"))
+    for name in ("peak", "mean"):
+        values = pc.fill_null(episodes[name], 0).to_numpy()
+        faults.add("episodes", episodes["video_id"], of_emotion & (values > _SHARE[1]), _shown(f"{name} is", values))
 
 
 Keys = tuple[npt.NDArray[np.int64], ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from fervid.files.fingerprint import sha256
 from fervid.results.belonging import TimelineDigest
 from fervid.results.collector import TableCollector
 from fervid.results.csv import csv_safe
+from fervid.results.mesh_table import MESH_NAME, MeshWriter, part_meshes
 from fervid.results.parts import Entry, Row, named, read_part
 from fervid.results.publish import NEW, TIMELINE_NAME, publish
 from fervid.results.schema import (
@@ -30,6 +31,8 @@ from fervid.results.schema import (
     TIMELINE,
     is_folder,
     is_video_id,
+    small_path,
+    timeline_path,
 )
 
 ROW_GROUP = 1 << 16
@@ -39,7 +42,19 @@ SMALL_ROWS = 1 << 12
 """Rows of a small table are collected up to this number before they are written."""
 
 
-def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], scratch: Path) -> dict[str, str]:
+BeforeMoving = Callable[[dict[str, str], dict[str, Path]], None]
+"""Called when new tables are complete, before they replace earlier ones, with their metadata and, for each table, its
+name in the outputs and where it still lies."""
+
+
+def compose(
+    out: Path,
+    entries: Iterable[Entry],
+    metadata: Mapping[str, str],
+    scratch: Path,
+    mesh: bool = False,
+    before_moving: BeforeMoving = lambda *_: None,
+) -> None:
     """Write the tables from the parts of a batch.
 
     The tables replace the earlier ones when all are complete. After an error all tables are as they were before.
@@ -50,23 +65,23 @@ def compose(out: Path, entries: Iterable[Entry], metadata: Mapping[str, str], sc
         metadata: Key → value, stored in the timeline.
         scratch: Private folder on the same disk as ``out``, for incomplete files. After a kill,
             ``publish.finish_interrupted`` finishes what it holds.
-
-    Returns:
-        The metadata, with the hashes of the small tables.
+        mesh: Whether to write the table of meshes, which the parts must have.
+        before_moving: See BeforeMoving. The metadata have the hashes of the small tables.
 
     Raises:
         OutputError: The tables cannot be written.
         BadResults: A part is damaged.
     """
-    with writers(out, metadata, scratch) as tables:
+    with writers(out, metadata, scratch, mesh, before_moving) as tables:
         for entry in entries:
             rows: dict[str, list[Row]] = {"videos": [entry.row]}
             if entry.part is not None:
                 table, rows = read_part(entry.part)
                 tables.timeline.add(named(table, entry.name))
+                if mesh:
+                    tables.mesh.add(part_meshes(entry.part, rows, entry.name))
             for name in SMALL:
                 tables.small[name].add([{**row, "video": entry.name} for row in rows.get(name, [])])
-    return tables.metadata
 
 
 class TimelineWriter(Protocol):
@@ -97,22 +112,32 @@ class TableWriters:
     Attributes:
         timeline: Writes the timeline.
         small: Writer of each small table, by name.
+        mesh: Writes the table of meshes, if there is one.
         metadata: Key → value of the timeline; the hashes of the small tables are added when these are complete.
     """
 
     timeline: TimelineWriter
     small: dict[str, SmallTableWriter]
+    mesh: MeshWriter
     metadata: dict[str, str]
 
 
 @contextlib.contextmanager
-def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[TableWriters]:
+def writers(
+    out: Path,
+    metadata: Mapping[str, str],
+    scratch: Path,
+    mesh: bool = False,
+    before_moving: BeforeMoving = lambda *_: None,
+) -> Iterator[TableWriters]:
     """Open writers of the tables. The tables replace earlier ones when all are complete.
 
     Args:
         out: See ``compose``.
         metadata: See ``compose``.
         scratch: See ``compose``.
+        mesh: Whether there is a table of meshes.
+        before_moving: See ``compose``.
 
     Yields:
         The writers.
@@ -127,11 +152,14 @@ def writers(out: Path, metadata: Mapping[str, str], scratch: Path) -> Iterator[T
             timeline = _Digested(opened)
             with contextlib.ExitStack() as stack:
                 small = {name: stack.enter_context(_small(new / name, schema)) for name, schema in SMALL.items()}
-                tables = TableWriters(timeline, small, dict(metadata))
+                tables = TableWriters(timeline, small, MeshWriter(new / MESH_NAME, mesh, metadata), dict(metadata))
                 yield tables
             record = {name: sha256(new / name) for name in SMALL} | {"timeline": timeline.digest.text()}
+            record |= tables.mesh.close()
             tables.metadata[RECORD] = json.dumps(record)
             timeline.finish(tables.metadata)
+        complete = {timeline_path(out).name: new / TIMELINE_NAME}
+        before_moving(tables.metadata, complete | {small_path(out, name).name: new / name for name in SMALL})
         publish(out, scratch)
 
 

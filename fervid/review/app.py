@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from fervid.charts.page_templates import SHARED_ASSETS
 from fervid.errors import BadCorrections, FervidError, OutputError, OutputLocked, UnreadableVideo, printable
 from fervid.results.edit_corrections import CorrectionsConflict
 from fervid.review.guard import Guard
@@ -95,10 +96,11 @@ def _page(name: str) -> Callable[[Request], Response]:
 
 def _asset(request: Request) -> Response:
     """A file of the pages. The route accepts no slash, so the name cannot lead to another folder."""
-    path = ASSETS / request.path_params["name"]
-    if path.parent != ASSETS or path.suffix not in TYPES or not path.is_file():
-        return PlainTextResponse("not found", 404)
-    return FileResponse(path, media_type=TYPES[path.suffix])
+    for folder in (ASSETS, SHARED_ASSETS):
+        path = folder / request.path_params["name"]
+        if path.parent == folder and path.suffix in TYPES and path.is_file():
+            return FileResponse(path, media_type=TYPES[path.suffix])
+    return PlainTextResponse("not found", 404)
 
 
 def _answer(values: Callable[[Request], Any]) -> Callable[[Request], Response]:

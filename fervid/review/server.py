@@ -38,6 +38,7 @@ def serve(
     corrections: Path | None,
     port: int,
     cache: Path | None,
+    moments: Path | None,
     on_start: Callable[[str, Path], object],
 ) -> None:
     """Serve the review pages until the process is interrupted.
@@ -48,16 +49,18 @@ def serve(
         corrections: The corrections file; None: beside the results.
         port: The port; 0: any free one.
         cache: Folder for copies of videos that browsers cannot play; None: in the user's folder for caches.
+        moments: A table of moments to look at; None: only the doubtful ones.
         on_start: Called with the address of the first page and the corrections file when the server answers.
 
     Raises:
-        InputNotFound: There are no such results, or no folder ``videos``.
+        InputNotFound: There are no such results, no folder ``videos``, or no file ``moments``.
         BadResults: The results cannot be read.
         BadCorrections: The corrections file cannot be read.
+        BadStudy: The table of moments is wrong.
         UsageError: The port cannot be used.
     """
     target = corrections or corrections_beside(results)
-    session = Session(results, videos, target, cache)
+    session = Session(results, videos, target, cache, moments)
     token = secrets.token_urlsafe(24)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

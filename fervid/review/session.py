@@ -21,7 +21,7 @@ from fervid.results.find_videos import analysed_file, find_videos
 from fervid.results.live import LiveResults
 from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
-from fervid.review.moments import Moment, doubtful_moments
+from fervid.review.moments import Moment, doubtful_moments, listed_moments
 from fervid.review.proxies import Proxies, Wanted, cache_folder
 from fervid.review.sheet import contact_sheet
 from fervid.review.view import describe_video, is_missing
@@ -66,7 +66,14 @@ class Session:
         corrections: The corrections file.
     """
 
-    def __init__(self, results: Path, videos: Path | None, corrections: Path, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        results: Path,
+        videos: Path | None,
+        corrections: Path,
+        cache: Path | None = None,
+        moments: Path | None = None,
+    ) -> None:
         """Read the results and find the videos.
 
         Args:
@@ -74,10 +81,12 @@ class Session:
             videos: The folder that holds the videos; None: those that were analysed.
             corrections: The corrections file. It need not exist.
             cache: Folder for the copies of videos that browsers cannot play; None: ``proxies.cache_folder``.
+            moments: A table of moments to look at; see ``moments.listed_moments``. None: only the doubtful ones.
 
         Raises:
-            InputNotFound: There are no such results, or no folder ``videos``.
+            InputNotFound: There are no such results, no folder ``videos``, or no file ``moments``.
             BadResults: The results cannot be read.
+            BadStudy: The table of moments is wrong.
             BadCorrections: The corrections file cannot be read.
         """
         self._live = LiveResults(results)
@@ -88,6 +97,8 @@ class Session:
         self.names: list[str] = whole.videos["video"].tolist()
         self._manifest: list[Mapping[str, Any]] = whole.videos.to_dict("records")
         self._found = find_videos(whole, self.names, videos)
+        self._moments_file = moments
+        self._chosen = [] if moments is None else listed_moments(moments, self.names, whole.summary)
         self.corrections = CorrectionsFile(corrections)
         self._proxies = Proxies(cache or cache_folder())
         self._playable: dict[Path, tuple[str, DoubleArray | str]] = {}
@@ -245,10 +256,8 @@ class Session:
         """
         content = self.corrections.read()
         corrected = {one.correction.video for one in content.parsed.records}
-        places: dict[str, int] = {}
-        for number, row in enumerate(self._manifest):
-            if row["status"] in ANALYSED:
-                places.setdefault(row["video_id"], number)
+        order = sorted(range(len(self.names)), key=lambda number: self._manifest[number]["status"] in ANALYSED)
+        places = {self.names[number]: number for number in order}  # of equal names, one that was analysed
         moments = [one for one in self._untouched_moments if one.video not in corrected]
         for number, name in enumerate(self.names):
             if name in corrected and _count(self._manifest[number]["faces"]) <= MAX_FACES:
@@ -264,9 +273,20 @@ class Session:
             "corrections": str(self.corrections.path),
             "refusal": self._live.refusal,
             "videos": [self._listed(number, counts) for number in range(len(self.names))],
-            "moments": [_as_json(one, places[one.video_id]) for one in moments[:MAX_MOMENTS]],
-            "more": max(0, len(moments) - MAX_MOMENTS),
+            "lists": [
+                {
+                    "title": title,
+                    "moments": [_as_json(one, places[one.video]) for one in own[:MAX_MOMENTS]],
+                    "more": max(0, len(own) - MAX_MOMENTS),
+                }
+                for title, own in self._lists(moments)
+            ],
         }
+
+    def _lists(self, doubts: list[Moment]) -> list[tuple[str, list[Moment]]]:
+        """The lists of moments of the first page: that of the file, if there is one, and the doubtful moments."""
+        chosen = [(self._moments_file.name, self._chosen)] if self._moments_file is not None else []
+        return [*chosen, ("doubtful moments", doubts)]
 
     @cached_property
     def _untouched_moments(self) -> list[Moment]:
@@ -319,7 +339,14 @@ class Session:
         if faces > MAX_FACES:
             return state | {"problem": f"this video has {faces:,} faces; at most {MAX_FACES:,} can be shown"}
         opened = self._open(name, content)
-        return state | describe_video(opened.tables) | {"problem": opened.problem}
+        told = describe_video(opened.tables)
+        known = {face["id"] for face in told["faces"]}
+        told["moments"] += [
+            {"face": one.face_id if one.face_id in known else None, "start": one.start, "end": one.end,
+             "reason": one.reason, "rank": one.rank}
+            for one in self._chosen if one.video == name
+        ]  # fmt: skip
+        return state | told | {"problem": opened.problem}
 
     def _open(self, name: str, content: FileContent) -> Opened:
         """A video with its corrections, or without them if they do not apply."""

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fervid.charts.measure_rows import described_rows, has_measures, shares, spans
 from fervid.colors import EMOTION_COLORS
 from fervid.results.face_timelines import FaceTimelines
+from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import lanes
 from fervid.results.reader import Results
 from fervid.review.moments import doubtful_moments
@@ -50,7 +52,9 @@ def describe_video(tables: Results) -> dict[str, Any]:
         "minQuality": MIN_QUALITY,
         "lanes": _lanes(tables),
         "faces": [_face(face, by_face[face.face_id]) for face in faces],
-        "episodes": _episodes(tables.episodes),
+        "episodes": _episodes(emotion_episodes(tables.episodes)),
+        "rows": described_rows() if has_measures(tables.timeline) else [],
+        "spans": [[face, *one] for (_, face), own in spans(tables.episodes).items() for one in own],
         "cuts": _numbers(np.asarray(cuts, float), 6),
         "sampled": _numbers(sizes.times, 6),
         "moments": [
@@ -90,6 +94,7 @@ def _face(face: FaceTimeline, rows: pd.DataFrame) -> dict[str, Any]:
         "smooth": _numbers(face.smoothed, 4),
         "raw": _numbers(raw, 4),
         "quality": _numbers(rows["face_quality"].to_numpy(np.float64), 3),
+        "rows": [_numbers(column, 3) for column in shares(rows).T],
         "gaps": np.flatnonzero(face.gap_follows).tolist(),
         "until": max(face.held_until, float(face.times[-1])),
     }

@@ -16,10 +16,11 @@ import numpy as np
 from fervid.faces.appearance import appearance
 from fervid.faces.boxes import scale_face, shrink
 from fervid.faces.crop import CropGeometry
-from fervid.faces.detect_and_crop import find_faces
+from fervid.faces.detect_and_crop import FaceNetworks, find_faces
 from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder, aligned_face
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
+from fervid.faces.measures import packed, values_of
 from fervid.faces.retinaface import RetinaFace
 from fervid.faces.roi_detector import RegionDetector, detect_around
 from fervid.faces.roll import approximate_roll, roll_of
@@ -27,7 +28,7 @@ from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.runtime.opencv import cv2
 from fervid.scan.turned_looks import TurnedLooks
 from fervid.settings import ScanSettings
-from fervid.types import ByteArray, Face, FloatArray, Frame, PictureShape
+from fervid.types import ByteArray, Face, FloatArray, Frame, HalfArray, PictureShape
 from fervid.video.sampling import period_index
 
 DESCRIPTOR_MIN_SIDE = 48
@@ -48,6 +49,9 @@ class FaceDetections:
         crops: For each face, the classifier's input, (48, 48) uint8, gray.
         qualities: For each face, its quality, 0 to 1.
         rolls: For each face, its roll in degrees clockwise as far as it is known, otherwise NaN.
+        measures: For each face, its measures, (8,) float32; see fervid.types.MEASURES.
+        covered: For each face, how likely it is that something covers it, 0 to 1; 0 if it was not looked for.
+        meshes: For each face, its mesh, (1407,) float16; see fervid.faces.measures.packed. Empty unless they are kept.
         aligned_faces: Position of a face → the face aligned for the embedder, (112, 112, 3) uint8, blue-green-red. Only
             for the faces that may be embedded.
     """
@@ -58,6 +62,9 @@ class FaceDetections:
     crops: list[ByteArray] = field(default_factory=list)
     qualities: list[float] = field(default_factory=list)
     rolls: list[float] = field(default_factory=list)
+    measures: list[FloatArray] = field(default_factory=list)
+    covered: list[float] = field(default_factory=list)
+    meshes: list[HalfArray] = field(default_factory=list)
     aligned_faces: dict[int, ByteArray] = field(default_factory=dict)
 
 
@@ -90,6 +97,7 @@ class FrameAnalyzer:
         geometry: How the classifier wants faces cropped.
         detector: The face detector.
         embedder: The face embedder; None: no aligned faces are kept.
+        networks: Measure the faces; None: they are not measured.
     """
 
     def __init__(
@@ -98,8 +106,10 @@ class FrameAnalyzer:
         geometry: CropGeometry,
         detector: FaceDetector,
         embedder: FaceEmbedder | None = None,
+        networks: FaceNetworks | None = None,
     ) -> None:
         self._settings, self._geometry, self._detector, self._embedder = settings, geometry, detector, embedder
+        self._networks = networks
         self._region_detector: RegionDetector | None = None
         if settings.adaptive and isinstance(detector, RetinaFace):
             self._region_detector = RegionDetector(detector)
@@ -129,7 +139,8 @@ class FrameAnalyzer:
         def detect(_: ByteArray) -> list[Face]:
             return self._turned_looks.faces(frame, small, factor, upright)
 
-        found = find_faces(frame.image, detect, self._geometry, self._settings.min_face)
+        how = self._geometry, self._settings.min_face, self._networks, self._settings.mesh
+        found = find_faces(frame.image, detect, *how)
         full, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
         descriptors = _descriptors(full, reduced, found.faces)
         aligned_faces = {}
@@ -138,7 +149,21 @@ class FrameAnalyzer:
             view = _nearest(full, reduced, face, ALIGNED_SIDE)
             aligned_faces[position] = aligned_face(view.image, scale_face(face, 1 / view.factor))
         rolls = list(map(_known_roll, found.faces))
-        return FaceDetections(frame.index, found.faces, descriptors, found.crops, found.qualities, rolls, aligned_faces)
+        measures = [values_of(one) for one in found.measures] or [values_of(None)] * len(found.faces)
+        kept = zip(found.meshes, found.measures, strict=True) if self._settings.mesh else ()
+        meshes = [packed(mesh, one) for mesh, one in kept]
+        return FaceDetections(
+            frame.index,
+            found.faces,
+            descriptors,
+            found.crops,
+            found.qualities,
+            rolls,
+            measures,
+            found.covered or [0.0] * len(found.faces),
+            meshes,
+            aligned_faces,
+        )
 
     def look_between(self, frame: Frame, meeting: Sequence[Face]) -> FaceDetections:
         """Find the faces of a frame between two samples, where some faces meet. This changes nothing for the samples.

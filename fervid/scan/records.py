@@ -68,7 +68,7 @@ def _packed(found: FaceDetections | None, arrays: Arrays) -> dict[str, Any] | No
     """Detections as a JSON value; their arrays are appended to ``arrays``."""
     if found is None:
         return None
-    arrays += [*found.descriptors, *found.crops, *found.aligned_faces.values()]
+    arrays += [*found.descriptors, *found.crops, *found.measures, *found.meshes, *found.aligned_faces.values()]
     return {
         "index": int(found.index),
         "faces": [
@@ -79,6 +79,9 @@ def _packed(found: FaceDetections | None, arrays: Arrays) -> dict[str, Any] | No
         "crops": len(found.crops),
         "qualities": [float(quality) for quality in found.qualities],
         "rolls": [float(roll) for roll in found.rolls],
+        "measures": len(found.measures),
+        "covered": [float(covered) for covered in found.covered],
+        "meshes": len(found.meshes),
         "aligned": [int(position) for position in found.aligned_faces],
     }
 
@@ -92,5 +95,7 @@ def _unpacked(value: dict[str, Any] | None, arrays: Iterator[npt.NDArray[Any]]) 
     ]
     descriptors = [next(arrays) for _ in range(value["descriptors"])]
     crops = [next(arrays) for _ in range(value["crops"])]
+    measures, meshes = ([next(arrays) for _ in range(value[name])] for name in ("measures", "meshes"))
     aligned = {position: next(arrays) for position in value["aligned"]}
-    return FaceDetections(value["index"], faces, descriptors, crops, value["qualities"], value["rolls"], aligned)
+    rated = descriptors, crops, value["qualities"], value["rolls"]
+    return FaceDetections(value["index"], faces, *rated, measures, value["covered"], meshes, aligned)

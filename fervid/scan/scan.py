@@ -12,6 +12,7 @@ import numpy as np
 
 from fervid.errors import BadWeights, UnreadableVideo
 from fervid.faces.crop import SIZE, CropGeometry
+from fervid.faces.detect_and_crop import FaceNetworks
 from fervid.faces.detectors import FaceDetector, create_detector
 from fervid.faces.embedding import FaceEmbedder
 from fervid.files.scratch import CropFile
@@ -174,7 +175,7 @@ def track_faces(
         SkippingFailed: The video must be read again with every frame decoded.
         OutputError: ``scratch`` cannot be written.
     """
-    analyzer = FrameAnalyzer(settings, geometry, detector, embedder)
+    analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_networks(settings.measures))
     builder = TrackBuilder(settings, scratch, embedder)
     reader = frames if isinstance(frames, VideoReader) else None
     given = frames.frames() if isinstance(frames, VideoReader) else frames
@@ -202,6 +203,22 @@ def cached_detector(settings: ScanSettings) -> FaceDetector:
         BadWeights: The weights cannot be used.
     """
     return create_detector(settings)
+
+
+@lru_cache(maxsize=1)
+def cached_networks(measures: bool) -> FaceNetworks | None:
+    """Load the networks that measure faces, once per process.
+
+    Args:
+        measures: The setting of that name.
+
+    Returns:
+        The networks; None if faces are not measured.
+
+    Raises:
+        BadWeights: Their weights cannot be used.
+    """
+    return FaceNetworks() if measures else None
 
 
 @lru_cache(maxsize=1)

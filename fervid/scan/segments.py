@@ -18,7 +18,14 @@ from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FrameAnalyzer
 from fervid.scan.records import read_frame_results, write_result
-from fervid.scan.scan import cached_detector, cached_embedder, open_reader, reader_notes, scan_result
+from fervid.scan.scan import (
+    cached_detector,
+    cached_embedder,
+    cached_networks,
+    open_reader,
+    reader_notes,
+    scan_result,
+)
 from fervid.scan.track_assembly import TrackBuilder
 from fervid.scan.types import SEGMENT_SECONDS, Scan, ScannedSegment, Segment
 from fervid.settings import ScanSettings
@@ -139,7 +146,9 @@ def _scan_segment(
 ) -> ScannedSegment:
     started = clock.monotonic()
     embedder, refused = cached_embedder()
-    analyzer = FrameAnalyzer(settings, geometry, cached_detector(settings), embedder)
+    analyzer = FrameAnalyzer(
+        settings, geometry, cached_detector(settings), embedder, cached_networks(settings.measures)
+    )
     ends = _Ends(segment.stop)
     with open_reader(path, settings, skip, segment.begin) as reader, RecordFile(records) as file:
         for result in analyze_frames(ends.frames(reader.frames()), analyzer, reader):

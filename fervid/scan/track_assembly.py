@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from fervid.faces.covered import cover_doubts
 from fervid.faces.crop import SIZE
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder
+from fervid.faces.measures import PACKED
 from fervid.faces.tracking import FaceTracker
-from fervid.files.scratch import ScratchArray, write_grouped
+from fervid.files.scratch import ScratchArray, write_grouped, write_grouped_rows
 from fervid.scan.frame_analysis import FaceDetections, FrameResult
 from fervid.scan.picture_changes import PictureRuns
 from fervid.scan.track_identity import TrackIdentity
-from fervid.scan.types import TrackedFaces
+from fervid.scan.types import TrackedFaces, meshes_path
 from fervid.settings import ScanSettings
-from fervid.types import TWO_PEOPLE, Doubt, PictureShape, Track
+from fervid.types import MEASURES, TWO_PEOPLE, Doubt, PictureShape, Track
 from fervid.video.shots import ShotBoundaryDetector
 
 Members = list[list[tuple[int, int]]]
@@ -45,8 +47,9 @@ class TrackBuilder:
         self._cuts = ShotBoundaryDetector()
         self._tracker = FaceTracker(settings.max_gap, settings.min_track, folder)
         self._crops = ScratchArray(folder, (SIZE, SIZE), np.uint8)
+        self._meshes = ScratchArray(folder, (PACKED,), np.float16) if settings.mesh else None
         self._faces = array("f")
-        """Box, score, quality and roll of every face, in the order of the crops."""
+        """Box, score, quality, roll, cover and measures of every face, in the order of the crops."""
         self._first_crop = array("q")
         """Number of the first crop of each sample."""
         self._frames = array("q")
@@ -79,10 +82,13 @@ class TrackBuilder:
         self._first_crop.append(len(self._crops))
         for position, aligned in sample.aligned_faces.items():
             self._aligned_number[len(self._crops) + position] = self._aligned_faces.add(aligned)
-        each = zip(sample.faces, sample.crops, sample.qualities, sample.rolls, strict=True)
-        for face, crop, quality, roll in each:
+        rated = sample.qualities, sample.rolls, sample.covered, sample.measures
+        for face, crop, quality, roll, covered, measures in zip(sample.faces, sample.crops, *rated, strict=True):
             self._crops.add(crop)
-            self._faces.extend((*face.box, face.score, quality, roll))
+            self._faces.extend((*face.box, face.score, quality, roll, covered, *measures.tolist()))
+        if self._meshes is not None:
+            for mesh in sample.meshes:
+                self._meshes.add(mesh)
 
     def finish(self, threads: int = 1) -> TrackedFaces:
         """Build the tracks. Tracks with too little evidence are dropped, and no track continues over a cut or
@@ -111,8 +117,14 @@ class TrackBuilder:
         tracks = self._tracks(members, numbers)
         for track in tracks:
             track.crops = crops[track.face_id]
+        if self._meshes is not None:
+            meshes = write_grouped_rows(self._meshes, numbers, self._scratch and meshes_path(self._scratch))
+            self._meshes.close()
+            for track in tracks:
+                track.meshes = meshes[track.face_id]
         if identity is not None:
             doubts += identity.assign(tracks, numbers, doubts)
+        doubts += [one for track in tracks for one in cover_doubts(track)]
         self._aligned_faces.close()
         sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         frames, times = np.array(self._frames, np.int64), np.array(self._times)
@@ -130,13 +142,15 @@ class TrackBuilder:
 
     def _tracks(self, members: Members, numbers: Sequence[Sequence[int]]) -> list[Track]:
         """The tracks without their crops."""
-        faces = np.array(self._faces, np.float32).reshape(-1, 7)
+        faces = np.array(self._faces, np.float32).reshape(-1, 8 + len(MEASURES))
         frames, times, none = np.array(self._frames, np.int64), np.array(self._times), np.zeros((0, 1, 1), np.uint8)
         tracks = []
         for face_id, samples in enumerate(members):
             sampled, rows = [sample for sample, _ in samples], faces[numbers[face_id]]
             values = (rows[:, :4], rows[:, 4], rows[:, 5])
-            tracks.append(Track(face_id, frames[sampled], times[sampled], *values, none, rolls=rows[:, 6]))
+            track = Track(face_id, frames[sampled], times[sampled], *values, none)
+            track.rolls, track.covered, track.measures = rows[:, 6], rows[:, 7], rows[:, 8:]
+            tracks.append(track)
         return tracks
 
     def _checked(self, members: Members, identity: TrackIdentity) -> tuple[Members, list[tuple[int, int]]]:

@@ -117,5 +117,18 @@ class Scan:
     doubts: list[Doubt] = field(default_factory=list)
 
     def discard(self) -> None:
-        """Delete the file of crops, which is not needed once they are classified."""
-        self.crops.path.unlink(missing_ok=True)
+        """Delete the files of crops and meshes, which are not needed once the video is finished."""
+        for path in (self.crops.path, meshes_path(self.crops.path)):
+            path.unlink(missing_ok=True)
+
+
+def meshes_path(crops: Path) -> Path:
+    """Name the file that holds the meshes of a video.
+
+    Args:
+        crops: The file that holds its crops.
+
+    Returns:
+        A path beside it.
+    """
+    return crops.with_name(f"{crops.name}.meshes")

@@ -15,6 +15,7 @@ import pandas as pd
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import writing
 from fervid.results.csv import write_frame_csv
+from fervid.results.video_names import listed
 from fervid.studies.agreement import cohen_kappa, krippendorff_alpha, matched_episodes, precision_recall
 from fervid.studies.codings import (
     Coding,
@@ -25,7 +26,6 @@ from fervid.studies.codings import (
     read_found,
     read_label_names,
 )
-from fervid.studies.names import listed
 from fervid.studies.statistics import MIN_PARTICIPANTS, draws
 from fervid.types import EMOTIONS, DoubleArray
 

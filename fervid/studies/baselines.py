@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from fervid.studies.series import Series
 from fervid.studies.settings import BaselineSettings
@@ -40,6 +41,15 @@ class BaselineSums:
 
     def __post_init__(self) -> None:
         self.seconds, self.sums, self.squares = (np.zeros(self.count) for _ in range(3))
+
+    def keep(self, columns: npt.NDArray[np.int64]) -> None:
+        """Leave out all measures but these.
+
+        Args:
+            columns: Positions of the measures that stay.
+        """
+        self.count = len(columns)
+        self.seconds, self.sums, self.squares = (one[columns] for one in (self.seconds, self.sums, self.squares))
 
     @property
     def mean(self) -> DoubleArray:

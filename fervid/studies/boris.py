@@ -6,12 +6,13 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fervid.errors import BadStudy
+from fervid.results.text_tables import Row, TextTable, first_bytes, parse_number, read_text
 from fervid.studies.events import Event, table_event
-from fervid.studies.text_tables import EMPTY, Row, TextTable, first_bytes, parse_number, read_text
 
 _SUBJECTS = ("", "No focal subject")
 """Names of BORIS for events without a subject."""
@@ -98,7 +99,7 @@ def _media(place: str, observation: Mapping[str, Any]) -> list[tuple[str, float]
     lengths = dict((observation.get("media_info") or {}).get("length") or {})
     found: list[tuple[str, float]] = []
     for number, name in enumerate(files):
-        found.append((name.replace("\\", "/").rsplit("/", 1)[-1], offset))
+        found.append((_file_name(name), offset))
         length = parse_number(str(lengths.get(name, "")))
         if length is None and number < len(files) - 1:
             raise BadStudy(f"{place}: the length of {name} is not recorded, so later media cannot be placed")
@@ -127,6 +128,9 @@ def is_export(table: TextTable) -> bool:
 def read_export(table: TextTable) -> Iterator[Event]:
     """Read tabular or aggregated events that BORIS exported.
 
+    BORIS exports times of the observation. Where the table says which media it consists of (``Source`` and ``Media
+    duration (s)``) and its time offset, they become times of the video that plays then.
+
     Args:
         table: The table.
 
@@ -140,16 +144,21 @@ def read_export(table: TextTable) -> Iterator[Event]:
         table.require("start_(s)", "stop_(s)")
         for row in table.rows:
             start = row.number("start_(s)")
-            stop = start if row.cells["stop_(s)"] in EMPTY else row.number("stop_(s)")
+            if not row.cells["stop_(s)"] and row.get("behavior_type").upper() == "STATE":
+                raise row.wrong("stop_(s)", f"the state {row.cells['behavior']!r} does not end; close it in BORIS")
+            stop = start if not row.cells["stop_(s)"] else row.number("stop_(s)")
             if stop < start:
                 raise row.wrong("stop_(s)", "it is before the start")
-            yield table_event(row, "start_(s)", round(stop - start, 6), row.cells["behavior"], _owner(row))
+            yield _exported(row, "start_(s)", round(stop - start, 6))
         return
     table.require("time")
+    modifiers = [name for name in table.columns if name.startswith("modifier")]
     opened: dict[tuple[str, ...], Row] = {}
     for row in table.rows:
         status = row.get("behavior_type", "status").upper()
-        key = tuple(row.cells.get(name, "") for name in ("observation_id", "subject", "behavior", "modifiers"))
+        key = tuple(row.cells.get(name, "") for name in ("observation_id", "subject", "behavior", *modifiers))
+        if status == "START" and key in opened:
+            raise row.wrong("behavior", f"{row.cells['behavior']!r} starts twice without a stop")
         if status == "START":
             opened[key] = row
         elif status == "STOP" and key in opened:
@@ -157,17 +166,47 @@ def read_export(table: TextTable) -> Iterator[Event]:
             duration = round(row.number("time") - first.number("time"), 6)
             if duration < 0:
                 raise row.wrong("time", f"the state {row.cells['behavior']!r} stops before it starts")
-            yield table_event(first, "time", duration, first.cells["behavior"], _owner(first))
+            yield _exported(first, "time", duration)
         elif status == "STOP":
             raise row.wrong("behavior", f"{row.cells['behavior']!r} stops without having started")
         else:
-            yield table_event(row, "time", 0.0, row.cells["behavior"], _owner(row))
+            yield _exported(row, "time", 0.0)
     for row in opened.values():
         raise row.wrong("behavior", f"the state {row.cells['behavior']!r} does not end")
 
 
-def _owner(row: Row) -> tuple[str, str, str]:
-    """The video and the subject of an exported line; without a medium, the observation's name stands for the video."""
-    media = row.get("media_file_name", "media_file_path", "media_file") or row.cells["observation_id"]
+def _exported(row: Row, column: str, duration: float) -> Event:
+    """The event of an exported line, at its time in the video; ``column`` is that of its time in the observation."""
     subject = row.cells.get("subject", "")
-    return media.replace("\\", "/").rsplit("/", 1)[-1], "", "" if subject in _SUBJECTS else subject
+    hint = "" if subject in _SUBJECTS else subject
+    media = _exported_media(row)
+    if not media:  # an earlier version of BORIS, or a live observation: the observation's name stands for the video
+        video = row.get("media_file_name", "media_file_path", "media_file") or row.cells["observation_id"]
+        return table_event(row, column, duration, row.cells["behavior"], (_file_name(video), "", hint))
+    video, onset = _place(media, row.number(column))
+    event = table_event(row, column, duration, row.cells["behavior"], (video, "", hint))
+    return replace(event, onset=onset)
+
+
+def _exported_media(row: Row) -> list[tuple[str, float]]:
+    """(file name, time of the observation at which it begins) of the media of the first player; see ``_media``."""
+    source = row.get("source").split("|")[0]
+    if not source.startswith("player #1:"):
+        return []
+    names = source.removeprefix("player #1:").split(";")
+    lengths = [parse_number(text) for text in row.get("media_duration_(s)").split("|")[0].split(";")]
+    if len(names) > 1 and (len(lengths) != len(names) or None in lengths):
+        raise row.wrong("media_duration_(s)", f"it does not hold the length of each of {len(names)} media")
+    begin = parse_number(row.get("time_offset_(s)") or "0")
+    if begin is None:
+        raise row.wrong("time_offset_(s)", "it is not a number of seconds")
+    found = []
+    for name, length in zip(names, [*lengths, *[0.0] * len(names)], strict=False):
+        found.append((_file_name(name), begin))
+        begin += length or 0.0
+    return found
+
+
+def _file_name(path: str) -> str:
+    """The last part of a path of any system."""
+    return path.replace("\\", "/").rsplit("/", 1)[-1]

@@ -13,7 +13,7 @@ import pandas as pd
 from fervid.errors import BadStudy
 from fervid.results.reader import read_small, tidy_frame
 from fervid.results.schema import ANALYSED
-from fervid.studies.names import by_name, listed
+from fervid.results.video_names import by_name, listed
 from fervid.studies.participants import Participant
 from fervid.studies.settings import StudySettings
 

@@ -9,16 +9,18 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from fervid.errors import BadStudy, UsageError
-from fervid.results.reader import read_results
-from fervid.results.schema import small_path
+from fervid.results.in_parts import read_in_parts
+from fervid.results.kinds import emotion_episodes
+from fervid.results.schema import ANALYSED, small_path
+from fervid.results.video_names import by_name, listed
 from fervid.studies.agreement import Span
-from fervid.studies.catalog import named_or_only
+from fervid.studies.catalog import Faces, named_or_only
 from fervid.studies.events import Event
-from fervid.studies.names import by_name, listed
 from fervid.studies.read_events import read_events
-from fervid.studies.series import SampleRules, build_series
+from fervid.studies.series import SampleRules, Series, build_series
 from fervid.types import EMOTIONS, DoubleArray
 
 Codes = npt.NDArray[np.int64]
@@ -171,22 +173,27 @@ def read_found(path: Path, exclude_roles: Sequence[str] = ("interviewer",)) -> l
         InputNotFound: There are no such results.
         BadResults: They cannot be read.
     """
-    recordings, results = named_or_only(path, exclude_roles), read_results(path)
-    tables = {name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
-              for name in ("timeline", "summary", "episodes")}  # fmt: skip
-    rules = SampleRules(EMOTIONS, trusted_only=False, max_gap=results.max_gap)
+    recordings = {one.video_id: one for one in named_or_only(path, exclude_roles)}
     found = []
-    for recording in recordings:
-        own = {name: parts.get(recording.video_id, getattr(results, name).iloc[:0]) for name, parts in tables.items()}
-        for participant, faces in recording.faces.items():
-            series = build_series(participant, faces, recording, own, rules)
-            episodes = own["episodes"][own["episodes"]["face_id"].isin(list(faces))]
-            spans: dict[str, list[Span]] = {}
-            for row in episodes.itertuples():
-                spans.setdefault(str(row.emotion), []).append((float(row.onset), float(row.offset)))
-            found.append(Coding(recording.video, participant, series.end, spans, series.starts, series.ends,
-                                series.leading, False))  # fmt: skip
+    for results in read_in_parts(path):
+        tables = {name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
+                  for name in ("timeline", "summary", "episodes")}  # fmt: skip
+        rules = SampleRules(EMOTIONS, trusted_only=False, max_gap=results.max_gap)
+        for video_id in results.videos.loc[results.videos["status"].isin(ANALYSED), "video_id"]:
+            recording = recordings[video_id]
+            own = {name: parts.get(video_id, getattr(results, name).iloc[:0]) for name, parts in tables.items()}
+            for participant, faces in recording.faces.items():
+                found.append(_found(build_series(participant, faces, recording, own, rules), own["episodes"], faces))
     return found
+
+
+def _found(series: Series, episodes: pd.DataFrame, faces: Faces) -> Coding:
+    """What fervid found of one participant in one video."""
+    spans: dict[str, list[Span]] = {}
+    for row in emotion_episodes(episodes[episodes["face_id"].isin(list(faces))]).itertuples():
+        spans.setdefault(str(row.emotion), []).append((float(row.onset), float(row.offset)))
+    return Coding(series.recording.video, series.participant, series.end, spans, series.starts, series.ends,
+                  series.leading, False)  # fmt: skip
 
 
 def pair_codings(one: Sequence[Coding], other: Sequence[Coding]) -> tuple[list[tuple[Coding, Coding]], list[str]]:

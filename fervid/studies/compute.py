@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fervid.results.reader import read_results
+from fervid.results.in_parts import read_in_parts
+from fervid.results.schema import ANALYSED
 from fervid.studies.baselines import BaselineSums, add_baseline
 from fervid.studies.catalog import Recording
 from fervid.studies.matching import MatchedEvent
@@ -16,7 +18,8 @@ from fervid.studies.plan import Plan
 from fervid.studies.series import SampleRules, Series, build_series
 from fervid.studies.synchrony import Synchrony, synchrony
 from fervid.studies.windows import AROUND, BIN, EVENT, Window, WindowValues, event_courses, weights, window_values
-from fervid.types import DoubleArray, Progress, ProgressCallback, ignore_progress
+from fervid.timeline.valence import VALENCE
+from fervid.types import EMOTIONS, DoubleArray, Progress, ProgressCallback, ignore_progress
 
 MAP_STEPS = 100
 """Number of steps of a recording in the map of missing data."""
@@ -116,23 +119,67 @@ def compute(plan: Plan, on_progress: ProgressCallback = ignore_progress) -> Comp
     return found
 
 
+def without_empty_measures(plan: Plan, computed: Computed) -> tuple[Plan, Computed]:
+    """Leave out what no result has a value of, such as head pose in results that were made without it.
+
+    Args:
+        plan: The study.
+        computed: Its values.
+
+    Returns:
+        Both without these measures. Measures that the study names stay, with a note, and so do emotions and valence.
+    """
+    seen = np.zeros(len(plan.measures), bool)
+    for block in computed.blocks:
+        seen |= (block.values.seconds > 0).any(axis=0)
+    for sums in computed.baselines.values():
+        seen |= sums.seconds > 0
+    always = np.array([name in (*EMOTIONS, VALENCE) for name in plan.measures])
+    if plan.settings.measures:
+        empty = [name for name, found in zip(plan.measures, seen | always, strict=True) if not found]
+        notes = [f"no value of {', '.join(empty)}: the results were made without measures, or with too few samples a "
+                 "second"] if empty else []  # fmt: skip
+        return plan, replace(computed, notes=computed.notes + notes)
+    kept = np.flatnonzero(seen | always)
+    if len(kept) == len(plan.measures):
+        return plan, computed
+    for sums in computed.baselines.values():
+        sums.keep(kept)
+    names = tuple(plan.measures[place] for place in kept)
+    return replace(plan, measures=names), replace(
+        computed,
+        blocks=[replace(block, values=block.values.only(kept)) for block in computed.blocks],
+        courses={key: CourseSums(one.sums[:, kept], one.counts[:, kept]) for key, one in computed.courses.items()},
+        synchrony=[row for row in computed.synchrony if row[3] in names],
+    )
+
+
 def _results(
     plan: Plan, analysed: list[int], found: Computed
 ) -> Iterator[tuple[Mapping[str, Mapping[str, pd.DataFrame]], float, list[int]]]:
     """The tables of each result by name and video, its largest gap, and the positions of its recordings."""
-    by_path: dict[str, list[int]] = {}
+    by_path: dict[Path, list[int]] = {}
     for position in analysed:
-        by_path.setdefault(str(plan.recordings[position].results), []).append(position)
+        by_path.setdefault(plan.recordings[position].results, []).append(position)
     for path, positions in by_path.items():
-        results = read_results(path)
-        found.notes += results.notes
-        tables = {
-            name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
-            for name in ("timeline", "summary", "episodes")
-        }
-        empty = {name: getattr(results, name).iloc[:0] for name in tables}
-        missing = {"": pd.DataFrame()}
-        yield ({**tables, "empty": {**missing, **empty}}, results.max_gap, positions)
+        left = set(positions)
+        for results in read_in_parts(path):
+            found.notes += results.notes
+            shown = set(results.videos.loc[results.videos["status"].isin(ANALYSED), "video_id"])
+            own = [position for position in positions if plan.recordings[position].video_id in shown]
+            left.difference_update(own)
+            tables = {
+                name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
+                for name in ("timeline", "summary", "episodes")
+            }
+            empty = {name: getattr(results, name).iloc[:0] for name in tables}
+            yield ({**tables, "empty": {"": pd.DataFrame(), **empty}}, results.max_gap, own)
+        if left:  # their rows cannot be right, as the notes say: nothing was observed
+            yield (
+                {**{name: {} for name in tables}, "empty": {"": pd.DataFrame(), **empty}},
+                results.max_gap,
+                sorted(left),
+            )
 
 
 def _add_participant(

@@ -18,14 +18,15 @@ _WINDOW = {
     "window": "event: the whole event; around: around its onset; bin: a fixed part of the recording",
     "start": "start of the window, in seconds of the video",
     "end": "end of the window, in seconds of the video",
-    "measure": "what is measured: an emotion (probability), valence (-1 to 1), or a further column of the timeline",
+    "measure": "what is measured: an emotion (probability), valence (-1 to 1), a further column of the timeline in its "
+    "unit, or an event of the face (blink, nod, shake, speaking), whose mean is the share of time that lies in one",
 }
 _FIGURES = {
     "mean": "mean over observed time",
-    "maximum": "largest value of a sample",
+    "maximum": "largest value of a sample; empty for events",
     "area": "integral over observed time, in units of the measure times seconds",
     "share_leading": "share of observed time in which this emotion is the largest",
-    "episodes": "number of episodes of this emotion that begin in the window",
+    "episodes": "number of episodes of this emotion, or of these events, that begin in the window",
     "episodes_per_minute": "episodes divided by the observed minutes",
     "latency": "seconds from the onset of the event to the first episode that begins after it in the window; empty "
     "without one, and if more than 0.5 s before it were not observed",

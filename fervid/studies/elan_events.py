@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from fervid.errors import BadStudy
+from fervid.results.text_tables import parse_number, read_text
 from fervid.studies.events import Event
-from fervid.studies.text_tables import parse_number, read_text
 
 
 def read_elan(path: Path, tiers: Iterable[str] = ()) -> Iterator[Event]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fervid.errors import BadStudy
-from fervid.studies.text_tables import Row
+from fervid.results.text_tables import Row
 
 
 @dataclass(frozen=True)

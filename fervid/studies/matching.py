@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fervid.errors import BadStudy
+from fervid.results.video_names import NameIndex, by_name, listed
 from fervid.studies.catalog import Recording
 from fervid.studies.events import Event
-from fervid.studies.names import NameIndex, by_name, listed
 from fervid.studies.participants import Participant
 
 END_TOLERANCE = 1.0

@@ -2,63 +2,87 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fervid.charts.page_templates import template_environment
+from fervid.charts.page_templates import (
+    SHARED_ASSETS,
+    TIMELINE_SCRIPTS,
+    TIMELINE_STYLE,
+    content_policy,
+    inline_script,
+    inline_style,
+    template_environment,
+)
+from fervid.studies.compute import Computed
 from fervid.studies.dictionary import methods_text
+from fervid.studies.page_data import conditions_of, course_data, map_data
 from fervid.studies.plan import Plan
-from fervid.studies.tables import ALL, StudyTables
+from fervid.studies.tables import ALL, StudyTables, usable_windows
 from fervid.studies.windows import AROUND, BIN, EVENT
 from fervid.version import __version__
 
 ASSETS = Path(__file__).parent / "assets"
 
-TITLES = {
-    "course": ("Around the onset", "Thick lines are means, bands 95 % intervals, thin lines participants."),
-    "coverage": ("What is missing", "One row per participant and recording."),
-}  # fmt: skip
-"""Name of a figure → its title and explanation."""
 
-
-def render_page(plan: Plan, tables: StudyTables, figures: Sequence[Path], notes: Sequence[str]) -> str:
+def render_page(plan: Plan, tables: StudyTables, computed: Computed, notes: Sequence[str]) -> str:
     """Render the page. It needs no other file.
 
     Args:
         plan: The study.
         tables: Its tables.
-        figures: The figures that were written.
+        computed: What was computed.
         notes: What was set aside, as sentences.
 
     Returns:
         The page as HTML.
     """
-    environment = template_environment(ASSETS)
-    style = (ASSETS / "study.css").read_text(encoding="utf-8").strip()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    script = inline_script([*TIMELINE_SCRIPTS, ASSETS / "study.js"])
+    style = inline_style([SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "study.css"])
+    data = {
+        "conditions": conditions_of(plan),
+        "course": course_data(plan, tables.course),
+        "map": map_data(plan, computed),
+    }
     shown = [_means(plan, tables.groups), _differences(plan, tables.differences)]
-    return environment.get_template("study.html").render(
-        participants=len(plan.participants),
-        recordings=len(plan.recordings),
-        events=len(plan.events),
-        notes=notes,
-        images=[(*TITLES[path.stem], _data_uri(path)) for path in figures if path.suffix == ".png"],
-        tables=[table for table in shown if table[3]],
-        texts={"Means": 3, "Differences": 5},
-        methods=methods_text(plan),
-        version=__version__,
-        style=style,
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
+    return (
+        template_environment(ASSETS)
+        .get_template("study.html")
+        .render(
+            figures=_figures(plan, tables, computed),
+            notes=notes,
+            data=data,
+            conditions=len(plan.conditions),
+            tables=[table for table in shown if table[3]],
+            texts={"Means": 3, "Differences": 5},
+            methods=methods_text(plan),
+            version=__version__,
+            style=style,
+            script=script,
+            policy=content_policy(script, style),
+        )
     )
 
 
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _figures(plan: Plan, tables: StudyTables, computed: Computed) -> list[tuple[str, str, str]]:
+    """The numbers at the top of the page: title, number, and what is said below it."""
+    apart = int((tables.apart["video"] == "").sum())
+    usable = usable_windows(tables.windows)
+    hours = sum(one.end or 0.0 for one in plan.recordings if not one.problem) / 3600
+    share = f"{100 * usable.mean():.0f} %" if len(usable) else "–"
+    return [
+        ("participants", f"{len(plan.participants):,}", f"{apart or 'none'} kept apart"),
+        (
+            "recordings",
+            f"{len(plan.recordings):,}",
+            f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes",
+        ),
+        ("events", f"{len(plan.events):,}", f"{len(plan.conditions)} conditions"),
+        ("windows used", share, f"of {len(usable):,} have enough coverage"),
+    ]
 
 
 def _main_rows(plan: Plan, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fervid.studies.text_tables import read_table
+from fervid.results.text_tables import read_table
 
 KEY = "participant_id"
 """The column that names the participant."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from fervid.errors import BadStudy, ConfigError
+from fervid.results.video_names import listed
 from fervid.studies.catalog import Recording, read_catalog, seen_in
 from fervid.studies.events import Event
 from fervid.studies.matching import Matches, match_events
-from fervid.studies.names import listed
 from fervid.studies.participants import Participant, read_participants
 from fervid.studies.read_events import find_files, read_events
 from fervid.studies.series import all_measures

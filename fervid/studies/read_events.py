@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fervid.errors import BadStudy, InputNotFound
+from fervid.results.text_tables import Row, TextTable, read_table
 from fervid.studies import boris, elan_events, praat
 from fervid.studies.events import Event, bids_entities, table_event
-from fervid.studies.text_tables import Row, TextTable, read_table
 
 
 def find_files(patterns: Iterable[str]) -> list[Path]:
@@ -37,9 +37,9 @@ def find_files(patterns: Iterable[str]) -> list[Path]:
 def read_events(path: Path, tiers: Iterable[str] = ()) -> list[Event]:
     """Read the events of one file. The ending says which tool wrote it.
 
-    ``.csv``, ``.tsv`` and ``.txt`` are tables: those of BIDS (``_events.tsv``), those that BORIS exports, and others
-    with the columns ``onset``, ``duration`` and ``trial_type``. ``.eaf`` is ELAN, ``.boris`` BORIS and ``.TextGrid``
-    Praat.
+    ``.csv``, ``.tsv``, ``.txt`` and ``.xlsx`` are tables: those of BIDS (``_events.tsv``), those that BORIS exports,
+    and others with the columns ``onset``, ``duration`` and ``trial_type``. ``.eaf`` is ELAN, ``.boris`` BORIS and
+    ``.TextGrid`` Praat.
 
     Args:
         path: The file.
@@ -59,11 +59,11 @@ def read_events(path: Path, tiers: Iterable[str] = ()) -> list[Event]:
         events = list(praat.read_textgrid(path, tiers))
     elif ending in (".boris", ".json"):
         events = list(boris.read_project(path))
-    elif ending in (".csv", ".tsv", ".txt"):
+    elif ending in (".csv", ".tsv", ".txt", ".xlsx"):
         table = read_table(path)
         events = list(boris.read_export(table) if boris.is_export(table) else _table_events(table))
     else:
-        raise BadStudy(f"{path}: events are read from .csv, .tsv, .txt, .eaf, .boris and .TextGrid files")
+        raise BadStudy(f"{path}: events are read from .csv, .tsv, .txt, .xlsx, .eaf, .boris and .TextGrid files")
     if not events:
         raise BadStudy(f"{path} holds no events")
     _refuse_duplicates(events)

@@ -14,15 +14,16 @@ import pandas as pd
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.results.csv import write_frame_csv
+from fervid.results.video_names import listed
 from fervid.settings_io import from_mapping
-from fervid.studies.compute import Computed, compute
+from fervid.studies.compute import Computed, compute, without_empty_measures
 from fervid.studies.dictionary import describe
 from fervid.studies.figures import ENDINGS, write_figures
-from fervid.studies.names import listed
 from fervid.studies.page import render_page
 from fervid.studies.plan import Plan, make_plan, plan_text
 from fervid.studies.settings import StudySettings, read_study
-from fervid.studies.tables import StudyTables, build_tables
+from fervid.studies.tables import StudyTables, build_tables, usable_windows
+from fervid.studies.workbook import WORKBOOK, write_study_workbook
 from fervid.types import ProgressCallback, ignore_progress
 
 RECORD = "study.json"
@@ -116,9 +117,9 @@ def study(
     target = Path(out)
     _refuse_foreign(target)
     plan = load_plan(study)
-    computed = compute(plan, on_progress)
+    plan, computed = without_empty_measures(plan, compute(plan, on_progress))
     found = _study(plan, computed)
-    return replace(found, files=_write(plan, found, computed, target))
+    return _write(plan, found, computed, target)
 
 
 def compute_study(study: str | os.PathLike[str] | Mapping[str, Any]) -> Study:
@@ -135,7 +136,7 @@ def compute_study(study: str | os.PathLike[str] | Mapping[str, Any]) -> Study:
         BadResults: Results cannot be read.
     """
     plan = load_plan(study)
-    return _study(plan, compute(plan))
+    return _study(*without_empty_measures(plan, compute(plan)))
 
 
 def _study(plan: Plan, computed: Computed) -> Study:
@@ -143,11 +144,11 @@ def _study(plan: Plan, computed: Computed) -> Study:
     return Study(tables, (), _notes(tables, computed))
 
 
-def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> tuple[Path, ...]:
+def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> Study:
     """Write the tables, the figures and the page, and last what describes them; remove those of an earlier study."""
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-        for name in (RECORD, PAGE, *FIGURES):
+        for name in (RECORD, PAGE, WORKBOOK, *FIGURES):
             (target / name).unlink(missing_ok=True)
     tables = found.tables
     frames: dict[str, pd.DataFrame] = {field.name: getattr(tables, field.name) for field in fields(tables)}
@@ -157,11 +158,13 @@ def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> tuple[
         write_frame_csv(files[-1], frame)
     figures = write_figures(tables.course, computed, target)
     files += [*figures, target / PAGE]
-    write_text_atomically(files[-1], render_page(plan, tables, figures, found.notes))
+    write_text_atomically(files[-1], render_page(plan, tables, computed, found.notes))
     record = describe(plan, {name: list(frame.columns) for name, frame in frames.items()})
+    notes = write_study_workbook(target, frames, record)
+    files += [path for path in [target / WORKBOOK] if path.exists()]
     files.append(target / RECORD)
     write_text_atomically(files[-1], json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    return tuple(files)
+    return replace(found, files=tuple(files), notes=(*found.notes, *notes))
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -176,7 +179,7 @@ def _refuse_foreign(out: Path) -> None:
         names = {path.name for path in out.iterdir()}
     except OSError as error:
         raise OutputError(f"cannot read {out}: {error.strerror}") from error
-    expected = {*(f"{field.name}.csv" for field in fields(StudyTables)), RECORD, PAGE, *FIGURES}
+    expected = {*(f"{field.name}.csv" for field in fields(StudyTables)), RECORD, PAGE, WORKBOOK, *FIGURES}
     foreign = sorted(name for name in names - expected if not name.startswith("."))
     if foreign:
         raise OutputError(f"cannot write {out}: it holds files of something else, such as {foreign[0]}")
@@ -191,10 +194,8 @@ def _notes(tables: StudyTables, computed: Computed) -> tuple[str, ...]:
                      f"{listed(list(computed.doubted))}; `trust` = any counts them")  # fmt: skip
     for row in tables.apart.itertuples():
         found.append(f"kept apart: {row.participant or row.video}: {row.reason}")
-    if len(tables.windows):
-        keys = ["participant", "video", "window", "event", "start"]
-        whole = tables.windows.groupby(keys, observed=True)["usable"].any()
-        if not whole.all():
-            found.append(f"{int((~whole).sum())} of {len(whole)} windows have too little coverage; their values are "
-                         "in the column set_aside")  # fmt: skip
+    usable = usable_windows(tables.windows)
+    if not usable.all():
+        found.append(f"{int((~usable).sum())} of {len(usable)} windows have too little coverage; their values are in "
+                     "the column set_aside")  # fmt: skip
     return tuple(found)

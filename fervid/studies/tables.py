@@ -110,6 +110,21 @@ def _windows(plan: Plan, computed: Computed) -> pd.DataFrame:
     return frame
 
 
+def usable_windows(windows: pd.DataFrame) -> pd.Series:
+    """Say which windows are usable for any measure.
+
+    Args:
+        windows: The table of that name.
+
+    Returns:
+        One truth value for each window of a participant.
+    """
+    if not len(windows):
+        return pd.Series(dtype=bool)
+    keys = ["participant", "video", "window", "event", "start"]
+    return windows.groupby(keys, observed=True)["usable"].any()
+
+
 def _block(plan: Plan, computed: Computed, block: WindowBlock) -> dict[str, Any]:
     """The rows of one participant in one recording: column → values."""
     count, measures = len(block.windows), len(plan.measures)

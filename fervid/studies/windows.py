@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fervid.studies.series import Series
+from fervid.timeline.events import EVENT_KINDS
 from fervid.types import EMOTIONS, DoubleArray
 
 EVENT, AROUND, BIN = "event", "around", "bin"
@@ -63,6 +65,18 @@ class WindowValues:
     quality: DoubleArray
     figures: dict[str, DoubleArray]
 
+    def only(self, columns: npt.NDArray[np.int64]) -> WindowValues:
+        """Leave out all measures but these.
+
+        Args:
+            columns: Positions of the measures that stay.
+
+        Returns:
+            The values.
+        """
+        figures = {name: values[:, columns] for name, values in self.figures.items()}
+        return WindowValues(self.seconds[:, columns], self.coverage[:, columns], self.quality, figures)
+
 
 def weights(series: Series, start: float, end: float) -> tuple[slice, DoubleArray]:
     """Compute for how much of a period each sample stands.
@@ -109,6 +123,7 @@ def window_values(series: Series, windows: Sequence[Window]) -> WindowValues:
             figures["area"][number] = np.where(seen, areas, np.nan)
             figures["mean"][number] = areas / np.where(seen, seconds[number], np.nan)
         figures["maximum"][number] = _maximum(series.times[part], values, window)
+        figures["maximum"][number, [name in EVENT_KINDS for name in series.measures]] = np.nan
         shares = np.bincount(series.leading[part], held, len(EMOTIONS)) / held.sum()
         figures["share_leading"][number] = [min(shares[one], 1.0) if one >= 0 else np.nan for one in index]
     if len(windows):
@@ -134,15 +149,16 @@ def _add_episodes(
         np.array([getattr(window, name) for window in windows]) for name in ("start", "end", "origin")
     )
     for column, name in enumerate(series.measures):
-        if name not in EMOTIONS:
+        if name not in EMOTIONS and name not in EVENT_KINDS:
             continue
         onsets = series.episodes.get(name, np.zeros(0))
         counts = np.searchsorted(onsets, ends, "left") - np.searchsorted(onsets, starts, "left")
         first = np.searchsorted(onsets, origins, "left")
         begun = np.append(onsets, np.inf)[first]
         for number in np.flatnonzero(begun < ends):
-            _, held = weights(series, origins[number], begun[number])
-            if begun[number] - origins[number] - held.sum() > LATENCY_GAP:
+            part, held = weights(series, origins[number], begun[number])
+            known = ~np.isnan(series.values[part, column])
+            if begun[number] - origins[number] - held @ known > LATENCY_GAP:
                 begun[number] = np.inf
         seen = seconds[:, column] > 0
         figures["episodes"][seen, column] = counts[seen]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fervid.types import Box, DoubleArray, FloatArray
+from fervid.types import Box, DoubleArray, FloatArray, HalfArray
 
 _TIME_TOLERANCE = 1e-6
 """Seconds by which the time of a frame may differ from that of a sample and still be the same."""
@@ -22,12 +23,17 @@ class FaceState:
         probabilities: (7,) float32, interpolated as well.
         emotion: Index of the leading emotion of the sample before, as in its row of the table.
         confidence: Probability of that emotion in the sample before.
+        angles: Yaw, pitch and roll of the head in degrees; None if they are unknown.
+        outline: (68, 2) float32 landmarks, in widths and heights of the box from its upper left corner; None if there
+            are none.
     """
 
     box: Box
     probabilities: FloatArray
     emotion: int
     confidence: float
+    angles: tuple[float, float, float] | None = None
+    outline: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class FaceTimeline:
         held_until: Until when the last sample counts, in seconds: later than its time if no frame was sampled
             after it.
         owner: The person; None if it is not known.
+        angles: (n, 3) float32 yaw, pitch and roll in degrees, NaN where they are unknown; None if there are none.
+        outlines: (n, 68, 2) float16 landmarks as in FaceState, NaN where they are unknown; None if there are none.
     """
 
     face_id: int
@@ -69,6 +77,8 @@ class FaceTimeline:
     gap_follows: npt.NDArray[np.bool_]
     held_until: float
     owner: Owner | None = None
+    angles: FloatArray | None = None
+    outlines: HalfArray | None = None
 
     @property
     def first(self) -> int:
@@ -108,7 +118,25 @@ class FaceTimeline:
             _interpolate(self.smoothed, before, after, fraction),
             leading,
             float(self.smoothed[before, leading]),
+            self._angles(before, after, fraction),
+            self._outline(before, after, fraction),
         )
+
+    def _angles(self, before: int, after: int, fraction: float) -> tuple[float, float, float] | None:
+        if self.angles is None:
+            return None
+        turn = (self.angles[after] - self.angles[before] + 180.0) % 360.0 - 180.0  # the shorter way
+        yaw, pitch, roll = (
+            (self.angles[before] + fraction * turn).tolist() if fraction else self.angles[before].tolist()
+        )
+        return (yaw, pitch, roll) if math.isfinite(yaw + pitch + roll) else None
+
+    def _outline(self, before: int, after: int, fraction: float) -> FloatArray | None:
+        if self.outlines is None:
+            return None
+        first, second = (self.outlines[row].astype(np.float32) for row in (before, after))
+        outline = (1 - fraction) * first + fraction * second if fraction else first
+        return outline if np.isfinite(outline).all() else None
 
     def sample_at(self, times: DoubleArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
         """Get the probabilities at many times at once.

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from fervid.timeline.events import BLINK, NO_EVENTS, NOD, SHAKE, EventTotals, sum_totals
 from fervid.timeline.gaps import longest_absence, median, seconds_held
-from fervid.types import EMOTIONS, DoubleArray, Doubt, FloatArray, Track
+from fervid.timeline.valence import valence
+from fervid.types import EMOTIONS, MEASURES, DoubleArray, Doubt, FloatArray, Track
 
 MIN_SECONDS = 1.0
 """A face seen for less time than this is doubtful."""
@@ -29,7 +31,10 @@ MAX_DOUBTFUL = 0.25
 
 @dataclass(frozen=True)
 class Statistics:
-    """The statistics of a face or a person. Times in seconds; shares and probabilities in [0, 1]."""
+    """The statistics of a face or a person. Times in seconds; shares and probabilities in [0, 1].
+
+    ``measured`` are the means of valence and of each of MEASURES; None where no sample has one.
+    """
 
     first_seen: float
     last_seen: float
@@ -39,6 +44,11 @@ class Statistics:
     dominant: str
     shares: tuple[float, ...]
     means: tuple[float, ...]
+    measured: tuple[float | None, ...]
+    blinks_per_minute: float | None
+    nods_per_minute: float | None
+    shakes_per_minute: float | None
+    speaking_share: float | None
     transitions_per_minute: float
     mean_quality: float
     trust: str
@@ -77,6 +87,7 @@ def summarize_face(
     sampled: DoubleArray,
     max_gap: float = 1.0,
     doubts: Sequence[Doubt] = (),
+    events: EventTotals = NO_EVENTS,
 ) -> FaceSummary:
     """Summarise one track.
 
@@ -89,11 +100,12 @@ def summarize_face(
         sampled: (m,) times of all sampled frames of the video, in seconds.
         max_gap: Longest time in seconds for which one sample counts.
         doubts: What was seen during the scan and speaks against the figures of this face.
+        events: How many blinks and other events the face has.
 
     Returns:
         The statistics.
     """
-    values = _statistics([track], [smoothed], sampled, max_gap)
+    values = _statistics([track], [smoothed], sampled, max_gap) | _rates(events)
     trust = _trust_of_face(track, values["coverage"], values["low_quality_share"], doubts)
     return FaceSummary(face_id=track.face_id, person=track.person, trust=trust, **values)
 
@@ -104,6 +116,7 @@ def summarize_person(
     faces: Sequence[FaceSummary],
     sampled: DoubleArray,
     max_gap: float = 1.0,
+    events: Sequence[EventTotals] = (),
 ) -> PersonSummary:
     """Summarise all faces of one person in a video.
 
@@ -116,6 +129,7 @@ def summarize_person(
         faces: Their summaries, in the same order.
         sampled: (m,) times of all sampled frames of the video, in seconds.
         max_gap: Longest time in seconds for which one sample counts.
+        events: How many events each face has.
 
     Returns:
         The statistics.
@@ -125,14 +139,20 @@ def summarize_person(
     if len(faces) == 1:
         same = {one.name: getattr(faces[0], one.name) for one in fields(Statistics)}
         return PersonSummary(person=person, faces=1, **same)
-    values = _statistics(tracks, smoothed, sampled, max_gap)
+    values = _statistics(tracks, smoothed, sampled, max_gap) | _rates(sum_totals(events))
     return PersonSummary(person=person, faces=len(tracks), trust=_doubtful_faces(faces) or "ok", **values)
+
+
+def _rates(events: EventTotals) -> dict[str, float | None]:
+    """The fields of Statistics that are about events, by name."""
+    kinds = {"blinks_per_minute": BLINK, "nods_per_minute": NOD, "shakes_per_minute": SHAKE}
+    return {name: events.per_minute(kind) for name, kind in kinds.items()} | {"speaking_share": events.speaking_share}
 
 
 def _statistics(
     tracks: Sequence[Track], smoothed: Sequence[FloatArray], sampled: DoubleArray, max_gap: float
 ) -> dict[str, Any]:
-    """The fields of Statistics but for trust, by name."""
+    """The fields of Statistics but for trust and events, by name."""
     qualities = np.concatenate([track.qualities for track in tracks])
     times = np.sort(np.concatenate([track.times for track in tracks]))
     first, last = float(times[0]), float(times[-1])
@@ -144,6 +164,7 @@ def _statistics(
     span = sum(float(track.times[-1] - track.times[0]) for track in tracks)
     seconds = np.concatenate([seconds_held(track.times, max_gap) for track in tracks])
     means = np.average(np.concatenate(smoothed), axis=0, weights=seconds)
+    measured = np.concatenate([_measures(*one) for one in zip(tracks, smoothed, strict=True)])
     shares = np.bincount(np.concatenate(leading), seconds, minlength=len(EMOTIONS)) / seconds.sum()
     return {
         "first_seen": first,
@@ -154,10 +175,23 @@ def _statistics(
         "dominant": EMOTIONS[int(means.argmax())],
         "shares": tuple(np.minimum(shares, 1.0).tolist()),
         "means": tuple(float(mean) for mean in means),
+        "measured": tuple(_known_mean(values, seconds) for values in measured.T),
         "transitions_per_minute": 60 * changes / span if span > 0 else 0.0,
         "mean_quality": float(qualities.mean()),
         "low_quality_share": float((qualities < MIN_QUALITY).mean()),
     }
+
+
+def _measures(track: Track, smoothed: FloatArray) -> DoubleArray:
+    """(n, 9) valence and the measures of each sample; NaN where one is unknown."""
+    known = np.full((len(track.times), len(MEASURES)), np.nan) if track.measures is None else track.measures
+    return np.column_stack([valence(smoothed), known])
+
+
+def _known_mean(values: DoubleArray, seconds: DoubleArray) -> float | None:
+    """The mean of the known values over time; None if none is known."""
+    known = np.isfinite(values)
+    return float(np.average(values[known], weights=seconds[known])) if known.any() else None
 
 
 def summarize_video(

@@ -21,7 +21,7 @@ from fervid.errors import BadDataset, InputNotFound
 from fervid.faces.crop import SIZE, fit_square
 from fervid.files.discover import IMAGE_SUFFIXES
 from fervid.files.image_io import decode_image
-from fervid.results.reader import read_columns
+from fervid.results.columns import read_columns
 from fervid.runtime.opencv import cv2
 from fervid.runtime.special_files import refuse_special
 from fervid.types import EMOTIONS, ByteArray, FloatArray

@@ -462,7 +462,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(clip: ClipFactory, t
 
 
 def test_an_unknown_style_is_refused(clip: ClipFactory, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="minimal or full"):
+    with pytest.raises(UsageError, match="minimal or full or head"):
         annotate(table({"clip.mp4": clip(at_rate(25, 3))}), {}, tmp_path / "out", "loud")
 
 

@@ -54,7 +54,7 @@ def test_the_command_writes_every_video_and_reports_each(videos: Path, analysed:
     [
         (["{tmp}/none.parquet", "--out", "{tmp}/out"], 2, "no such results"),
         (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/none"], 2, "no such"),
-        (["{results}", "--out", "{tmp}/out", "--videos", "{videos}", "--style", "loud"], 2, "minimal or full"),
+        (["{results}", "--out", "{tmp}/out", "--videos", "{videos}", "--style", "loud"], 2, "minimal or full or head"),
         (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}"], 4, "failed: cut.mp4: not found in"),
         (["{results}", "--out", "{tmp}/out", "--videos", "{tmp}/some", "--quiet"], 3, "failed: rotated.mp4"),
         (["{results}", "--out", "/proc/fervid", "--videos", "{videos}"], 5, "cannot write"),

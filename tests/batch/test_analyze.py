@@ -84,11 +84,11 @@ def test_a_broken_file_affects_no_other_file(plain: Plain) -> None:
 def test_no_temporary_file_is_left(plain: Plain) -> None:
     out, _ = plain
     state = out.parent / ".r.parquet.fervid"
-    expected = ["r.parquet", state.name, *(f"r.{name}.csv" for name in SMALL)]
+    expected = ["r.parquet", "r.run.json", state.name, *(f"r.{name}.csv" for name in SMALL)]
     assert sorted(path.name for path in out.parent.iterdir()) == sorted(expected)
     found = {path.name.partition("-")[0] for path in state.iterdir()}
     found.add("index.jsonl")  # absent if the files were made less than two seconds before
-    assert found == {"lock", "identity.json", "index.jsonl", "composed.json", "parts"}
+    assert found == {"lock", "identity.json", "index.jsonl", "composed.json", "request.json", "parts"}
     assert {path.suffix for path in state.glob("parts-*/*")} == {".parquet", ".json"}
 
 
@@ -324,7 +324,7 @@ def test_a_signal_ends_the_batch_cleanly(
             raise
     assert process.returncode == 130, said
     assert said.strip().splitlines()[-1] == "fervid: interrupted; run the same command again to continue"
-    assert [path.name for path in out.parent.iterdir()] == [state.name]
+    assert sorted(path.name for path in out.parent.iterdir()) == [state.name, "r.run.json"]
     assert not (state / "scratch").exists()
 
 

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import weakref
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from tests.support import hostile_workers
 from tests.support.clips import at_rate, face_clip
 from tests.support.command import command
 from tests.support.paths import ROOT, SAMPLES
-from tests.support.processes import children, members, wait_for
+from tests.support.processes import members, wait_for
 
 FAST = AnalyzeSettings(scan=ScanSettings(fps=2))
 
@@ -125,8 +124,8 @@ def test_workers_killed_between_two_tasks_affect_no_video(
 
 
 def _workers() -> list[int]:
-    """The scan processes of this process: the children of its fork server."""
-    return children(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+    """The scan processes of this process."""
+    return [child.pid for child in multiprocessing.active_children() if child.pid]
 
 
 def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import cv2
 
 from tests.benchmarks.throughput_runs import peaks
 from tests.support.paths import SAMPLES
@@ -55,6 +56,24 @@ def make_clips(folder: Path, count: int) -> Path:
 READ = "import sys, fervid; r = fervid.read_results(sys.argv[1]); assert len(r.videos) == int(sys.argv[2])"
 
 
+def make_inputs(folder: Path, count: int) -> None:
+    """Write a photo for ``participants``, and a study: 50 clips for each participant, an event in each clip."""
+    gallery = folder / "gallery"
+    gallery.mkdir(exist_ok=True)
+    with av.open(str(folder / "one.mp4")) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    cv2.imwrite(str(gallery / "Anna.png"), picture)
+    names = [f"{number // 1000:03d}/{number:06d}.mp4" for number in range(count)]
+    people = [f"p{number // 50:03d}\t{name}" for number, name in enumerate(names)]
+    (folder / "participants.tsv").write_text("\n".join(["participant_id\tvideo", *people]) + "\n")
+    events = [f"{name},0,0.2,{'ab'[number % 2]}" for number, name in enumerate(names)]
+    (folder / "events.csv").write_text("\n".join(["video,onset,duration,trial_type", *events]) + "\n")
+    (folder / "study.toml").write_text(
+        'results = ["r.parquet"]\nparticipants = "participants.tsv"\nevents = ["events.csv"]\n'
+        'person = "most_seen"\ntrust = "any"\n'
+    )
+
+
 def commands(folder: Path, videos: Path, count: int) -> list[tuple[str, list[str]]]:
     """The name and the arguments after ``python`` of each command, in the order in which they run."""
     fervid = ["-m", "fervid"]
@@ -75,6 +94,26 @@ def commands(folder: Path, videos: Path, count: int) -> list[tuple[str, list[str
         ("export --to pyfeat", [*fervid, "export", out, "--to", "pyfeat", "--out", str(folder / "p.csv")]),
         ("export --to openface", [*fervid, "export", out, "--to", "openface", "--out", str(folder / "openface")]),
         ("export --to elan", [*fervid, "export", out, "--to", "elan", "--out", str(folder / "elan")]),
+        ("export --to textgrid", [*fervid, "export", out, "--to", "textgrid", "--out", str(folder / "textgrid")]),
+        ("export --to boris", [*fervid, "export", out, "--to", "boris", "--out", str(folder / "b.boris")]),
+        ("export --to bids", [*fervid, "export", out, "--to", "bids", "--out", str(folder / "bids")]),
+        ("export --to excel", [*fervid, "export", out, "--to", "excel", "--out", str(folder / "e.xlsx")]),
+        (
+            "participants",
+            [
+                *fervid,
+                "participants",
+                out,
+                "--videos",
+                str(videos),
+                "--gallery",
+                str(folder / "gallery"),
+                "--out",
+                str(folder / "names.csv"),
+                "--quiet",
+            ],
+        ),
+        ("study", [*fervid, "study", str(folder / "study.toml"), "--out", str(folder / "study"), "--quiet"]),
         ("report --no-thumbnails", [*fervid, "report", out, "--no-thumbnails", "--out", str(folder / "r.html")]),
         ("report", [*fervid, "report", out, "--videos", str(videos), "--out", str(folder / "t.html"), "--quiet"]),
         ("annotate", [*fervid, "annotate", out, "--videos", str(videos), "--out", str(folder / "drawn"), "--quiet"]),
@@ -99,6 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).resolve()
         videos = make_clips(folder, arguments.count)
+        make_inputs(folder, arguments.count)
         for name, line in commands(folder, videos, arguments.count):
             if not arguments.only or name in arguments.only:
                 try:

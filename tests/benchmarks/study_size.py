@@ -1,14 +1,15 @@
-"""Time and memory of ``fervid study`` for many results.
+"""Time and memory of ``fervid study`` and ``fervid agree`` for many videos.
 
-    python -m tests.benchmarks.study_size
+    python -m tests.benchmarks.study_size [--form files|folder|parquet] [--count N] [--agree]
 
-Made results of 10 minutes each, at 5 samples a second, with 20 events each: 100, 300 and 1,000 of them. Each study
-runs in a process of its own. Printed are processor seconds, also for each result, and the largest memory of that
-process.
+Made videos of 10 minutes each, at 5 samples a second, with 20 events each: 100, 300 and 1,000 of them, as results of
+one video each, as one folder, and as one Parquet file. Each study runs in a process of its own. Printed are processor
+seconds, also for each video, and the largest memory of that process.
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import resource
 import shutil
@@ -22,24 +23,32 @@ from tests.support.synthetic_results import MadeFace, MadeVideo, wandering, writ
 
 COUNTS, EVENTS, SAMPLES = (100, 300, 1000), 20, 3000
 
+RESULTS = {"files": "p*.parquet", "folder": "results", "parquet": "results.parquet"}
+"""Form → what the study names as its results."""
 
-def make(folder: Path, count: int) -> Path:
+
+def make(folder: Path, count: int, form: str) -> Path:
     """Write the results, participants and events of a study; returns the study file."""
     faces = [MadeFace(range(SAMPLES), wandering(SAMPLES, seed)) for seed in range(5)]
-    for number, face in enumerate(faces):
-        write_results(folder / f"made{number}.parquet", [MadeVideo("video.mp4", [face], count=SAMPLES)])
+    if form == "files":
+        for number, face in enumerate(faces):
+            write_results(folder / f"made{number}.parquet", [MadeVideo("video.mp4", [face], count=SAMPLES)])
+    else:
+        videos = [MadeVideo(f"p{number:04}.mp4", [faces[number % 5]], count=SAMPLES) for number in range(count)]
+        write_results(folder / RESULTS[form], videos)
     random = np.random.default_rng(1)
     events = ["video,onset,duration,trial_type"]
     participants = ["participant_id\tvideo"]
     for number in range(count):
         name = f"p{number:04}"
-        _copy(folder, number % len(faces), name, f"{number:032x}")
+        if form == "files":
+            _copy(folder, number % len(faces), name, f"{number:032x}")
         participants.append(f"{name}\t{name}.mp4")
         onsets = np.sort(random.uniform(5, 580, EVENTS)).round(2)
         events += [f"{name}.mp4,{onset},6,{'ab'[place % 2]}" for place, onset in enumerate(onsets)]
     (folder / "participants.tsv").write_text("\n".join(participants) + "\n")
     (folder / "events.csv").write_text("\n".join(events) + "\n")
-    study = 'results = ["p*.parquet"]\nparticipants = "participants.tsv"\nevents = ["events.csv"]\n'
+    study = f'results = ["{RESULTS[form]}"]\nparticipants = "participants.tsv"\nevents = ["events.csv"]\n'
     (folder / "study.toml").write_text(study + "[baseline]\nstart = 0\nend = 20\n")
     return folder / "study.toml"
 
@@ -59,25 +68,42 @@ def _copy(folder: Path, source: int, name: str, video_id: str) -> None:
         (folder / f"{name}.{path.name.split('.', 1)[1]}").write_text(text)
 
 
-def measure(study: Path, out: Path) -> tuple[float, float]:
-    """Processor seconds and the largest memory in MB of one study."""
+def measure(study: Path, coding: str | None) -> tuple[float, float]:
+    """Processor seconds and the largest memory in MB of one study, or of one agreement with itself."""
+    from fervid.studies.agree import agree
     from fervid.studies.study import study as run
 
     started = time.process_time()
-    run(study, out)
+    if coding is None:
+        run(study, study.parent / "out")
+    else:
+        agree(study.parent / coding, study.parent / coding)
     return time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-if __name__ == "__main__":
-    print("results  events  seconds  ms per result  MB")
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--form", action="append", choices=RESULTS, help="may be repeated; default: all")
+    parser.add_argument("--count", action="append", type=int, help="may be repeated; default: 100, 300 and 1000")
+    parser.add_argument("--agree", action="store_true", help="measure the agreement of the results with themselves")
+    arguments = parser.parse_args()
+    print("results  form     events  seconds  ms per video  MB")
     context = multiprocessing.get_context("spawn")
-    for number in COUNTS:
-        home = Path(tempfile.mkdtemp(prefix="fervid-study-"))
-        try:
-            path = make(home, number)
-            with context.Pool(1) as pool:
-                seconds, memory = pool.apply(measure, (path, home / "out"))
-            row = f"{number:7}  {number * EVENTS:6}  {seconds:7.1f}  {1000 * seconds / number:13.0f}  {memory:.0f}"
-            print(row, flush=True)
-        finally:
-            shutil.rmtree(home)
+    for form in arguments.form or RESULTS:
+        if arguments.agree and form == "files":
+            continue  # agree compares one result with another
+        for number in arguments.count or COUNTS:
+            home = Path(tempfile.mkdtemp(prefix="fervid-study-"))
+            try:
+                path = make(home, number, form)
+                with context.Pool(1) as pool:
+                    seconds, memory = pool.apply(measure, (path, RESULTS[form] if arguments.agree else None))
+                row = f"{number:7}  {form:7}  {number * EVENTS:6}  {seconds:7.1f}  {1000 * seconds / number:12.0f}  "
+                print(f"{row}{memory:.0f}", flush=True)
+            finally:
+                shutil.rmtree(home)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
@@ -165,3 +167,20 @@ def test_colours_are_distinct_and_visible_on_light_and_dark() -> None:
         luminance = v @ [0.2126, 0.7152, 0.0722]
         assert 1.05 / (luminance + 0.05) > 2, name
         assert (luminance + 0.05) / 0.06 > 2.5, name
+
+
+def test_measures_are_lanes_below_with_their_events(tmp_path: Path) -> None:
+    face = MadeFace(range(50), leading_emotions(("happy", 50)))
+    results = read_results(write_results(tmp_path / "r.parquet", [MadeVideo("a.mp4", [face])]))
+    timeline = results.timeline.assign(eyes_open=np.where(np.arange(50) == 20, 0.05, 0.3).astype(np.float32))
+    blink = results.episodes.iloc[:1].assign(kind="blink", emotion=None, onset=4.0, apex=4.0, offset=4.2, duration=0.2)
+    results = replace(results, timeline=timeline, episodes=pd.concat([results.episodes, blink]))
+    axes = fervid.plot_timeline(results, measures=("eyes_open", "valence"))
+    _, eyes, valence = axes.figure.axes
+    np.testing.assert_allclose(np.asarray(eyes.lines[0].get_ydata(), float), timeline["eyes_open"])
+    assert len(eyes.patches) == 1
+    assert len(valence.patches) == 0
+    with pytest.raises(UsageError, match="`measures` must be of valence, head_yaw"):
+        fervid.plot_timeline(results, measures=("joy",))
+    with pytest.raises(UsageError, match="leave out `ax`"):
+        fervid.plot_timeline(results, measures=("eyes_open",), ax=axes)

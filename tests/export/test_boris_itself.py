@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fervid.export.export import export
 from fervid.results.reader import read_results
+from tests.support.boris import in_boris
 from tests.support.corrected import write_people
 from tests.support.synthetic_results import MadeFace, MadeVideo, leading_emotions, write_results
 
-PYTHON = os.environ.get("BORIS_PYTHON", sys.executable)
-"""The interpreter that has the package boris-behav-obs."""
-
 LOAD = """
-import importlib.util, json, logging, sys, types
-spec = importlib.util.find_spec("boris")
-if spec is None:
-    sys.exit("boris-behav-obs is not installed")
-package = types.ModuleType("boris")  # its __init__ opens the program itself
-package.__path__ = list(spec.submodule_search_locations)
-sys.modules["boris"] = package
-for player in ("mpv", "mpv2"):  # need a library of the system, and play videos only
-    sys.modules[f"boris.{player}"] = types.ModuleType(f"boris.{player}")
-    sys.modules[f"boris.{player}"].sofile = "libmpv.so.2"
-    setattr(package, player, sys.modules[f"boris.{player}"])
 from boris import project_functions as functions
 name, changed, project, message = functions.open_project_json(sys.argv[1])
 problems = [project["error"]] if "error" in project else []
@@ -47,15 +30,8 @@ print(json.dumps({
 
 
 def loaded(project: Path) -> dict[str, object]:
-    """What BORIS makes of a project. The test is skipped where BORIS cannot be imported."""
-    line = [PYTHON, "-c", LOAD, str(project)]
-    environment = os.environ | {"QT_QPA_PLATFORM": "offscreen"}
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, env=environment)
-    if done.returncode and ("not installed" in done.stderr or "ImportError" in done.stderr
-                            or "ModuleNotFoundError" in done.stderr):  # fmt: skip
-        pytest.skip(f"BORIS cannot be imported here: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    """What BORIS makes of a project."""
+    answer: dict[str, object] = in_boris(LOAD, project)
     return answer
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib
-import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from fervid.report import page_content
 from fervid.report.page import percent
 from fervid.report.report import write_report
 from fervid.report.series import MAX_ROWS, MIN_ROWS, ChartSeries, chart_series, encode, share_rows
-from fervid.report.thumbnails import make_thumbnails
 from fervid.results.reader import read_results
 from fervid.settings import ScanSettings
 from fervid.timeline.time_format import clock, duration_text
@@ -36,6 +33,7 @@ from tests.support.clips import at_rate, write_clip
 from tests.support.command import command
 from tests.support.corrected import NAME, ROLE, write_people
 from tests.support.paths import SAMPLES
+from tests.support.report_page import make_thumbnails, pictures_of, values_of
 from tests.support.synthetic_results import (
     EVIL,
     GAPPY,
@@ -53,12 +51,6 @@ from tests.support.synthetic_results import (
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a few synthetic videos."""
     return write_made_report(tmp_path_factory.mktemp("made"))
-
-
-def values_of(text: str) -> Any:
-    """The values that the page passes to its script."""
-    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
-    return json.loads(found)
 
 
 # the drawn values of a face
@@ -146,7 +138,7 @@ def test_a_batch_too_large_to_draw_in_full_is_thinned_and_the_page_says_so(tmp_p
     np.testing.assert_allclose(shown[:, 0].max(), face.probabilities[:, 0].max(), atol=1 / 254)
 
 
-# thumbnails
+# pictures
 
 
 def test_a_thumbnail_shows_the_face() -> None:
@@ -216,13 +208,14 @@ def test_thumbnails_come_only_from_the_analysed_content(tmp_path: Path, changed:
     write_clip(tmp_path / "clip.mp4", at_rate(25, 200), 640, 360, EncoderSettings(preset="ultrafast"))
     contents = {tmp_path / "clip.mp4": "another content" if changed else analysed}
     written = write_report(results, tmp_path / "r.html", videos=tmp_path, fingerprint=contents.__getitem__)
-    (face,) = values_of(written.path.read_text())["videos"][0]["faces"]
+    pictures = pictures_of(written.path.read_text())
     if changed:
         assert written.missing == (("clip.mp4", "changed since the analysis"),)
-        assert face["thumb"] is None
+        assert pictures == {"missing": "changed since the analysis"}
     else:
         assert written.missing == ()
-        assert face["thumb"].startswith("data:image/jpeg;base64,")
+        assert pictures["thumbs"]["0"].startswith("data:image/jpeg;base64,")
+        assert pictures["file"] == "clip.mp4"
 
 
 # texts of the page
@@ -361,8 +354,8 @@ def test_faces_without_a_chart_are_counted_too(tmp_path: Path, monkeypatch: pyte
         (2, 1, 1),
         (1, 0, 1),
     ]
-    badges = [word for word in words(page) if word in ("no face", "1 face", "2 faces", "1 with low trust")]
-    assert badges == ["2 faces", "1 with low trust", "1 face", "1 with low trust"]
+    badges = [word for word in words(page) if word in ("no face", "1 face", "2 faces", "⚠ 1 with low trust")]
+    assert badges == ["2 faces", "⚠ 1 with low trust", "1 face", "⚠ 1 with low trust"]
 
 
 def test_only_the_analysed_part_counts(tmp_path: Path) -> None:

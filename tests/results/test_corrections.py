@@ -183,6 +183,14 @@ def test_persons_are_named_and_moved() -> None:
     assert labels(edited.roles) == {1: "interviewer"}
 
 
+def test_a_later_name_of_the_same_face_replaces_the_earlier_one() -> None:
+    lines = [(0, "name", "", "", "Ann"), (0, "role", "", "", "guest"), (0, "name", "", "", "Bo")]
+    edited = corrected(*lines, (0, "role", "", "", "host"))
+    assert (labels(edited.names), labels(edited.roles)) == ({0: "Bo"}, {0: "host"})
+    joined = corrected((0, "split", 3.0), (3, "name", "", "", "Ann"), (0, "join", "", "", 3), (0, "name", "", "", "Bo"))
+    assert labels(joined.names) == {0: "Bo"}, "the face that was named Ann is not there any more"
+
+
 def test_a_named_face_without_a_person_gets_one() -> None:
     edited = corrected((2, "name", "", "", "Ann"))
     assert edited.persons[2] == 2
@@ -205,8 +213,8 @@ def test_a_named_face_without_a_person_gets_one() -> None:
         ([(0, "person", "", "", 5)], "line 2, column value: the video has no person 5; `new` makes one"),
         ([(0, "person", "", "", 1)], "line 2, column value: person 1 would be faces 0 and 1 at 2.000 s"),
         ([(0, "name", "", "", "A"), (1, "name", "", "", "A")], "line 3, column value: 'A' would be faces 0 and 1 at"),
-        ([(0, "name", "", "", "A"), (0, "name", "", "", "B")], "line 3, column value: person 0 is named 'A' by line 2"),
-        ([(0, "role", "", "", "A"), (0, "role", "", "", "B")], "line 3, column value: person 0 is called 'A' by"),
+        ([(0, "split", 3), (0, "name", "", "", "A"), (3, "name", "", "", "B")], "person 0 is named 'A' by line 3"),
+        ([(0, "split", 3), (0, "role", "", "", "A"), (3, "role", "", "", "B")], "person 0 is called 'A' by line 3"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_where_it_stands(lines: list[tuple[object, ...]], reason: str) -> None:

@@ -80,6 +80,29 @@ def test_a_new_line_ends_redo(tmp_path: Path) -> None:
     assert not file.can_redo("a.mp4", file.read())
 
 
+def test_redo_is_there_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    for value in ("one", "two"):
+        add(CorrectionsFile(path), value=value)
+    for _ in range(2):
+        CorrectionsFile(path).undo("a.mp4", CorrectionsFile(path).read().version("a.mp4"))
+    for value in ("one", "two"):
+        file = CorrectionsFile(path)
+        file.redo("a.mp4", file.read().version("a.mp4"), accept)
+        assert read_corrections(path)[-1].value == value
+    assert [one.name for one in tmp_path.iterdir() if one.name.endswith(".redo")] == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a.mp4": 3}', '{"a.mp4": [[1]]}', '{"a.mp4": [["x", 4]]}', "\0\xff"])
+def test_a_damaged_file_of_undone_lines_holds_none(tmp_path: Path, text: str) -> None:
+    file = CorrectionsFile(tmp_path / "c.csv")
+    add(file)
+    (tmp_path / ".c.csv.redo").write_bytes(text.encode("latin-1"))
+    assert not file.can_redo("a.mp4", file.read())
+    file.undo("a.mp4", file.read().version("a.mp4"))
+    assert file.can_redo("a.mp4", file.read())
+
+
 def test_an_edit_from_outside_ends_redo(tmp_path: Path) -> None:
     file = CorrectionsFile(tmp_path / "c.csv")
     add(file)

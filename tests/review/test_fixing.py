@@ -111,6 +111,26 @@ def test_a_swap_is_repaired_undone_and_redone(served: Served, results: Path, tmp
         np.testing.assert_array_equal(rows["happy"], expected)
 
 
+def test_a_person_is_named_again_by_any_of_its_faces(served: Served, results: Path, tmp_path: Path) -> None:
+    with review_page(served, "video/0#face=0&t=8") as page:
+        act(page, "split", 1)
+        act(page, "save-name", 2, name="Ann")
+        choose(page, 2, 14.0)
+        act(page, "save-name", 3, name="Bo")
+        assert page.value("document.querySelector('.lane-name').textContent").startswith("Bo")
+        lines = [(one.action, one.face_id, one.value) for one in read_corrections(tmp_path / "c.csv")]
+        assert lines == [("split", 0, ""), ("name", 0, "Ann"), ("name", 0, "Bo")]
+    # redo is there again when the server was stopped and started
+    with review_page(served, "video/0") as page:
+        act(page, "undo", 2)
+    with (
+        reviewing(results, corrections=tmp_path / "c.csv", cache=tmp_path / "cache") as again,
+        review_page(again, "video/0") as page,
+    ):
+        act(page, "redo", 3)
+        assert page.value("document.querySelector('.lane-name').textContent").startswith("Bo")
+
+
 def test_every_action_of_the_panel_writes_its_line(served: Served, tmp_path: Path) -> None:
     with review_page(served, "video/0#face=1&t=4") as page:
         act(page, "save-role", 1, role="interviewer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,7 @@ def test_the_figures_and_the_page_are_complete(made: Study, folder: Path) -> Non
         assert ("story" in texts) == (name == "course.svg")
         assert ("p39" in texts) == (name == "coverage.svg")
     page = (folder / "out" / "study.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert '<script type="application/json" id="data">{"conditions": [{"color": "#0072b2", "name": "joke"}' in page
     assert "p39: there is no baseline" in page
     assert "d_z" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
@@ -198,8 +199,9 @@ def test_names_that_would_do_harm_are_shown_as_text(tmp_path: Path) -> None:
     people = [MadeParticipant("Ann", evil, 1.0, 0.0), MadeParticipant("Ben", "=b", 1.0, 0.0)]
     study = run_study(write_study(tmp_path, people, '[statistics]\ngroup = "group"\n'), tmp_path / "out")
     page = (tmp_path / "out" / "study.html").read_text()
-    assert "<script" not in page
+    assert "<script>" not in page
     assert "&lt;script&gt;" in page
+    assert "\\u003cscript\\u003e" in page
     assert "=b" in set(study.tables.groups["group"])
     assert ",'=b," in (tmp_path / "out" / "windows.csv").read_text().replace('"', "")
 
@@ -351,3 +353,37 @@ def test_the_function_of_the_package_takes_a_mapping_and_stays_a_function(
     assert {path.name for path in again.files} == {path.name for path in (tmp_path / "out").iterdir()}
     with pytest.raises(UsageError, match="study: unknown key 'result'"):
         fervid.study({"result": []}, "out")
+
+
+def test_the_workbook_holds_the_tables_and_defines_their_columns(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    made = run_study(small(tmp_path, SETTINGS + "[windows]\naround = []\n"), tmp_path / "out")
+    sheets = pd.read_excel(tmp_path / "out" / "study.xlsx", sheet_name=None, keep_default_na=False, na_values=[""])
+    record = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert list(sheets) == ["about", "columns", *record["tables"]]
+    meanings = {(row.table, row.column): row.meaning for row in sheets["columns"].itertuples()}
+    for name, columns in record["tables"].items():
+        assert list(sheets[name].columns) == list(columns)
+        assert all(meanings[(name, column)] == text for column, text in columns.items())
+        assert len(sheets[name]) == len(getattr(made.tables, name))
+    means = sheets["groups"]["mean"].to_numpy()
+    assert means == pytest.approx(made.tables.groups["mean"].to_numpy(np.float64), nan_ok=True)
+    assert record["methods"] in set(sheets["about"]["text"])
+
+
+def test_the_workbook_leaves_out_what_is_too_large_and_is_not_written_without_openpyxl(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    path = small(tmp_path)
+    monkeypatch.setattr("fervid.studies.workbook.MAX_CELLS", 1000)
+    done = run_study(path, tmp_path / "out")
+    sheets = pd.read_excel(tmp_path / "out" / "study.xlsx", sheet_name=None)
+    assert {"windows", "course"}.isdisjoint(sheets)
+    assert "baselines" in sheets
+    assert "windows.csv" in set(sheets["about"]["what"])
+    assert any("study.xlsx leaves out windows" in note for note in done.notes)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    done = run_study(path, tmp_path / "out")
+    assert not (tmp_path / "out" / "study.xlsx").exists()  # that of the earlier study would mislead
+    assert any(r"pip install 'fervid[excel]'" in note for note in done.notes)

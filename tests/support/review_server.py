@@ -76,10 +76,14 @@ class Served:
 
 @contextlib.contextmanager
 def reviewing(
-    results: Path, videos: Path | None = None, corrections: Path | None = None, cache: Path | None = None
+    results: Path,
+    videos: Path | None = None,
+    corrections: Path | None = None,
+    cache: Path | None = None,
+    moments: Path | None = None,
 ) -> Iterator[Served]:
     """Serve results from a thread of this process."""
-    session = Session(results, videos, corrections or results.with_suffix(".corrections.csv"), cache)
+    session = Session(results, videos, corrections or results.with_suffix(".corrections.csv"), cache, moments)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

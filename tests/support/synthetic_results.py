@@ -42,6 +42,7 @@ class MadeVideo:
         status: As in the manifest.
         rest: Seconds at the end that were not sampled.
         timed: Whether the length of the video is known.
+        stride: Number of frames of the video from one sample to the next.
     """
 
     name: str
@@ -53,6 +54,7 @@ class MadeVideo:
     error: str | None = None
     rest: float = 0.0
     timed: bool = True
+    stride: int = 5
 
     @property
     def times(self) -> DoubleArray:
@@ -124,7 +126,7 @@ def _entry(part: Path, position: int, video: MadeVideo) -> Entry:
     row |= {"rotation": 0, "seconds": 1.0}
     if status == "skipped":
         return Entry(video.name, None, row)
-    frames, key = np.arange(video.count) * 5, {"video_id": video_id}
+    frames, key = np.arange(video.count) * video.stride, {"video_id": video_id}
     tracks = [_track(video, number, face) for number, face in enumerate(video.faces)]
     values = [face.probabilities for face in video.faces]
     sizes = np.full((video.count, 2), (640, 360), np.int32)
@@ -144,7 +146,9 @@ def _track(video: MadeVideo, number: int, face: MadeFace) -> Track:
     box = np.array([20.5 + 100 * number, 30.25, 80, 100], np.float32)
     crops = np.zeros((count, 48, 48), np.uint8)
     ones = np.ones(count, np.float32)
-    return Track(number, samples * 5, video.times[samples], np.tile(box, (count, 1)), 0.9 * ones, 0.75 * ones, crops)
+    return Track(
+        number, samples * video.stride, video.times[samples], np.tile(box, (count, 1)), 0.9 * ones, 0.75 * ones, crops
+    )
 
 
 def made_episodes(video: MadeVideo, number: int, face: MadeFace) -> list[dict[str, Any]]:
@@ -158,6 +162,7 @@ def made_episodes(video: MadeVideo, number: int, face: MadeFace) -> list[dict[st
         peak = float(face.probabilities[rows, emotion].max())
         row: dict[str, Any] = {
             "face_id": number,
+            "kind": "emotion",
             "emotion": EMOTIONS[emotion],
             "onset": onset,
             "apex": onset,

@@ -21,12 +21,12 @@ from fervid.batch.plan import plan
 from fervid.errors import ConfigError, UnreadableVideo, UsageError
 from fervid.faces.thumbnail import WantedFace
 from fervid.pipeline import open_video
-from fervid.report.thumbnails import make_thumbnails
 from fervid.results.face_timelines import SampledSizes
 from fervid.runtime.opencv import cv2
 from fervid.settings import AnalyzeSettings, OpenOptions, ScanSettings
 from fervid.video.reader import VideoReader
 from tests.support.clips import draw_number, read_number, read_numbers
+from tests.support.report_page import make_thumbnails
 
 UNSAMPLED = SampledSizes(np.zeros(0), np.zeros((0, 2), np.int32))
 

@@ -21,13 +21,13 @@ from fervid.annotate.annotate import annotate
 from fervid.errors import ConfigError, UsageError
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.faces.thumbnail import WantedFace
-from fervid.report.thumbnails import make_thumbnails
 from fervid.scan.scan import scan_video
 from fervid.settings import OpenOptions, ScanSettings
 from fervid.types import ByteArray
 from fervid.video.reader import VideoReader
 from tests.support.clips import encode
 from tests.support.paths import SAMPLES
+from tests.support.report_page import make_thumbnails
 
 FILES: dict[str, dict[str, Any]] = {
     "plain.mp4": {},

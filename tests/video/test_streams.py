@@ -26,13 +26,13 @@ from av.stream import Disposition
 from fervid.annotate.annotate import annotate_video
 from fervid.errors import ConfigError, UnreadableVideo
 from fervid.faces.thumbnail import WantedFace
-from fervid.report.thumbnails import make_thumbnails
 from fervid.results.face_timelines import SampledSizes
 from fervid.settings import OpenOptions, ScanSettings
 from fervid.types import ByteArray
 from fervid.video.index import read_index
 from fervid.video.reader import VideoReader
 from tests.support.clips import HEIGHT, WIDTH, draw_number, read_number
+from tests.support.report_page import make_thumbnails
 
 PICTURES = 30
 """Frames of a video track. Track k shows the numbers 100 k, 100 k + 1, ..."""

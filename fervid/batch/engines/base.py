@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from fervid.batch.tasks import AlreadyDone, ScanJob, ScanTask
 from fervid.errors import FervidError, InternalError, WorkerFailed
 from fervid.runtime.machine import total_memory, usable_cores
-from fervid.runtime.platform import ends_at_second, reset_after_first
+from fervid.runtime.platform import ENDING, INTERRUPTING, ends_at_second, reset_after_first
 from fervid.scan.types import Scan
 
 MAX_ATTEMPTS = 2
@@ -22,9 +22,6 @@ MAX_ATTEMPTS = 2
 
 MIN_MEMORY = 2 << 30
 """Bytes that a scan process may use, even if its share of the machine's memory is smaller."""
-
-INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-"""Signals whose handlers may raise an exception."""
 
 Work = Callable[[ScanTask, ScanJob], Any]
 """The function that a worker calls with a task and the job, such as ``scan_or_divide``."""
@@ -111,10 +108,10 @@ def crash_error(cause: str = "the file may crash its codec, or memory ran out", 
 
 @contextlib.contextmanager
 def hold_signals() -> Iterator[None]:
-    """Delay SIGINT, SIGTERM and SIGALRM until the end of the block, if their handlers are Python functions.
+    """Delay the signals in INTERRUPTING until the end of the block, if their handlers are Python functions.
 
     A handler that raises while a pool starts or ends would leave threads that wait forever. Only the first signal is
-    delayed, because the block may wait for something that never ends. A second SIGINT or SIGTERM ends the process if it
+    delayed, because the block may wait for something that never ends. A second signal in ENDING ends the process if it
     would do so outside of the block too; otherwise its handler is called at once.
 
     Yields:
@@ -130,7 +127,7 @@ def hold_signals() -> Iterator[None]:
     def hold(number: int, frame: FrameType | None) -> None:
         """Note a signal, and let the next ones through."""
         arrived.append(signal.Signals(number))
-        for one in held.keys() - {signal.SIGALRM}:
+        for one in held.keys() & set(ENDING):
             signal.signal(one, signal.SIG_DFL if ends_at_second(held[one]) else held[one])
 
     for number, handler in held.items():

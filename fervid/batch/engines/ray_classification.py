@@ -5,7 +5,7 @@ The crops are in files on a path that all nodes share. Only the file names are s
 
 from __future__ import annotations
 
-import os
+import socket
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
@@ -150,7 +150,7 @@ class Scorer:
         except FervidError as raised:
             classified, error = [], raised
         except Exception as raised:
-            place = f"classifying on node {os.uname().nodename}"
+            place = f"classifying on node {socket.gethostname()}"
             classified, error = [], InternalError(f"internal error: {place}: {type(raised).__name__}: {raised}")
         messages, self._messages = self._messages, []
         return Answer(classified, messages, error)
@@ -161,7 +161,7 @@ class Scorer:
             from fervid.emotions.batching import Batcher
             from fervid.emotions.classifier import load_classifier
 
-            node = os.uname().nodename
+            node = socket.gethostname()
             if _weights_hashes(self._weights) != self._sha256:
                 raise BadWeights(f"{self._weights} on node {node} differs from the file on this machine")
             model = load_classifier(self._weights, self._device)

@@ -207,7 +207,7 @@ def check_nodes(scratch: Path) -> None:
     token = uuid.uuid4().hex
     witness = scratch / "witness"  # a node sees the folder if it reads the token there
     with writing(witness):
-        witness.write_text(token)
+        witness.write_text(token, encoding="utf-8")
     working = [node for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} & node["Resources"].keys()]
     probe = ray.remote(num_cpus=0, max_retries=0)(_create_probe())
     question = (str(witness), token, __version__, describe_embedder(), SHARED)
@@ -270,7 +270,7 @@ def _create_probe() -> Callable[[str, str, str, tuple[str, str], str], str]:
         folder = os.path.dirname(witness)
         for _ in range(50):  # a network file system may show new files late
             try:
-                with open(witness) as file:
+                with open(witness, encoding="utf-8") as file:
                     if file.read() == token:
                         break
             except OSError:

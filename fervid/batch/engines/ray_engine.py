@@ -11,7 +11,7 @@ import faulthandler
 import itertools
 import os
 import pickle
-import resource
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -48,6 +48,7 @@ from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed
 from fervid.files.atomic import writing
+from fervid.runtime.platform import limited_memory
 from fervid.scan.types import SEGMENT_SECONDS
 from fervid.settings import ScanSettings
 from fervid.version import __version__
@@ -278,7 +279,7 @@ class _RayBatch:
         """The outcome after a worker died; None: try again. A death counts only if its node is still alive."""
         lines: list[str] = []
         with contextlib.suppress(OSError):
-            lines = attempt.note.read_text(errors="replace").splitlines()
+            lines = attempt.note.read_text(encoding="utf-8", errors="replace").splitlines()
         if len(lines) > 1:
             return timeout_error(self._engine.timeout)
         if not lines:  # the task had not started
@@ -313,7 +314,7 @@ def _lost_too_often() -> FervidError:
 
 def _do_task(version: str, payload: bytes) -> bytes:
     """Do one task. ``payload`` and the outcome are pickled."""
-    node = os.uname().nodename
+    node = socket.gethostname()
     if version != __version__:  # the node joined after the check
         return pickle.dumps(_UnfitNode(f"node {node} has fervid {__version__}; install fervid {version} there"))
     attempt, job, work = pickle.loads(payload)
@@ -325,8 +326,8 @@ def _do_task(version: str, payload: bytes) -> bytes:
     try:
         with writing(attempt.note):
             attempt.folder.mkdir(exist_ok=True)
-            opened = attempt.note.open("w")
-        with opened as note, _time_limit(note, attempt.timeout), _limited_memory(memory):
+            opened = attempt.note.open("w", encoding="utf-8")
+        with opened as note, _time_limit(note, attempt.timeout), limited_memory(memory):
             outcome = work(attempt.task, replace(job, scratch=attempt.folder))
         attempt.note.unlink(missing_ok=True)
         return pickle.dumps(outcome)
@@ -356,16 +357,3 @@ def _time_limit(note: TextIO, timeout: float) -> Iterator[None]:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-
-
-@contextlib.contextmanager
-def _limited_memory(memory: int) -> Iterator[None]:
-    """Limit the memory of this process, in bytes, during the block."""
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, before[1]))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_DATA, before)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import importlib
 import multiprocessing
 import os
-import resource
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
-from multiprocessing import forkserver, resource_tracker
-from pathlib import Path
 from typing import Any
 
 from pebble import ProcessPool
@@ -22,6 +20,7 @@ from pebble.common.types import CONSTS
 from fervid.batch.engines.base import Work, clear_frames, hold_signals, restore_environment
 from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.errors import WorkerFailed
+from fervid.runtime.platform import blocked_interrupt, die_with_parent, limit_memory, prefer_as_victim, start_method
 
 QUEUED_AHEAD = 2
 """Tasks queued beyond the number of workers; keeps workers busy without piling up results."""
@@ -33,37 +32,44 @@ PIPE_LOCK_TIMEOUT = 12.0
 """Timeout in seconds for the lock of the pipe that all workers share. A worker killed while holding the lock leaves it
 locked. A worker that waits for it this long, twice, exits, and the pool restarts."""
 
-_PR_SET_PDEATHSIG = 1
+PRELOADED = ("fervid.batch.worker", "scipy.optimize", "scipy.sparse.csgraph")
+"""The libraries of a scan, which a worker has loaded before its first task."""
 
 
 def _worker_context() -> Any:
-    """The multiprocessing context of the workers: forked from a server that has loaded the libraries of a scan.
+    """The multiprocessing context of the workers.
+
+    They are new processes, or forked from a server that has loaded the libraries of a scan.
 
     Ctrl-C is delivered to the whole process group. Workers ignore it and let this process shut them down: they inherit
-    a blocked SIGINT from the server.
+    a blocked SIGINT from the server, or from the thread that starts them.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fervid.batch.worker", "scipy.optimize", "scipy.sparse.csgraph"])
+    context: Any = multiprocessing.get_context(start_method())
+    if context.get_start_method() == "spawn":
+        return context
+    context.set_forkserver_preload(list(PRELOADED))
     if threading.current_thread() is not threading.main_thread():
         return context
-    with hold_signals():
-        resource_tracker.ensure_running()  # before SIGINT is blocked, because this unblocks it
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with restore_environment("PYTHONSAFEPATH"):
-                os.environ["PYTHONSAFEPATH"] = "1"  # otherwise a file in the working directory could replace a library
-                forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    from multiprocessing import forkserver
+
+    with hold_signals(), blocked_interrupt(), _safe_path():
+        forkserver.ensure_running()
     return context
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep interpreters that start in this block from importing what lies in the working directory."""
+    with restore_environment("PYTHONSAFEPATH"):
+        os.environ["PYTHONSAFEPATH"] = "1"
+        yield
 
 
 def _start_pool(pool: Any) -> bool:
     """Start the pool's processes and threads. Returns whether that worked."""
     try:
-        return bool(pool.active)
+        with blocked_interrupt():
+            return bool(pool.active)
     except BrokenExecutor:
         return False
 
@@ -79,17 +85,17 @@ def _prepare_worker(memory: int, slots: Any) -> None:
     _slots = slots
     CONSTS.channel_lock_timeout = PIPE_LOCK_TIMEOUT
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # end at once instead of when a codec returns to Python
-    with contextlib.suppress(OSError, AttributeError, TypeError):
+    with contextlib.suppress(KeyError, OSError, AttributeError, TypeError):
         # the fork server, parent of the workers, ends when no process holds this pipe; a worker must not hold it
-        server: Any = forkserver._forkserver
+        server: Any = sys.modules["multiprocessing.forkserver"]._forkserver
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    die_with_parent()
+    prefer_as_victim()
+    for module in PRELOADED:  # the fork server has done so
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    limit_memory(memory)
 
 
 def _run_in_slot(work: Work, slot: int, task: ScanTask, job: ScanJob) -> Any:
@@ -103,11 +109,8 @@ def _run_in_slot(work: Work, slot: int, task: ScanTask, job: ScanJob) -> Any:
 
 
 def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether a worker of this process has not ended."""
+    return any(child.pid == pid for child in multiprocessing.active_children())
 
 
 class WorkerPool:
@@ -121,6 +124,7 @@ class WorkerPool:
     def __init__(self, count: int, memory: int) -> None:
         self.count, self._memory = count, memory
         self._started = False
+        self._environment = contextlib.ExitStack()
 
     def start(self) -> None:
         """Start the workers. ``stop`` must be called afterwards, even if this raises.
@@ -129,6 +133,8 @@ class WorkerPool:
             WorkerFailed: The processes cannot be started.
         """
         context = _worker_context()
+        if context.get_start_method() == "spawn":  # the pool may start further workers until it is stopped
+            self._environment.enter_context(_safe_path())
         self._pids = context.RawArray("q", self.count + QUEUED_AHEAD)
         self._slots: dict[Future[Any], int] = {}
         """Task → the slot in ``_pids`` for its worker's process id."""
@@ -217,3 +223,4 @@ class WorkerPool:
                     self._pool.stop()
                 self._pool.join()
                 self._started = False
+        self._environment.close()

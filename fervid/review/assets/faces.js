@@ -1,22 +1,17 @@
-// A face between its samples, as fervid.timeline.interpolation defines it.
+// A face between its samples (a track of the timeline), as fervid.timeline.interpolation defines it.
 
-export const TOLERANCE = 1e-6;
+import { countUpTo, TOLERANCE } from "./basics.js";
 
-// the number of values that are not larger than a value
-export function countUpTo(values, value) {
-  let low = 0, high = values.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (values[middle] <= value) low = middle + 1; else high = middle;
-  }
-  return low;
-}
+// the columns of values that stand row by row
+const columns = (values, count) => Array.from({ length: count }, (_, column) => values.filter((_, place) => place % count === column));
 
 export class Face {
   constructor(told, emotions) {
     Object.assign(this, told);
-    this.count = emotions;
-    this.gapAfter = new Set(told.gaps);
+    this.boxes = columns(told.boxes, 4);
+    this.smooth = columns(told.smooth, emotions);
+    this.raw = columns(told.raw, emotions);
+    this.gaps = new Set(told.gaps);
   }
 
   get first() { return this.times[0]; }
@@ -29,16 +24,16 @@ export class Face {
     const before = Math.min(Math.max(countUpTo(this.times, time + TOLERANCE) - 1, 0), end);
     const after = Math.min(before + 1, end), step = this.times[after] - this.times[before];
     let part = step > 0 ? Math.min(Math.max((time - this.times[before]) / step, 0), 1) : 0;
-    if (after > before && this.gapAfter.has(before) && part > 0) {
+    if (after > before && this.gaps.has(before) && part > 0) {
       if (Math.abs(time - this.times[before]) > TOLERANCE) return null;
       part = 0;
     }
-    const mix = (values, columns) => Array.from({ length: columns }, (_, column) => {
-      const one = values[before * columns + column], other = values[after * columns + column];
+    const mix = (values) => values.map((column) => {
+      const one = column[before], other = column[after];
       return one === null || other === null ? null : (1 - part) * one + part * other;
     });
-    const sample = this.smooth.slice(before * this.count, (before + 1) * this.count);
-    return { box: mix(this.boxes, 4), smooth: mix(this.smooth, this.count), raw: mix(this.raw, this.count),
+    const sample = this.smooth.map((column) => column[before]);
+    return { box: mix(this.boxes), smooth: mix(this.smooth), raw: mix(this.raw),
       quality: this.quality[before], leading: sample.indexOf(Math.max(...sample)), sample: before };
   }
 

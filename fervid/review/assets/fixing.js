@@ -119,7 +119,10 @@ export class Fixing extends EventTarget {
     const [nameLabel, nameList, name] = this.#text("name", "participant", known, own?.participant ?? "");
     const [roleLabel, roleList, role] = this.#text("role", "role", ROLES, own?.role ?? "");
     const [reasonLabel, reasonList, reason] = this.#text("reason", "reason to exclude", ["no face", "another person", "covered face"]);
-    const say = (action, input) => () => { const value = input.value.trim(); if (value) this.act(action, { face_id: String(face.id), value }); else input.focus(); };
+    // a person is named again by the face that named it: two faces of a person with different names are a contradiction
+    const ofPerson = new Set(own?.person === null ? own.faces : data.lanes.filter((lane) => lane.person === own?.person).flatMap((lane) => lane.faces));
+    const by = (action) => data.corrections.findLast((line) => line.action === action && ofPerson.has(line.face))?.face ?? face.id;
+    const say = (action, input) => () => { const value = input.value.trim(); if (value) this.act(action, { face_id: String(by(action)), value }); else input.focus(); };
     const persons = [...new Map(data.lanes.filter((lane) => lane.person !== null && lane.person !== own?.person).map((lane) => [lane.person, lane])).values()];
     const person = make("select", { id: "person" }, ...persons.map((lane) => make("option", { value: String(lane.person) }, lane.name)),
       make("option", { value: "new" }, "a person of its own"));

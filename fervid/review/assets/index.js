@@ -16,33 +16,48 @@ function listVideos(videos) {
   });
 }
 
-function listMoments(told) {
-  const body = find("moments").tBodies[0];
-  for (const one of told.moments) {
-    body.append(make("tr", {},
-      make("td", {}, link(one.number, one.video, `#t=${one.start}&face=${one.face}`)),
-      make("td", { class: "number" }, clock(one.start)),
-      make("td", {}, String(one.face)),
-      make("td", {}, one.reason)));
-  }
-  find("moments").hidden = !told.moments.length;
-  find("calm").hidden = told.moments.length > 0;
-  find("more").hidden = !told.more;
-  find("more").textContent = `${told.more} more are not listed.`;
+const MANY = 8;  // with more moments there is a field to filter them
+let shown = null;
+
+// the moments of the chosen list whose video, face or reason contains the text of the filter
+function listMoments() {
+  const text = find("filter").value.trim().toLowerCase();
+  const wanted = shown.moments.filter((one) => `${one.video} face ${one.face ?? ""} ${one.reason}`.toLowerCase().includes(text));
+  find("moments").tBodies[0].replaceChildren(...wanted.map((one) => make("tr", {},
+    make("td", {}, link(one.number, one.video, `#t=${one.start}${one.face === null ? "" : `&face=${one.face}`}`)),
+    make("td", { class: "number" }, clock(one.start)),
+    make("td", {}, one.face === null ? "" : String(one.face)),
+    make("td", {}, one.reason))));
+  find("filter").parentElement.hidden = shown.moments.length <= MANY;
+  find("moments").hidden = !wanted.length;
+  find("calm").hidden = wanted.length > 0;
+  find("calm").textContent = shown.moments.length ? "No moment contains this text." : "No figure is in doubt.";
+  find("more").hidden = !shown.more;
+  find("more").textContent = `${shown.more} more are not listed.`;
+}
+
+function chooseList(lists) {
+  const choice = find("list");
+  choice.append(...lists.map((one, place) => make("option", { value: String(place) }, `${one.title} (${one.moments.length + one.more})`)));
+  choice.parentElement.hidden = lists.length < 2;
+  choice.addEventListener("change", () => { shown = lists[Number(choice.value)]; listMoments(); });
+  find("filter").addEventListener("input", listMoments);
+  shown = lists[0];
+  listMoments();
 }
 
 try {
   const told = await ask("api/overview");
   document.title = `${told.title}: fervid review`;
   find("title").textContent = told.title;
-  const doubts = told.moments.length + told.more;
+  const last = told.lists[told.lists.length - 1], doubts = last.moments.length + last.more;
   find("counts").textContent = `${told.videos.length} video${told.videos.length === 1 ? "" : "s"}, ` +
     `${doubts} doubtful moment${doubts === 1 ? "" : "s"}`;
   find("file").textContent = told.corrections;
   for (const note of told.refusal ? [...told.notes, `Faces cannot be corrected: ${told.refusal}`] : told.notes) {
     find("notes").append(make("p", { class: "warn" }, note));
   }
-  listMoments(told);
+  chooseList(told.lists);
   listVideos(told.videos);
 } catch (error) {
   find("notes").append(make("p", { class: "warn" }, error.message));

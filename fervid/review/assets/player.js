@@ -1,6 +1,6 @@
 // The video, exact to the frame. The times of all frames are known: a frame is shown by seeking to the middle of the
 // time for which it is shown, and the browser says which frame it presents.
-import { countUpTo, TOLERANCE } from "./faces.js";
+import { countUpTo, TOLERANCE } from "./basics.js";
 
 export class Player extends EventTarget {
   constructor(video) {

@@ -3,9 +3,10 @@ import { ask, clock, find, make } from "./common.js";
 import { Face } from "./faces.js";
 import { Fixing } from "./fixing.js";
 import { Overlay } from "./overlay.js";
+import { DASHES } from "./drawing.js";
 import { Player } from "./player.js";
 import { loadSheet } from "./sheet.js";
-import { DASHES, Timeline } from "./timeline.js";
+import { Timeline } from "./timeline.js";
 
 const number = Number(location.pathname.split("/").pop()), api = `../api/video/${number}`;
 const player = new Player(find("player")), overlay = new Overlay(find("overlay"), find("player"));
@@ -14,7 +15,31 @@ let data = null, timeline = null, chosen = null, hovered = null, size = [16, 9];
 
 function prepare(told) {
   const faces = new Map((told.faces ?? []).map((face) => [face.id, new Face(face, told.emotions.length)]));
-  return { lanes: [], moments: [], episodes: [], cuts: [], emotions: [], sampled: [], participants: data?.participants ?? [], duration: 0, ...told, faces };
+  return { lanes: [], moments: [], episodes: [], rows: [], spans: [], cuts: [], emotions: [], sampled: [], participants: data?.participants ?? [], duration: 0, ...told, faces };
+}
+
+// the data of the timeline: its lanes are those of the video, its tracks the faces
+function charted() {
+  const ofFace = (list) => Map.groupBy(list, (one) => one.face), episodes = ofFace(data.episodes), doubts = ofFace(data.moments);
+  const places = new Map(data.emotions.map((emotion, place) => [emotion.name, place]));
+  const spans = Map.groupBy(data.spans.map(([face, row, start, end]) => ({ face, row, start, end })), (one) => one.face);
+  const all = (lane, known) => lane.faces.flatMap((face) => known.get(face) ?? []);
+  return {
+    start: 0, end: data.duration, series: data.emotions, cuts: data.cuts, minQuality: data.minQuality, rows: data.rows,
+    lanes: data.lanes.map((lane) => ({
+      ...lane, tracks: lane.faces.map((face) => data.faces.get(face)), doubts: all(lane, doubts), spans: all(lane, spans),
+      episodes: all(lane, episodes).map((one) => ({ series: places.get(one.emotion), start: one.onset, end: one.offset })),
+    })),
+  };
+}
+
+function laneHead(lane) {
+  const button = make("button", { type: "button", class: "lane-name" }, lane.name);
+  button.dataset.faces = lane.faces.join(" ");
+  if (lane.role) button.append(make("small", {}, lane.role));
+  if (lane.trust.length) button.append(make("small", { class: "doubt", title: lane.trust.join("\n") }, "⚠ doubtful"));
+  button.addEventListener("click", () => timeline.pick(lane));
+  return button;
 }
 
 function note(...texts) {
@@ -25,8 +50,9 @@ function show(told) {
   data = prepare(told);
   hovered = null;  // its lane may be another one now
   note(data.problem, data.message);
+  find("measures").parentElement.hidden = !data.rows.length;
   find("trust").textContent = data.trust && data.trust !== "ok" ? `⚠ ${data.trust}` : "";
-  if (timeline) timeline.setData(data);
+  if (timeline) timeline.setData(charted());
   if (!data.faces.has(chosen)) chosen = null;
   fixing.setData(data);
   choose(chosen);
@@ -36,6 +62,7 @@ function show(told) {
 function choose(face) {
   chosen = face;
   timeline?.choose(face);
+  if (innerWidth > 900) timeline?.laneOf(face)?.row.scrollIntoView({ block: "nearest" });  // within the list of lanes
   fixing.choose(face);
   for (const one of find("sheet").querySelectorAll("button")) one.setAttribute("aria-pressed", String(Number(one.dataset.face) === face));
   drawFrame();
@@ -114,7 +141,7 @@ function legend() {
 }
 
 function fit() {
-  const stage = find("stage"), most = Math.max(innerHeight * 0.62, 200), wide = stage.parentElement.clientWidth;
+  const stage = find("stage"), most = innerWidth > 900 ? Math.max(innerHeight * (data?.lanes.length > 2 ? 0.42 : 0.55), 200) : innerHeight * 0.35, wide = stage.parentElement.clientWidth;
   const width = Math.min(wide, most * size[0] / size[1]);
   stage.style.width = `${width}px`;
   stage.style.height = `${width * size[1] / size[0]}px`;
@@ -169,7 +196,7 @@ function keys(event) {
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (key === " " && event.target.matches("button, summary, input")) return;
   const lanes = timeline.lanes, place = lanes.findIndex((lane) => lane.faces.includes(chosen));
-  const lane = (step) => { const next = lanes[Math.min(Math.max(place + step, 0), lanes.length - 1)]; if (next) choose(timeline.faceIn(next, player.time)); };
+  const lane = (step) => { const next = lanes[Math.min(Math.max(place + step, 0), lanes.length - 1)]; if (next) timeline.pick(next, player.time); };
   const second = (direction) => player.seek(player.time + direction);
   const actions = {
     " ": () => player.toggle(), ArrowLeft: () => (event.shiftKey ? second(-1) : player.step(-1)), ArrowRight: () => (event.shiftKey ? second(1) : player.step(1)),
@@ -183,8 +210,8 @@ function keys(event) {
 }
 
 function connect() {
-  timeline = new Timeline(find("timeline"), data);
-  timeline.addEventListener("seek", (event) => player.seek(event.detail));
+  timeline = new Timeline(find("timeline"), charted(), { head: laneHead });
+  timeline.addEventListener("seek", (event) => player.seek(event.detail.time));
   timeline.addEventListener("choose", (event) => choose(event.detail));
   timeline.addEventListener("hover", (event) => { hovered = event.detail; if (hovered) readOut(hovered.time, hovered.lane ?? timeline.laneOf(chosen)); else drawFrame(); });
   player.addEventListener("frame", drawFrame);
@@ -203,10 +230,13 @@ function connect() {
   on("load-sheet", showSheet);
   on("speed", () => { player.video.playbackRate = Number(find("speed").value); }, "change");
   on("raw", () => { timeline.raw = find("raw").checked; timeline.draw(); }, "change");
+  on("measures", () => { timeline.measures = find("measures").checked; timeline.draw(); }, "change");
   on("mute", () => { player.video.muted = !player.video.muted; find("mute").setAttribute("aria-pressed", String(player.video.muted)); });
   on("overlay", (event) => { const face = overlay.faceAt(event.clientX, event.clientY, size); if (face === null) player.toggle(); else choose(face); });
   player.video.addEventListener("loadedmetadata", () => { size = [player.video.videoWidth, player.video.videoHeight]; player.seek(player.time); fit(); });
   document.addEventListener("keydown", keys);
+  addEventListener("beforeprint", () => timeline.print());
+  addEventListener("afterprint", () => timeline.endPrint());
   new ResizeObserver(fit).observe(find("stage").parentElement);
 }
 

@@ -6,12 +6,13 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import BadStudy, InputNotFound
 from fervid.results.csv import FORMULA_STARTS
+from fervid.results.workbook import refuse_without_openpyxl
 from fervid.runtime.special_files import refuse_special
 
 EMPTY = ("", "n/a", "N/A", "NaN", "nan", "NA")
@@ -182,10 +183,10 @@ def first_bytes(path: Path, count: int) -> bytes:
 
 
 def read_table(path: Path) -> TextTable:
-    """Read a table whose columns are separated by tabs, semicolons or commas.
+    """Read a table whose columns are separated by tabs, semicolons or commas, or the first sheet of an Excel workbook.
 
     Args:
-        path: The file.
+        path: The file. ``.xlsx`` is a workbook.
 
     Returns:
         The table. Names of columns are in lower case with underscores for spaces; cells that mean "no value" are empty.
@@ -193,7 +194,10 @@ def read_table(path: Path) -> TextTable:
     Raises:
         InputNotFound: There is no such file.
         BadStudy: The file is empty, is not text, or a line does not fit the header.
+        MissingLibrary: It is a workbook, and the package openpyxl is not installed.
     """
+    if path.suffix.lower() == ".xlsx":
+        return _table(path, _sheet_lines(path))
     return parse_table(path, read_text(path))
 
 
@@ -213,19 +217,54 @@ def parse_table(path: Path, text: str) -> TextTable:
     header = next(line for line in text.splitlines() if line.strip())
     separator = max("\t;,", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    columns: tuple[str, ...] = ()
-    rows: list[Row] = []
     try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if columns:
-                rows.append(_row(path, reader.line_num, columns, cells))
-            else:
-                columns = _column_names(path, reader.line_num, cells)
+        return _table(path, ((reader.line_num, cells) for cells in reader))
     except csv.Error as error:
         raise BadStudy(f"{path}, line {reader.line_num}: {error}") from error
+
+
+def _table(path: Path, lines: Iterable[tuple[int, Sequence[str]]]) -> TextTable:
+    """The table of lines; the first one that is not empty names the columns."""
+    columns: tuple[str, ...] = ()
+    rows: list[Row] = []
+    for line, cells in lines:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if columns:
+            rows.append(_row(path, line, columns, cells))
+        else:
+            columns = _column_names(path, line, cells)
+    if not columns:
+        raise BadStudy(f"{path}, line 1: the file is empty")
     return TextTable(path, columns, tuple(rows))
+
+
+def _sheet_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines of the first sheet of a workbook."""
+    refuse_special(path, BadStudy)
+    if not path.exists():
+        raise InputNotFound(f"no such file: {path}")
+    refuse_without_openpyxl()
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            for line, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1):
+                yield line, [_cell_text(cell) for cell in cells]
+        finally:
+            book.close()
+    except BadStudy:
+        raise
+    except Exception as error:  # openpyxl has no error of its own for a damaged workbook
+        raise BadStudy(f"{path} cannot be read as a workbook: {str(error) or type(error).__name__}") from error
+
+
+def _cell_text(cell: object) -> str:
+    """The text of a cell. Whole numbers have no decimal point."""
+    if cell is None:
+        return ""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15 else str(cell)
 
 
 def _column_names(path: Path, line: int, cells: Sequence[str]) -> tuple[str, ...]:

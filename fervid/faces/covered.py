@@ -1,0 +1,58 @@
+"""Whether something covers a face: a hand, a mask, a mug, dark glasses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fervid.faces.crop import normalize
+from fervid.runtime.onnx_session import open_session
+from fervid.runtime.weights import ShippedFile
+from fervid.types import COVERED, ByteArray, Doubt, Track
+
+NETWORK = ShippedFile("covered.onnx", "e83a7c2cb6583f23b45477691043431c1fcc4875d825c68b2beac9853f999e74")
+
+
+LIKELY = 0.75
+"""Output of the network from which a face counts as covered. Faces that grimace reach 0.6; a hand over the mouth
+or an eye, a mask or a mug 0.9."""
+MAX_SHARE = 0.25
+"""Share of covered samples above which a face is doubtful."""
+
+
+class CoverDetector:
+    """A small convolutional network on the crops of the emotion network, on one CPU thread.
+
+    ``python -m fervid.training.covered_faces`` trains it on faces with drawn covers.
+    """
+
+    def __init__(self) -> None:
+        self._session = open_session(NETWORK.read())
+
+    def covered(self, crop: ByteArray) -> float:
+        """Look at one face.
+
+        Args:
+            crop: (48, 48) uint8, gray; see fervid.faces.crop.
+
+        Returns:
+            How likely it is that something covers a part of the face, 0 to 1.
+        """
+        inputs = np.ascontiguousarray(normalize(crop[None]).transpose(0, 3, 1, 2))
+        return float(self._session.run(None, {"image": inputs})[0][0, 0])
+
+
+def cover_doubts(track: Track) -> list[Doubt]:
+    """Find out whether a face is covered for much of the time.
+
+    Args:
+        track: The face.
+
+    Returns:
+        One doubt, from the first to the last covered sample, if more than MAX_SHARE of the samples are covered.
+    """
+    if track.covered is None:
+        return []
+    rows = np.flatnonzero(track.covered >= LIKELY)
+    if len(rows) <= MAX_SHARE * len(track.times):
+        return []
+    return [Doubt(track.face_id, float(track.times[rows[0]]), float(track.times[rows[-1]]), COVERED)]

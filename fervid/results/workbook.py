@@ -1,0 +1,92 @@
+"""Writing tables as sheets of one Excel workbook, a few rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fervid.errors import MissingLibrary, printable
+from fervid.files.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd  # slow to import; a run with nothing to do avoids it
+
+MAX_ROWS = 1_048_575
+"""Rows of a sheet of Excel, without its header."""
+
+MAX_TEXT = 32_767
+"""Characters of a cell of Excel."""
+
+_STEP = 10_000
+"""Rows that are in memory as objects at a time."""
+
+
+def refuse_without_openpyxl() -> None:
+    """Check that workbooks can be written.
+
+    Raises:
+        MissingLibrary: The package openpyxl is not installed.
+    """
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError as error:
+        raise MissingLibrary("Excel files need the package openpyxl: pip install 'fervid[excel]'") from error
+
+
+def write_workbook(target: Path, tables: Iterable[tuple[str, pd.DataFrame]], rows: int = MAX_ROWS) -> None:
+    """Write one sheet for each table. A table with more rows than a sheet holds goes on in the next sheet.
+
+    Texts are cells of text, also those that a spreadsheet would otherwise run as formulas. Memory does not grow with
+    the rows, because openpyxl writes each row to the disk at once.
+
+    Args:
+        target: The .xlsx file to write. Its folder must exist.
+        tables: Name of the sheet, and its table. Every table has a sheet, also an empty one.
+        rows: Rows of a sheet, without its header.
+
+    Raises:
+        MissingLibrary: The package openpyxl is not installed.
+        OutputError: The file cannot be written.
+    """
+    refuse_without_openpyxl()
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+
+    book = Workbook(write_only=True)
+    with atomic_path(target) as partial:
+        for name, table in _sheets(tables, rows):
+            sheet = book.create_sheet(name)
+            sheet.freeze_panes = "A2"
+            for cells in _rows(table):
+                for place, value in enumerate(cells):
+                    if isinstance(value, str) and value[:1] in ("=", "#"):
+                        cells[place] = WriteOnlyCell(sheet, value)
+                        cells[place].data_type = "s"
+                sheet.append(cells)
+        book.save(partial)
+
+
+def _sheets(tables: Iterable[tuple[str, pd.DataFrame]], rows: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The names of the sheets and their rows."""
+    for name, table in tables:
+        for number, start in enumerate(range(0, max(len(table), 1), rows), start=1):
+            yield name if number == 1 else f"{name} {number}", table.iloc[start : start + rows]
+
+
+def _rows(table: pd.DataFrame) -> Iterator[list[Any]]:
+    """The header and the rows of a sheet."""
+    yield [_value(name) for name in table.columns]
+    for start in range(0, len(table), _STEP):
+        part = table.iloc[start : start + _STEP].astype(object)
+        for row in part.itertuples(index=False, name=None):
+            yield [_value(value) for value in row]
+
+
+def _value(value: Any) -> Any:
+    """The value of a cell; None for an empty one."""
+    import pandas as pd
+
+    if isinstance(value, str):
+        return printable(value)[:MAX_TEXT]
+    return None if pd.isna(value) else value
