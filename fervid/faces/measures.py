@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fervid.faces.mesh import POINTS, Mesh
+from fervid.faces.mesh import MIN_EYE, MIN_PRESENCE, POINTS, Mesh
 from fervid.runtime.weights import FOLDER
 from fervid.types import MEASURES, DoubleArray, FloatArray, HalfArray
 
@@ -32,10 +32,6 @@ LID_PAIRS = ((11, 3), (12, 4), (13, 5))
 DEPTH_GAIN = 1.2
 """By how much more the depth of a mesh counts in the fit than in the canonical face. The network turns heads that look
 far to the side or up too little. Chosen on rendered heads: tests.benchmarks.measures_rendered."""
-MIN_PRESENCE = 0.5
-"""Faces of which the network is less sure are not measured."""
-MIN_EYE = 6.0
-"""Eyes with fewer pixels between their corners, in the image, are not measured."""
 PACKED = 3 * POINTS + 3
 """Length of a packed mesh."""
 

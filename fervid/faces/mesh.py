@@ -29,6 +29,10 @@ EYE_MARGIN = 2.3
 """Side of the square around an eye, divided by the distance of its corners."""
 RIGHT_EYE, LEFT_EYE = (33, 133), (263, 362)
 """Points of the outer and the inner corner of each eye. Right and left are the person's own."""
+MIN_PRESENCE = 0.5
+"""Faces of which the network is less sure are not measured."""
+MIN_EYE = 6.0
+"""Eyes with fewer pixels between their corners, in the image, are not measured."""
 CLEARLY_LONGER = 1.15
 """The left eye counts as the nearer one if it is this many times as long in the image as the right one: from about 10
 degrees of yaw. Otherwise the right one is taken, so that the eye does not change all the time in a frontal face."""
@@ -88,11 +92,11 @@ class FaceMesher:
         square = Square(centre[0], centre[1], MARGIN * max(face.width, face.height, 1.0), roll or 0.0)
         points, presence = self.points(image, square)
         corners = points[[RIGHT_EYE, LEFT_EYE], :2]
-        right, left = (math.hypot(*(outer - inner)) for outer, inner in corners)
-        nearer = int(left > CLEARLY_LONGER * right)
+        lengths = [math.hypot(*(outer - inner)) for outer, inner in corners]
+        nearer = int(lengths[1] > CLEARLY_LONGER * lengths[0])
         lids, irises = (np.full((2, count, 2), np.nan, np.float32) for count in (LIDS, 5))
         for eye in (0, 1):
-            if eye == nearer or both_eyes:
+            if (eye == nearer or both_eyes) and lengths[eye] >= MIN_EYE and presence >= MIN_PRESENCE:
                 lids[eye], irises[eye] = self._eye(image, corners[eye], mirrored=eye == 1)
         return Mesh(points.astype(np.float32), presence, nearer, lids, irises)
 

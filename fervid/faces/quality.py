@@ -17,7 +17,7 @@ ASPECT = 0.72
 FRONTAL, TURNED_AWAY = 15.0, 50.0
 """Degrees between the line of the face and the line to the camera: up to which a face counts as frontal, and from which
 as turned away."""
-LEAST_COVERED, MOST_COVERED = 0.6, 0.9
+LEAST_COVERED, MOST_COVERED = 0.7, 0.93
 """Output of the network that looks for covers: up to which a face counts as free, and from which as covered."""
 EDGE = 2.0
 """A box within this many pixels of the image border may be cut off by it."""

@@ -7,11 +7,13 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fervid.errors import UnreadableVideo, printable
@@ -122,12 +124,16 @@ class Pictures:
         except (NotPlayable, UnreadableVideo) as error:
             return made | {"why": printable(str(error))}
 
+    @cached_property
+    def _rows(self) -> dict[str, npt.NDArray[np.int64]]:
+        """video_id → its rows of the timeline: a search for each video would read the whole timeline each time."""
+        return dict(self._sources.results.timeline.groupby("video_id", sort=False).indices)
+
     def _boxes(self, video_id: str, frames: Sequence[StoredFrame]) -> dict[int, list[tuple[float, ...]]]:
         """Frame → face_id and box of each of its faces."""
         if not frames:
             return {}
-        timeline = self._sources.results.timeline
-        own = timeline[timeline["video_id"] == video_id]
+        own = self._sources.results.timeline.iloc[self._rows[video_id]]
         own = own[own["face_id"].notna() & own["frame"].isin([one.frame for one in frames])]
         return _boxes_by_frame(own)
 

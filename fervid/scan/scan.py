@@ -178,8 +178,9 @@ def track_faces(
     analyzer = FrameAnalyzer(settings, geometry, detector, embedder, cached_networks(settings.measures))
     builder = TrackBuilder(settings, scratch, embedder)
     reader = frames if isinstance(frames, VideoReader) else None
+    given = frames.frames() if isinstance(frames, VideoReader) else frames
     try:
-        for result in analyze_frames(reader.frames() if reader else frames, analyzer, reader):
+        for result in analyze_frames(given, analyzer, reader):
             builder.add(result)
     except BaseException:
         builder.discard()

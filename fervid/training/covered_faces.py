@@ -29,7 +29,7 @@ ENLARGED = 2 * SIZE
 """Side of the image on which covers are drawn, in pixels; they are shrunk with it, as in a video."""
 MIN_SHARE = 0.06
 """Smallest share of the middle of the face that a cover hides."""
-ROUNDS, EPOCHS, BATCH = 3, 8, 128
+ROUNDS, EPOCHS, BATCH = 2, 5, 128
 """How often each image is used with another cover, and how the network is trained."""
 WIDTHS = (16, 32, 48, 64)
 """Channels of the convolutions, each of which halves the sides."""
@@ -99,9 +99,9 @@ def draw_cover(face: DoubleArray, others: ByteArray, rng: np.random.Generator) -
     Returns:
         (48, 48) gray values of the cover, and (48, 48) its opacity, 0 to 1.
     """
-    kind = rng.choice(["hand", "fist", "mask", "mug", "glasses", "patch"], p=[0.45, 0.2, 0.1, 0.1, 0.05, 0.1])
-    if kind in ("hand", "fist"):
-        values, alpha = _hand(face, kind == "fist", rng)
+    kind = rng.choice(["hand", "mask", "mug", "glasses", "patch"], p=[0.6, 0.1, 0.1, 0.05, 0.15])
+    if kind == "hand":
+        values, alpha = _hand(face, rng)
     else:
         alpha = _shape(str(kind), rng)
         if kind == "glasses":
@@ -117,20 +117,18 @@ def draw_cover(face: DoubleArray, others: ByteArray, rng: np.random.Generator) -
     return np.asarray(cover, np.float64), np.asarray(blurred, np.float64)
 
 
-def _hand(face: DoubleArray, is_fist: bool, rng: np.random.Generator) -> tuple[DoubleArray, DoubleArray]:
-    """Fingers and a palm, or knuckles and a thumb, in the gray of the face's skin, mostly from below."""
+def _hand(face: DoubleArray, rng: np.random.Generator) -> tuple[DoubleArray, DoubleArray]:
+    """Fingers and a palm in the gray of the face's skin, mostly from below."""
     skin = float(np.median(face[20:32, 14:34])) * rng.uniform(0.8, 1.2) + rng.uniform(-15, 15)
     angle = np.pi / 2 + (rng.uniform(-1, 1) if rng.random() < 0.8 else rng.uniform(-np.pi, np.pi))
     along = np.array([np.cos(angle), np.sin(angle)])
     across = np.array([-along[1], along[0]])
-    tip = rng.uniform((0.15, 0.5 if is_fist else 0.3), (0.85, 0.85)) * ENLARGED
+    tip = rng.uniform((0.15, 0.3), (0.85, 0.85)) * ENLARGED
     width, count, length = (
         rng.uniform(0.05, 0.085) * ENLARGED,
         int(rng.integers(1, 6)),
         rng.uniform(0.25, 0.6) * ENLARGED,
     )
-    if is_fist:
-        count, length = int(rng.integers(3, 6)), rng.uniform(0.02, 0.12) * ENLARGED
     spread, rim = rng.uniform(0.85, 1.4), rng.uniform(0.5, 0.9)
     values, alpha = np.full((ENLARGED, ENLARGED), skin), np.zeros((ENLARGED, ENLARGED))
     palm = tip + along * (length + 0.15 * ENLARGED)

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import av
 import av.error
@@ -122,7 +122,7 @@ class VideoReader:
             self._container.close()
             raise
 
-    def __enter__(self) -> VideoReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -130,6 +130,7 @@ LINES = [
     ("participants none~.parquet --out people~.csv", 2),
     ("review none~.parquet --no-browser", 2),
     ("review images~/bad~.png --no-browser", 2),
+    ("review made~.parquet --moments images~/bad~.png --no-browser", 2),
     ("study job~.toml --out study~", 2),
     ("study none~.toml --check", 2),
     ("agree made~.parquet --coding right~.csv", None),

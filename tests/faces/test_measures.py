@@ -114,7 +114,7 @@ def test_a_face_that_is_often_covered_is_doubtful() -> None:
 
 @pytest.mark.slow
 def test_a_hand_before_a_real_face_is_seen(shared_media: Path) -> None:
-    """She holds a hand before her mouth and nose until 9.5 s; before 4 s it is at the chin."""
+    """She holds a hand before her mouth and nose from 4 to 9.5 s. From 3 s it is at the chin, which is not seen."""
     results = fervid.analyze_video(shared_media / "wolfgang.mp4")
     rows = results.timeline.dropna(subset="face_id")
     covered = rows[(rows["time"] >= 4.0) & (rows["time"] < 9.4)]

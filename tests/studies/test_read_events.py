@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,8 @@ def test_numbers_with_signs_and_labels_of_several_lines_are_read(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"ooBinaryFile\x08TextGrid", "binary TextGrid"),
+        (b"ooBinaryFile\x08TextGrid", "byte 21: the file ends too early"),
+        (b"ooBinaryFile\x05Sound", "holds a 'Sound' and not a TextGrid"),
         ("hello\n", "line 1: it is not a TextGrid file"),
         (PRAAT.split("intervals [2]")[0], "the file ends where a number is missing"),
         (PRAAT.replace("xmax = 1\n", 'xmax = "1"\n'), "line 17: a number is missing before"),
@@ -319,7 +321,70 @@ def test_a_state_that_does_not_end_in_an_exported_table_is_refused(tmp_path: Pat
         read(tmp_path, "export.tsv", TABULAR.replace("START", "STOP"))
 
 
+def binary_textgrid() -> bytes:
+    """A file as Praat writes it: a tier with one labelled interval and one point."""
+
+    def text(content: str) -> bytes:
+        if content.isascii():
+            return struct.pack(">h", len(content)) + content.encode()
+        return struct.pack(">hH", -1, len(content)) + content.encode("utf-16-be")
+
+    def kind(name: str) -> bytes:
+        return bytes([len(name)]) + name.encode()
+
+    return (
+        b"ooBinaryFile" + kind("TextGrid") + struct.pack(">dd?i", 0, 10, True, 2)
+        + kind("IntervalTier") + text("Zoë") + struct.pack(">ddi", 0, 10, 1)
+        + struct.pack(">dd", 1.234, 2.5) + text("joke 😀")
+        + kind("TextTier") + text("marks") + struct.pack(">ddi", 0, 10, 1) + struct.pack(">d", 3.25) + text("click")
+    )  # fmt: skip
+
+
+def test_a_binary_textgrid_is_read(tmp_path: Path) -> None:
+    events = read(tmp_path, "talk.TextGrid", binary_textgrid())
+    assert short(events) == [("talk", 1.234, pytest.approx(1.266), "joke 😀"), ("talk", 3.25, 0.0, "click")]
+    assert [event.hint for event in events] == ["Zoë", "marks"]
+
+
+def test_media_that_play_one_after_another_are_told_apart_in_exported_tables(tmp_path: Path) -> None:
+    """As BORIS 8 writes them; test_files_of_tools compares them with its own exports."""
+    head = "Observation id,Source,Time offset (s),Media duration (s),Subject,Behavior,Modifier #1,Behavior type"
+    media = "one,player #1:/v/a.mp4;/v/b.mp4|player #2:/v/c.mp4,5.0,20.000;30.000|9.000,Ann,smile"
+    rows = [f"{media},wide,START,6.5,a", f"{media},narrow,START,7.5,a", f"{media},wide,STOP,9.0,a",
+            f"{media},narrow,STOP,9.5,a", f"{media},,POINT,31.0,b"]  # fmt: skip
+    events = read(tmp_path, "tabular.csv", "\n".join([f"{head},Time,Media file name", *rows]) + "\n")
+    assert short(events) == [("a.mp4", 1.5, 2.5, "smile"), ("a.mp4", 2.5, 2.0, "smile"), ("b.mp4", 6.0, 0.0, "smile")]
+    aggregated = [f"{media},wide,STATE,31.0,33.0", f"{media},wide,STATE,40.0,NA"]
+    with pytest.raises(BadStudy, match=r"line 3, column stop_\(s\): the state 'smile' does not end"):
+        read(tmp_path, "aggregated.csv", "\n".join([f"{head},Start (s),Stop (s)", *aggregated]) + "\n")
+    with pytest.raises(BadStudy, match=r"column media_duration_\(s\): it does not hold the length of each of 2 media"):
+        read(tmp_path, "a.csv", f"{head},Time\n{media.replace('20.000;', '')},wide,POINT,6.5\n")
+
+
+def test_a_workbook_is_a_table(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    book = openpyxl.Workbook()
+    for line in (
+        ["Video", "Onset", "duration", "trial_type", "rating"],
+        ["a", 1.25, 2, "joke", 7],
+        [],
+        ["b", "3,5", None, "x"],
+    ):
+        book.active.append(line)
+    book.save(tmp_path / "events.xlsx")
+    events = read_events(tmp_path / "events.xlsx")
+    assert short(events) == [("a", 1.25, 2.0, "joke"), ("b", 3.5, 0.0, "x")]
+    assert events[0].columns == {"rating": "7"}
+    assert events[1].place.endswith("line 4")
+    for content, message in ((b"", "cannot be read as a workbook"), (b"PK\x03\x04no", "cannot be read as a workbook")):
+        with pytest.raises(BadStudy, match=message):
+            read(tmp_path, "broken.xlsx", content)
+    with pytest.raises(InputNotFound):
+        read_events(tmp_path / "none.xlsx")
+
+
 VALID = {
+    "binary.TextGrid": binary_textgrid(),
     "events.csv": TABLE.encode(),
     "coded.eaf": EAF.encode(),
     "talk.TextGrid": PRAAT.encode(),
