@@ -66,29 +66,31 @@ def plot_timeline(
     if ax is None:
         ax, lanes = _figure(len(measures))
     rows = _with_gaps(results, timeline, faces)
+    of_face = (results.episodes["video"] == video) & results.episodes["face_id"].isin(faces)
+    own = results.episodes[of_face]
+    _draw_emotions(ax, rows, emotion_episodes(own))
+    for name, lane in zip(measures, lanes, strict=True):
+        _draw_measure(lane, name, rows, own)
+    ax.set_title(f"{video}, {title or f'face {faces[0]}'}", parse_math=False)  # a name may hold dollar signs
+    begin, end = float(timeline["time"].min()), max([float(timeline["time"].max()), *own["offset"]])
+    ax.set_xlim(begin, max(end, begin + 1e-3))
+    [ax, *lanes][-1].set_xlabel("time (s)")
+    return ax
+
+
+def _draw_emotions(ax: Axes, rows: pd.DataFrame, episodes: pd.DataFrame) -> None:
+    """Draw the probabilities over time, and bars of the episodes above."""
     for emotion, color in EMOTION_COLORS.items():
         style: dict[str, Any] = {"color": color, "solid_capstyle": "round"}
         alone = "." if len(rows) < 3 else None
         ax.plot(rows["time"], rows[emotion], lw=0.8, alpha=0.45, marker=alone, **style)
         ax.plot(rows["time"], rows[f"{emotion}_smooth"], lw=2, label=emotion, marker=alone, **style)
-    of_face = (results.episodes["video"] == video) & results.episodes["face_id"].isin(faces)
-    episodes = emotion_episodes(results.episodes[of_face])
-    for name, lane in zip(measures, lanes, strict=True):
-        _draw_measure(lane, name, rows, results.episodes[of_face])
-    for emotion, color in EMOTION_COLORS.items():
         shown = episodes[episodes["emotion"] == emotion]
         spans = np.column_stack([shown["onset"], shown["offset"] - shown["onset"]])
         ax.broken_barh(spans.tolist(), (1.04, 0.06), color=color)
-    ax.set(xlabel="time (s)", ylabel="probability", ylim=(0, 1.12))
-    ax.set_title(f"{video}, {title or f'face {faces[0]}'}", parse_math=False)  # a name may hold dollar signs
-    begin, end = float(timeline["time"].min()), max([float(timeline["time"].max()), *episodes["offset"]])
-    ax.set_xlim(begin, max(end, begin + 1e-3))
+    ax.set(ylabel="probability", ylim=(0, 1.12))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    if lanes:
-        ax.set_xlabel("")
-        lanes[-1].set_xlabel("time (s)")
-    return ax
 
 
 def _check_measures(measures: Sequence[str], ax: Axes | None) -> None:

@@ -126,16 +126,22 @@ class FaceSeries:
         return cls(track.times, *(track.measures[:, MEASURES.index(name)] for name in names))
 
     def of_kind(self, kind: str) -> FloatArray:
-        """The measure in which a kind is found, (n,) float32."""
-        values = {"eyes_open": self.eyes_open, "head_pitch": self.pitch, "head_yaw": self.yaw}
-        return values.get(MEASURE_OF[kind], self.mouth_open)
+        """Choose the measure in which events of a kind are found.
+
+        Args:
+            kind: One of EVENT_KINDS.
+
+        Returns:
+            (n,) float32.
+        """
+        return {BLINK: self.eyes_open, NOD: self.pitch, SHAKE: self.yaw, SPEAKING: self.mouth_open}[kind]
 
 
 def events(series: FaceSeries) -> list[Event]:
     """Find all events of a face.
 
     Args:
-        measures: Its series.
+        series: Its measures.
 
     Returns:
         The events in order of onset. Those of one kind do not overlap.
