@@ -154,7 +154,8 @@ def test_faces_lie_in_the_picture_as_shown(name: str) -> None:
         x, y = track.boxes[:, 0] + track.boxes[:, 2] / 2, track.boxes[:, 1] + track.boxes[:, 3] / 2
         assert ((x > 0) & (x < width) & (y > 0) & (y < height)).all()
         assert (track.boxes[:, 3] > track.boxes[:, 2]).all(), "an upright face is taller than wide"
-        assert track.qualities.min() > 0.8
+        assert track.qualities.min() > 0.65
+        assert np.median(track.qualities) > 0.95
 
 
 def test_pan_zoom_is_one_track_that_grows() -> None:

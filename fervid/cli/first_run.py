@@ -14,7 +14,7 @@ from fervid.results.schema import SMALL, output_paths, small_path, timeline_path
 
 _CONTENTS = {
     "timeline": "one row per face and sampled frame",
-    "episodes": "one row per episode of an emotion, blink, nod, shake and period of speech",
+    "episodes": "one row per episode: emotions, blinks, speech",
     "summary": "one row per face",
     "persons": "one row per person of a video",
     "shots": "one row per shot",

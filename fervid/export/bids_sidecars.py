@@ -61,6 +61,16 @@ _TIMELINE: Columns = {
     "face_height": {"Description": "Height of the face", "Units": "pixel"},
     "face_score": {"Description": "How sure the detector is that this is a face, 0 to 1", "Units": "1"},
     "face_quality": {"Description": "How well the face can be read, 0 to 1", "Units": "1"},
+    "head_yaw": {"Description": "Turn of the head, positive to the person's left", "Units": "degree"},
+    "head_pitch": {"Description": "Turn of the head, positive upwards", "Units": "degree"},
+    "head_roll": {"Description": "Tilt of the head, positive towards the person's right shoulder", "Units": "degree"},
+    "eyes_open": {"Description": "Distance between the lids, as a share of the eye's width", "Units": "1"},
+    "mouth_open": {"Description": "Distance between the lips, as a share of the face's size", "Units": "1"},
+    "smile": {"Description": "Width of the mouth, as a share of the face's size", "Units": "1"},
+    "gaze_x": {"Description": "Offset of the iris in the eye, positive to the person's left", "Units": "1"},
+    "gaze_y": {"Description": "Offset of the iris in the eye, positive upwards", "Units": "1"},
+    "valence": {"Description": "Smoothed probability of happy minus the largest of angry, disgust, fear and sad",
+                "Units": "1"},
     "confidence": {"Description": "Largest smoothed probability of an emotion, 0 to 1", "Units": "1"},
 }  # fmt: skip
 

@@ -19,6 +19,9 @@ FRONTAL, TURNED_AWAY = 15.0, 50.0
 as turned away."""
 LEAST_COVERED, MOST_COVERED = 0.7, 0.93
 """Output of the network that looks for covers: up to which a face counts as free, and from which as covered."""
+COVERED = 0.3
+"""Quality of a covered face that is otherwise perfect: low, but not so low that the smoothing fills it with what lies
+seconds away."""
 EDGE = 2.0
 """A box within this many pixels of the image border may be cut off by it."""
 
@@ -43,7 +46,8 @@ def face_quality(
     - Roll that cannot be undone: 1 up to ``roll.MAX_ROLL`` and where ``crop_face`` turns the face upright, falling to 0
       at twice that. Without landmarks, boxes wider than high count as faces on their side.
     - Presence: how sure the network of the mesh is that it sees a face; 1 without a mesh.
-    - Cover: how likely it is that something covers the face; full up to LEAST_COVERED, none from MOST_COVERED.
+    - Cover: how likely it is that something covers the face; 1 up to LEAST_COVERED, falling to COVERED at
+      MOST_COVERED.
     - Completeness: the share of the face inside the image.
     - Score: the detector's.
 
@@ -69,7 +73,7 @@ def face_quality(
         _frontal(face) / 0.75 if measures is None or math.isnan(measures.head_yaw) else _turned(measures),
         _upright(face),
         1.0 if measures is None else measures.presence,
-        (MOST_COVERED - covered) / (MOST_COVERED - LEAST_COVERED),
+        _free(covered),
         _complete(face, width, height),
         face.score,
     )
@@ -90,6 +94,12 @@ def _turned(measures: FaceMeasures) -> float:
     """1 if the face is turned to the camera by up to FRONTAL degrees, 0 if it is turned away by TURNED_AWAY."""
     towards = math.cos(math.radians(measures.head_yaw)) * math.cos(math.radians(measures.head_pitch))
     return (TURNED_AWAY - math.degrees(math.acos(min(max(towards, -1.0), 1.0)))) / (TURNED_AWAY - FRONTAL)
+
+
+def _free(covered: float) -> float:
+    """1 if nothing covers the face, COVERED if something does."""
+    free = (MOST_COVERED - covered) / (MOST_COVERED - LEAST_COVERED)
+    return COVERED + (1 - COVERED) * min(max(free, 0.0), 1.0)
 
 
 def _upright(face: Face) -> float:

@@ -28,6 +28,10 @@ from fervid.video.needed_packets import SkippingFailed
 from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.sampling import SeekPoint
 
+SKIPS_FRAMES = False
+"""Whether scans decode only the frames that they need. Off: it finds more false cuts (docs/benchmarks.md, "Shots"), and
+damaged H.265 can shift frame indices."""
+
 MAX_JUMPS = 3
 """So many jumps of the clock are named in the manifest."""
 
@@ -52,7 +56,7 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
     started = clock.monotonic()
     cv2.setNumThreads(1)
     embedder, refused = cached_embedder()
-    for skip in (True, False):
+    for skip in (SKIPS_FRAMES, False):
         try:
             with open_reader(path, settings, skip) as reader:
                 tracked = track_faces(reader, settings, geometry, cached_detector(settings), scratch, embedder)

@@ -668,8 +668,8 @@ def test_blurred_videos_name_no_participant(tmp_path: Path, monkeypatch: pytest.
     called: list[bool] = []
 
     class Observed(FaceTimelines):
-        def __init__(self, results: Results, with_names: bool = True) -> None:
-            super().__init__(results, with_names)
+        def __init__(self, results: Results, with_names: bool = True, *more: Any) -> None:
+            super().__init__(results, with_names, *more)
             called.append(
                 any(face.name.startswith("Ann") for row in results.videos["video_id"] for face in self.of(row))
             )

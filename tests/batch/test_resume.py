@@ -405,8 +405,9 @@ def test_quiet_reports_a_failure_once_and_success_never(root: Path, tmp_path: Pa
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    """Path → content of all files in a folder and its subfolders, without hidden ones."""
+    """Path → content of all files in a folder and its subfolders, without hidden ones and the record of the run."""
     found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    found = {name: path for name, path in found.items() if not name.name.endswith("run.json")}
     return {name: path.read_bytes() for name, path in found.items() if not any(p.startswith(".") for p in name.parts)}
 
 

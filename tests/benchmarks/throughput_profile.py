@@ -31,8 +31,8 @@ INTERVAL = 0.001
 """Seconds between two interrupts."""
 
 STAGES = (
-    *("decode", "convert", "detect", "track", "crop", "cuts", "persons", "scan loop", "classify", "finish"),
-    *("batch", "start-up", "other"),
+    *("decode", "convert", "detect", "track", "crop", "measure", "cuts", "persons", "scan loop", "classify"),
+    *("finish", "batch", "start-up", "other"),
 )
 
 FILES = {
@@ -58,6 +58,9 @@ FILES = {
     "faces/crop": "crop",
     "faces/detect_and_crop": "crop",
     "faces/quality": "crop",
+    "faces/mesh": "measure",
+    "faces/measures": "measure",
+    "faces/covered": "measure",
     "files/scratch": "crop",
     "video/shots": "cuts",
     "video/sampling": "scan loop",

@@ -97,7 +97,9 @@ def assert_same(results: Results, out: Path) -> None:
         found = everything.dropna(subset="face_id")
         for name in everything.columns.difference(["video_time"]):
             kind = wanted[name].to_numpy().dtype if name != "face_id" else "int64"
-            assert found[name].astype(kind).tolist() == wanted[name].astype(kind).tolist(), name
+            pd.testing.assert_series_equal(
+                found[name].astype(kind), wanted[name].astype(kind), check_index=False, check_exact=True, obj=name
+            )
         assert found["video_time"].tolist() == wanted["time"].tolist()
         held = everything.dropna(subset="video_time")
         assert held["frame"].tolist() == timeline["frame"].drop_duplicates().tolist()

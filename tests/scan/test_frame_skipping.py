@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 
 from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.runtime.opencv import cv2
-from fervid.scan import between_samples
+from fervid.scan import between_samples, scan
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.scan.scan import cached_detector, cached_embedder, open_reader, scan_video, track_faces
@@ -75,6 +75,7 @@ def test_if_skipping_fails_the_video_is_read_again(tmp_path: Path, monkeypatch: 
         raise SkippingFailed("a damaged frame")
 
     monkeypatch.setattr(between_samples, "SURE_DIFFERENCE", -1.0)
+    monkeypatch.setattr(scan, "SKIPS_FRAMES", True)
     plain = scan_video(SAMPLES / "crossing.mp4", "0", SETTINGS, FER2013_GEOMETRY, tmp_path / "two.crops")
     monkeypatch.setattr(SkippingReader, "frames_between", fail)
     again = scan_video(SAMPLES / "crossing.mp4", "0", SETTINGS, FER2013_GEOMETRY, tmp_path / "three.crops")
