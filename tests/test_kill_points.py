@@ -25,7 +25,6 @@ A_FEW = (
     "merge folder again",
     "correct",
     "prune folder",
-    "annotate",
     "report",
     "export elan",
 )

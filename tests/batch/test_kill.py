@@ -59,6 +59,7 @@ def kill_and_rerun(videos: list[Path], folder: Path, times: int, seed: int) -> N
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("replayed_scans")  # only the reruns are in this process
 def test_a_few_kills_change_nothing(tmp_path: Path) -> None:
     clips = [face_clip(tmp_path / f"{count}.mp4", at_rate(4, count)) for count in (8, 9, 10)]

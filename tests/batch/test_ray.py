@@ -182,6 +182,7 @@ def nodes_of(videos: Path) -> list[str]:
     return [node for path in videos.glob("*.nodes") for node in path.read_text().split()]
 
 
+@pytest.mark.slow
 def test_a_killed_node_does_not_change_the_tables(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(videos, tmp_path / "videos")
     doomed = cluster.add_node(**NODE)
@@ -253,6 +254,7 @@ def test_an_ended_run_leaves_nothing_running(cluster: Any, root: Path, tmp_path:
         assert_identical(read_results(out), read_results(tmp_path / "whole.parquet"))
 
 
+@pytest.mark.slow
 def test_ray_prints_nothing_itself(cluster: Any, root: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-c", SCRIPT, str(root / "a good one.mp4"), str(root / "killed.mp4")]
     line += ["--out", str(tmp_path / "r.parquet"), cluster.address]
@@ -362,6 +364,7 @@ def test_waiting_for_a_gpu_that_is_never_free_ends(cluster: Any) -> None:
         list(batcher.flush())
 
 
+@pytest.mark.slow
 def test_scoring_goes_to_the_nodes_with_gpus(cluster: Any, videos: Path, plain: Path, tmp_path: Path) -> None:
     """The node claims a GPU that TensorFlow does not find, and the scorer reports it."""
     node = cluster.add_node(**NODE | {"num_cpus": 0}, num_gpus=1)

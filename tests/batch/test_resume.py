@@ -391,6 +391,7 @@ def test_products_are_made_while_the_output_is_locked(root: Path, tmp_path: Path
     assert calls == [("prepare", ["face.mp4", "later.mp4"]), ("make", ["face.mp4", "later.mp4"])]
 
 
+@pytest.mark.slow
 def test_closed_streams_do_not_matter(root: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "fervid", "analyze", str(root / "face.mp4"), "--out", str(tmp_path / "r.parquet")]
     assert subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *line], check=False, cwd=ROOT).returncode == 0

@@ -43,6 +43,7 @@ def test_sets_are_pooled() -> None:
     assert found == [Count(30, 2.5, 11, 10, 13, 1), one, other]
 
 
+@pytest.mark.slow
 def test_all_methods_find_the_faces_of_a_clip() -> None:
     counts = measure((samples[:11] for samples in clip_samples(SAMPLES / "crossing.mp4")), 2)
     assert list(counts) == list(methods())
@@ -54,6 +55,7 @@ def test_all_methods_find_the_faces_of_a_clip() -> None:
     assert len({rounds[0].boxes for rounds in counts.values()}) == 1
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_method(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

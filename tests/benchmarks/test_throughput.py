@@ -182,6 +182,7 @@ def test_the_sampler_divides_all_the_time() -> None:
     assert sampler.processor["detect"] > sampler.processor["track"] > 0
 
 
+@pytest.mark.slow
 def test_one_process_is_profiled(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["throughput_profile", str(SAMPLES / "cut.mp4"), "--fps", "1"])
     throughput_profile.main()
@@ -206,6 +207,7 @@ def test_the_peer_reads_the_frames_that_fervid_samples(tmp_path: Path) -> None:
     assert np.abs(images[1].astype(int) - draw_number(5)).mean() < 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_peer_counts_frames_and_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     stand_in(tmp_path, monkeypatch, "return [{}, {}]")
@@ -236,6 +238,7 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
 # the command
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_small", "replayed_scans")
 def test_the_command_prints_and_saves_a_table(
     shared_media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

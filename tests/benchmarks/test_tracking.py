@@ -40,7 +40,8 @@ def small(join: str) -> Scene:
     return Scene("small", (Shot(2.2, first, 1), Shot(3.4, then, 2)), at_rate(10, 3.4), (join,), fade=0.4)
 
 
-@pytest.mark.parametrize("join", ["cut", pytest.param("dissolve", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("join", ["cut", "dissolve"])
 def test_two_people_who_pass_keep_their_ids_and_no_track_crosses_a_cut(join: str) -> None:
     native, slower = tracking.measure(small(join))
     for scores in (native, slower):

@@ -151,6 +151,7 @@ def test_a_limit_that_is_too_low_is_refused_before_a_library_crashes(limit: str,
     assert said in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
 def test_the_lowest_limits_are_enough(tmp_path: Path) -> None:
     face_clip(tmp_path / "a.mp4", at_rate(10, 3))

@@ -180,6 +180,7 @@ def test_a_cut_to_another_person_gives_another_person() -> None:
     assert [track.person for track in tracks_of(ROOT / "sample_videos" / "cut.mp4")] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_person_is_recognised_on_stage_and_in_close_up(shared_media: Path) -> None:
     tracks = tracks_of(shared_media / "hamilton_cuts.mp4", 5.0)
     stage = [track for track in tracks if track.times[-1] < 1.52 and track.boxes[0, 0] > 400]

@@ -130,6 +130,7 @@ def named(found: TrackedFaces) -> dict[tuple[bool, bool], tuple[str | None, bool
     }
 
 
+@pytest.mark.slow
 @needs_media
 def test_pictures_on_the_wall_are_marked_and_a_still_person_is_not(tmp_path: Path) -> None:
     """For 20 s."""

@@ -186,6 +186,7 @@ def test_groups_of_corrected_results_can_always_be_applied(folder: Path, tmp_pat
     fervid.correct(folder / "r.parquet", [names, out], tmp_path / "named.parquet")
 
 
+@pytest.mark.slow
 def test_persons_that_have_names_keep_them(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "first.csv").write_text("video,face_id,action,start,end,value\ncut.mp4,1,name,,,Eve\n")
     fervid.correct(folder / "r.parquet", tmp_path / "first.csv", tmp_path / "first.parquet")
@@ -309,6 +310,7 @@ def test_a_person_without_an_embedding_is_left_out(tmp_path: Path) -> None:
 # faces that lie on their side, as the scan finds them
 
 
+@pytest.mark.slow
 def test_faces_of_a_video_on_its_side_are_found_again(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "v").mkdir()
     shutil.copy(SAMPLES / "cut.mp4", tmp_path / "v" / "cut.mp4")

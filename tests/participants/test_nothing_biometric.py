@@ -120,6 +120,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 def test_no_command_leaves_an_embedding(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder, removed = Recorder(monkeypatch), Removed(tmp_path / "removed", monkeypatch)
     with replaying(), encoded_quickly():

@@ -273,6 +273,7 @@ def test_printing_opens_everything_on_white(made: Path, dark: bool) -> None:
         assert page.evaluate("document.querySelectorAll('.video[open]').length") == 0
 
 
+@pytest.mark.slow
 def test_a_very_large_video_does_not_stop_the_others_from_being_printed(tmp_path: Path) -> None:
     videos = [MadeVideo("crowd.mp4", [SHORT] * 160), MadeVideo("a.mp4", [SHORT]), MadeVideo("empty.mp4")]
     path = write_report(write_results(tmp_path / "r.parquet", [videos[1], videos[0], *videos[2:]]), tmp_path / "r.html")
@@ -319,6 +320,7 @@ def test_a_table_of_episodes_is_built_when_it_is_opened(made: Path) -> None:
         assert page.evaluate("document.querySelectorAll('.episodes[open] tbody tr').length") == 2
 
 
+@pytest.mark.slow
 def test_many_videos_open_one_by_one(tmp_path: Path) -> None:
     videos = [MadeVideo(f"{number:03}.mp4", [SHORT, GAPPY]) for number in range(80)]
     path = write_report(write_results(tmp_path / "r.parquet", videos), tmp_path / "r.html", thumbnails=False).path

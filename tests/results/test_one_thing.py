@@ -169,8 +169,9 @@ def killed_merge(source: Path, out: Path, at: int) -> bool:
     return status == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("exists", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.parametrize("exists", [True, False])
 def test_a_kill_at_any_rename_leaves_no_mixture(
     tmp_path: Path, form: str, exists: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

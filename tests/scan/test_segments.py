@@ -37,7 +37,7 @@ from fervid.results.reader import read_results
 from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FrameAnalyzer
 from fervid.scan.records import read_frame_results, write_result
-from fervid.scan.scan import cached_detector, open_reader, scan_video
+from fervid.scan.scan import SKIPS_FRAMES, cached_detector, open_reader, scan_video
 from fervid.scan.segments import divide_video, join_segments, scan_segment
 from fervid.scan.types import Scan, ScannedSegment, Segment
 from fervid.settings import AnalyzeSettings, ScanSettings
@@ -266,6 +266,7 @@ def test_segments_give_what_scanning_in_one_go_gives(tmp_path: Path, scenes: lis
     assert_divided_alike(path, SETTINGS, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -288,7 +289,7 @@ def test_a_meeting_at_the_border_of_two_segments_is_looked_at(tmp_path: Path, sc
     segments = scan_segments(path, settings, tmp_path)
     records = [result for segment in segments for result in read_frame_results(segment.records)]
     analyzer = FrameAnalyzer(settings, FER2013_GEOMETRY, cached_detector(settings))
-    with open_reader(path, settings, skip=True) as reader:
+    with open_reader(path, settings, SKIPS_FRAMES) as reader:
         expected = list(analyze_frames(reader.frames(), analyzer, reader))
     assert [result.time for result in records] == [result.time for result in expected]
     assert [r.between and r.between.faces for r in records] == [r.between and r.between.faces for r in expected]

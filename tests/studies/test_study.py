@@ -371,6 +371,7 @@ def test_the_workbook_holds_the_tables_and_defines_their_columns(tmp_path: Path)
     assert record["methods"] in set(sheets["about"]["text"])
 
 
+@pytest.mark.slow
 def test_the_workbook_leaves_out_what_is_too_large_and_is_not_written_without_openpyxl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -400,6 +400,7 @@ def commanded(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Comma
     return Commanded((runs[0].stderr, runs[1].stderr), data, out)
 
 
+@pytest.mark.slow
 def test_the_command_trains_from_a_recipe_and_goes_on(commanded: Commanded) -> None:
     for expected, said in zip(("epochs done: 0", "epochs done: 5"), commanded.said, strict=True):
         assert expected in said

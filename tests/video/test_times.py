@@ -356,7 +356,13 @@ def test_matroska_with_the_header_of_avi(tmp_path: Path) -> None:
 
 # the end
 
-SOUND_LONGER = [(".mkv", "libx264"), (".webm", "libvpx"), (".ts", "libx264"), (".flv", "libx264"), (".mp4", "libx264")]
+SOUND_LONGER = [
+    (".mkv", "libx264"),
+    pytest.param(".webm", "libvpx", marks=pytest.mark.slow),
+    (".ts", "libx264"),
+    (".flv", "libx264"),
+    (".mp4", "libx264"),
+]
 
 
 @pytest.mark.parametrize(("suffix", "codec"), SOUND_LONGER)
@@ -419,9 +425,10 @@ def test_an_empty_edit_first_is_no_early_end(tmp_path: Path) -> None:
     assert reader.duration == pytest.approx((COUNT - 25) * PERIOD, abs=0.05)
 
 
-@pytest.mark.parametrize(
-    "name", ["clip.h264", "clip.hevc", "clip.m4v", "clip.mjpeg", "clip.ivf", "live.mkv", "live.webm"]
-)
+LATE = [pytest.param(name, marks=pytest.mark.slow) for name in ("clip.ivf", "live.webm")]
+
+
+@pytest.mark.parametrize("name", ["clip.h264", "clip.hevc", "clip.m4v", "clip.mjpeg", "live.mkv", *LATE])
 def test_a_missing_duration_is_that_of_the_frames(tmp_path: Path, name: str) -> None:
     stem, kind = name.split(".")
     codec, pixels = {
