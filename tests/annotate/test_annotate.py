@@ -633,7 +633,7 @@ def faces_left(target: Path, results: Results, until: float | None = None) -> tu
 @pytest.mark.parametrize(
     ("name", "seconds"),
     [
-        ("crowd_1080p.mp4", 0.7),
+        pytest.param("crowd_1080p.mp4", 0.7, marks=pytest.mark.slow),
         pytest.param("crowd_1080p.mp4", None, marks=pytest.mark.slow),
         pytest.param("wolfgang.mp4", None, marks=pytest.mark.slow),
     ],

@@ -303,7 +303,7 @@ def a_video_is_stored(state: Path, session: int) -> bool:
         pytest.param(signal.SIGTERM, workers_start, marks=pytest.mark.slow),
         (signal.SIGTERM, a_video_is_scanned),
         pytest.param(signal.SIGINT, a_video_is_scanned, marks=pytest.mark.slow),
-        (signal.SIGINT, a_video_is_stored),
+        pytest.param(signal.SIGINT, a_video_is_stored, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, a_video_is_stored, marks=pytest.mark.slow),
     ],
 )

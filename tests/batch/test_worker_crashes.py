@@ -128,6 +128,7 @@ def _workers() -> list[int]:
     return [child.pid for child in multiprocessing.active_children() if child.pid]
 
 
+@pytest.mark.slow
 def test_a_death_that_the_pool_misses_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pool learns which worker has a task only after that worker has died."""
     begin = TaskManager.task_start

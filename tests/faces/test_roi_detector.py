@@ -299,7 +299,7 @@ def test_around_faces_all_over_the_image_the_whole_is_searched(scene: tuple[Byte
     assert detect_around(lambda part: detector.detect(part, (part, 1.0)), image, []) == []
 
 
-@pytest.mark.parametrize("threshold", [0.65, 0.3])
+@pytest.mark.parametrize("threshold", [0.65, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_the_gate_changes_no_face_of_a_whole_image(threshold: float) -> None:
     detector = RetinaFace(threshold)
     for path in SAMPLES:

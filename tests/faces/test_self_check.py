@@ -54,7 +54,7 @@ class ExchangingTracker(FaceTracker):
 def clip_with_two() -> list[object]:
     real = MEDIA / "composite_cross.mp4"
     missing = pytest.mark.skipif(not real.exists(), reason="needs ../shared/media")
-    return [CROSSING, pytest.param(real, marks=missing)]
+    return [CROSSING, pytest.param(real, marks=[missing, pytest.mark.slow])]
 
 
 @pytest.mark.parametrize("path", clip_with_two())

@@ -310,6 +310,7 @@ def upside_down(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(path, [image for image in images for _ in range(5)], options={"g": "25", "preset": "ultrafast"})
 
 
+@pytest.mark.slow
 def test_a_scan_finds_faces_upside_down_and_segments_give_the_same(upside_down: Path, tmp_path: Path) -> None:
     settings = ScanSettings(fps=5)
     whole = scan_video(upside_down, "id", settings, FER2013_GEOMETRY, tmp_path / "whole")

@@ -88,6 +88,7 @@ def test_without_a_gallery_persons_are_grouped(folder: Path, tmp_path: Path) -> 
     assert done.exit_code == 0
 
 
+@pytest.mark.slow
 def test_strangers_stay_unknown(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "g").mkdir()
     shutil.copy(folder / "gallery" / f"{ANN}.png", tmp_path / "g" / "Ann.png")

@@ -124,6 +124,7 @@ def test_an_hour_at_5_fps_stays_far_below_6_mb_and_is_not_thinned(tmp_path: Path
     assert [(face["n"], face["thinned"]) for face in video["faces"]] == [(count, 1)] * 2
 
 
+@pytest.mark.slow
 def test_a_batch_too_large_to_draw_in_full_is_thinned_and_the_page_says_so(tmp_path: Path) -> None:
     count = MAX_ROWS // 2 + 5_000
     face = MadeFace(range(count), wandering(count))

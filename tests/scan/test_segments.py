@@ -314,6 +314,7 @@ def test_with_a_picture_that_changes_size(tmp_path: Path, scenes: list[ByteArray
     assert (scan.info.width, scan.info.height) == sizes[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", pytest.param(".mkv", marks=pytest.mark.slow)])
 def test_with_a_rate_that_varies(tmp_path: Path, scenes: list[ByteArray], suffix: str) -> None:
     steps = np.random.default_rng(3).choice([0.011, 0.033, 0.04, 0.07, 0.5], len(scenes), p=[0.2, 0.3, 0.3, 0.18, 0.02])
@@ -532,6 +533,7 @@ def test_each_outcome_of_a_segment(tmp_path: Path, scratch: Path, logbook: Logbo
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_segment_that_hangs_fails_its_video(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     path = encode(tmp_path / "sleeps.mp4", numbered(300), options={"g": "20"})
     engine = LocalEngine(2, timeout=4, work=partial(watched, logbook.path), segment_seconds=SECONDS)
