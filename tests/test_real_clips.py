@@ -225,4 +225,6 @@ def test_the_report_opens_clean(run: Path, shared_media: Path, tmp_path: Path) -
             open_all(page)
             assert page.evaluate("document.querySelectorAll('.lane-canvas').length") > 20
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-            assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 || !image.getAttribute('src'))")
+            assert page.evaluate(
+                "[...document.images].every(image => image.naturalWidth > 0 || !image.getAttribute('src'))"
+            )
