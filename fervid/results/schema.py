@@ -197,7 +197,12 @@ def small_path(out: Path, name: str) -> Path:
     Returns:
         The CSV file of that table.
     """
-    return out / f"{name}.csv" if is_folder(out) else out.with_suffix(f".{name}.csv")
+    return _beside(out, f"{name}.csv")
+
+
+def _beside(out: Path, name: str) -> Path:
+    """A file of results other than the timeline: in their folder, or beside their file with the name as its ending."""
+    return out / name if is_folder(out) else out.with_suffix(f".{name}")
 
 
 def run_path(out: Path) -> Path:
@@ -209,7 +214,7 @@ def run_path(out: Path) -> Path:
     Returns:
         The JSON file.
     """
-    return out / "run.json" if is_folder(out) else out.with_suffix(".run.json")
+    return _beside(out, "run.json")
 
 
 def is_video_id(text: str) -> bool:
@@ -245,7 +250,7 @@ def mesh_path(out: Path) -> Path:
     Returns:
         The Parquet file.
     """
-    return out / "mesh.parquet" if is_folder(out) else out.with_suffix(".mesh.parquet")
+    return _beside(out, "mesh.parquet")
 
 
 def output_paths(out: Path) -> list[Path]:

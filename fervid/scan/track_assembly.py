@@ -135,6 +135,8 @@ class TrackBuilder:
         self._tracker.discard()
         self._crops.close()
         self._aligned_faces.close()
+        if self._meshes is not None:
+            self._meshes.close()
 
     def _crop_numbers(self, members: Members) -> list[list[int]]:
         """The numbers of the crops of each track."""

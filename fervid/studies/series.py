@@ -11,7 +11,7 @@ import pandas as pd
 
 from fervid.results.schema import TIMELINE
 from fervid.studies.catalog import Faces, Recording
-from fervid.timeline.events import EMOTION, EVENT_KINDS, MEASURE_OF, FaceSeries, observed_rows
+from fervid.timeline.events import EMOTION, EVENT_KINDS, MEASURE_OF, SERIES, FaceSeries, observed_rows
 from fervid.timeline.gaps import gap_threshold, periods
 from fervid.timeline.valence import VALENCE, valence
 from fervid.types import EMOTIONS, DoubleArray
@@ -182,8 +182,7 @@ def _spans(episodes: pd.DataFrame) -> dict[str, DoubleArray]:
 
 def _face_series(rows: pd.DataFrame, times: DoubleArray) -> FaceSeries:
     """The measures in which events are found; NaN for those that the table does not have."""
-    names = ("eyes_open", "mouth_open", "head_yaw", "head_pitch")
-    return FaceSeries(times, *measure_values(rows, names, "smooth").astype(np.float32).T)
+    return FaceSeries(times, *measure_values(rows, SERIES, "smooth").astype(np.float32).T)
 
 
 def _shares(spans: DoubleArray, starts: DoubleArray, ends: DoubleArray) -> DoubleArray:

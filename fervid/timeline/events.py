@@ -92,6 +92,10 @@ class Event:
     mean: float
 
 
+SERIES = ("eyes_open", "mouth_open", "head_yaw", "head_pitch")
+"""The measures in which events are found, in the order of FaceSeries."""
+
+
 @dataclass(frozen=True, eq=False)
 class FaceSeries:
     """The measures of one face in which events are found. NaN where a measure is unknown.
@@ -122,8 +126,7 @@ class FaceSeries:
         """
         if track.measures is None:
             return None
-        names = ("eyes_open", "mouth_open", "head_yaw", "head_pitch")
-        return cls(track.times, *(track.measures[:, MEASURES.index(name)] for name in names))
+        return cls(track.times, *(track.measures[:, MEASURES.index(name)] for name in SERIES))
 
     def of_kind(self, kind: str) -> FloatArray:
         """Choose the measure in which events of a kind are found.
