@@ -41,7 +41,7 @@ class AnnotationDisplay(ProgressDisplay):
         if isinstance(video, AnnotatedVideo):
             silent = {"unchanged", "written", "skipped"} if self._quiet else {"unchanged"}
             if video.status not in silent:
-                self.write(str(video))
+                self.write(str(video), "warning" if video.status == "failed" else "info")
 
 
 class StepsDisplay:

@@ -72,15 +72,16 @@ def show_warnings() -> None:
         logger.addHandler(_Warnings(logging.WARNING))
 
 
-def say(*lines: str) -> None:
+def say(*lines: str, level: Literal["info", "warning"] = "info") -> None:
     """Print a message on stderr, above the progress bar if there is one.
 
     Args:
         lines: Its lines.
+        level: How important it is. Only JSON shows it.
     """
     if is_json():
         for line in filter(None, lines):
-            log(event="message", message=line)
+            log(level, event="message", message=line)
     else:
         _print("\n".join(map(printable, lines)))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fervid.cli.messages import answer, say
-from fervid.cli.options import BatchSize, Command, Data, Device, Json, MinFace, Model, NoMeasures
+from fervid.cli.options import BatchSize, Command, Data, Device, Json, LogJson, MinFace, Model, NoMeasures
 from fervid.settings import AnalyzeSettings
 from fervid.settings_io import from_mapping, override, read_toml
 
@@ -31,6 +31,7 @@ def classify(
     model: Model = None,
     device: Device = "auto",
     batch_size: BatchSize = 256,
+    log_json: LogJson = False,
 ) -> None:
     """Classify the faces of still images."""
     values = {
@@ -47,7 +48,7 @@ def classify(
     for name, note in report.notes:
         say(f"{name}: {note}")
     for name, reason in report.failed:
-        say(f"failed: {name}: {reason}")
+        say(f"failed: {name}: {reason}", level="warning")
     say(f"{report.images} images, {report.faces} faces, {len(report.failed)} failed: {out}")
     raise typer.Exit(report.exit_code)
 
@@ -141,6 +142,7 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    log_json: LogJson = False,
 ) -> None:
     """Train the emotion network. The same command again continues an interrupted training."""
     from fervid.cli.progress import ProgressDisplay
@@ -195,6 +197,7 @@ def evaluate(
             "--out evaluation",
         ),
     ] = None,
+    log_json: LogJson = False,
 ) -> None:
     """Measure the emotion network on labelled images."""
     from fervid.emotions.classifier import load_classifier

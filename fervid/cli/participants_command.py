@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fervid.cli.messages import say
-from fervid.cli.options import Command, Quiet, Results, Videos
+from fervid.cli.options import Command, LogJson, Quiet, Results, Videos
 
 if TYPE_CHECKING:
     from fervid.participants.outcome import Participants
@@ -61,6 +61,7 @@ def participants(
         ),
     ] = None,
     quiet: Quiet = False,
+    log_json: LogJson = False,
 ) -> None:
     """Name the persons of all videos from photos, or group them."""
     from fervid.cli.progress import ProgressDisplay

@@ -68,13 +68,14 @@ class ProgressDisplay:
         if progress.done == progress.total:
             self.close()
 
-    def write(self, message: str) -> None:
+    def write(self, message: str, level: Literal["info", "warning"] = "info") -> None:
         """Write a line above the bar.
 
         Args:
             message: The line. Settings in backticks are shown as options, and control characters are escaped.
+            level: How important it is. Only JSON shows it.
         """
-        say(as_options(message))
+        say(as_options(message), level=level)
 
     def close(self) -> None:
         """Close the bar, if there is one."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fervid.cli.messages import say
-from fervid.cli.options import Command, Results, Videos
+from fervid.cli.options import Command, LogJson, Results, Videos
 from fervid.cli.signals import Interrupted
 from fervid.errors import MissingLibrary
 
@@ -50,6 +50,7 @@ def review(
         int, typer.Option(metavar="N", min=0, max=65535, help="Port; 0: any free one. Example: --port 8000")
     ] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    log_json: LogJson = False,
 ) -> None:
     """Look at the videos and their timelines in the browser, and correct faces."""
     try:

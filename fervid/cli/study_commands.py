@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fervid.cli.messages import answer, say
-from fervid.cli.options import Command, Quiet
+from fervid.cli.options import Command, LogJson, Quiet
 
 commands = typer.Typer()
 
@@ -26,6 +26,7 @@ def study(
         bool, typer.Option("--check", help="Check all files and print what would be computed; write nothing.")
     ] = False,
     quiet: Quiet = False,
+    log_json: LogJson = False,
 ) -> None:
     """Compute a study: windows around events, changes from baseline, groups and conditions."""
     from fervid.cli.annotate_and_report import show_notes
@@ -86,6 +87,7 @@ def agree(
             help="The emotion of time that a coder left blank, or none to leave it out. Example: --rest none",
         ),
     ] = "neutral",
+    log_json: LogJson = False,
 ) -> None:
     """Compare results with human coders, two coders, or two results."""
     from fervid.cli.annotate_and_report import show_notes
