@@ -41,45 +41,36 @@ def template_environment(folder: Path) -> jinja2.Environment:
     )
 
 
-def inline_script(modules: Sequence[Path]) -> str:
-    """Join modules to one script for a page that needs no other file: ``<script type="module">``.
-
-    The modules share one scope, so no two of them may declare the same name outside a function.
+def inlined(
+    styles: Sequence[Path], modules: Sequence[Path] = (), more_style: str = "", media: str = "'none'"
+) -> dict[str, str]:
+    """Make the parts of a page that needs no other file.
 
     Args:
-        modules: The modules, each after those that it imports.
+        styles: The files of its style.
+        modules: The modules of its script, ``<script type="module">``, each after those that it imports. They share
+            one scope, so no two of them may declare the same name outside a function.
+        more_style: Style that stands after that of the files.
+        media: What videos may be loaded from, in the words of a content security policy.
 
     Returns:
-        Their text without imports and exports.
+        ``script`` and ``style``, the texts, and ``policy``, a content security policy that allows this script, this
+        style, images inside the page, and nothing else.
     """
+    script = _joined_script(modules)
+    style = "\n".join([*(path.read_text(encoding="utf-8").strip() for path in styles), *filter(None, [more_style])])
+    return {"script": script, "style": style, "policy": _content_policy(script, style, media)}
+
+
+def _joined_script(modules: Sequence[Path]) -> str:
+    """The text of modules without imports and exports."""
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", path.read_text(encoding="utf-8"))).strip() for path in modules)
 
 
-def inline_style(styles: Sequence[Path]) -> str:
-    """Join styles to one.
-
-    Args:
-        styles: The files.
-
-    Returns:
-        Their text.
-    """
-    return "\n".join(path.read_text(encoding="utf-8").strip() for path in styles)
-
-
-def content_policy(script: str, style: str, media: str = "'none'") -> str:
-    """Write a content security policy: this script, this style, images inside the page, and nothing else.
-
-    Args:
-        script: The text of the only script that runs.
-        style: The text of the only style.
-        media: What videos may be loaded from.
-
-    Returns:
-        The policy.
-    """
+def _content_policy(script: str, style: str, media: str) -> str:
+    scripts = _digest(script) if script else "'none'"
     return (
-        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; "
+        f"default-src 'none'; script-src {scripts}; style-src {_digest(style)}; img-src data:; "
         f"media-src {media}; base-uri 'none'; form-action 'none'"
     )
 

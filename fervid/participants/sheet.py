@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fervid.charts.page_templates import template_environment
+from fervid.charts.page_templates import inlined, template_environment
 from fervid.participants.gallery import Gallery
 from fervid.participants.outcome import FoundPerson
 from fervid.timeline.time_format import duration_text
@@ -65,14 +63,10 @@ def render(cards: Sequence[Card], gallery: Gallery | None, title: str, threshold
     environment = template_environment(ASSETS)
     limit = FACES if len(cards) <= MANY else 1
     environment.filters |= {"duration": duration_text, "spread": partial(_spread, limit=limit)}
-    style = (ASSETS / "sheet.css").read_text(encoding="utf-8").strip()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     values: dict[str, Any] = {
         "title": title, "participants": participants, "unknown": unknown, "persons": len(cards),
         "named": len(cards) - len(unknown), "has_gallery": gallery is not None, "threshold": threshold,
-        "style": style, "version": __version__,
-        "policy": f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
-        "form-action 'none'",
+        "version": __version__, **inlined([ASSETS / "sheet.css"]),
     }  # fmt: skip
     return environment.get_template("sheet.html").render(values)
 

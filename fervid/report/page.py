@@ -14,9 +14,7 @@ from fervid.charts.page_templates import (
     SHARED_ASSETS,
     TIMELINE_SCRIPTS,
     TIMELINE_STYLE,
-    content_policy,
-    inline_script,
-    inline_style,
+    inlined,
     template_environment,
 )
 from fervid.colors import EMOTION_COLORS
@@ -60,9 +58,8 @@ def render(
         "clock": clock,
         "as_json": as_json,
     }
-    script = inline_script(SCRIPTS)
     colors = "".join(f".c-{name}{{--c:{color}}}" for name, color in EMOTION_COLORS.items())
-    style = "\n".join([inline_style([SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "page.css"]), colors])
+    styles = [SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "page.css"]
     videos = page_content.videos(tables)
     places = {video["id"]: place for place, video in enumerate(videos)}
     rows = described_rows() if has_measures(tables.timeline) else []
@@ -78,9 +75,7 @@ def render(
         provenance=page_content.provenance(tables),
         emotions=EMOTIONS,
         colors=EMOTION_COLORS,
-        script=script,
-        style=style,
-        policy=content_policy(script, style, "file:" if pictures is not None else "'none'"),
+        **inlined(styles, SCRIPTS, colors, "file:" if pictures is not None else "'none'"),
         version=__version__,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
     )

@@ -12,9 +12,7 @@ from fervid.charts.page_templates import (
     SHARED_ASSETS,
     TIMELINE_SCRIPTS,
     TIMELINE_STYLE,
-    content_policy,
-    inline_script,
-    inline_style,
+    inlined,
     template_environment,
 )
 from fervid.studies.compute import Computed
@@ -40,8 +38,7 @@ def render_page(plan: Plan, tables: StudyTables, computed: Computed, notes: Sequ
     Returns:
         The page as HTML.
     """
-    script = inline_script([*TIMELINE_SCRIPTS, ASSETS / "study.js"])
-    style = inline_style([SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "study.css"])
+    styles = [SHARED_ASSETS / "document.css", TIMELINE_STYLE, ASSETS / "study.css"]
     data = {
         "conditions": conditions_of(plan),
         "course": course_data(plan, tables.course),
@@ -60,9 +57,7 @@ def render_page(plan: Plan, tables: StudyTables, computed: Computed, notes: Sequ
             texts={"Means": 3, "Differences": 5},
             methods=methods_text(plan),
             version=__version__,
-            style=style,
-            script=script,
-            policy=content_policy(script, style),
+            **inlined(styles, [*TIMELINE_SCRIPTS, ASSETS / "study.js"]),
         )
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fervid.charts.page_templates import TIMELINE_SCRIPTS, TIMELINE_STYLE, inline_script, inline_style
+from fervid.charts.page_templates import TIMELINE_SCRIPTS, TIMELINE_STYLE, inlined
 from tests.support.browser import Page, open_page
 
 COLORS = """:root { --back: #ffffff; --front: #111111; --soft: #555555; --line: #dddddd; --panel: #f4f4f4;
@@ -21,12 +21,12 @@ COLORS = """:root { --back: #ffffff; --front: #111111; --soft: #555555; --line: 
 @contextmanager
 def timeline_page(folder: Path, data: str, options: str = "{}") -> Iterator[Page]:
     """A page with one timeline, which is ``window.timeline``; ``data`` and ``options`` are JavaScript."""
-    script = inline_script(TIMELINE_SCRIPTS)
+    parts = inlined([TIMELINE_STYLE], TIMELINE_SCRIPTS)
+    script, style = parts["script"], COLORS + parts["style"]
     made = f"""window.seeks = []; window.tools = {{ sampleAt, clock, contrast, visibleOn, textOn }};
         window.timeline = new Timeline(document.getElementById("here"), {data}, {options});
         timeline.addEventListener("seek", ({{ detail }}) => {{
             seeks.push(detail.time); timeline.setCursor(detail.time); }});"""
-    style = COLORS + inline_style([TIMELINE_STYLE])
     page_path = folder / "page.html"
     page_path.write_text(
         f'<!doctype html><meta charset="utf-8"><style>{style}</style><div id="here"></div>'
@@ -42,7 +42,7 @@ def timeline_page(folder: Path, data: str, options: str = "{}") -> Iterator[Page
 
 
 def test_joined_scripts_import_and_export_nothing() -> None:
-    script = inline_script(TIMELINE_SCRIPTS)
+    script = inlined([], TIMELINE_SCRIPTS)["script"]
     assert not re.findall(r"^(?:import|export)\b.*", script, flags=re.MULTILINE)
     names = re.findall(r"^(?:const|let|function\*?|class) (\w+)", script, flags=re.MULTILINE)
     assert len(names) == len(set(names))
@@ -149,7 +149,7 @@ def test_more_than_100_lanes_are_shown_on_request_and_hostile_names_stay_text(tm
 def test_only_imports_and_exports_are_removed(tmp_path: Path, text: str) -> None:
     module = tmp_path / "x.js"
     module.write_text(f"{text}const value = 'export const x';\n")
-    assert inline_script([module]) == "const value = 'export const x';"
+    assert inlined([], [module])["script"] == "const value = 'export const x';"
 
 
 MEASURES = json.dumps(

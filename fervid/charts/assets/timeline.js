@@ -1,5 +1,5 @@
 // Timelines: lanes drawn on canvases that share a time axis, a zoom and a cursor. The pages of report, review and
-// study use it (fervid.charts.page_templates.inline_script puts it into a page that needs no other file):
+// study use it (fervid.charts.page_templates.inlined puts it into a page that needs no other file):
 //
 //   const timeline = new Timeline(root, data, options);   // root: an empty element; its style is timeline.css
 //
