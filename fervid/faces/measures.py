@@ -121,8 +121,8 @@ def measure(mesh: Mesh) -> FaceMeasures:
         eyes_open=openness,
         eye_open_right=right[0],
         eye_open_left=left[0],
-        mouth_open=float(np.mean([max(front[above, 1] - front[below, 1], 0.0) for above, below in LIPS])),
-        smile=float(np.linalg.norm(np.subtract(*front[list(MOUTH_CORNERS)]))),
+        mouth_open=sum(max(float(front[above, 1] - front[below, 1]), 0.0) for above, below in LIPS) / len(LIPS),
+        smile=math.dist(*front[list(MOUTH_CORNERS)].tolist()),
         gaze_x=gaze_x,
         gaze_y=gaze_y,
         presence=mesh.presence,
@@ -166,16 +166,17 @@ def head_pose(mesh: Mesh) -> Pose:
     Returns:
         The pose.
     """
-    canonical, weights, factor = _canonical()
-    points = mesh.points.astype(np.float64) * (1.0, -1.0, -factor)
-    shift, middle = weights @ points, weights @ canonical
-    centred, shape = points - shift, canonical - middle
-    left, sizes, right = np.linalg.svd((weights[:, None] * shape).T @ centred)
+    shape = _canonical()
+    points = mesh.points.astype(np.float64) * (1.0, -1.0, -shape.factor)
+    centred = points - shape.weights @ points
+    left, sizes, right = np.linalg.svd(shape.weighted.T @ centred)
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     rotation = (right.T * signs) @ left.T
-    scale = max(float(sizes @ signs) / float(weights @ (shape**2).sum(axis=1)), 1e-6)
-    frontal = centred @ rotation / scale + middle
-    residual = float(np.sqrt(weights @ ((frontal - canonical) ** 2).sum(axis=1)))
+    scale = max(float(sizes @ signs) / shape.spread, 1e-6)
+    frontal = centred @ (rotation / scale)
+    frontal += shape.middle
+    off = frontal - shape.points
+    residual = math.sqrt(float((shape.weights @ (off * off)).sum()))
     return Pose(rotation, scale, frontal, residual)
 
 
@@ -191,10 +192,9 @@ def angles(rotation: DoubleArray) -> tuple[float, float, float]:
         Yaw, pitch and roll in degrees with the signs of FaceMeasures. Yaw is between -90 and 90, the others are
         between -180 and 180.
     """
-    yaw = np.arcsin(np.clip(-rotation[2, 0], -1.0, 1.0))
-    pitch = np.arctan2(-rotation[2, 1], rotation[2, 2])
-    roll = np.arctan2(rotation[1, 0], rotation[0, 0])
-    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+    (across, _, _), (up, _, _), (x, y, z) = rotation.tolist()
+    yaw, pitch, roll = math.asin(min(max(-x, -1.0), 1.0)), math.atan2(-y, z), math.atan2(up, across)
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
 
 
 def rotation_of(yaw: float, pitch: float, roll: float) -> DoubleArray:
@@ -221,21 +221,43 @@ def _eye(mesh: Mesh, place: int, pose: Pose) -> tuple[float, float, float]:
     The points lie in the image. Their distances along the axes of the face are those that a plane through the eyes
     would have.
     """
-    if not float(np.hypot(*(mesh.lids[place, 0] - mesh.lids[place, 8]))) >= MIN_EYE:  # also if it was not looked at
+    if not math.dist(mesh.lids[place, 0].tolist(), mesh.lids[place, 8].tolist()) >= MIN_EYE:  # also if it is NaN
         return math.nan, math.nan, math.nan
-    plane = np.linalg.inv(pose.rotation[:2, :2] + np.eye(2) * 1e-9) / pose.scale
-    lids, iris = (values[place].astype(np.float64) * (1, -1) @ plane.T for values in (mesh.lids, mesh.irises))
-    outer, inner = lids[0], lids[8]
-    length = max(float(np.hypot(*(outer - inner))), 1e-6)
-    gap = float(np.mean([lids[above, 1] - lids[below, 1] for above, below in LID_PAIRS]))
-    offset = (iris[0] - (outer + inner) / 2) / length
-    return max(gap / length, 0.0), float(offset[0]), float(offset[1])
+    (a, b), (c, d) = pose.rotation[:2, :2].tolist()
+    area = (a * d - b * c) * pose.scale or 1e-9
+    plane = np.array([(d, b), (-c, -a)]) / area  # from the image, whose rows run downwards, to the axes of the face
+    lids, iris = mesh.lids[place].astype(np.float64) @ plane.T, plane @ mesh.irises[place, 0].astype(np.float64)
+    (outer_x, outer_y), (inner_x, inner_y), (iris_x, iris_y) = lids[0].tolist(), lids[8].tolist(), iris.tolist()
+    length = max(math.hypot(outer_x - inner_x, outer_y - inner_y), 1e-6)
+    gap = sum(float(lids[above, 1] - lids[below, 1]) for above, below in LID_PAIRS) / len(LID_PAIRS)
+    x, y = (iris_x - (outer_x + inner_x) / 2) / length, (iris_y - (outer_y + inner_y) / 2) / length
+    return max(gap / length, 0.0), x, y
+
+
+@dataclass(frozen=True, eq=False)
+class _Canonical:
+    """The canonical face.
+
+    ``points``: (468, 3). ``weights``: (468,), with the sum 1. ``factor``: of the depth of a mesh. ``middle``: weighted
+    mean of the points. ``weighted``: (468, 3), the points from the middle, times their weights. ``spread``: weighted
+    mean of the squared distances from the middle.
+    """
+
+    points: DoubleArray
+    weights: DoubleArray
+    factor: float
+    middle: DoubleArray
+    weighted: DoubleArray
+    spread: float
 
 
 @lru_cache(maxsize=1)
-def _canonical() -> tuple[DoubleArray, DoubleArray, float]:
-    """Points of the canonical face, (468, 3); their weights, which sum to 1; and the factor of the depth."""
+def _canonical() -> _Canonical:
     content = json.loads(CANONICAL_FILE.read_text(encoding="utf-8"))
     weights = np.asarray(content["weights"], np.float64)
+    weights /= weights.sum()
+    points = np.asarray(content["points"], np.float64)
+    middle = weights @ points
+    weighted = weights[:, None] * (points - middle)
     factor = DEPTH_GAIN * float(content["depth_factor"])
-    return np.asarray(content["points"], np.float64), weights / weights.sum(), factor
+    return _Canonical(points, weights, factor, middle, weighted, float((weighted * (points - middle)).sum()))

@@ -77,7 +77,7 @@ def face_quality(
         _complete(face, width, height),
         face.score,
     )
-    return float(np.prod(np.clip(terms, 0.02, 1.0)))
+    return math.prod(min(max(term, 0.02), 1.0) for term in terms)
 
 
 def _frontal(face: Face) -> float:

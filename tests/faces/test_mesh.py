@@ -131,7 +131,7 @@ def turned_canonical(yaw: float, pitch: float, roll: float, scale: float = 120.0
     """The canonical face at a known pose, as a mesh in pixels."""
     from fervid.faces.measures import _canonical
 
-    points, _, factor = _canonical()
+    points, factor = _canonical().points, _canonical().factor
     placed = scale * points @ rotation_of(yaw, pitch, roll).T * (1, -1, -1 / factor) + (300, 200, 7)
     eyes = np.zeros((2, 16, 2), np.float32)
     for place, (outer, inner) in enumerate(((33, 133), (263, 362))):
