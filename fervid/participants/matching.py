@@ -158,8 +158,8 @@ def group_persons(persons: Sequence[Person], vectors: Sequence[FloatArray], thre
             totals[:, number] = -np.inf
             for member, similarity, other in zip(members, own.tolist(), totals.max(axis=1).tolist(), strict=True):
                 margin = similarity - other if len(groups) > 1 else None
-                values = (similarity, margin) if len(group) > 1 else (None, None)
-                matches[member] = Match(name, *values, name)
+                found = Match(name, similarity, margin, name) if len(group) > 1 else Match(name, nearest=name)
+                matches[member] = found
     return matches
 
 
