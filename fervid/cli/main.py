@@ -34,6 +34,10 @@ from fervid.version import __version__
 TRACEBACK = "FERVID_TRACEBACK"
 """Environment variable that makes a defect print where it happened."""
 
+ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
+"""Environment variable that says how Arrow allocates memory. Its own allocators keep what was freed; with that of the
+system the largest memory of commands is up to 60 MB smaller."""
+
 NO_MEMORY = "not enough memory; analyse fewer videos at once, or raise the limits of this process (ulimit -v, -d, -u)"
 """What to say if a library cannot be loaded, or a command cannot go on, for lack of memory."""
 
@@ -69,6 +73,7 @@ def main() -> None:
     Raises:
         SystemExit: Always, with the exit code.
     """
+    os.environ.setdefault(ARROW_POOL, "system")
     handle_signals()
     open_streams()
     show_warnings()

@@ -26,7 +26,7 @@ BORDER = 0.5
 """Border, as a fraction of the longer side, around a photo on which no face is found: the photo may be all face."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class SeenFaces:
     """What was seen of one person.
 
@@ -39,7 +39,7 @@ class SeenFaces:
     images: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Average:
     """The average of several faces.
 

@@ -12,24 +12,28 @@ import pandas as pd
 from fervid.errors import UnreadableVideo, UsageError
 from fervid.files.atomic import atomic_path, writing
 from fervid.files.discover import Source, refuse_overwriting
-from fervid.participants.embedding import Average, FaceReader, SeenFaces, robust_average
+from fervid.participants.embedding import Average, FaceReader, robust_average
 from fervid.participants.gallery import Gallery, list_photos, look_alikes, read_gallery
 from fervid.participants.keep_embeddings import write_embeddings
 from fervid.participants.matching import THRESHOLD, Match, group_persons, match_names, without_taken
 from fervid.participants.outcome import FoundPerson, Participants
-from fervid.participants.persons import Person, list_persons
+from fervid.participants.persons import OF_FACES, Person, list_persons
 from fervid.participants.sheet import Card, render
 from fervid.results.correct import CORRECTIONS
 from fervid.results.find_videos import FoundVideos, Videos, analysed_file, find_videos
 from fervid.results.in_parts import read_in_parts
 from fervid.results.reader import Results
-from fervid.results.schema import SMALL, output_paths
+from fervid.results.schema import output_paths
 from fervid.results.write_corrections import Naming, write_namings
+from fervid.runtime.platform import return_memory
 from fervid.settings import OpenOptions
 from fervid.types import Progress, ProgressCallback, ignore_progress
 
-_UNUSED = ("timeline", *(name for name in SMALL if name != "videos"))
-"""Tables that are not needed once the persons are listed."""
+_COLUMNS = {
+    "timeline": {"video", "person", *OF_FACES},
+    "videos": {"video", "video_id", "status", "size", "width", "height", "rotation"},
+}
+"""Table → the columns that are needed to list the persons, and to find and open the videos."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +101,14 @@ def find_participants(
     own = [] if isinstance(results, Results) else output_paths(Path(results))
     _check(targets, [*inputs, *own, *found.paths.values()])
     reader = FaceReader(thumbnails=targets.sheet is not None)
+    return_memory()
     known = None if gallery is None else read_gallery(Path(gallery), reader)
     seen, failed = _look(tables, persons, found, reader, on_progress)
     del reader  # its networks take memory
+    return_memory()
     unreadable = {video for video, _ in failed}
-    persons_seen = [
-        (person, seen.get(n, SeenFaces())) for n, person in enumerate(persons) if person.video not in unreadable
-    ]
-    done = _Persons([person for person, _ in persons_seen], [faces for _, faces in persons_seen])
+    kept = [n for n, person in enumerate(persons) if person.video not in unreadable]
+    done = _Persons([persons[n] for n in kept], [seen.get(n, _NOTHING) for n in kept])
     matches = done.matches(known, limit)
     outcome = [done.found(number, match) for number, match in enumerate(matches)]
     notes = [*tables.notes, *(known.notes if known else ()), *(look_alikes(known, limit) if known else ())]
@@ -124,9 +128,11 @@ def _read(results: str | os.PathLike[str] | Results) -> tuple[Results, list[Pers
         return results, list_persons(results)
     persons: list[Person] = []
     parts: list[Results] = []
-    for part in read_in_parts(results):
+    for part in read_in_parts(results, columns=_COLUMNS):
         persons += list_persons(part, len(persons))
-        parts.append(replace(part, **{name: getattr(part, name).iloc[:0].copy() for name in _UNUSED}))
+        parts.append(replace(part, timeline=part.timeline.iloc[:0].copy()))
+        del part
+    return_memory()
     videos = pd.concat([part.videos for part in parts], ignore_index=True)
     notes = tuple(note for part in parts for note in part.notes)
     return replace(parts[-1], videos=videos, notes=notes), persons
@@ -147,21 +153,33 @@ def _check(targets: Targets, inputs: Sequence[Path]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Seen:
+    """What is kept of the faces of one person: their average, and thumbnails as data URIs."""
+
+    average: Average
+    images: tuple[str, ...] = ()
+
+
+_NOTHING = _Seen(robust_average([]))
+
+
 def _look(
     tables: Results, persons: Sequence[Person], found: FoundVideos, reader: FaceReader, on_progress: ProgressCallback
-) -> tuple[dict[int, SeenFaces], list[tuple[str, str]]]:
+) -> tuple[dict[int, _Seen], list[tuple[str, str]]]:
     """Person → what was seen, and (video, reason) for each video that could not be opened."""
     by_video: dict[str, list[Person]] = {}
     for person in persons:
         by_video.setdefault(person.video, []).append(person)
-    seen: dict[int, SeenFaces] = {}
+    seen: dict[int, _Seen] = {}
     failed: list[tuple[str, str]] = []
     options = OpenOptions.of(tables.metadata)
     for done, (video, members) in enumerate(by_video.items(), start=1):
         message = None
         try:
             path = analysed_file(tables, video, found)
-            seen |= reader.read_video(path, [face for person in members for face in person.chosen], options)
+            faces = reader.read_video(path, [face for person in members for face in person.chosen], options)
+            seen |= {n: _Seen(robust_average(one.vectors), tuple(one.images)) for n, one in faces.items()}
         except UnreadableVideo as error:
             failed.append((video, str(error)))
             message = f"failed: {video}: {error}"
@@ -172,9 +190,9 @@ def _look(
 class _Persons:
     """Persons with what was seen of them."""
 
-    def __init__(self, persons: list[Person], seen: list[SeenFaces]) -> None:
+    def __init__(self, persons: list[Person], seen: list[_Seen]) -> None:
         self._persons, self._seen = persons, seen
-        self._averages: list[Average] = [robust_average(faces.vectors) for faces in seen]
+        self._averages: list[Average] = [faces.average for faces in seen]
 
     def matches(self, gallery: Gallery | None, threshold: float) -> list[Match]:
         """Who each person is."""
@@ -200,7 +218,7 @@ class _Persons:
         person = self._persons[number]
         if person.participant is not None:
             return Match(person.participant, nearest=person.participant)
-        if self._seen[number].vectors:
+        if self._averages[number].kept:
             return Match(reason="its faces do not look like one person; a `split` may be needed")
         small = "no face of it can be found again" if person.chosen else "its faces are too small or unclear"
         return Match(reason=small)
@@ -223,7 +241,7 @@ class _Persons:
             write_embeddings(targets.embeddings, outcome, [average.vector for average in self._averages], gallery)
         if targets.sheet is not None:
             cards = [
-                Card(one, tuple(faces.images), person.first_seen)
+                Card(one, faces.images, person.first_seen)
                 for one, faces, person in zip(outcome, self._seen, self._persons, strict=True)
             ]
             page = render(cards, gallery, title, threshold)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fervid.participants.persons import Person
-from fervid.types import FloatArray
+from fervid.types import DoubleArray, FloatArray
 
 THRESHOLD = 0.5
 """Lowest cosine similarity at which a person gets a name, or two groups are joined. See docs/participants.md."""
@@ -18,7 +19,7 @@ MARGIN = 0.1
 """Smallest difference between the similarities to the first and to the second name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Match:
     """Who a person is.
 
@@ -139,66 +140,130 @@ def group_persons(persons: Sequence[Person], vectors: Sequence[FloatArray], thre
     """
     if not persons:
         return []
-    table = np.stack(vectors)
-    products = table @ table.T
-    groups = sorted(average_linkage(products, _apart(persons), threshold), key=min)
+    table = np.stack(vectors).astype(np.float64)
+    groups = sorted(average_linkage(table, _apart(persons), _names(persons), threshold), key=min)
     taken = {person.participant for person in persons}
     free = (name for name in (f"P{n:02d}" for n in range(1, 2 * len(persons) + 2)) if name not in taken)
     sizes = np.array([len(group) for group in groups])
-    totals = np.stack([products[:, group].sum(axis=1) for group in groups], axis=1)
+    sums = np.stack([table[group].sum(axis=0) for group in groups])
     matches = [Match()] * len(persons)
     for number, group in enumerate(groups):
         names = [person.participant for person in map(persons.__getitem__, group) if person.participant is not None]
         name = names[0] if names else next(free)
-        for member in group:
-            own = (
-                float(totals[member, number] - products[member, member]) / (len(group) - 1) if len(group) > 1 else None
-            )
-            others = np.delete(totals[member] / sizes, number)
-            margin = own - float(others.max()) if own is not None and len(others) else None
-            matches[member] = Match(name, own, margin, name)
+        for start in range(0, len(group), BLOCK):
+            members = group[start : start + BLOCK]
+            totals = table[members] @ sums.T
+            own = (totals[:, number] - (table[members] ** 2).sum(axis=1)) / max(len(group) - 1, 1)
+            totals /= sizes
+            totals[:, number] = -np.inf
+            for member, similarity, other in zip(members, own.tolist(), totals.max(axis=1).tolist(), strict=True):
+                margin = similarity - other if len(groups) > 1 else None
+                found = Match(name, similarity, margin, name) if len(group) > 1 else Match(name, nearest=name)
+                matches[member] = found
     return matches
 
 
-def _apart(persons: Sequence[Person]) -> npt.NDArray[np.bool_]:
-    """(n, n): whether two persons cannot be one."""
-    apart = np.zeros((len(persons), len(persons)), bool)
+BLOCK = 128
+"""Persons that are compared with all groups at a time."""
+
+
+def _apart(persons: Sequence[Person]) -> list[set[int]]:
+    """The persons that each person is seen with at the same time, so that they cannot be one."""
+    apart: list[set[int]] = [set() for _ in persons]
     by_video: dict[str, list[int]] = {}
     for number, person in enumerate(persons):
         for other in by_video.setdefault(person.video, []):
-            apart[number, other] = apart[other, number] = person.is_seen_with(persons[other])
+            if person.is_seen_with(persons[other]):
+                apart[number].add(other)
+                apart[other].add(number)
         by_video[person.video].append(number)
-    names = np.array([person.participant or "" for person in persons])
-    apart |= (names[:, None] != names) & (names[:, None] != "") & (names != "")
     return apart
 
 
-def average_linkage(products: FloatArray, apart: npt.NDArray[np.bool_], threshold: float) -> list[list[int]]:
+def _names(persons: Sequence[Person]) -> npt.NDArray[np.int64]:
+    """(n,) a number for each name that corrections gave; -1 for persons without one."""
+    numbers: dict[str | None, int] = {None: -1}
+    return np.array([numbers.setdefault(one.participant, len(numbers)) for one in persons], np.int64)
+
+
+def average_linkage(
+    vectors: DoubleArray, apart: Sequence[set[int]], names: npt.NDArray[np.int64], threshold: float
+) -> list[list[int]]:
     """Cluster by agglomeration with average linkage.
 
+    The mean of the products of two groups is the product of their mean vectors, so that no table of all pairs is
+    needed: memory grows with the number of vectors, not with its square.
+
     Args:
-        products: (n, n) float32 similarities.
-        apart: (n, n) bool, whether two rows must not be in one group.
-        threshold: Groups are joined while the mean similarity of two reaches it.
+        vectors: (n, d) float64 unit vectors.
+        apart: For each vector, those that must not be in its group.
+        names: (n,) vectors with different numbers must not be in one group; those with -1 may be in any.
+        threshold: Groups are joined while the mean product of two reaches it.
 
     Returns:
         The groups as lists of rows.
     """
-    similar = np.where(apart, -np.inf, products.astype(np.float64))
-    np.fill_diagonal(similar, -np.inf)
-    groups = [[row] for row in range(len(similar))]
-    nearest, best = similar.argmax(axis=1), similar.max(axis=1)
-    while best[one := int(best.argmax())] >= threshold:
-        other = int(nearest[one])
-        sizes = len(groups[one]), len(groups[other])
-        # minus infinity stays: a group is apart from what any of its members is apart from
-        joined = (sizes[0] * similar[one] + sizes[1] * similar[other]) / sum(sizes)
-        joined[one] = joined[other] = -np.inf
-        similar[one], similar[:, one] = joined, joined
-        similar[other], similar[:, other] = -np.inf, -np.inf
-        groups[one] += groups[other]
-        groups[other] = []
-        # the mean of two similarities exceeds no maximum, so only rows that were nearest to these can change
-        stale = np.flatnonzero(np.isin(nearest, (one, other)) | np.isin(np.arange(len(best)), (one, other)))
-        nearest[stale], best[stale] = similar[stale].argmax(axis=1), similar[stale].max(axis=1)
-    return [group for group in groups if group]
+    groups = _Groups(vectors, apart, names)
+    waiting = [(-similarity, one, other, 0, 0) for one, (other, similarity) in enumerate(groups.nearest_of_all())]
+    heapq.heapify(waiting)
+    while waiting and -waiting[0][0] >= threshold:
+        _, one, other, *versions = heapq.heappop(waiting)
+        if versions[0] != groups.version[one]:
+            continue  # it was joined since, and then waits with another partner
+        if versions[1] == groups.version[other]:
+            groups.join(one, other)
+        # a group that was joined is no more similar than the more similar of its parts, so the old value of one whose
+        # partner was joined is an upper bound until its turn comes
+        other, similarity = groups.nearest(one)
+        heapq.heappush(waiting, (-similarity, one, other, groups.version[one], groups.version[other]))
+    return [members for members in groups.members if members]
+
+
+class _Groups:
+    """Groups of vectors, each at the place of one of its members.
+
+    Attributes:
+        members: The members of each group; none at a place whose group was joined to another.
+        version: How often the group at each place has changed.
+    """
+
+    def __init__(self, vectors: DoubleArray, apart: Sequence[set[int]], names: npt.NDArray[np.int64]) -> None:
+        self.members = [[row] for row in range(len(vectors))]
+        self.version = [0] * len(vectors)
+        self._sums, self._sizes = vectors.copy(), np.ones(len(vectors))
+        self._apart, self._names = [set(others) for others in apart], names.copy()
+
+    def nearest_of_all(self) -> Iterator[tuple[int, float]]:
+        """The most similar other group of each, and the mean similarity."""
+        for start in range(0, len(self.members), BLOCK):
+            block = np.arange(start, min(start + BLOCK, len(self.members)))
+            products = self._sums[block] @ self._sums.T
+            for row, similarities in zip(block.tolist(), products, strict=True):
+                yield self._best(row, similarities)
+
+    def nearest(self, one: int) -> tuple[int, float]:
+        """The most similar other group of one, and the mean similarity; minus infinity if none may join it."""
+        return self._best(one, self._sums @ self._sums[one] / np.maximum(self._sizes * self._sizes[one], 1.0))
+
+    def _best(self, one: int, similarities: DoubleArray) -> tuple[int, float]:
+        similarities[self._sizes == 0] = -np.inf
+        if self._names[one] >= 0:
+            similarities[(self._names >= 0) & (self._names != self._names[one])] = -np.inf
+        similarities[[one, *self._apart[one]]] = -np.inf
+        other = int(similarities.argmax())
+        return other, float(similarities[other])
+
+    def join(self, one: int, other: int) -> None:
+        """Add the group ``other`` to ``one``."""
+        self.members[one] += self.members[other]
+        self._sums[one] += self._sums[other]
+        self._sizes[one] += self._sizes[other]
+        self._names[one] = max(self._names[one], self._names[other])
+        for third in self._apart[other]:
+            self._apart[third].discard(other)
+            self._apart[third].add(one)
+        self._apart[one] |= self._apart[other]
+        self.members[other], self._apart[other] = [], set()
+        self._sizes[other], self._names[other] = 0, -1
+        for changed in (one, other):
+            self.version[changed] += 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from fervid.faces.identity import MIN_QUALITY, MIN_SIDE
 from fervid.results.reader import Results
@@ -20,7 +21,14 @@ FULL_SIDE = 112.0
 """Shorter side of a box, in pixels, from which a larger face is no better: the side of the embedder's input."""
 
 
-@dataclass(frozen=True)
+OF_FACES: dict[str, Any] = {
+    "face_id": np.int64, "frame": np.int64, "time": np.float64, "face_x": np.float32, "face_y": np.float32,
+    "face_width": np.float32, "face_height": np.float32, "face_quality": np.float32, "participant": object,
+}  # fmt: skip
+"""Columns of the timeline that are needed of each face, and their types; also ``video`` and ``person``."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChosenFace:
     """A face of a person that is looked at again.
 
@@ -39,7 +47,7 @@ class ChosenFace:
     face_id: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Person:
     """A person of one video. A face without a person is a person of its own.
 
@@ -89,31 +97,37 @@ def list_persons(results: Results, first: int = 0) -> list[Person]:
     Returns:
         The persons in the order of the videos, and in a video in the order in which they appear.
     """
-    rows = results.timeline.dropna(subset=["face_id"])
-    alone = rows["person"].isna()
-    owners = rows["person"].where(~alone, -1 - rows["face_id"])  # a face without a person has a number below 0
-    persons: list[Person] = []
-    for video, of_video in rows.assign(owner=owners.astype("int64")).groupby("video", sort=False):
-        parts = [part for _, part in of_video.groupby("owner", sort=False)]
-        for part in sorted(parts, key=lambda part: float(part["time"].min())):
-            persons.append(_person(first + len(persons), str(video), part))
+    timeline = results.timeline
+    seen = timeline["face_id"].notna().to_numpy()
+    columns = {name: timeline[name][seen].to_numpy(kind) for name, kind in OF_FACES.items()}
+    tracks, number_of = columns["face_id"], timeline["person"][seen]
+    # a face without a person has a number below 0
+    owners = np.where(number_of.isna(), -1 - tracks, number_of.fillna(0).to_numpy(np.int64))
+    codes, videos = pd.factorize(timeline["video"][seen])
+    order = np.lexsort((owners, codes))  # stable: the rows of a person stay in order
+    borders = np.flatnonzero(np.diff(codes[order]) | np.diff(owners[order])) + 1
+    parts = [part for part in np.split(order, borders) if len(part)]
+    parts.sort(key=lambda part: (codes[part[0]], columns["time"][part].min(), part[0]))
+    persons = []
+    for place, part in enumerate(parts):
+        rows = {name: values[part] for name, values in columns.items()}
+        persons.append(_person(first + place, str(videos[codes[part[0]]]), int(owners[part[0]]), rows))
     return persons
 
 
-def _person(number: int, video: str, rows: Any) -> Person:
+def _person(number: int, video: str, owner: int, rows: Mapping[str, npt.NDArray[Any]]) -> Person:
     """The person of these rows of the timeline."""
-    tracks = rows["face_id"].to_numpy(np.int64)
+    tracks, frames, times = rows["face_id"], rows["frame"], rows["time"]
     ids, counts = np.unique(tracks, return_counts=True)
-    frames, times = rows["frame"].to_numpy(np.int64), rows["time"].to_numpy(np.float64)
-    boxes = rows[["face_x", "face_y", "face_width", "face_height"]].to_numpy(np.float32)
-    picked = choose(tracks, times, boxes, rows["face_quality"].to_numpy(np.float32))
+    boxes = np.stack([rows[name] for name in ("face_x", "face_y", "face_width", "face_height")], axis=1)
+    picked = choose(tracks, times, boxes, rows["face_quality"])
     chosen = [
         ChosenFace(number, int(frames[i]), float(times[i]), tuple(boxes[i].tolist()), int(tracks[i])) for i in picked
     ]
-    owner, participant = rows["owner"].iloc[0], rows["participant"].iloc[0]
+    participant = rows["participant"][0]
     named = participant if isinstance(participant, str) else None
     face_id = int(ids[counts.argmax()])
-    person = None if owner < 0 else int(owner)
+    person = None if owner < 0 else owner
     return Person(video, person, face_id, np.unique(frames), float(times.min()), named, tuple(chosen))
 
 

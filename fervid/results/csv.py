@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +62,25 @@ def write_frame_csv(path: Path, frame: pd.DataFrame) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    table = csv_safe(pa.Table.from_pandas(frame, preserve_index=False))
+    write_frames_csv(path, [frame])
+
+
+def write_frames_csv(path: Path, frames: Iterable[pd.DataFrame]) -> None:
+    """Write several frames as one CSV file, one after another, so that memory is that of one of them.
+
+    Args:
+        path: The file to write.
+        frames: At least one frame, all with the same columns.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     with atomic_path(path) as partial, partial.open("wb") as file:
-        file.write((",".join(table.column_names) + "\n").encode())
-        pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=False))
+        for number, frame in enumerate(frames):
+            table = csv_safe(pa.Table.from_pandas(frame, preserve_index=False))
+            if not number:
+                file.write((",".join(table.column_names) + "\n").encode())
+            pa_csv.write_csv(table, file, pa_csv.WriteOptions(include_header=False))
 
 
 def csv_safe(table: pa.Table) -> pa.Table:

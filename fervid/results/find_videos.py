@@ -60,11 +60,11 @@ def find_videos(
     """
     if isinstance(videos, Mapping):
         return FoundVideos(videos, "not found")
-    rows = {row["video"]: row for row in results.videos.to_dict("records")}
 
     def is_same(name: str, path: Path) -> bool:
         with contextlib.suppress(UnreadableVideo):
-            return name in rows and is_unchanged(path, rows[name], fingerprint)
+            place = results.places.get(name)
+            return place is not None and is_unchanged(path, results.videos.iloc[place].to_dict(), fingerprint)
         return False
 
     if videos is not None:
@@ -115,7 +115,7 @@ def analysed_file(
     if name not in found.paths:
         raise UnreadableVideo(found.missing_message)
     path = found.paths[name]
-    row = results.videos.loc[results.videos["video"] == name].iloc[0]
+    row = results.videos.iloc[results.places[name]]
     if not is_unchanged(path, row.to_dict(), fingerprint):
         raise UnreadableVideo("changed since the analysis")
     if not results.metadata:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fervid.errors import BadResults
 from fervid.results.belonging import TimelineDigest, contradiction
 from fervid.results.collector import TableCollector
-from fervid.results.reader import Results, as_timeline, read_results, read_small, tidy_frame
+from fervid.results.reader import Results, as_timeline, read_checked, read_small, tidy_frame
 from fervid.results.schema import COMMON, NOTES, PARTITION, RECORD, SMALL
 from fervid.results.timeline_files import (
     changed_tables,
@@ -47,7 +47,12 @@ class _Piece:
     place: int = -1
 
 
-def read_in_parts(path: str | os.PathLike[str], rows: int = PART_ROWS, videos: int = PART_VIDEOS) -> Iterator[Results]:
+def read_in_parts(
+    path: str | os.PathLike[str],
+    rows: int = PART_ROWS,
+    videos: int = PART_VIDEOS,
+    columns: Mapping[str, Collection[str]] | None = None,
+) -> Iterator[Results]:
     """Read results a few videos at a time.
 
     Every check of ``read_results`` is made. Small results, CSV files and results that were edited so that their videos
@@ -57,6 +62,8 @@ def read_in_parts(path: str | os.PathLike[str], rows: int = PART_ROWS, videos: i
         path: What ``analyze`` or ``merge`` wrote.
         rows: Rows of the timeline that are in memory at a time.
         videos: Videos that are in memory at a time.
+        columns: Table → the columns to yield; a table that is not named has no rows then. None: everything. All columns
+            are checked.
 
     Yields:
         The tables of some videos, in the order of the results. Videos without a timeline come with the first ones. What
@@ -73,10 +80,16 @@ def read_in_parts(path: str | os.PathLike[str], rows: int = PART_ROWS, videos: i
     except (BadResults, pa.ArrowException, OSError, KeyError, ValueError):
         parts = []  # the reader of whole results says what is wrong
     if len(parts) < 2:
-        yield read_results(out)
+        read = read_checked(out)
+        tables = _wanted(read.tables, columns)
+        frames = {name: tidy_frame(table) for name, table in tables.items()}
+        whole = Results(**frames, metadata=read.metadata, notes=read.notes, is_intact=read.is_intact)
+        del read, tables, frames
+        pa.default_memory_pool().release_unused()
+        yield whole
         return
     try:
-        yield from _read_parts(out, parts)
+        yield from _read_parts(out, parts, columns)
     except (BadResults, pa.ArrowException, OSError, KeyError, ValueError) as error:
         if before == identity(out):
             raise error if isinstance(error, BadResults) else BadResults(f"{out} cannot be read: {error}") from error
@@ -132,7 +145,9 @@ def _row_groups(out: Path) -> list[_Piece]:
     return pieces if len(set(every)) == len(every) else []
 
 
-def _read_parts(out: Path, parts: Sequence[Sequence[_Piece]]) -> Iterator[Results]:
+def _read_parts(
+    out: Path, parts: Sequence[Sequence[_Piece]], columns: Mapping[str, Collection[str]] | None
+) -> Iterator[Results]:
     raw = footer(out / "timeline" / COMMON if out.is_dir() else out)
     metadata = decoded_metadata(out, raw)
     record, inherited = metadata.pop(RECORD, None), metadata.pop(NOTES, [])
@@ -148,10 +163,11 @@ def _read_parts(out: Path, parts: Sequence[Sequence[_Piece]]) -> Iterator[Result
         tables = {"timeline": timeline} | {name: _own(table, ids, every, number == 0) for name, table in small.items()}
         if waiting is not None:
             yield _results(*waiting, metadata, not changed)
-        waiting = _checked(out, tables, trusted=not changed)
+        checked, notes = _checked(out, tables, trusted=not changed)
+        waiting = _wanted(checked, columns), notes
     assert waiting is not None
     late = [*changed, *changed_timeline(out, record, digest)]
-    del small, timeline, tables
+    del small, timeline, tables, checked
     last = _results(waiting[0], [*waiting[1], *late], metadata, not late)
     del waiting
     pa.default_memory_pool().release_unused()
@@ -187,6 +203,18 @@ def _checked(out: Path, tables: dict[str, pa.Table], trusted: bool) -> tuple[dic
     if reason := contradiction(tables):
         raise BadResults(f"{out}: its tables do not belong together: {reason}; analyse again, or use `correct`")
     return tables, notes
+
+
+def _wanted(tables: dict[str, pa.Table], columns: Mapping[str, Collection[str]] | None) -> dict[str, pa.Table]:
+    """The tables with the columns that are wanted."""
+    if columns is None:
+        return tables
+    return {
+        name: table.select([one for one in table.column_names if one in columns[name]])
+        if name in columns
+        else table[:0]
+        for name, table in tables.items()
+    }
 
 
 def _results(tables: dict[str, pa.Table], notes: list[str], metadata: dict[str, Any], is_unchanged: bool) -> Results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Mapping
@@ -90,6 +91,12 @@ class Results:
         """The setting ``max_gap`` of the results, in seconds; the default if they do not record it."""
         timeline = self.metadata.get("settings", {}).get("timeline", {})
         return float(timeline.get("max_gap", TimelineSettings.max_gap))
+
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """Video → position of its row in ``videos``; of the first one if the name is there twice."""
+        names = self.videos["video"].tolist()
+        return {name: place for place, name in reversed([*enumerate(names)])}
 
     @property
     def roots(self) -> list[Path]:

@@ -261,6 +261,14 @@ def limit_memory(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
+def return_memory() -> None:
+    """Return memory that this process has freed to the system. Does nothing where the system does so by itself."""
+    with contextlib.suppress(ImportError, OSError, AttributeError, TypeError):
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @contextlib.contextmanager
 def limited_memory(memory: int) -> Iterator[None]:
     """Limit the memory of this process during the block; see ``limit_memory``.

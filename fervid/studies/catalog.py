@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import Any, NamedTuple
 
 from fervid.errors import BadStudy
-from fervid.results.reader import read_small, tidy_frame
+from fervid.results.reader import read_small
 from fervid.results.schema import ANALYSED
 from fervid.results.video_names import by_name, listed
 from fervid.studies.participants import Participant
@@ -21,7 +19,7 @@ Faces = frozenset[int]
 """Numbers of faces of one video."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One video of the results.
 
@@ -97,33 +95,46 @@ class _Unclear(Exception):
     """A video shows several persons."""
 
 
+class _Face(NamedTuple):
+    """A face: its number and person in the video, the participant if known, and its number of samples."""
+
+    face_id: int
+    person: int | None
+    participant: str | None
+    samples: int
+
+    @property
+    def who(self) -> str:
+        """What joins the faces of a person."""
+        return f"face {self.face_id}" if self.person is None else f"person {self.person}"
+
+
 @dataclass(frozen=True)
 class _Video:
-    """A recording and its faces: face_id, person, participant, role, samples."""
+    """A recording and its faces."""
 
     recording: Recording
-    table: pd.DataFrame
+    seen: Sequence[_Face]
 
     def named(self) -> dict[str, Faces]:
         """Participant → faces, as the results name them."""
-        named = self.table[self.table["participant"].notna()]
-        return {str(name): frozenset(rows["face_id"].astype(int)) for name, rows in named.groupby("participant")}
+        names = sorted({one.participant for one in self.seen if one.participant is not None})
+        return {name: frozenset(one.face_id for one in self.seen if one.participant == name) for name in names}
 
     def of_person(self, person: str, most_seen: bool) -> Faces:
         """The faces of one person; without a number, of the only person or of the most seen one."""
-        table = self.table
         if person:
-            return frozenset(table.loc[table["person"] == int(person), "face_id"].astype(int))
-        if not len(table):
+            return frozenset(one.face_id for one in self.seen if one.person == int(person))
+        if not self.seen:
             return frozenset()
-        samples = table.groupby("who")["samples"].sum()
-        known = [who for who in samples.index if who.startswith("person")]
-        if most_seen:
-            return frozenset(table.loc[table["who"] == samples.idxmax(), "face_id"].astype(int))
-        if len(known) > 1 or (not known and len(samples) > 1):
+        samples: dict[str, int] = {}
+        for one in sorted(self.seen, key=lambda one: one.who):
+            samples[one.who] = samples.get(one.who, 0) + one.samples
+        known = [who for who in samples if who.startswith("person")]
+        chosen = max(samples, key=samples.__getitem__) if most_seen else (known or list(samples))[0]
+        if not most_seen and (len(known) > 1 or (not known and len(samples) > 1)):
             raise _Unclear(f"{len(known)} persons" if known else f"{len(samples)} faces of unknown persons")
-        chosen = known[0] if known else samples.index[0]
-        return frozenset(table.loc[table["who"] == chosen, "face_id"].astype(int))
+        return frozenset(one.face_id for one in self.seen if one.who == chosen)
 
 
 def _with_faces(recording: Recording, faces: Mapping[str, Faces]) -> Recording:
@@ -134,28 +145,30 @@ def _with_faces(recording: Recording, faces: Mapping[str, Faces]) -> Recording:
 
 def _videos(path: Path, exclude_roles: Collection[str]) -> list[_Video]:
     """The videos of one result, without the faces of persons who are no participants."""
-    videos, summary, persons = (tidy_frame(read_small(path, name)) for name in ("videos", "summary", "persons"))
     roles = {
-        (row.video_id, int(row.person)): row.role for row in persons[persons["role"].notna()].itertuples()
-    }  # (video, person) → role
-    keys = zip(summary["video_id"], summary["person"], strict=True)
-    summary["role"] = [None if pd.isna(person) else roles.get((video, int(person))) for video, person in keys]
-    summary = summary[~summary["role"].isin(list(exclude_roles))]
-    known = summary["person"].notna()
-    summary["who"] = np.where(
-        known, "person " + summary["person"].astype(str), "face " + summary["face_id"].astype(str)
-    )
-    parts = dict(iter(summary.groupby("video_id", sort=False)))
+        (video_id, person): role
+        for video_id, person, role in _columns(path, "persons", "video_id", "person", "role")
+        if role is not None
+    }
+    seen: dict[str, list[_Face]] = {}
+    names = "video_id", "face_id", "person", "participant", "samples"
+    for video_id, face_id, person, participant, samples in _columns(path, "summary", *names):
+        if person is None or roles.get((video_id, person)) not in exclude_roles:
+            seen.setdefault(video_id, []).append(_Face(face_id, person, participant, samples or 0))
     found = []
-    for row in videos.itertuples():
-        analysed = row.status in ANALYSED
-        end = None if pd.isna(row.duration) else float(row.duration)
-        problem = (
-            "" if analysed else f"{row.status}: {row.message if pd.notna(row.message) else 'no reason is recorded'}"
-        )
-        key = str(row.video_id) if analysed else ""
-        found.append(_Video(Recording(path, row.video, key, end, problem), parts.get(key, summary.iloc[:0])))
+    names = "video", "video_id", "status", "message", "duration"
+    for video, video_id, status, message, duration in _columns(path, "videos", *names):
+        analysed = status in ANALYSED
+        problem = "" if analysed else f"{status}: {message or 'no reason is recorded'}"
+        key = video_id if analysed else ""
+        found.append(_Video(Recording(path, video, key, duration, problem), seen.get(key, ())))
     return found
+
+
+def _columns(path: Path, table: str, *names: str) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns of a small table, row by row; None where there is none."""
+    read = read_small(path, table)
+    return zip(*(read[name].to_pylist() for name in names), strict=True)
 
 
 def _refuse_copies(videos: Iterable[_Video]) -> None:
@@ -217,16 +230,3 @@ def named_or_only(path: Path, exclude_roles: Collection[str]) -> list[Recording]
         if not video.recording.problem:
             found.append(_with_faces(video.recording, faces))
     return found
-
-
-def seen_in(recordings: Collection[Recording], participant: str) -> list[Recording]:
-    """List the recordings of a participant.
-
-    Args:
-        recordings: All recordings.
-        participant: The participant.
-
-    Returns:
-        Those in which the participant is expected, seen or not.
-    """
-    return [one for one in recordings if participant in one.faces]

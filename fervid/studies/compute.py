@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,29 +10,35 @@ import numpy as np
 import pandas as pd
 
 from fervid.results.in_parts import read_in_parts
+from fervid.results.reader import Results
 from fervid.results.schema import ANALYSED
+from fervid.runtime.platform import return_memory
 from fervid.studies.baselines import BaselineSums, add_baseline
 from fervid.studies.catalog import Recording
 from fervid.studies.matching import MatchedEvent
 from fervid.studies.plan import Plan
 from fervid.studies.series import SampleRules, Series, build_series
 from fervid.studies.synchrony import Synchrony, synchrony
-from fervid.studies.windows import AROUND, BIN, EVENT, Window, WindowValues, event_courses, weights, window_values
+from fervid.studies.window_store import WindowBlock, WindowStore
+from fervid.studies.windows import AROUND, BIN, EVENT, Window, event_courses, weights, window_values
+from fervid.timeline.events import SERIES
 from fervid.timeline.valence import VALENCE
 from fervid.types import EMOTIONS, DoubleArray, Progress, ProgressCallback, ignore_progress
 
 MAP_STEPS = 100
 """Number of steps of a recording in the map of missing data."""
 
+PART_ROWS = 60_000
+"""Rows of the timeline that are in memory at a time."""
 
-@dataclass(frozen=True, eq=False)
-class WindowBlock:
-    """The windows of one participant in one recording, and their values."""
+_COLUMNS = {
+    "summary": ("video_id", "face_id", "trust"),
+    "episodes": ("video_id", "face_id", "kind", "emotion", "onset", "offset"),
+    "videos": ("video_id", "status"),
+}
+"""Small table → the columns that a study reads."""
 
-    participant: str
-    recording: Recording
-    windows: tuple[Window, ...]
-    values: WindowValues
+_TABLES = ("timeline", "summary", "episodes")
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Computed:
     """What was computed.
 
     Attributes:
-        blocks: The windows.
+        blocks: The windows and their values.
         baselines: Participant → sums over the baseline.
         courses: (participant, trial type) → sums over events.
         synchrony: (video, participant, participant, measure, result); the result is None if it cannot be computed.
@@ -57,7 +63,7 @@ class Computed:
         notes: What a user should know about the results.
     """
 
-    blocks: list[WindowBlock] = field(default_factory=list)
+    blocks: WindowStore
     baselines: dict[str, BaselineSums] = field(default_factory=dict)
     courses: dict[tuple[str, str], CourseSums] = field(default_factory=dict)
     synchrony: list[tuple[str, str, str, str, Synchrony | None]] = field(default_factory=list)
@@ -98,21 +104,18 @@ def compute(plan: Plan, on_progress: ProgressCallback = ignore_progress) -> Comp
         BadResults: Results cannot be read.
         InputNotFound: Results do not exist.
     """
-    found = Computed()
-    events: dict[tuple[int, str], list[MatchedEvent]] = {}
+    found = Computed(WindowStore(len(plan.measures)))
+    events: dict[int, dict[str, list[MatchedEvent]]] = {}
     for one in plan.matches.events:
-        events.setdefault((one.recording, one.participant), []).append(one)
+        events.setdefault(one.recording, {}).setdefault(one.participant, []).append(one)
+    order = {name: place for place, name in enumerate(plan.participants)}
     analysed = [position for position, one in enumerate(plan.recordings) if one.video_id]
     done = 0
-    for tables, max_gap, positions in _results(plan, analysed, found):
+    for tables, positions in _results(plan, analysed, found):
         for position in positions:
-            recording = plan.recordings[position]
-            names = {name for where, name in events if where == position} | recording.faces.keys()
-            all_series = []
-            for name in plan.participants:
-                if name in names:
-                    own = events.get((position, name), [])
-                    all_series.append(_add_participant(plan, found, (name, recording, own), tables, max_gap))
+            recording, own = plan.recordings[position], events.get(position, {})
+            names = sorted((own.keys() | recording.faces.keys()) & order.keys(), key=order.__getitem__)
+            all_series = [_add_participant(plan, found, (name, recording, own.get(name, [])), tables) for name in names]
             _add_synchrony(plan, found, all_series)
             done += 1
             on_progress(Progress("study", done, len(analysed), "recordings"))
@@ -129,11 +132,9 @@ def without_empty_measures(plan: Plan, computed: Computed) -> tuple[Plan, Comput
     Returns:
         Both without these measures. Measures that the study names stay, with a note, and so do emotions and valence.
     """
-    seen = np.zeros(len(plan.measures), bool)
-    for block in computed.blocks:
-        seen |= (block.values.seconds > 0).any(axis=0)
+    seen = computed.blocks.observed
     for sums in computed.baselines.values():
-        seen |= sums.seconds > 0
+        seen = seen | (sums.seconds > 0)
     always = np.array([name in (*EMOTIONS, VALENCE) for name in plan.measures])
     if plan.settings.measures:
         empty = [name for name, found in zip(plan.measures, seen | always, strict=True) if not found]
@@ -143,65 +144,78 @@ def without_empty_measures(plan: Plan, computed: Computed) -> tuple[Plan, Comput
     kept = np.flatnonzero(seen | always)
     if len(kept) == len(plan.measures):
         return plan, computed
+    computed.blocks.keep(kept)
     for sums in computed.baselines.values():
         sums.keep(kept)
     names = tuple(plan.measures[place] for place in kept)
     return replace(plan, measures=names), replace(
         computed,
-        blocks=[replace(block, values=block.values.only(kept)) for block in computed.blocks],
         courses={key: CourseSums(one.sums[:, kept], one.counts[:, kept]) for key, one in computed.courses.items()},
         synchrony=[row for row in computed.synchrony if row[3] in names],
     )
 
 
-def _results(
-    plan: Plan, analysed: list[int], found: Computed
-) -> Iterator[tuple[Mapping[str, Mapping[str, pd.DataFrame]], float, list[int]]]:
-    """The tables of each result by name and video, its largest gap, and the positions of its recordings."""
-    by_path: dict[Path, list[int]] = {}
+class _Tables:
+    """The rows of some videos, found by an index. A table of its own for each video would take kilobytes."""
+
+    def __init__(self, results: Results, is_empty: bool = False) -> None:
+        self.max_gap = results.max_gap
+        self._frames: dict[str, pd.DataFrame] = {name: getattr(results, name) for name in _TABLES}
+        self._places = {
+            name: {} if is_empty else frame.groupby("video_id", sort=False).indices
+            for name, frame in self._frames.items()
+        }
+
+    def of(self, video_id: str) -> dict[str, pd.DataFrame]:
+        """The tables of one video."""
+        nothing = np.zeros(0, np.int64)
+        return {name: frame.iloc[self._places[name].get(video_id, nothing)] for name, frame in self._frames.items()}
+
+
+def _results(plan: Plan, analysed: list[int], found: Computed) -> Iterator[tuple[_Tables, list[int]]]:
+    """Some tables of the results, and the positions of their recordings."""
+    by_path: dict[Path, dict[str, int]] = {}
     for position in analysed:
-        by_path.setdefault(plan.recordings[position].results, []).append(position)
+        one = plan.recordings[position]
+        by_path.setdefault(one.results, {})[one.video_id] = position
+    columns = {**_COLUMNS, "timeline": _timeline_columns(plan)}
     for path, positions in by_path.items():
-        left = set(positions)
-        for results in read_in_parts(path):
+        left = dict(positions)
+        for results in read_in_parts(path, PART_ROWS, columns=columns):
             found.notes += results.notes
-            shown = set(results.videos.loc[results.videos["status"].isin(ANALYSED), "video_id"])
-            own = [position for position in positions if plan.recordings[position].video_id in shown]
-            left.difference_update(own)
-            tables = {
-                name: dict(iter(getattr(results, name).groupby("video_id", sort=False)))
-                for name in ("timeline", "summary", "episodes")
-            }
-            empty = {name: getattr(results, name).iloc[:0] for name in tables}
-            yield ({**tables, "empty": {"": pd.DataFrame(), **empty}}, results.max_gap, own)
+            shown = results.videos.loc[results.videos["status"].isin(ANALYSED), "video_id"]
+            own = sorted(left.pop(video_id) for video_id in shown.unique() if video_id in left)
+            yield _Tables(results), own
         if left:  # their rows cannot be right, as the notes say: nothing was observed
-            yield (
-                {**{name: {} for name in tables}, "empty": {"": pd.DataFrame(), **empty}},
-                results.max_gap,
-                sorted(left),
-            )
+            yield _Tables(results, is_empty=True), sorted(left.values())
+        del results
+        return_memory()
+
+
+def _timeline_columns(plan: Plan) -> set[str]:
+    """The columns of the timeline that the study reads."""
+    suffix = "_smooth" if plan.settings.values == "smooth" else ""
+    emotions = {f"{name}{suffix}" for name in EMOTIONS}
+    return {"video_id", "time", "face_id", "face_quality", VALENCE, *emotions, *SERIES, *plan.measures} - (
+        set(EMOTIONS) - emotions
+    )
 
 
 def _add_participant(
-    plan: Plan,
-    found: Computed,
-    of: tuple[str, Recording, list[MatchedEvent]],
-    tables: Mapping[str, Mapping[str, pd.DataFrame]],
-    max_gap: float,
+    plan: Plan, found: Computed, of: tuple[str, Recording, list[MatchedEvent]], tables: _Tables
 ) -> Series:
     """Add one participant in one recording; returns the series."""
     name, recording, events = of
     settings = plan.settings
-    rules = SampleRules(plan.measures, settings.values, settings.quality, settings.trust == "ok", max_gap)
-    own = {kind: tables[kind].get(recording.video_id, tables["empty"][kind])
-           for kind in ("timeline", "summary", "episodes")}  # fmt: skip
+    rules = SampleRules(plan.measures, settings.values, settings.quality, settings.trust == "ok", tables.max_gap)
+    own = tables.of(recording.video_id)
     faces = recording.faces.get(name, frozenset())
     series = build_series(name, faces, recording, own, rules)
     doubtful = own["summary"]["face_id"].isin(list(faces)) & (own["summary"]["trust"] != "ok")
     if rules.trusted_only and doubtful.any():
         found.doubted[name] = found.doubted.get(name, 0) + int(doubtful.sum())
     windows = tuple(_windows(plan, series, events))
-    found.blocks.append(WindowBlock(name, recording, windows, window_values(series, windows)))
+    found.blocks.add(WindowBlock(name, recording, windows, window_values(series, windows)))
     if settings.baseline.is_given:
         sums = found.baselines.setdefault(name, BaselineSums(len(plan.measures)))
         add_baseline(sums, series, _baseline_spans(plan, series, events), settings.baseline)

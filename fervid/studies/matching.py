@@ -18,7 +18,7 @@ MILLISECONDS = 1000
 """An onset this many times too large is probably in milliseconds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MatchedEvent:
     """An event of one participant in one recording.
 
@@ -69,12 +69,16 @@ def match_events(
         BadStudy: Events match no video or several ones, name an unknown participant, or lie outside their video.
     """
     index = by_name([one.video for one in recordings])
+    of_owners: dict[str, list[int]] = {}
+    for place, recording in enumerate(recordings):
+        for name in recording.faces:
+            of_owners.setdefault(name, []).append(place)
     matched: list[MatchedEvent] = []
     apart: dict[tuple[str, str, str], None] = {}
     lost: list[Event] = []
     for number, event in enumerate(events):
         owner = _participant(event, participants)
-        places = _recordings(event, owner, recordings, index)
+        places = _recordings(event, owner, of_owners.get(owner, []), recordings, index)
         if not places:
             lost.append(event)
         for place in places:
@@ -103,9 +107,10 @@ def _participant(event: Event, participants: Mapping[str, Participant]) -> str:
     return event.participant or (event.hint if event.hint in participants else "")
 
 
-def _recordings(event: Event, owner: str, recordings: Sequence[Recording], index: NameIndex) -> list[int]:
-    """Positions of the recordings of an event."""
-    of_owner = [place for place, one in enumerate(recordings) if owner and owner in one.faces]
+def _recordings(
+    event: Event, owner: str, of_owner: list[int], recordings: Sequence[Recording], index: NameIndex
+) -> list[int]:
+    """Positions of the recordings of an event; ``of_owner`` are those of the participant whom it names."""
     places = index.find(event.video) if event.video else of_owner
     if not places and event.hint:  # a table of BIDS, named after the recording or after the participant
         places = index.starting_with(event.video) or of_owner

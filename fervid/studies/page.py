@@ -19,7 +19,7 @@ from fervid.studies.compute import Computed
 from fervid.studies.dictionary import methods_text
 from fervid.studies.page_data import conditions_of, course_data, map_data
 from fervid.studies.plan import Plan
-from fervid.studies.tables import ALL, StudyTables, usable_windows
+from fervid.studies.tables import ALL, StudyTables
 from fervid.studies.windows import AROUND, BIN, EVENT
 from fervid.version import __version__
 
@@ -65,9 +65,9 @@ def render_page(plan: Plan, tables: StudyTables, computed: Computed, notes: Sequ
 def _figures(plan: Plan, tables: StudyTables, computed: Computed) -> list[tuple[str, str, str]]:
     """The numbers at the top of the page: title, number, and what is said below it."""
     apart = int((tables.apart["video"] == "").sum())
-    usable = usable_windows(tables.windows)
+    windows = tables.window_rows
     hours = sum(one.end or 0.0 for one in plan.recordings if not one.problem) / 3600
-    share = f"{100 * usable.mean():.0f} %" if len(usable) else "–"
+    share = f"{100 * windows.usable / windows.windows:.0f} %" if windows.windows else "–"
     return [
         ("participants", f"{len(plan.participants):,}", f"{apart or 'none'} kept apart"),
         (
@@ -76,7 +76,7 @@ def _figures(plan: Plan, tables: StudyTables, computed: Computed) -> list[tuple[
             f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes",
         ),
         ("events", f"{len(plan.events):,}", f"{len(plan.conditions)} conditions"),
-        ("windows used", share, f"of {len(usable):,} have enough coverage"),
+        ("windows used", share, f"of {windows.windows:,} have enough coverage"),
     ]
 
 

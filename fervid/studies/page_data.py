@@ -188,12 +188,12 @@ def map_data(plan: Plan, computed: Computed) -> dict[str, Any] | None:
     if baseline is not None and baseline not in [one["name"] for one in series]:
         series = [*series, {"name": baseline, "color": BASELINE_COLOR}]
     places = {one["name"]: place for place, one in enumerate(series)}
-    events: dict[tuple[str, str], list[list[float]]] = {}
+    events: dict[tuple[str, str], list[list[float]]] = {(name, video): [] for name, video, *_ in shown}
     for one in plan.matches.events:
         place = places.get(one.event.trial_type)
-        if place is not None:
-            key = (one.participant, plan.recordings[one.recording].video)
-            events.setdefault(key, []).append([place, round(one.event.onset, 3), round(one.event.end, 3)])
+        key = (one.participant, plan.recordings[one.recording].video)
+        if place is not None and key in events:
+            events[key].append([place, round(one.event.onset, 3), round(one.event.end, 3)])
     several = len({name for name, *_ in shown}) < len(shown)
     return {
         "end": max(end for _, _, end, _ in shown),
@@ -207,7 +207,7 @@ def map_data(plan: Plan, computed: Computed) -> dict[str, Any] | None:
                 "end": round(end, 3),
                 "observed": round(float(shares.mean()), 4),
                 "shares": [round(100 * share) for share in shares.tolist()],
-                "events": sorted(events.get((name, video), []), key=lambda event: event[1:]),
+                "events": sorted(events[name, video], key=lambda event: event[1:]),
             }
             for name, video, end, shares in shown
         ],

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fervid.errors import BadStudy, ConfigError
 from fervid.results.video_names import listed
-from fervid.studies.catalog import Recording, read_catalog, seen_in
+from fervid.studies.catalog import Recording, read_catalog
 from fervid.studies.events import Event
 from fervid.studies.matching import Matches, match_events
 from fervid.studies.participants import Participant, read_participants
@@ -65,8 +65,12 @@ class Plan:
             key = (one.participant, one.event.trial_type)
             tally[key] = tally.get(key, 0) + 1
         rows = []
+        found: dict[str, list[Recording]] = {name: [] for name in self.participants}
+        for recording in self.recordings:
+            for name in recording.faces.keys() & found.keys():
+                found[name].append(recording)
         for name in self.participants:
-            seen = [one for one in seen_in(self.recordings, name) if not one.problem]
+            seen = [one for one in found[name] if not one.problem]
             row: dict[str, object] = {"participant": name, "group": self.group(name), "recordings": len(seen)}
             row["seconds"] = round(sum(one.end or 0.0 for one in seen), 1)
             rows.append(row | {condition: tally.get((name, condition), 0) for condition in self.conditions})
@@ -82,8 +86,9 @@ class Plan:
         found += [("", one.video, f"it was not analysed: {one.problem}") for one in self.recordings if one.problem]
         baseline = self.settings.baseline.event
         with_baseline = {one.participant for one in self.matches.events if one.event.trial_type == baseline}
+        seen = {name for one in self.recordings for name in one.faces}
         for name in self.participants:
-            if not seen_in(self.recordings, name):
+            if name not in seen:
                 found.append((name, "", "no recording shows this participant"))
             elif baseline is not None and name not in with_baseline:
                 found.append((name, "", f"there is no baseline: no event {baseline!r}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from fervid.errors import OutputError, UsageError
 from fervid.files.atomic import write_text_atomically, writing
-from fervid.results.csv import write_frame_csv
+from fervid.results.csv import write_frames_csv
 from fervid.results.video_names import listed
 from fervid.settings_io import from_mapping
 from fervid.studies.compute import Computed, compute, without_empty_measures
@@ -22,7 +22,7 @@ from fervid.studies.figures import ENDINGS, write_figures
 from fervid.studies.page import render_page
 from fervid.studies.plan import Plan, make_plan, plan_text
 from fervid.studies.settings import StudySettings, read_study
-from fervid.studies.tables import StudyTables, build_tables, usable_windows
+from fervid.studies.tables import TABLES, StudyTables, build_tables
 from fervid.studies.workbook import WORKBOOK, write_study_workbook
 from fervid.types import ProgressCallback, ignore_progress
 
@@ -151,16 +151,17 @@ def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> Study:
         for name in (RECORD, PAGE, WORKBOOK, *FIGURES):
             (target / name).unlink(missing_ok=True)
     tables = found.tables
-    frames: dict[str, pd.DataFrame] = {field.name: getattr(tables, field.name) for field in fields(tables)}
-    files = []
-    for name, frame in frames.items():
-        files.append(target / f"{name}.csv")
-        write_frame_csv(files[-1], frame)
+    frames: dict[str, pd.DataFrame] = {name: getattr(tables, name) for name in TABLES if name != "windows"}
+    files = [target / f"{name}.csv" for name in TABLES]
+    write_frames_csv(files[0], tables.window_rows.parts())
+    for path, frame in zip(files[1:], frames.values(), strict=True):
+        write_frames_csv(path, [frame])
     figures = write_figures(tables.course, computed, target)
     files += [*figures, target / PAGE]
     write_text_atomically(files[-1], render_page(plan, tables, computed, found.notes))
-    record = describe(plan, {name: list(frame.columns) for name, frame in frames.items()})
-    notes = write_study_workbook(target, frames, record)
+    columns = {"windows": tables.window_rows.columns}
+    record = describe(plan, columns | {name: list(frame.columns) for name, frame in frames.items()})
+    notes = write_study_workbook(target, tables.window_rows, frames, record)
     files += [path for path in [target / WORKBOOK] if path.exists()]
     files.append(target / RECORD)
     write_text_atomically(files[-1], json.dumps(record, indent=2, ensure_ascii=False) + "\n")
@@ -179,7 +180,7 @@ def _refuse_foreign(out: Path) -> None:
         names = {path.name for path in out.iterdir()}
     except OSError as error:
         raise OutputError(f"cannot read {out}: {error.strerror}") from error
-    expected = {*(f"{field.name}.csv" for field in fields(StudyTables)), RECORD, PAGE, WORKBOOK, *FIGURES}
+    expected = {*(f"{name}.csv" for name in TABLES), RECORD, PAGE, WORKBOOK, *FIGURES}
     foreign = sorted(name for name in names - expected if not name.startswith("."))
     if foreign:
         raise OutputError(f"cannot write {out}: it holds files of something else, such as {foreign[0]}")
@@ -194,8 +195,9 @@ def _notes(tables: StudyTables, computed: Computed) -> tuple[str, ...]:
                      f"{listed(list(computed.doubted))}; `trust` = any counts them")  # fmt: skip
     for row in tables.apart.itertuples():
         found.append(f"kept apart: {row.participant or row.video}: {row.reason}")
-    usable = usable_windows(tables.windows)
-    if not usable.all():
-        found.append(f"{int((~usable).sum())} of {len(usable)} windows have too little coverage; their values are in "
+    windows = tables.window_rows
+    if windows.usable < windows.windows:
+        few = windows.windows - windows.usable
+        found.append(f"{few} of {windows.windows} windows have too little coverage; their values are in "
                      "the column set_aside")  # fmt: skip
     return tuple(found)

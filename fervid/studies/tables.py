@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fervid.studies.baselines import log_odds
-from fervid.studies.compute import Computed, WindowBlock, course_edges
+from fervid.studies.compute import Computed, course_edges
 from fervid.studies.plan import Plan
 from fervid.studies.statistics import Estimate, difference_estimate, mean_estimate
+from fervid.studies.window_store import WindowBlock
 from fervid.studies.windows import FIGURES
-from fervid.types import EMOTIONS
+from fervid.types import EMOTIONS, DoubleArray
 
 CHANGES = ("change", "change_log_odds")
 """What a baseline adds to the figures of a window."""
@@ -26,6 +29,9 @@ STATISTICS = (*FIGURES, *CHANGES)
 MAX_PAIRS = 6
 """With more conditions, each is compared with the first one only."""
 
+PART_ROWS = 50_000
+"""Rows of the table of windows that are in memory at a time."""
+
 ALL = "all"
 """The name of all participants together, in the column ``group``."""
 
@@ -35,7 +41,7 @@ class StudyTables:
     """The tables of a study; ``fervid.studies.dictionary`` defines their columns.
 
     Attributes:
-        windows: One row per participant, recording, window and measure.
+        window_rows: The rows of ``windows``.
         conditions: One row per participant, condition, kind of window and measure.
         wide: One row per participant, for programs that want a column for each condition.
         groups: Means over participants.
@@ -46,7 +52,7 @@ class StudyTables:
         apart: What was set apart, with the reason.
     """
 
-    windows: pd.DataFrame
+    window_rows: WindowRows
     conditions: pd.DataFrame
     wide: pd.DataFrame
     groups: pd.DataFrame
@@ -55,6 +61,15 @@ class StudyTables:
     baselines: pd.DataFrame
     synchrony: pd.DataFrame
     apart: pd.DataFrame
+
+    @functools.cached_property
+    def windows(self) -> pd.DataFrame:
+        """One row per participant, recording, window and measure. It is built when it is first asked for."""
+        return self.window_rows.frame()
+
+
+TABLES = ("windows", *(field.name for field in fields(StudyTables) if field.name != "window_rows"))
+"""The names of the tables."""
 
 
 def build_tables(plan: Plan, computed: Computed) -> StudyTables:
@@ -69,7 +84,7 @@ def build_tables(plan: Plan, computed: Computed) -> StudyTables:
     """
     apart = _apart(plan, computed)
     left_out = {name for name, video, _ in apart if name and not video}
-    windows = _windows(plan, computed)
+    windows = WindowRows(plan, computed)
     conditions = _conditions(plan, windows)
     used = conditions[~conditions["participant"].isin(left_out)]
     groups, differences = _groups(plan, used)
@@ -99,30 +114,82 @@ def _apart(plan: Plan, computed: Computed) -> list[tuple[str, str, str]]:
     return found
 
 
-def _windows(plan: Plan, computed: Computed) -> pd.DataFrame:
-    """One row per participant, recording, window and measure."""
-    parts = [_block(plan, computed, block) for block in computed.blocks if block.windows]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    frame = pd.DataFrame(columns)
-    for name in frame.columns:
-        if frame[name].dtype == object and name != "set_aside":
-            frame[name] = frame[name].astype("category")
-    return frame
+class WindowRows:
+    """The rows of the table of windows, a few at a time.
+
+    Attributes:
+        windows: Number of windows.
+        usable: Number of windows that are usable for any measure.
+        rows: Number of rows: one for each window and measure.
+        columns: Names of the columns.
+    """
+
+    def __init__(self, plan: Plan, computed: Computed) -> None:
+        self._plan, self._computed = plan, computed
+        self.windows, self.rows = computed.blocks.count, computed.blocks.count * len(plan.measures)
+        self.usable = sum(int(usable(plan, block).any(axis=1).sum()) for block in computed.blocks)
+        first = next((block for block in computed.blocks if block.windows), None)
+        self.columns = [] if first is None else list(_block(plan, computed, first))
+
+    def blocks(self) -> Iterator[tuple[WindowBlock, dict[str, Any]]]:
+        """Go through the participants and recordings.
+
+        Yields:
+            The windows of each, and the values of each figure: (windows, measures), NaN where they are not usable.
+        """
+        for block in self._computed.blocks:
+            figures = dict(block.values.figures) | _changes(self._plan, self._computed, block)
+            used = usable(self._plan, block)
+            yield block, {name: np.where(used, values, np.nan) for name, values in figures.items()}
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """Go through the rows.
+
+        Yields:
+            Frames with the same columns; at least one, which may be empty.
+        """
+        parts: list[dict[str, Any]] = []
+        count = 0
+        for block in self._computed.blocks:
+            if block.windows:
+                parts.append(_block(self._plan, self._computed, block))
+                count += len(parts[-1]["measure"])
+            if count >= PART_ROWS:
+                yield _joined(parts)
+                parts, count = [], 0
+        if parts or not self.windows:
+            yield _joined(parts)
+
+    def frame(self) -> pd.DataFrame:
+        """Build the whole table.
+
+        Returns:
+            One row per participant, recording, window and measure.
+        """
+        frame = pd.concat(self.parts(), ignore_index=True)
+        for name in frame.columns:
+            if frame[name].dtype == object and name != "set_aside":
+                frame[name] = frame[name].astype("category")
+        return frame
 
 
-def usable_windows(windows: pd.DataFrame) -> pd.Series:
-    """Say which windows are usable for any measure.
+def _joined(parts: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """One frame of the rows of several participants or recordings."""
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {})
+
+
+def usable(plan: Plan, block: WindowBlock) -> npt.NDArray[np.bool_]:
+    """Say which windows are usable.
 
     Args:
-        windows: The table of that name.
+        plan: The study.
+        block: The windows.
 
     Returns:
-        One truth value for each window of a participant.
+        (windows, measures): whether enough of the window was observed.
     """
-    if not len(windows):
-        return pd.Series(dtype=bool)
-    keys = ["participant", "video", "window", "event", "start"]
-    return windows.groupby(keys, observed=True)["usable"].any()
+    values = block.values
+    return np.asarray((values.coverage >= plan.settings.coverage - 1e-9) & (values.seconds > 0))
 
 
 def _block(plan: Plan, computed: Computed, block: WindowBlock) -> dict[str, Any]:
@@ -149,11 +216,11 @@ def _block(plan: Plan, computed: Computed, block: WindowBlock) -> dict[str, Any]
     columns["measure"] = np.tile(np.array(plan.measures, object), count)
     columns |= {"seconds": values.seconds.ravel(), "coverage": values.coverage.ravel()}
     columns |= {"quality": np.repeat(values.quality, measures)}
-    usable = (values.coverage >= plan.settings.coverage - 1e-9) & (values.seconds > 0)
-    columns["usable"] = usable.ravel()
+    used = usable(plan, block)
+    columns["usable"] = used.ravel()
     figures = dict(values.figures) | _changes(plan, computed, block)
-    columns |= {name: np.where(usable, figures[name], np.nan).ravel() for name in figures}
-    columns["set_aside"] = _set_aside(figures, usable)
+    columns |= {name: np.where(used, figures[name], np.nan).ravel() for name in figures}
+    columns["set_aside"] = _set_aside(figures, used)
     return columns
 
 
@@ -188,11 +255,11 @@ def _changes(plan: Plan, computed: Computed, block: WindowBlock) -> dict[str, An
     return {"change": mean - sums.mean, "change_log_odds": odds}
 
 
-def _set_aside(figures: dict[str, Any], usable: Any) -> Any:
+def _set_aside(figures: dict[str, Any], used: Any) -> Any:
     """The values of windows with too little coverage, in brackets; empty for the others."""
-    texts = np.full(usable.size, "", object)
+    texts = np.full(used.size, "", object)
     flat = {name: values.ravel() for name, values in figures.items()}
-    for row in np.flatnonzero(~usable.ravel()):
+    for row in np.flatnonzero(~used.ravel()):
         known = [f"{name}={values[row]:.4g}" for name, values in flat.items() if not np.isnan(values[row])]
         texts[row] = f"[{' '.join(known)}]"
     return texts
@@ -202,21 +269,52 @@ def _statistics(plan: Plan) -> list[str]:
     return [name for name in STATISTICS if name not in CHANGES or plan.settings.baseline.is_given]
 
 
-def _conditions(plan: Plan, windows: pd.DataFrame) -> pd.DataFrame:
+class _Mean:
+    """Means over the events of one participant, condition and kind of window, for each measure."""
+
+    def __init__(self, statistics: int, measures: int) -> None:
+        self.events, self.used = 0, np.zeros(measures, np.int64)
+        self._sums, self._counts = np.zeros((statistics, measures)), np.zeros((statistics, measures))
+
+    def add(self, figures: DoubleArray, used: npt.NDArray[np.bool_]) -> None:
+        """Add one event: (statistics, measures) and (measures,)."""
+        known = ~np.isnan(figures)
+        self.events += 1
+        self.used += used
+        self._sums += np.where(known, figures, 0.0)
+        self._counts += known
+
+    @property
+    def mean(self) -> DoubleArray:
+        """(measures, statistics); NaN where there is no value."""
+        return np.asarray((self._sums / np.where(self._counts > 0, self._counts, np.nan)).T)
+
+
+def _conditions(plan: Plan, windows: WindowRows) -> pd.DataFrame:
     """One row per participant, condition, kind of window and measure: means over the usable events."""
     further = [_free(name, "participant") for name in next(iter(plan.participants.values())).columns]
     statistics = _statistics(plan)
+    wanted = {*plan.conditions, ""}
+    found: dict[tuple[str, str, str], _Mean] = {}
+    for block, figures in windows.blocks():
+        stacked, used = np.stack([figures[name] for name in statistics], axis=1), usable(plan, block)
+        for window, values, is_used in zip(block.windows, stacked, used, strict=True):
+            if window.trial_type in wanted:
+                key = (block.participant, window.trial_type, window.kind)
+                if key not in found:
+                    found[key] = _Mean(len(statistics), len(plan.measures))
+                found[key].add(values, is_used)
     keys = ["participant", "trial_type", "window", "measure"]
-    if not len(windows):
+    if not found:
         return pd.DataFrame(columns=["participant", *further, *keys[1:], "events", "events_used", *statistics])
-    kept = windows[windows["trial_type"].isin([*plan.conditions, ""])]
-    grouped = kept.groupby(keys, sort=False, observed=True)
-    frame = grouped[statistics].mean()
-    frame.insert(0, "events_used", grouped["usable"].sum().astype(np.int64))
-    frame.insert(0, "events", grouped["usable"].size())
-    frame = frame.reset_index()
-    for name in keys:
-        frame[name] = frame[name].astype(object)
+    count = len(plan.measures)
+    texts_of = {name: np.repeat(np.array([key[place] for key in found], object), count)
+                for place, name in enumerate(keys[:3])}  # fmt: skip
+    texts_of["measure"] = np.tile(np.array(plan.measures, object), len(found))
+    frame = pd.DataFrame(texts_of)
+    frame["events"] = np.repeat([one.events for one in found.values()], count)
+    frame["events_used"] = np.concatenate([one.used for one in found.values()])
+    frame[statistics] = np.concatenate([one.mean for one in found.values()])
     for position, name in enumerate(further, start=1):
         source = list(next(iter(plan.participants.values())).columns)[position - 1]
         texts = {one.name: one.columns[source] for one in plan.participants.values()}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fervid.studies.series import Series
 from fervid.timeline.events import EVENT_KINDS
@@ -23,7 +22,7 @@ LATENCY_GAP = 0.5
 """If more seconds before the first episode were not observed, an earlier one may have been missed: no latency."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """A period of time of a recording.
 
@@ -64,18 +63,6 @@ class WindowValues:
     coverage: DoubleArray
     quality: DoubleArray
     figures: dict[str, DoubleArray]
-
-    def only(self, columns: npt.NDArray[np.int64]) -> WindowValues:
-        """Leave out all measures but these.
-
-        Args:
-            columns: Positions of the measures that stay.
-
-        Returns:
-            The values.
-        """
-        figures = {name: values[:, columns] for name, values in self.figures.items()}
-        return WindowValues(self.seconds[:, columns], self.coverage[:, columns], self.quality, figures)
 
 
 def weights(series: Series, start: float, end: float) -> tuple[slice, DoubleArray]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from fervid.errors import MissingLibrary
 from fervid.results.workbook import refuse_without_openpyxl, write_workbook
+from fervid.studies.tables import WindowRows
 
 WORKBOOK = "study.xlsx"
 
@@ -21,13 +22,14 @@ MAX_COLUMNS = 16_384
 
 
 def write_study_workbook(
-    folder: Path, frames: Mapping[str, pd.DataFrame], record: Mapping[str, Any]
+    folder: Path, windows: WindowRows, frames: Mapping[str, pd.DataFrame], record: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Write ``study.xlsx``: how the study was computed, what each column means, and the tables.
 
     Args:
         folder: Where to write.
-        frames: The tables by name.
+        windows: The rows of the table of windows.
+        frames: The other tables by name.
         record: What ``dictionary.describe`` says about them.
 
     Returns:
@@ -41,7 +43,11 @@ def write_study_workbook(
         refuse_without_openpyxl()
     except MissingLibrary as error:
         return (f"{WORKBOOK} was not written: {error}",)
-    large = [name for name, frame in frames.items() if frame.size > MAX_CELLS or frame.shape[1] > MAX_COLUMNS]
+    if windows.rows * len(windows.columns) > MAX_CELLS:
+        large = ["windows"]
+    else:
+        large, frames = [], {"windows": windows.frame(), **frames}
+    large += [name for name, frame in frames.items() if frame.size > MAX_CELLS or frame.shape[1] > MAX_COLUMNS]
     about = [("fervid", record["fervid"]), ("methods", record["methods"])]
     about += [(f"{name}.csv", "this table is too large for a workbook; the CSV file has it") for name in large]
     columns = [(table, name, text) for table, own in record["tables"].items() for name, text in own.items()]

@@ -3,13 +3,19 @@
 The clips are one picture with one face. Each has another number behind the picture, so that no two have the same
 content. Every command runs in a process of its own; the peaks are those that Linux reports (VmHWM).
 
-    python -m tests.benchmarks.many [--count 20000] [--folder FOLDER]
+    python -m tests.benchmarks.many [--count 20000] [--folder FOLDER] [--made] [--only COMMAND]
+
+With ``--made`` one clip is analysed, and its rows are written for all clips with fervid's own writer, each with the
+name, the size and the fingerprint of its file. The rows of ``analyze`` are left out then.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +24,11 @@ from pathlib import Path
 import av
 import cv2
 
+from fervid.files.fingerprint import fingerprint
+from fervid.results.parts import named
+from fervid.results.reader import read_checked
+from fervid.results.schema import SMALL
+from fervid.results.writer import writers
 from tests.benchmarks.throughput_runs import peaks
 from tests.support.paths import SAMPLES
 
@@ -51,6 +62,31 @@ def make_clips(folder: Path, count: int) -> Path:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data + struct.pack(">I4sQ", 16, b"free", number))  # a box that players pass over
     return videos
+
+
+def make_results(folder: Path, videos: Path) -> None:
+    """Write ``r.parquet`` as an analysis of the clips below ``videos`` would, from the analysis of one of them."""
+    clips = sorted(videos.rglob("*.mp4"))
+    one = folder / "one.parquet"
+    line = [sys.executable, "-m", "fervid", "analyze", str(clips[0]), "--out", str(one), "--workers", "1", "--quiet"]
+    subprocess.run(line, check=True)
+    read = read_checked(one)
+    timeline = read.tables["timeline"]
+    assert len(read.tables["summary"]) == 1, "the clip shows no face"
+    small = {name: read.tables[name].to_pylist() for name in SMALL}
+    metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in read.metadata.items()}
+    metadata["roots"] = json.dumps([str(videos)])
+    place = timeline.schema.get_field_index("video_id")
+    scratch = Path(tempfile.mkdtemp(dir=folder))
+    with writers(folder / "r.parquet", metadata, scratch) as tables:
+        for clip in clips:
+            own = {"video": clip.relative_to(videos).as_posix(), "video_id": fingerprint(clip)}
+            rows = timeline.set_column(place, timeline.schema.field(place), [[own["video_id"]] * len(timeline)])
+            tables.timeline.add(named(rows, own["video"]))
+            for name, table in small.items():
+                size = {"size": clip.stat().st_size} if name == "videos" else {}
+                tables.small[name].add([{**row, **own, **size} for row in table])
+    shutil.rmtree(scratch)
 
 
 READ = "import sys, fervid; r = fervid.read_results(sys.argv[1]); assert len(r.videos) == int(sys.argv[2])"
@@ -131,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--made", action="store_true", help="make the results from the rows of one analysed clip")
     parser.add_argument("--only", action="append", help="a command of the table")
     arguments = parser.parse_args()
     exceeded = False
@@ -139,8 +176,10 @@ def main() -> None:
         folder = (arguments.folder or Path(temporary)).resolve()
         videos = make_clips(folder, arguments.count)
         make_inputs(folder, arguments.count)
+        if arguments.made and not (folder / "r.parquet").exists():
+            make_results(folder, videos)
         for name, line in commands(folder, videos, arguments.count):
-            if not arguments.only or name in arguments.only:
+            if name in arguments.only if arguments.only else not (arguments.made and name.startswith("analyze")):
                 try:
                     peak = measure(line)
                 except AssertionError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -146,9 +147,8 @@ def test_without_constraints_the_groups_are_those_of_scipy(seed: int) -> None:
     centres = random.normal(size=(8, 128))
     vectors = centres[random.integers(0, 8, 60)] + 0.9 * random.normal(size=(60, 128))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    products = np.asarray(vectors @ vectors.T, np.float32)
-    groups = average_linkage(products, np.zeros((60, 60), bool), 0.4)
-    distances = np.maximum(1 - products.astype(float), 0)
+    groups = average_linkage(vectors, [set()] * 60, np.full(60, -1), 0.4)
+    distances = np.maximum(1 - vectors @ vectors.T, 0)
     np.fill_diagonal(distances, 0)
     expected = fcluster(linkage(squareform(distances, checks=False), "average"), 0.6, "distance")
     ours = np.zeros(60, int)
@@ -160,13 +160,57 @@ def test_without_constraints_the_groups_are_those_of_scipy(seed: int) -> None:
 
 def test_constraints_hold_for_whole_groups() -> None:
     random = np.random.default_rng(0)
-    products = np.full((40, 40), 0.9, np.float32)
+    vectors = np.eye(1, 128).repeat(40, axis=0) + 0.02 * random.normal(size=(40, 128))
     apart = np.triu(random.random((40, 40)) < 0.1, 1)
     apart |= apart.T
-    groups = average_linkage(products, apart, 0.5)
+    names = np.where(random.random(40) < 0.3, random.integers(0, 2, 40), -1)
+    groups = average_linkage(vectors, [set(np.flatnonzero(row).tolist()) for row in apart], names, 0.5)
     assert sorted(row for group in groups for row in group) == list(range(40))
+    assert len(groups) < 20
     for group in groups:
         assert not apart[np.ix_(group, group)].any()
+        assert len({name for name in names[group] if name >= 0}) <= 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_are_those_of_joining_the_two_most_similar_again_and_again(seed: int) -> None:
+    """The same, with constraints, by looking at all pairs before each join."""
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(6, 16))[random.integers(0, 6, 40)] + 0.7 * random.normal(size=(40, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    names = np.where(random.random(40) < 0.2, random.integers(0, 3, 40), -1)
+    apart = np.triu(random.random((40, 40)) < 0.05, 1)
+    apart |= apart.T
+    unlike = apart | ((names[:, None] != names) & (names[:, None] >= 0) & (names >= 0))
+    expected = [[row] for row in range(40)]
+    while True:
+        means = {
+            (one, other): (vectors[a] @ vectors[b].T).mean()
+            for one, a in enumerate(expected)
+            for other, b in enumerate(expected)
+            if one < other and not unlike[np.ix_(a, b)].any()
+        }
+        if not means or max(means.values()) < 0.3:
+            break
+        one, other = max(means, key=means.__getitem__)
+        expected[one] += expected.pop(other)
+    groups = average_linkage(vectors, [set(np.flatnonzero(row).tolist()) for row in apart], names, 0.3)
+    assert sorted(map(sorted, groups)) == sorted(map(sorted, expected))
+
+
+def test_memory_does_not_grow_with_all_pairs() -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(3000, 128))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    persons = [person(0, f"{number}.mp4") for number in range(3000)]
+    tracemalloc.start()
+    try:
+        found = group_persons(persons, [*vectors[:2990], *vectors[:10]], 0.5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len({one.name for one in found}) == 2990
+    assert peak < 30e6  # one table of all pairs takes 36 MB or 72 MB
 
 
 # averages

@@ -10,11 +10,12 @@ import pytest
 
 from fervid.studies.baselines import BaselineSums, add_baseline
 from fervid.studies.catalog import Recording
-from fervid.studies.compute import Computed, WindowBlock, without_empty_measures
+from fervid.studies.compute import Computed, without_empty_measures
 from fervid.studies.plan import Plan, make_plan
 from fervid.studies.series import SampleRules, Series, all_measures, build_series, measure_values
 from fervid.studies.settings import BaselineSettings, StudySettings
 from fervid.studies.tables import build_tables
+from fervid.studies.window_store import WindowBlock, WindowStore
 from fervid.studies.windows import Window, event_courses, window_values
 from fervid.timeline.events import EVENT_KINDS
 from fervid.types import EMOTIONS, MEASURES, DoubleArray
@@ -133,7 +134,9 @@ def block(plan: Plan, timeline: pd.DataFrame, episodes: pd.DataFrame, measures: 
     """What a study computes of one participant with one event from 2 to 6 s."""
     one = made_series(timeline, episodes, *measures)
     windows = (Window("event", 2.0, 6.0, 2.0, 0, "joke"),)
-    return Computed([WindowBlock("Ann", plan.recordings[0], windows, window_values(one, windows))])
+    store = WindowStore(len(plan.measures))
+    store.add(WindowBlock("Ann", plan.recordings[0], windows, window_values(one, windows)))
+    return Computed(store)
 
 
 def test_the_tables_of_a_study_hold_what_was_measured_and_nothing_else(tmp_path: Path) -> None:
