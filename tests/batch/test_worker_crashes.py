@@ -24,6 +24,7 @@ from fervid.batch.engines.base import clear_frames
 from fervid.batch.engines.local import LocalEngine
 from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.faces.crop import FER2013_GEOMETRY
+from fervid.runtime.platform import start_method
 from fervid.settings import AnalyzeSettings, ScanSettings
 from tests.support import hostile_workers
 from tests.support.clips import at_rate, face_clip
@@ -40,8 +41,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_each_costs_exactly_its_own_file(root: Path, tmp_path: Path) -> None:
-    engine = LocalEngine(workers=2, timeout=10, memory=2 << 30, work=hostile_workers.scan)
-    hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=10)
+    timeout = 10 if start_method() == "forkserver" else 30  # a worker that starts by spawn imports everything first
+    engine = LocalEngine(workers=2, timeout=timeout, memory=2 << 30, work=hostile_workers.scan)
+    hostile_workers.assert_each_costs_its_own_file(engine, root, tmp_path / "r.parquet", timeout=timeout)
     again = fervid.analyze(root, tmp_path / "r.parquet", FAST)
     # failures are tried again only with `retry_failed`, but internal errors always
     assert [video.video for video in again.videos if video.fresh] == ["raises.mp4"]
