@@ -204,7 +204,7 @@ def by_fervid(path: Path, skip: bool) -> list[float]:
     detector = ShotBoundaryDetector()
     with (SkippingReader if skip else VideoReader)(path, fps=SAMPLES_PER_SECOND, threads=1) as reader:
         for result in analyze_frames(reader.frames(), _NoFaces(), reader):
-            detector.update(result.time, result.thumbnail, result.shape, result.skipped)
+            detector.update(result.time, result.thumbnail, result.shape, result.skipped, result.is_cut)
     return detector.finish()
 
 

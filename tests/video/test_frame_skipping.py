@@ -69,7 +69,7 @@ def read(path: Path, skip: bool, **settings: Any) -> Read | str:
     try:
         with (SkippingReader if skip else VideoReader)(path, threads=1, **settings) as reader:
             for frame in reader.frames():
-                count += 1 + frame.skipped
+                count += 1 + len(frame.skipped)
                 frames[frame.index] = frame.time, frame.shape
                 if frame.sampled:
                     samples[frame.index] = frame.image.tobytes()
