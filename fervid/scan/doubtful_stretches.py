@@ -13,7 +13,7 @@ from fervid.video.reader import SkippingReader
 from fervid.video.shots import FLASH_SECONDS, HISTORY_SECONDS, REMEMBERED
 
 LEAD = 0.3
-"""Seconds by which a cut may lie before the frame at which it is suspected."""
+"""Seconds by which a gradual transition may end before the frame at which it is suspected."""
 
 TAIL = FLASH_SECONDS + 0.1
 """Seconds after a doubt in which every frame is needed, because it may be a flash or the begin of a transition."""
@@ -69,20 +69,21 @@ class DoubtfulStretches:
             SkippingFailed: Frames that were left out cannot be decoded.
         """
         verdict = self._screening.add(result.time, result.thumbnail, result.shape, len(result.skipped))
+        before = self._index
         if verdict is Verdict.CUT:
             result = replace(result, is_cut=True)
         self._index += 1 + len(result.skipped)
         self._held.append(_Held(result, self._index, self._last < self._doubt + TAIL))
         self._last = result.time
-        if verdict is Verdict.DOUBT:
+        early = next(held.index for held in self._held if held.result.time >= self._last - LEAD)
+        if verdict in (Verdict.JUMP, Verdict.TRANSITION):
             self._doubt = result.time
-        begin = next(held.index for held in self._held if held.result.time >= self._last - LEAD)
-        if verdict is Verdict.DOUBT:
             for held in reversed(self._held):
-                if self._is_early(held, begin) or held.result.is_cut:
+                unneeded = self._precedes(held, before) if verdict is Verdict.JUMP else self._is_early(held, early)
+                if unneeded or held.result.is_cut:
                     break
                 held.wanted = True
-        while self._is_early(self._held[0], begin):
+        while self._is_early(self._held[0], early):
             yield from self._release()
 
     def finish(self) -> Iterator[FrameResult]:
@@ -98,8 +99,12 @@ class DoubtfulStretches:
             yield from self._release()
 
     def _is_early(self, held: _Held, begin: int) -> bool:
-        """Whether a frame and those before it have no bearing on a cut at the frame ``begin`` or later."""
-        return held.result.time <= self._last - LEAD - HISTORY_SECONDS and held.index + REMEMBERED < begin
+        """Whether a frame and those before it have no bearing on a transition that ends at ``begin`` or later."""
+        return held.result.time <= self._last - LEAD - HISTORY_SECONDS and self._precedes(held, begin)
+
+    def _precedes(self, held: _Held, begin: int) -> bool:
+        """Whether a frame and those before it have no bearing on a jump after the frame ``begin``."""
+        return held.index + REMEMBERED < begin
 
     def _release(self) -> Iterator[FrameResult]:
         held = self._held.popleft()

@@ -25,9 +25,10 @@ from fervid.video.shots import (
     picture_change,
 )
 
-MIN_CHANGE, MIN_RATIO = 9.0, 2.5
-"""Smallest change that may be a cut, as the mean difference in gray levels of a frame with full contrast, and its
-smallest ratio to the usual change from frame to frame. Smaller than those of a cut."""
+MIN_CHANGE, MIN_CHANGE_OVER, MIN_RATIO = 15.9, 12.0, 3.0
+"""Smallest change that may be a cut, as the mean difference in gray levels of a frame with full contrast, between
+neighbours and over missing frames, and its smallest ratio to the usual change from frame to frame. Smaller than those
+of a cut."""
 SURE_CHANGE, SURE_RATIO = 20.0, 8.0
 """The same for a change that certainly is a cut. Larger than those of a cut."""
 SURE_CORRELATION, SURE_CONTRAST = 0.3, 0.6
@@ -35,25 +36,28 @@ SURE_CORRELATION, SURE_CONTRAST = 0.3, 0.6
 MIN_TRANSITION_CHANGE = 12.0
 """Smallest change from the first to the last frame of a gradual transition, like ``MIN_CHANGE``."""
 LOOSE_RULE = TransitionRule(
-    same_shot=0.7,
-    residual=0.5,
-    end_share=0.8,
-    share_sum=1.15,
-    slack=0.1,
-    mixed=1,
-    shares=1,
-    blank=12.0,
-    longest=1.7,
+    same_shot=0.63,
+    residual=0.43,
+    end_share=0.86,
+    share_sum=1.08,
+    slack=0.05,
+    blank=8.0,
+    longest=1.45,
 )
 """What may be a gradual transition."""
 
 
 class Verdict(Enum):
-    """What the decoded frames say about a cut: certainly none, perhaps one, certainly a shot begins at this frame."""
+    """What the decoded frames say about cuts.
+
+    Certainly none; perhaps one between this frame and the one before it; perhaps a gradual one that ends about here;
+    certainly a shot begins at this frame.
+    """
 
     NONE = 0
-    DOUBT = 1
-    CUT = 2
+    JUMP = 1
+    TRANSITION = 2
+    CUT = 3
 
 
 class CutScreening:
@@ -104,7 +108,7 @@ class CutScreening:
         usual = max(median(one for _, one in self._recent) if self._recent else 0.0, 0.5)
         self._recent.append((self._count, change / (1 + skipped)))
         contrast = min(1.0, max(current.deviation, last.deviation, 8.0) / 40)
-        if change > MIN_CHANGE * contrast and change > MIN_RATIO * usual:
+        if change > (MIN_CHANGE_OVER if skipped else MIN_CHANGE) * contrast and change > MIN_RATIO * usual:
             sure = (
                 skipped == 0
                 and change > max(SURE_CHANGE, SURE_RATIO * usual)
@@ -112,9 +116,9 @@ class CutScreening:
                 and correlation(last, current) < SURE_CORRELATION
                 and not is_shifted(last, current)
             )
-            return Verdict.CUT if sure else Verdict.DOUBT
+            return Verdict.CUT if sure else Verdict.JUMP
         if current.time - self._last_search >= SEARCH_INTERVAL / 2:
             self._last_search = current.time
             if find_transition(self._history, current, MIN_TRANSITION_CHANGE * contrast, LOOSE_RULE) is not None:
-                return Verdict.DOUBT
+                return Verdict.TRANSITION
         return Verdict.NONE

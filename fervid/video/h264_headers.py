@@ -1,7 +1,7 @@
 """What the headers of H.264 packets say about their pictures (ITU-T H.264, 7.3 and 7.4).
 
-A picture that is not decoded cannot be checked by the decoder. So its headers are checked here: a damaged one would make
-the decoder drop or move frames.
+The decoder cannot check a picture that is left out. So its headers are checked here: a damaged one would make the
+decoder drop or move frames.
 """
 
 from __future__ import annotations
@@ -122,7 +122,9 @@ def _parameters(unit: bytes) -> tuple[int, _Parameters]:
     bits.fixed(1)
     if bits.fixed(1):
         raise UnusualStream("redundant pictures")
-    return number, _Parameters(bool(arithmetic), bool(has_bottom), bool(weighted), weighted_both, quantizer, bool(has_filter))
+    return number, _Parameters(
+        bool(arithmetic), bool(has_bottom), bool(weighted), weighted_both, quantizer, bool(has_filter)
+    )
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,7 @@ LARGE = 3
 a short insert may have no other frame."""
 
 LONGEST_STEP = 0.11
-"""Seconds from one frame to the next from which both are decoded. Cuts are searched for in some seconds of frames, which
-would be too few."""
+"""Seconds from one frame to the next above which both are decoded."""
 
 BORDER = 2.2
 """Seconds at both ends of a segment in which every frame is decoded, because cuts are searched for in both together."""
@@ -129,9 +128,12 @@ class NeededPackets:
         packet, picture = self._waiting.popleft()
         while self._order.stamps and self._order.stamps[0] <= packet.pts:
             self._decide()
-        sizes = sorted(one.size for one, _ in self._waiting)
-        is_large = bool(sizes) and packet.size > LARGE * sizes[len(sizes) // 2]
-        return packet, picture, self._needed.pop(packet.pts) or is_large or not picture.optional
+        needed = self._needed.pop(packet.pts) or not picture.optional
+        return packet, picture, needed or self._is_large(packet)
+
+    def _is_large(self, packet: Any) -> bool:
+        sizes = sorted([one.size for one, _ in self._waiting])
+        return bool(sizes) and packet.size > LARGE * sizes[len(sizes) // 2]
 
     def _decide(self) -> None:
         """Decide on the next frame in the order of presentation."""

@@ -180,9 +180,7 @@ class VideoReader:
         shape, codec = self._shapes.of(self._first[1]), self._stream.codec_context.codec.canonical_name
         return VideoInfo(*shape.shown, shape.rotation, codec, self._ending.duration, shape.aspect, shape.mirrored)
 
-    def _skip_frames(
-        self, headers: PictureHeaders, path: str | os.PathLike[str], threads: int
-    ) -> FrameSkipping:
+    def _skip_frames(self, headers: PictureHeaders, path: str | os.PathLike[str], threads: int) -> FrameSkipping:
         part = Part(self._fps, self._start, self._end, self._seek_point, self._stop)
         context = self._stream.codec_context
         needed = NeededPackets(part, headers, lambda: int(context.reorder_depth), self._stated.seconds)

@@ -137,10 +137,9 @@ class ShotBoundaryDetector:
         self._candidate: _Candidate | None = None
         self._last_search = -np.inf
         self._cuts: list[float] = []
-        self._complete = True
-        """Whether the frames that bear on the next one were all given."""
-        self._gap, self._since_gap = 0.0, 0
-        """Time of the frame after the last ones that were left out, and number of frames since."""
+        self._gap, self._since_gap = -math.inf, REMEMBERED + 1
+        """Time of the frame after the last ones that were left out, and number of frames since. A new shot begins
+        without them."""
 
     def update(
         self,
@@ -163,13 +162,12 @@ class ShotBoundaryDetector:
         last = self._history[-1] if self._history else None
         if skipped:
             self._leave_out(time, skipped)
-        elif not self._complete:
+        else:
             self._since_gap += 1
-            self._complete = self._since_gap > REMEMBERED and time - self._gap >= HISTORY_SECONDS
         if last is not None and last.layout != current.layout:
             self._accept()
             self._begin(time)
-        elif not self._complete:
+        elif self._since_gap <= REMEMBERED:
             self._follow(last, current, is_cut)
         elif last is not None and not self._flash_is_over(current):
             self._compare(last, current)
@@ -180,9 +178,8 @@ class ShotBoundaryDetector:
     def _leave_out(self, time: float, skipped: Sequence[float]) -> None:
         """Pass over frames without a cut, before a frame at ``time``."""
         self._accept()
-        self._complete, self._gap, self._since_gap = False, time, 0
-        self._history.clear()
-        self._recent.clear()
+        self._forget()
+        self._gap, self._since_gap = time, 0
         for one in skipped:
             self._search_is_due(one)
 
@@ -213,10 +210,14 @@ class ShotBoundaryDetector:
 
     def _begin(self, time: float) -> None:
         """Begin a shot. Its frames are not compared with earlier ones."""
-        self._complete = True
         self._cuts.append(time)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget the earlier frames."""
         self._history.clear()
         self._recent.clear()
+        self._gap, self._since_gap = -math.inf, REMEMBERED + 1
 
     def _accept(self) -> None:
         """Turn the candidate into a cut."""
@@ -236,8 +237,7 @@ class ShotBoundaryDetector:
         if not back or picture_change(candidate.before, current) > 0.5 * candidate.change:
             return False
         self._candidate = None
-        self._history.clear()
-        self._recent.clear()
+        self._forget()
         return True
 
     def _compare(self, last: Thumbnail, current: Thumbnail) -> None:
@@ -251,10 +251,10 @@ class ShotBoundaryDetector:
             self._accept()
             may_be_flash = current.deviation < 0.5 * last.deviation or correlation(last, current) > FLASH_CORRELATION
             self._candidate = _Candidate(current.time, change, last, may_be_flash)
-            self._history.clear()
-            self._recent.clear()
+            self._forget()
         elif self._candidate is None and self._search_is_due(current.time):
-            begin = find_transition(self._history, current, min_change)
+            known = current.time - self._gap >= HISTORY_SECONDS
+            begin = find_transition(self._history, current, min_change) if known else None
             if begin is not None:
                 self._begin(begin)
         # The jump itself counts as motion too; otherwise a shot with violent motion would be cut at each frame.
