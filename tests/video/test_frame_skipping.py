@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -219,3 +220,30 @@ def test_damaged_files(clips: Path, tmp_path: Path, name: str, run: range) -> No
             assert sparse.noticed[0] <= full.noticed[0], index  # a damaged frame that is not needed is not noticed
             assert sparse.noticed[1:] == full.noticed[1:], index
         path.unlink()
+
+
+@pytest.mark.parametrize("name", ["h264.mkv", "without-cabac.mp4"])
+@pytest.mark.parametrize("bits", [range(34, 104, 7), pytest.param(range(104), marks=pytest.mark.slow)], ids=str)
+def test_a_damaged_header_of_a_frame_that_is_left_out(clips: Path, tmp_path: Path, name: str, bits: range) -> None:
+    content = (clips / name).read_bytes()
+    with SkippingReader(clips / name, fps=5.0, threads=1) as reader:
+        left_out = [time for frame in reader.frames() for time in frame.skipped]
+    with av.open(str(clips / name)) as container:
+        start = (container.start_time or 0) / av.time_base
+        packet = next(
+            bytes(packet)
+            for packet in container.demux(video=0)
+            if packet.pts is not None and abs(float(packet.pts * packet.time_base) - start - left_out[20]) < 1e-3
+        )
+    place = content.index(packet)
+    for bit in bits:
+        data = bytearray(content)
+        data[place + bit // 8] ^= 128 >> bit % 8
+        path = tmp_path / f"{bit}-{name}"
+        path.write_bytes(data)
+        full, sparse = read(path, False, fps=5.0), read(path, True, fps=5.0)
+        assert isinstance(full, Read)
+        assert isinstance(sparse, Read)
+        assert sparse.samples == full.samples, bit
+        assert sparse.frames.items() <= full.frames.items(), bit
+        assert max(sparse.frames) == max(full.frames), bit
