@@ -87,7 +87,7 @@ class Frame:
         thumbnail: (h, w) uint8, a small gray image for the detection of cuts.
         shape: Size and orientation of this frame.
         convert: Makes ``image``.
-        skipped: Number of frames directly before this one that were not decoded.
+        skipped: Times in seconds of the frames directly before this one that were not decoded.
     """
 
     index: int
@@ -96,7 +96,7 @@ class Frame:
     thumbnail: ByteArray
     shape: PictureShape
     convert: Callable[[], ByteArray] = field(repr=False)
-    skipped: int = 0
+    skipped: tuple[float, ...] = ()
 
     @cached_property
     def image(self) -> ByteArray:

@@ -24,11 +24,10 @@ from fervid.faces.tracklets import (
     difference,
 )
 from fervid.runtime.opencv import cv2
-from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FaceDetections, FrameAnalyzer, FrameResult
+from fervid.scan.doubtful_stretches import DoubtfulStretches
+from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.types import ByteArray, DoubleArray, Face, Frame
-from fervid.video.doubtful_jumps import DoubtfulJumps
 from fervid.video.reader import SkippingReader, VideoReader
-from fervid.video.sampling import period_index
 
 MIN_STEP = 0.06
 """Seconds between two frames that are kept, at least: at 25 frames per second every second one is."""
@@ -64,27 +63,39 @@ def analyze_frames(
         frames: The frames in order.
         analyzer: Analyses single frames.
         reader: The reader of the frames; None if it left out none. A SkippingReader decodes those again that are
-            needed where faces meet, and where a jump over them may be a cut.
+            needed where faces meet, and where there may be a cut.
 
     Yields:
-        The result of each frame in order. Results are held back until the next sample is known.
+        The result of each frame in order. Results are held back until the next sample is known, and for some seconds if
+        frames were left out.
 
     Raises:
         SkippingFailed: The frames that were left out cannot be decoded.
     """
+    source = reader if isinstance(reader, SkippingReader) and reader.skips else None
+    if source is None:
+        yield from _with_meetings(frames, analyzer, None, None)
+        return
+    stretches = DoubtfulStretches(analyzer, source)
+    for result in _with_meetings(frames, analyzer, source, stretches):
+        yield from stretches.add(result)
+    yield from stretches.finish()
+
+
+def _with_meetings(
+    frames: Iterable[Frame],
+    analyzer: FrameAnalyzer,
+    source: SkippingReader | None,
+    stretches: DoubtfulStretches | None,
+) -> Iterator[FrameResult]:
+    """The result of each frame, with the faces of those between two samples where faces meet."""
     waiting = _Waiting()
     previous: FaceDetections | None = None
-    source = reader if isinstance(reader, SkippingReader) and reader.skips else None
-    jumps, period, any_sampled = DoubtfulJumps(), None, False
+    any_sampled = met = False
     for frame in frames:
         result = analyzer.analyze_frame(frame)
-        doubtful = source is not None and jumps.add(frame.time, frame.thumbnail, frame.shape, frame.skipped)
         any_sampled |= result.sample is not None
-        if result.sample is not None or not any_sampled:
-            period, before = period_index(frame.time, SCHEDULE_PERIOD), period
-            if period != before:
-                jumps.restart()
-        waiting.add(result, frame, previous is not None and bool(previous.faces), doubtful)
+        waiting.add(result, frame, previous is not None and bool(previous.faces))
         if result.sample is not None:
             met = False
             if previous and previous.faces and waiting.may_be_looked_at:
@@ -92,13 +103,13 @@ def analyze_frames(
                 met = bool(meeting)
                 if met:
                     waiting.look(analyzer, meeting, source)
-            if source is not None:
-                source.decode_everything(met)
         elif any_sampled and previous and waiting.count <= MAX_RESULTS:
             continue
-        yield from waiting.release(analyzer, source)
+        yield from waiting.release()
         previous = result.sample
-    yield from waiting.release(analyzer, source)
+        if source is not None and stretches is not None:
+            source.decode_everything(met or stretches.doubtful)
+    yield from waiting.release()
 
 
 class _Waiting:
@@ -111,28 +122,24 @@ class _Waiting:
         self.begin = 0.0
         self.count = 0
         self._results: list[FrameResult] = []
-        self._indices: list[int] = []
-        self._doubtful: list[int] = []
-        """Places of the results before which left out frames are needed to find cuts."""
         self._frames = _KeptFrames(0.0)
         self._before: FrameResult | None = None
         """The last result before these."""
-        self._before_index = 0
+        self._before_index = self._index = 0
+        """Index of its frame, and of that of the last result."""
 
     @property
     def may_be_looked_at(self) -> bool:
         """Whether frames between the samples were kept or left out."""
         return bool(self._frames.kept) or self.count > len(self._results)
 
-    def add(self, result: FrameResult, frame: Frame, keep: bool, doubtful: bool) -> None:
+    def add(self, result: FrameResult, frame: Frame, keep: bool) -> None:
         """Add the result of the next frame. ``keep``: whether the frame may be looked at."""
-        if doubtful:
-            self._doubtful.append(len(self._results))
         if keep and result.sample is None:
             self._frames.add(len(self._results), frame)
         self._results.append(result)
-        self._indices.append(frame.index)
-        self.count += 1 + frame.skipped
+        self._index = frame.index
+        self.count += 1 + len(frame.skipped)
 
     def look(self, analyzer: FrameAnalyzer, meeting: list[Face], source: SkippingReader | None) -> None:
         """Look at the frames between two samples, unless a cut lies there."""
@@ -145,27 +152,20 @@ class _Waiting:
 
     def _complete(self, analyzer: FrameAnalyzer, source: SkippingReader) -> None:
         """Decode all frames between the two samples."""
-        sample, index = self._results[-1], self._indices[-1]
-        self._results, self._frames, self._doubtful = [], _KeptFrames(self.begin), []
-        for frame in source.frames_between(self._before_index, index):
+        sample = self._results[-1]
+        self._results, self._frames = [], _KeptFrames(self.begin)
+        for frame in source.frames_between(self._before_index, self._index):
             self._frames.add(len(self._results), frame)
             self._results.append(analyzer.analyze_frame(frame))
-        self._results.append(replace(sample, skipped=0))
+        self._results.append(replace(sample, skipped=()))
 
-    def release(self, analyzer: FrameAnalyzer, source: SkippingReader | None) -> Iterator[FrameResult]:
-        """Give out the results, and those of frames that are needed to find cuts."""
-        for place, result in enumerate(self._results):
-            if place in self._doubtful and source is not None:
-                first = self._indices[place - 1] if place else self._before_index
-                yield from map(analyzer.analyze_frame, source.frames_between(first, self._indices[place]))
-                result = replace(result, skipped=0)
-            yield result
-        if self._results:
-            self._before, self._before_index, self.begin = self._results[-1], self._indices[-1], self._results[-1].time
-            if source is not None:
-                source.forget(self._before_index)
-        self._results, self._indices, self._doubtful, self.count = [], [], [], 0
-        self._frames = _KeptFrames(self.begin)
+    def release(self) -> Iterator[FrameResult]:
+        """Give out the results."""
+        results = self._results
+        if results:
+            self._before, self._before_index, self.begin = results[-1], self._index, results[-1].time
+        self._results, self.count, self._frames = [], 0, _KeptFrames(self.begin)
+        yield from results
 
 
 class _KeptFrames:

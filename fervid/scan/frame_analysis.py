@@ -78,7 +78,8 @@ class FrameResult:
         shape: Size and orientation of the frame.
         sample: The faces; None if the frame is not sampled.
         between: The faces of a frame that is not sampled, without crops, if it was looked at to follow faces that meet.
-        skipped: Number of frames directly before it that were not decoded.
+        skipped: Times in seconds of the frames directly before it that were not decoded.
+        is_cut: Whether a shot certainly begins with the frame. False says nothing.
     """
 
     time: float
@@ -86,7 +87,8 @@ class FrameResult:
     shape: PictureShape
     sample: FaceDetections | None
     between: FaceDetections | None = None
-    skipped: int = 0
+    skipped: tuple[float, ...] = ()
+    is_cut: bool = False
 
 
 class FrameAnalyzer:

@@ -30,7 +30,8 @@ def write_result(file: RecordFile, result: FrameResult) -> None:
     shape = result.shape
     value = {
         "time": float(result.time),
-        "skipped": int(result.skipped),
+        "skipped": [float(time) for time in result.skipped],
+        "is_cut": bool(result.is_cut),
         "shape": [list(shape.stored), shape.rotation, float(shape.aspect), bool(shape.mirrored)],
         "sample": _packed(result.sample, arrays),
         "between": _packed(result.between, arrays),
@@ -58,10 +59,10 @@ def read_frame_results(path: Path) -> Iterator[FrameResult]:
             thumbnail = next(left)
             sample, between = (_unpacked(value[name], left) for name in ("sample", "between"))
             shape = PictureShape((width, height), rotation, aspect, mirrored)
-            time, skipped = value["time"], value["skipped"]
+            time, skipped, is_cut = value["time"], tuple(value["skipped"]), value["is_cut"]
         except (KeyError, TypeError, ValueError, StopIteration) as error:
             raise InternalError(f"{path} was damaged; run again") from error
-        yield FrameResult(time, thumbnail, shape, sample, between, skipped)
+        yield FrameResult(time, thumbnail, shape, sample, between, skipped, is_cut)
 
 
 def _packed(found: FaceDetections | None, arrays: Arrays) -> dict[str, Any] | None:

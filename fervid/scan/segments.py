@@ -151,7 +151,7 @@ def _scan_segment(
         settings, geometry, cached_detector(settings), embedder, cached_networks(settings.measures)
     )
     ends = _Ends(segment.stop)
-    with open_reader(path, settings, skip, segment.begin) as reader, RecordFile(records) as file:
+    with open_reader(path, settings, skip, segment.begin, segment.stop) as reader, RecordFile(records) as file:
         for result in analyze_frames(ends.frames(reader.frames()), analyzer, reader):
             if not ends.after(result.time):
                 write_result(file, result)
@@ -182,7 +182,7 @@ class _Ends:
     def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The frames of the segment and the next one."""
         for frame in frames:
-            self.count += frame.skipped
+            self.count += len(frame.skipped)
             if self.after(frame.time):
                 self.next_digest = _digest(frame)
                 yield frame

@@ -67,8 +67,8 @@ class TrackBuilder:
         Args:
             result: The frame's result; its time is later than that of the frame before.
         """
-        self._cuts.update(result.time, result.thumbnail, result.shape, result.skipped)
-        self._pictures.add(result.time, result.shape, result.sample is not None, result.skipped)
+        self._cuts.update(result.time, result.thumbnail, result.shape, result.skipped, result.is_cut)
+        self._pictures.add(result.time, result.shape, result.sample is not None, len(result.skipped))
         if result.sample is not None:
             self._add_sample(result.time, result.shape, result.sample)
         elif result.between is not None:

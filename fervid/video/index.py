@@ -60,33 +60,6 @@ class PacketTypes:
         """
         return _is_seek_point(self._codec, memoryview(packet), self._length)
 
-    def disposable(self, packet: Any) -> bytes | None:
-        """Whether no other frame refers to the frame of a packet, as its headers say.
-
-        Args:
-            packet: The ``av`` packet.
-
-        Returns:
-            The first bytes of its first slice, which are alike for most such packets of a file. None if others refer
-            to it, or the packet is not divided into NAL units as it should be.
-        """
-        content, length, offset = memoryview(packet), self._length, 0
-        first: bytes | None = None
-        while length and offset + length < len(content):
-            size = int.from_bytes(content[offset : offset + length], "big")
-            offset += length
-            header = content[offset]
-            if self._codec == "h264":  # nal_ref_idc is 0 (ITU-T H.264, 7.4.1)
-                is_slice, refers, known = 1 <= header & 31 <= 5, header & 0x60, 2
-            else:  # the even types below 16 (ITU-T H.265, table 7-1)
-                is_slice, refers, known = header >> 1 & 63 < 32, header >> 1 & 63 > 15 or header >> 1 & 1, 3
-            if is_slice and refers:
-                return None
-            if is_slice and first is None:
-                first = bytes(content[offset : offset + known])
-            offset += size
-        return first if offset == len(content) else None
-
 
 @dataclass(frozen=True, eq=False)
 class VideoIndex:

@@ -3,242 +3,166 @@
 A decoder can leave out a frame that no other frame refers to. The presentation times of the packets tell beforehand
 which frames the sampling grid takes. Frames that are neither sampled nor referred to are left out.
 
-The packets are read ahead. Where their times are missing, doubled or jump, or a packet is damaged, every frame is
-decoded from there on, as without this module.
+The packets are read ahead. Where anything is unusual about them, the file must be read with every frame decoded.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, period_index
-from fervid.video.timestamps import MIN_JUMP
+from fervid.video.h264_headers import DisplayOrder, Picture, PictureHeaders, UnusualStream
+from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
 
 AHEAD = 32
 """Number of packets that are read ahead. It is larger than the number of frames by which a packet may come earlier in
-the file than its frame is shown, and than the number of frames in which a damaged time has effects."""
-
-CERTAIN = 20
-"""A decoder that was given this many packets in full before a damaged one treats the damaged one as if it had been
-given all packets in full."""
+the file than its frame is shown."""
 
 LARGE = 3
 """A packet of more than this many times the median size of those after it is decoded. It probably holds another scene:
 a short insert may have no other frame."""
 
-BEFORE_KEYFRAME = 4
-"""So many frames before each keyframe are decoded, because a cut is often at a keyframe."""
+LONGEST_STEP = 0.11
+"""Seconds from one frame to the next above which both are decoded."""
 
-
-PERIOD = 3.0
-"""The first frame of each period of this many seconds is decoded, because a segment of the video may begin there."""
+BORDER = 2.2
+"""Seconds at both ends of a segment in which every frame is decoded, because cuts are searched for in both together."""
 
 
 class SkippingFailed(Exception):
-    """The file is not what its packets said. It must be read again, with every frame decoded."""
+    """The file is damaged or unusual. It must be read again, with every frame decoded."""
 
 
-class NeededPackets:
-    """Decides for each packet, in the order of the file, whether its frame is needed even if no frame refers to it.
+@dataclass(frozen=True)
+class Part:
+    """The part of a video that is read.
 
-    Args:
+    Attributes:
         fps: Samples per second, more than 0.
         start: Time of the first sample in seconds.
         end: Time in seconds after which reading stops; None reads to the end.
-        begin: Time in seconds of the first frame that is wanted, and the tick of the sampling grid there; None: the
-            first frame of the file.
+        begin: The first frame that is wanted; None: the first frame of the file.
+        stop: Time in seconds at which the next segment begins; None: there is none.
+    """
+
+    fps: float
+    start: float
+    end: float | None = None
+    begin: SeekPoint | None = None
+    stop: float | None = None
+
+
+class NeededPackets:
+    """Decides for each packet, in the order of the file, whether its frame is decoded.
+
+    Args:
+        part: The part of the video that is read.
+        headers: Reads the headers of the packets.
+        delay: Number of frames by which the decoder can change their order.
         seconds: Time stamp → seconds, as ``StatedTimes`` gives it.
     """
 
     def __init__(
-        self,
-        fps: float,
-        start: float,
-        end: float | None,
-        begin: tuple[float, float] | None,
-        seconds: Callable[[int], float | None],
+        self, part: Part, headers: PictureHeaders, delay: Callable[[], int], seconds: Callable[[int], float | None]
     ) -> None:
-        self._seconds, self._end = seconds, math.inf if end is None else end
-        self._begin = begin
-        self._grid = SamplingGrid(fps, start, begin[1] if begin else None)
-        self._waiting: deque[Any] = deque()
+        self._part, self._headers, self._delay, self._seconds = part, headers, delay, seconds
+        self._end = math.inf if part.end is None else part.end
+        self._grid = SamplingGrid(part.fps, part.start, part.begin.tick if part.begin else None)
+        self._waiting: deque[tuple[Any, Picture]] = deque()
         """Packets that were read ahead, in the order of the file."""
-        self._stamps: list[int] = []
-        """The presentation times of frames that are not decided, sorted."""
-        self._keys: set[int] = set()
+        self._order = DisplayOrder()
+        """Those of them that are not decided."""
         self._needed: dict[int, bool] = {}
         """Decisions on frames whose packets were not given out."""
-        self._decided: int | None = None
+        self._decided = -math.inf
         """The latest presentation time that is decided."""
-        self._period: int | None = None
-        self.reordered = False
-        """Whether a packet was given out whose frame is shown before that of the packet before it."""
-        self.everything = False
-        """Whether all packets from here on are needed, because something is wrong with the file."""
-        self._sent: int | None = None
+        self._time = math.inf
+        """Its time in seconds."""
+        self._keys: set[int] = set()
+        self._hidden: set[int] = set()
+        """The presentation times of keyframes, and of frames that the decoder does not give out, among them."""
 
-    def of(self, packets: Iterator[Any]) -> Iterator[tuple[Any, bool]]:
+    def of(self, packets: Iterator[Any]) -> Iterator[tuple[Any, Picture | None, bool]]:
         """Read packets ahead and decide on each.
 
         Args:
             packets: ``av`` packets. An empty one or None ends them.
 
         Yields:
-            Packet, and whether its frame is needed.
+            Packet, its picture, and whether it must be decoded.
 
         Raises:
-            SkippingFailed: A decision turns out to be wrong.
+            SkippingFailed: The file is damaged or unusual.
         """
         for packet in packets:
-            if packet is None or not packet.size:
-                self.everything = True
+            if packet is None:
+                raise SkippingFailed("the file cannot be read to its end")
+            if not packet.size:
                 while self._waiting:
                     yield self._next()
-                yield packet, True
+                yield packet, None, True
                 continue
-            self._read(packet)
+            try:
+                self._read(packet)
+            except UnusualStream as error:
+                raise SkippingFailed(str(error)) from error
             if len(self._waiting) > AHEAD:
                 yield self._next()
 
     def _read(self, packet: Any) -> None:
-        self._waiting.append(packet)
-        stamp = packet.pts
-        if stamp is None or packet.is_corrupt:
-            self.everything = True
-        elif packet.is_discard:
-            return
-        elif self._decided is not None and stamp <= self._decided:
-            if not self.everything:
-                raise SkippingFailed("a frame comes too late in the file")
-        else:
-            place = bisect_left(self._stamps, stamp)
-            if place < len(self._stamps) and self._stamps[place] == stamp:
-                self.everything = True
-            else:
-                self._stamps.insert(place, stamp)
-                if packet.is_keyframe:
-                    self._keys.add(stamp)
+        picture = self._headers.read(bytes(packet))
+        if packet.pts is None or packet.is_corrupt or packet.pts <= self._decided:
+            raise UnusualStream("a packet without a time of its own")
+        if self._order.add(packet.pts, picture.order) > self._delay():
+            raise UnusualStream("frames in an unusual order")
+        if packet.is_keyframe:
+            self._keys.add(packet.pts)
+        if packet.is_discard:
+            self._hidden.add(packet.pts)
+        self._waiting.append((packet, picture))
 
-    def _next(self) -> tuple[Any, bool]:
-        packet = self._waiting.popleft()
-        stamp = packet.pts
-        needed = self.everything or stamp is None or packet.is_discard
-        if stamp is not None and not packet.is_discard:
-            self.reordered |= self._sent is not None and stamp < self._sent
-            self._sent = stamp
-            while self._stamps and self._stamps[0] <= stamp:
-                self._decide(self._stamps.pop(0))
-            needed |= self._needed.pop(stamp, True)
-            needed |= self._is_large(packet)
-        return packet, needed or self.everything
+    def _next(self) -> tuple[Any, Picture, bool]:
+        packet, picture = self._waiting.popleft()
+        while self._order.stamps and self._order.stamps[0] <= packet.pts:
+            self._decide()
+        needed = self._needed.pop(packet.pts) or not picture.optional
+        return packet, picture, needed or self._is_large(packet)
 
     def _is_large(self, packet: Any) -> bool:
-        sizes = sorted(one.size for one in self._waiting)
+        sizes = sorted([one.size for one, _ in self._waiting])
         return bool(sizes) and packet.size > LARGE * sizes[len(sizes) // 2]
 
-    def _decide(self, stamp: int) -> None:
+    def _decide(self) -> None:
         """Decide on the next frame in the order of presentation."""
-        self._decided = stamp
-        following = self._stamps[:BEFORE_KEYFRAME]
-        time, times = self._time(stamp), [self._time(one) for one in following]
-        if any(later - earlier > MIN_JUMP for earlier, later in zip([time, *times], times, strict=False)):
-            self.everything = True
-        near_key = stamp in self._keys or any(one in self._keys for one in following)
-        self._keys.discard(stamp)
-        if self._begin is not None:
-            if time < self._begin[0]:
-                self._needed[stamp] = False
-                return
-            self._begin, near_key = None, True
+        stamp = self._order.pop()
+        if stamp in self._hidden:
+            self._hidden.discard(stamp)
+            self._needed[stamp] = True
+            return
+        before, self._decided, self._time = self._time, stamp, self._at(stamp)
+        following = self._order.stamps[0] if self._order.stamps else None
+        after = math.inf if following is None else self._at(following)
+        part, time = self._part, self._time
+        if part.begin is not None and time < part.begin.time:
+            self._needed[stamp] = False
+            return
+        begins_after = part.begin is not None and time < part.begin.time + BORDER
+        ends = part.stop is not None and time > part.stop - BORDER
         limit = self._end + TIME_TOLERANCE
-        at_end = time > limit or not times or times[0] > limit
-        period = period_index(time, PERIOD)
-        begins, self._period = period != self._period, period
-        self._needed[stamp] = self._grid.takes(time) or near_key or at_end or begins
+        self._needed[stamp] = (
+            self._grid.takes(time)
+            or begins_after
+            or ends
+            or after > limit
+            or max(time - before, after - time) > LONGEST_STEP
+            or not self._keys.isdisjoint((stamp, following))
+        )
+        self._keys.discard(stamp)
 
-    def _time(self, stamp: int) -> float:
+    def _at(self, stamp: int) -> float:
         found = self._seconds(stamp)
         assert found is not None
         return found
-
-
-class OutputCheck:
-    """Counts the frames that a decoder leaves out, and checks that it gives out all others.
-
-    Attributes:
-        skipped: Number of frames that were left out.
-    """
-
-    def __init__(self) -> None:
-        self.skipped = 0
-        self._due: list[int] = []
-        """Times of the frames that must come out, sorted."""
-        self._optional: list[int] = []
-        """Times of those that may be left out, sorted."""
-        self._last: int | None = None
-        self._in_full = math.inf
-        """Number of packets in a row that were decoded in full."""
-
-    def sent(self, packet: Any, needed: bool) -> None:
-        """Note a packet before it is decoded.
-
-        Args:
-            packet: The ``av`` packet.
-            needed: Whether its frame must come out.
-        """
-        self._in_full = self._in_full + 1 if needed else 0
-        if packet.pts is not None and packet.size and not packet.is_discard:
-            insort(self._due if needed else self._optional, packet.pts)
-
-    def failed(self) -> None:
-        """Note that a packet or a frame is damaged.
-
-        Raises:
-            SkippingFailed: The damage may have other effects than if all frames had been decoded.
-        """
-        if self._in_full < CERTAIN:
-            raise SkippingFailed("a damaged packet")
-
-    def came(self, stamp: int | None, corrupt: bool) -> int:
-        """Note a frame that comes out.
-
-        Args:
-            stamp: Its presentation time.
-            corrupt: Whether it is damaged.
-
-        Returns:
-            Number of frames that were left out directly before it.
-
-        Raises:
-            SkippingFailed: A frame is missing or unexpected.
-        """
-        if corrupt:
-            self.failed()
-        if stamp is None or (self._last is not None and stamp <= self._last):
-            self.failed()
-            return 0
-        self._last = stamp
-        due = bisect_left(self._due, stamp)
-        if due:
-            self.failed()
-        optional = bisect_left(self._optional, stamp)
-        known = self._due[due : due + 1] == [stamp] or self._optional[optional : optional + 1] == [stamp]
-        del self._due[: due + (self._due[due : due + 1] == [stamp])]
-        del self._optional[: optional + (self._optional[optional : optional + 1] == [stamp])]
-        if not known:
-            self.failed()
-        self.skipped += optional
-        return optional
-
-    def ended(self) -> None:
-        """Note that the decoder gives out no more frames.
-
-        Raises:
-            SkippingFailed: A frame is missing.
-        """
-        if self._due:
-            self.failed()

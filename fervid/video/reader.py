@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from fervid.settings import OpenOptions
 from fervid.types import ByteArray, Frame, PictureShape, VideoInfo
 from fervid.video.container import choose_stream, demux, failure_reason, open_local
 from fervid.video.ending import Ending
-from fervid.video.frame_skipping import FrameSkipping, can_skip, second_decoder
-from fervid.video.needed_packets import NeededPackets
+from fervid.video.frame_skipping import FrameSkipping, headers_of, prepare, second_decoder
+from fervid.video.h264_headers import PictureHeaders
+from fervid.video.needed_packets import NeededPackets, Part, SkippingFailed
 from fervid.video.picture import MAX_PIXELS, PictureConverter, ShapeFinder, colour_codes, thumbnail
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint
 from fervid.video.stated_times import StatedTimes
@@ -48,6 +50,7 @@ class VideoReader:
     """
 
     _may_skip = False
+    _stop: float | None = None
 
     def __init__(
         self,
@@ -78,8 +81,8 @@ class VideoReader:
         """
         self._fps, self._start, self._end, self._seek_point = fps, start, end, seek_point
         self._skipping: FrameSkipping | None = None
-        self._left_out: deque[int] = deque()
-        """For each decoded frame that was not given out, the number of frames that were left out directly before it."""
+        self._left_out: deque[tuple[int, ...]] = deque()
+        """For each decoded frame that was not given out, the time stamps of those left out directly before it."""
         options = options or OpenOptions()
         self._number, self._fps_in = options.stream, options.fps_in
         self._rotate = options.rotate
@@ -101,16 +104,17 @@ class VideoReader:
         self._container = open_local(path, device, self._fps_in)
         try:
             self._stream, self.stream_note = choose_stream(self._container, self._number)
-            self._stream.thread_type = "AUTO"
-            self._stream.codec_context.thread_count = threads
+            wanted = self._may_skip and self._fps > 0 and device is None
+            headers = headers_of(self._container, self._stream) if wanted else None
+            prepare(self._stream, threads, strict=headers is not None)
             if self._seek_point is not None:
                 self._container.seek(self._seek_point.seek, stream=self._stream)
             self._shapes = ShapeFinder(self._stream, self._rotate)
             self._ending = Ending(self._container, self._stream)
             period = self._period()
             self._stated, self._times = StatedTimes(self._container, self._stream, period), FrameTimes(period)
-            if self._may_skip and self._fps > 0 and device is None and can_skip(self._container, self._stream):
-                self._skipping = self._skip_frames(path, threads)
+            if headers is not None:
+                self._skipping = self._skip_frames(headers, path, threads)
             self._decoded = self._times.assign((self._stated.time(frame), frame) for frame in self._decode())
             self._first = self._peek()
             self.info = self._describe()
@@ -176,10 +180,10 @@ class VideoReader:
         shape, codec = self._shapes.of(self._first[1]), self._stream.codec_context.codec.canonical_name
         return VideoInfo(*shape.shown, shape.rotation, codec, self._ending.duration, shape.aspect, shape.mirrored)
 
-    def _skip_frames(self, path: str | os.PathLike[str], threads: int) -> FrameSkipping:
-        point = self._seek_point
-        begin = (point.time, point.tick) if point else None
-        needed = NeededPackets(self._fps, self._start, self._end, begin, self._stated.seconds)
+    def _skip_frames(self, headers: PictureHeaders, path: str | os.PathLike[str], threads: int) -> FrameSkipping:
+        part = Part(self._fps, self._start, self._end, self._seek_point, self._stop)
+        context = self._stream.codec_context
+        needed = NeededPackets(part, headers, lambda: int(context.reorder_depth), self._stated.seconds)
         return FrameSkipping(self._stream, needed, partial(second_decoder, path, self._stream.index, threads))
 
     def _demuxed(self) -> Iterator[Any]:
@@ -213,7 +217,7 @@ class VideoReader:
                 self.corrupt += 1
                 failed += 1
                 if self._skipping is not None:
-                    self._skipping.failed()
+                    raise SkippingFailed("a damaged packet") from error
                 if failed >= MAX_CORRUPT:
                     raise UnreadableVideo(f"{failed} undecodable packets in a row: {failure_reason(error)}") from error
                 continue
@@ -236,18 +240,13 @@ class VideoReader:
             UnreadableVideo: Decoding fails.
         """
         grid = SamplingGrid(self._fps, self._start, self._seek_point.tick if self._seek_point else None)
-        left_out = 0
         for index, time, frame, shape, skipped in self._intact():
-            sampled = grid.takes(time)
-            left_out += skipped
-            if self._skipping is not None and self._skipping.note(index, frame, shape) and not sampled:
-                left_out += 1
-                continue
-            yield self._frame(index, time, frame, shape, sampled, left_out)
-            left_out = 0
+            if self._skipping is not None:
+                self._skipping.note(index, frame, shape)
+            yield self._frame(index, time, frame, shape, grid.takes(time), skipped)
 
     def _frame(
-        self, index: int, time: float, frame: VideoFrame, shape: PictureShape, sampled: bool, skipped: int
+        self, index: int, time: float, frame: VideoFrame, shape: PictureShape, sampled: bool, skipped: tuple[float, ...]
     ) -> Frame:
         image = partial(self._converter.image, frame, shape)
         return Frame(index, time, sampled, thumbnail(frame), shape, image, skipped)
@@ -270,22 +269,18 @@ class VideoReader:
         for _, time, frame, shape, _ in self._intact():
             yield time, self._converter.planes(frame, shape, canvas), shape
 
-    def _intact(self) -> Iterator[tuple[int, float, VideoFrame, PictureShape, int]]:
-        """(index, time, frame, shape, number of frames left out before it) of every frame up to ``end`` that is decoded
+    def _intact(self) -> Iterator[tuple[int, float, VideoFrame, PictureShape, tuple[float, ...]]]:
+        """(index, time, frame, shape, times of frames left out before it) of every frame up to ``end`` that is decoded
         and not damaged."""
         index = self._seek_point.index - 1 if self._seek_point else -1
-        begun, skipped = self._seek_point is None, 0
         try:
             for time, frame in itertools.chain([self._first], self._decoded):
                 shape = self._shapes.of(frame)  # of frames that are left out too: later ones may depend on them
-                skipped += self._left_out.popleft() if self._skipping is not None else 0
+                skipped = self._skipped_before(time, frame)
                 if self._seek_point and time < self._seek_point.time:
                     self.corrupt += frame.is_corrupt
                     continue
-                if self._skipping is not None and frame.pts is not None:
-                    self._skipping.check_time(time, self._stated.seconds(frame.pts))
-                skipped, begun = skipped if begun else 0, True
-                index += 1 + skipped
+                index += 1 + len(skipped)
                 if self._end is not None and time > self._end + TIME_TOLERANCE:
                     return
                 self.end_time = time + (float((frame.duration or 0) * (frame.time_base or 0)) or self._period())
@@ -293,13 +288,22 @@ class VideoReader:
                     self.corrupt += 1
                 else:
                     yield index, time, frame, shape, skipped
-                skipped = 0
         except av.error.FFmpegError as error:
             raise UnreadableVideo(failure_reason(error)) from error
         self._ending.origin = self.origin
         self.truncated |= self._ending.early(self.end_time)
         intact = not self.truncated and not self.corrupt
         self.duration = self._ending.true_duration(self.end_time, intact)
+
+    def _skipped_before(self, time: float, frame: VideoFrame) -> tuple[float, ...]:
+        """Times of the wanted frames that were left out directly before a frame; ``time``: its own."""
+        if self._skipping is None:
+            return ()
+        if time != self._stated.seconds(frame.pts):
+            raise SkippingFailed("a time was repaired")
+        times = (self._stated.seconds(stamp) or 0.0 for stamp in self._left_out.popleft())
+        begin = self._seek_point.time if self._seek_point else -math.inf
+        return tuple(one for one in times if one >= begin)
 
     @property
     def colour(self) -> tuple[int, int, int]:
@@ -310,22 +314,43 @@ class VideoReader:
 class SkippingReader(VideoReader):
     """A reader that leaves out frames that are neither sampled nor referred to by others, where the file allows it.
 
-    ``frames_between`` decodes them again. Opening and reading may raise SkippingFailed; then a VideoReader must read
-    the file. The indices and times of frames are the same.
+    ``frames_between`` decodes them again. Opening and reading raise SkippingFailed if the file is damaged or unusual;
+    then a VideoReader must read it. The indices and times of frames are the same.
     """
 
     _may_skip = True
+
+    def __init__(self, path: str | os.PathLike[str], *, stop: float | None = None, **how: Any) -> None:
+        """Open a file and decode its first frame.
+
+        Args:
+            path: Video file, or the pattern of an image sequence.
+            stop: Time in seconds at which the next segment of the video begins, of which the first frame is read too;
+                None: there is none.
+            **how: See ``VideoReader``.
+
+        Raises:
+            UnreadableVideo: The file is not a video that can be decoded, or has no video stream of that number.
+            SkippingFailed: The file is damaged or unusual.
+        """
+        self._stop = stop
+        super().__init__(path, **how)
 
     @property
     def skips(self) -> bool:
         """Whether frames are left out that are not needed."""
         return self._skipping is not None
 
+    @property
+    def first_index(self) -> int:
+        """Index of the first frame."""
+        return self._seek_point.index if self._seek_point else 0
+
     def frames_between(self, first: int, last: int) -> Iterator[Frame]:
         """Decode all frames between two frames that ``frames`` has given out, if some of them were left out.
 
         Args:
-            first: Index of one of the two; the calls of ``forget`` and of this method never go back.
+            first: Index of one of the two, not before the one that was forgotten last.
             last: Index of the later one.
 
         Yields:
@@ -336,7 +361,7 @@ class SkippingReader(VideoReader):
         """
         if self._skipping is not None:
             for index, frame, shape in self._skipping.between(first, last):
-                yield self._frame(index, self._stated.seconds(frame.pts) or 0.0, frame, shape, False, 0)
+                yield self._frame(index, self._stated.seconds(frame.pts) or 0.0, frame, shape, False, ())
 
     def forget(self, index: int) -> None:
         """Say that no frame before one will be asked for again.

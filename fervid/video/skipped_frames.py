@@ -10,7 +10,6 @@ import av.error
 from av.video.frame import VideoFrame
 
 from fervid.errors import UnreadableVideo
-from fervid.video.index import PacketTypes
 from fervid.video.needed_packets import SkippingFailed
 
 MAX_BYTES = 2**25
@@ -21,12 +20,10 @@ class SkippedFrames:
     """Keeps the packets from a keyframe on, and decodes a few frames of them in full.
 
     Args:
-        types: Recognises the packets of the stream.
         open_decoder: Opens a second decoder like that of the stream; gives its container and codec context.
     """
 
-    def __init__(self, types: PacketTypes, open_decoder: Callable[[], tuple[Any, Any]]) -> None:
-        self._types = types
+    def __init__(self, open_decoder: Callable[[], tuple[Any, Any]]) -> None:
         self._open_decoder = open_decoder
         self._packets: list[Any] = []
         self._groups: list[tuple[int, int]] = []
@@ -48,13 +45,14 @@ class SkippedFrames:
         """Whether frames may be left out, because they can be decoded again."""
         return bool(self._groups) and self._groups[0][1] == self._dropped and self._bytes < MAX_BYTES
 
-    def add(self, packet: Any) -> None:
+    def add(self, packet: Any, begins: bool) -> None:
         """Keep a packet.
 
         Args:
             packet: The next ``av`` packet of the file.
+            begins: Whether no later frame depends on earlier ones.
         """
-        if packet.is_keyframe and packet.pts is not None and self._types.is_seek_point(packet):
+        if begins:
             self._groups.append((packet.pts, self._dropped + len(self._packets)))
         self._packets.append(packet)
         self._bytes += packet.size

@@ -27,10 +27,10 @@ import numpy as np
 
 from fervid.runtime.opencv import cv2
 from fervid.scan.between_samples import analyze_frames
-from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
-from fervid.types import ByteArray, Frame
+from fervid.types import ByteArray
 from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.shots import ShotBoundaryDetector
+from tests.benchmarks.skipping import NoFaces
 from tests.support.clips import encode
 
 RATE, WIDTH, HEIGHT = 25, 256, 144
@@ -180,17 +180,6 @@ def _mixed(kind: str, before: ByteArray, after: ByteArray, share: float) -> Byte
     return np.concatenate([after[:, :edge], before[:, edge:]], axis=1)
 
 
-class _NoFaces(FrameAnalyzer):
-    """Analyses nothing, so that only the choice of frames and the cuts remain."""
-
-    def __init__(self) -> None:
-        pass
-
-    def analyze_frame(self, frame: Frame) -> FrameResult:
-        sample = FaceDetections(frame.index) if frame.sampled else None
-        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped)
-
-
 def by_fervid(path: Path, skip: bool) -> list[float]:
     """The cuts that fervid finds.
 
@@ -203,8 +192,8 @@ def by_fervid(path: Path, skip: bool) -> list[float]:
     """
     detector = ShotBoundaryDetector()
     with (SkippingReader if skip else VideoReader)(path, fps=SAMPLES_PER_SECOND, threads=1) as reader:
-        for result in analyze_frames(reader.frames(), _NoFaces(), reader):
-            detector.update(result.time, result.thumbnail, result.shape, result.skipped)
+        for result in analyze_frames(reader.frames(), NoFaces(), reader):
+            detector.update(result.time, result.thumbnail, result.shape, result.skipped, result.is_cut)
     return detector.finish()
 
 

@@ -99,7 +99,7 @@ def cuts(path: Path, skip: bool) -> list[int]:
     detector = ShotBoundaryDetector()
     with (SkippingReader if skip else VideoReader)(path, fps=5, threads=1) as reader:
         for result in analyze_frames(reader.frames(), NoFaces(), reader):
-            detector.update(result.time, result.thumbnail, result.shape, result.skipped)
+            detector.update(result.time, result.thumbnail, result.shape, result.skipped, result.is_cut)
     return [round(time * 25) for time in detector.finish()]
 
 

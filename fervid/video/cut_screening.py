@@ -1,0 +1,124 @@
+"""Where there may be a cut, as far as the frames show that were decoded.
+
+Most of a video certainly has no cut, which shows without the frames that were left out: neighbours among the others are
+alike, and none are mixtures of an earlier and a later one. Elsewhere ``ShotBoundaryDetector`` needs all frames. The
+conditions here are those of that detector, made so much weaker that missing frames make no difference.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from statistics import median
+
+from fervid.types import ByteArray, PictureShape
+from fervid.video.shots import (
+    HISTORY_SECONDS,
+    REMEMBERED,
+    SEARCH_INTERVAL,
+    Thumbnail,
+    TransitionRule,
+    correlation,
+    find_transition,
+    is_shifted,
+    make_thumbnail,
+    picture_change,
+)
+
+MIN_CHANGE, MIN_CHANGE_OVER, MIN_RATIO = 15.9, 12.0, 3.0
+"""Smallest change that may be a cut, as the mean difference in gray levels of a frame with full contrast, between
+neighbours and over missing frames, and its smallest ratio to the usual change from frame to frame. Smaller than those
+of a cut."""
+SURE_CHANGE, SURE_RATIO = 20.0, 8.0
+"""The same for a change that certainly is a cut. Larger than those of a cut."""
+SURE_CORRELATION, SURE_CONTRAST = 0.3, 0.6
+"""Correlation of two neighbours below which, and ratio of their contrasts from which, their change is no flash."""
+MIN_TRANSITION_CHANGE = 12.0
+"""Smallest change from the first to the last frame of a gradual transition, like ``MIN_CHANGE``."""
+LOOSE_RULE = TransitionRule(
+    same_shot=0.63,
+    residual=0.43,
+    end_share=0.86,
+    share_sum=1.08,
+    slack=0.05,
+    blank=8.0,
+    longest=1.45,
+)
+"""What may be a gradual transition."""
+
+
+class Verdict(Enum):
+    """What the decoded frames say about cuts.
+
+    Certainly none; perhaps one between this frame and the one before it; perhaps a gradual one that ends about here;
+    certainly a shot begins at this frame.
+    """
+
+    NONE = 0
+    JUMP = 1
+    TRANSITION = 2
+    CUT = 3
+
+
+class CutScreening:
+    """Tells for each decoded frame whether there may be a cut at it or shortly before it."""
+
+    def __init__(self) -> None:
+        self._history: deque[Thumbnail] = deque()
+        self._recent: deque[tuple[int, float]] = deque()
+        """Number of the frame, and its change in gray levels for each frame since the one before."""
+        self._count = 0
+        self._last_search = 0.0
+
+    def add(self, time: float, thumbnail: ByteArray, shape: PictureShape, skipped: int) -> Verdict:
+        """Add the next frame that was decoded.
+
+        Args:
+            time: Its time in seconds.
+            thumbnail: (h, w) uint8 gray thumbnail.
+            shape: Shape of the frame.
+            skipped: Number of frames directly before it that were not decoded.
+
+        Returns:
+            What is known. A change of the picture's size is not reported.
+        """
+        current = make_thumbnail(time, thumbnail, shape)
+        self._count += 1 + skipped
+        last = self._history[-1] if self._history else None
+        verdict = Verdict.NONE
+        if last is not None and last.layout != current.layout:
+            self._begin()
+        elif last is not None:
+            verdict = self._compare(last, current, skipped)
+            if verdict is Verdict.CUT:
+                self._begin()
+        self._history.append(current)
+        while time - self._history[0].time > LOOSE_RULE.longest * HISTORY_SECONDS:
+            self._history.popleft()
+        return verdict
+
+    def _begin(self) -> None:
+        self._history.clear()
+        self._recent.clear()
+
+    def _compare(self, last: Thumbnail, current: Thumbnail, skipped: int) -> Verdict:
+        change = picture_change(last, current)
+        while self._recent and self._recent[0][0] < self._count - REMEMBERED:
+            self._recent.popleft()
+        usual = max(median(one for _, one in self._recent) if self._recent else 0.0, 0.5)
+        self._recent.append((self._count, change / (1 + skipped)))
+        contrast = min(1.0, max(current.deviation, last.deviation, 8.0) / 40)
+        if change > (MIN_CHANGE_OVER if skipped else MIN_CHANGE) * contrast and change > MIN_RATIO * usual:
+            sure = (
+                skipped == 0
+                and change > max(SURE_CHANGE, SURE_RATIO * usual)
+                and current.deviation > SURE_CONTRAST * last.deviation
+                and correlation(last, current) < SURE_CORRELATION
+                and not is_shifted(last, current)
+            )
+            return Verdict.CUT if sure else Verdict.JUMP
+        if current.time - self._last_search >= SEARCH_INTERVAL / 2:
+            self._last_search = current.time
+            if find_transition(self._history, current, MIN_TRANSITION_CHANGE * contrast, LOOSE_RULE) is not None:
+                return Verdict.TRANSITION
+        return Verdict.NONE
