@@ -43,6 +43,7 @@ def analyze(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    follow_faces: bool | None = None,
     measures: bool | None = None,
     mesh: bool | None = None,
     decoder: DecoderName | None = None,
@@ -92,6 +93,7 @@ def analyze(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        follow_faces: Detect faces ten times a second only, and follow them in between. Default False.
         measures: Measure head, eyes, mouth and gaze. Default True.
         mesh: Also write the mesh of each face into ``results.mesh.parquet``. Default False.
         decoder: ``cpu`` (default) or ``nvdec``.
@@ -134,7 +136,8 @@ def analyze(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures, "mesh": mesh,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "follow_faces": follow_faces,
+        "decoder": decoder,
         "smooth": smooth, "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
         "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
@@ -184,6 +187,7 @@ def analyze_video(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    follow_faces: bool | None = None,
     measures: bool | None = None,
     decoder: DecoderName | None = None,
     smooth: float | None = None,
@@ -218,6 +222,7 @@ def analyze_video(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        follow_faces: Detect faces ten times a second only, and follow them in between. Default False.
         measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
@@ -243,7 +248,8 @@ def analyze_video(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "follow_faces": follow_faces,
+        "decoder": decoder,
         "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip

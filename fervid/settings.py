@@ -193,6 +193,10 @@ class ScanSettings:
     adaptive: bool = False
     """Run RetinaFace only on regions that may hold a face: around known faces and where the image changed. The whole
     frame is searched every few seconds and in case of doubt. This is faster for steady cameras."""
+    follow_faces: bool = False
+    """Detect faces ten times a second only, and in the frames between two detections take each face to move evenly from
+    one to the other, as far as the images agree. Where they do not, faces are detected in every frame. This matters
+    above ten samples per second."""
     measures: bool = True
     """Find the mesh of each face, and measure head, eyes, mouth and gaze by it. False leaves these columns empty, and
     rates the quality of a face without them."""

@@ -126,6 +126,8 @@ class Face:
         score: Score of the detector, between 0 and 1.
         landmarks: (x, y) of the right eye, the left eye, the nose, the right and the left corner of the mouth. Right
             and left are the person's own. Empty if the detector finds none.
+        followed: Whether the box was not detected in this frame, but follows from those detected before and after it.
+            The score is then the lower one of these two.
     """
 
     x: float
@@ -134,6 +136,7 @@ class Face:
     height: float
     score: float
     landmarks: tuple[tuple[float, float], ...] = ()
+    followed: bool = False
 
     @property
     def box(self) -> Box:
@@ -166,7 +169,7 @@ class Track:
         frames: (n,) int64, frame indices.
         times: (n,) float64, seconds.
         boxes: (n, 4) float32: x, y, width, height in pixels.
-        scores: (n,) float32, scores of the detector.
+        scores: (n,) float32, scores of the detector; NaN where the box was followed.
         qualities: (n,) float32, face quality between 0 and 1.
         crops: (n, 48, 48) uint8, gray.
         person: Number that all tracks of one person in the video share; None if unknown.

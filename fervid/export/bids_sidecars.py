@@ -59,7 +59,10 @@ _TIMELINE: Columns = {
     "face_y": {"Description": "Upper edge of the face", "Units": "pixel"},
     "face_width": {"Description": "Width of the face", "Units": "pixel"},
     "face_height": {"Description": "Height of the face", "Units": "pixel"},
-    "face_score": {"Description": "How sure the detector is that this is a face, 0 to 1", "Units": "1"},
+    "face_score": {
+        "Description": "How sure the detector is that this is a face, 0 to 1; empty where the box was followed",
+        "Units": "1",
+    },
     "face_quality": {"Description": "How well the face can be read, 0 to 1", "Units": "1"},
     "head_yaw": {"Description": "Turn of the head, positive to the person's left", "Units": "degree"},
     "head_pitch": {"Description": "Turn of the head, positive upwards", "Units": "degree"},

@@ -71,7 +71,8 @@ def openface_frame(
         landmarks: ``frame``, ``face_id`` and the columns LANDMARK_COLUMNS, in pixels. None: there are no landmarks.
 
     Returns:
-        One row per face. ``frame`` counts from 1; ``confidence`` is the score of the detector. A sampled frame
+        One row per face. ``frame`` counts from 1; ``confidence`` is the score of the detector, empty
+        where the box was followed. A sampled frame
         without a face has ``success`` 0, confidence 0 and face_id 0, as OpenFace writes it. Column names have no
         leading blanks, which older versions of OpenFace wrote. Emotions have py-feat's names. Pose and landmarks are
         empty where they are unknown, and their columns are left out where no row has them.
@@ -81,7 +82,7 @@ def openface_frame(
         "frame": timeline["frame"] + 1,
         "face_id": timeline["face_id"].fillna(0),
         "timestamp": timeline["time"],
-        "confidence": timeline["face_score"].fillna(0.0),
+        "confidence": timeline["face_score"].where(found, 0.0),
         "success": found.astype(int),
     }
     box = timeline[["face_x", "face_y", "face_width", "face_height"]]

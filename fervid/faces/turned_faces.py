@@ -251,7 +251,7 @@ class TurnedFaceDetector:
 
 
 def _with_box_of(face: Face, close: Face) -> Face:
-    return replace(close, x=face.x, y=face.y, width=face.width, height=face.height)
+    return replace(close, x=face.x, y=face.y, width=face.width, height=face.height, followed=face.followed)
 
 
 def _is_in_place(face: Face, known: Sequence[Face]) -> bool:

@@ -123,7 +123,6 @@ OF_FACE = (
     "face_y",
     "face_width",
     "face_height",
-    "face_score",
     "face_quality",
     "valence",
     *EMOTIONS,
@@ -266,7 +265,7 @@ def _check_faces(timeline: pa.Table, faults: _Faults) -> None:
     for column in OF_FACE:
         bad = _mask(pc.is_valid(timeline[column])) != seen
         faults.add("timeline", timeline["video_id"], bad, _always(f"{column} and face_id do not fit together"))
-    for column in MEASURES:
+    for column in (*MEASURES, "face_score"):
         bad = _mask(pc.is_valid(timeline[column])) & ~seen
         faults.add("timeline", timeline["video_id"], bad, _always(f"{column} is there without a face"))
     for columns in (EMOTIONS, _SMOOTH):

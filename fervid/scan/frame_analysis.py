@@ -7,18 +7,19 @@ that start at these times.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from fervid.faces.appearance import appearance
-from fervid.faces.boxes import scale_face, shrink
+from fervid.faces.boxes import ScaledImage, iou, scale_face, shrink
 from fervid.faces.crop import CropGeometry
 from fervid.faces.detect_and_crop import FaceNetworks, find_faces
 from fervid.faces.detectors import FaceDetector
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder, aligned_face
+from fervid.faces.following import MIN_OVERLAP
 from fervid.faces.identity import EMBEDDING_PERIOD, MIN_QUALITY, MIN_SIDE
 from fervid.faces.measures import packed, values_of
 from fervid.faces.retinaface import RetinaFace
@@ -26,6 +27,7 @@ from fervid.faces.roi_detector import RegionDetector, detect_around
 from fervid.faces.roll import approximate_roll, roll_of
 from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.runtime.opencv import cv2
+from fervid.scan.detection_grid import DetectionGrid, Look
 from fervid.scan.turned_looks import TurnedLooks
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray, Frame, HalfArray, PictureShape
@@ -117,6 +119,29 @@ class FrameAnalyzer:
             self._region_detector = RegionDetector(detector)
         self._turned_looks = TurnedLooks(TurnedFaceDetector(detector, settings.score_threshold, settings.long_side))
         self._embedded_period: int | None = None
+        self._grid: DetectionGrid | None = None
+        if settings.follow_faces:
+            self._grid = DetectionGrid(self._upright, settings.long_side, settings.score_threshold)
+        self._look: Look | None = None
+        """What is known of the faces of the frame that ``look_ahead`` has given out."""
+        self._described: FaceDetections | None = None
+        """The last sample whose faces were not followed."""
+
+    def look_ahead(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Decide for each frame whether its faces are detected. With ``follow_faces`` some frames are read ahead.
+
+        Args:
+            frames: The frames of the video in order.
+
+        Yields:
+            The same frames. ``analyze_frame`` must be called with each before the next one is asked for.
+        """
+        if self._grid is None:
+            yield from frames
+            return
+        for look in self._grid.looks(frames):
+            self._look = look
+            yield look.frame
 
     def analyze_frame(self, frame: Frame) -> FrameResult:
         """Analyse the next frame.
@@ -127,34 +152,46 @@ class FrameAnalyzer:
         Returns:
             Its thumbnail, its shape and, if it is sampled, its faces.
         """
-        sample = self._sample(frame) if frame.sampled else None
+        look = self._look
+        if look is None or look.frame is not frame:
+            look = Look(frame, self._settings.long_side)
+        sample = self._sample(look) if frame.sampled else None
         return FrameResult(frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped)
 
-    def _sample(self, frame: Frame) -> FaceDetections:
-        small, factor = shrink(frame.image, self._settings.long_side)
+    def _upright(self, look: Look) -> list[Face]:
+        """The upright faces of a frame, in its pixels. The frames must come in order."""
+        if self._region_detector is None:
+            return self._detector.detect(look.frame.image, look.shrunk)
+        small, factor = look.shrunk
+        return [scale_face(face, factor) for face in self._region_detector.detect(look.frame.time, small)]
+
+    def _sample(self, look: Look) -> FaceDetections:
+        frame = look.frame
 
         def upright() -> list[Face]:
-            if self._region_detector is None:
-                return self._detector.detect(frame.image, (small, factor))
-            return [scale_face(face, factor) for face in self._region_detector.detect(frame.time, small)]
+            if look.faces is not None:
+                return look.faces
+            if self._grid is not None:  # it has read ahead, which the detector of regions must not notice
+                return self._detector.detect(frame.image, look.shrunk)
+            return self._upright(look)
 
         def detect(_: ByteArray) -> list[Face]:
-            return self._turned_looks.faces(frame, small, factor, upright)
+            return self._turned_looks.faces(frame, lambda: look.shrunk, upright)
 
         how = self._geometry, self._settings.min_face, self._networks, self._settings.mesh
         found = find_faces(frame.image, detect, *how)
-        full, reduced = _View(frame.image, 1.0, found.gray), _View(small, factor)
-        descriptors = _descriptors(full, reduced, found.faces)
+        full, reduced = _View(lambda: (frame.image, 1.0), found.gray), _View(lambda: look.shrunk)
+        descriptors = self._known_descriptors(found.faces) or _descriptors(full, reduced, found.faces)
         aligned_faces = {}
         for position in self._faces_to_embed(frame.time, found.faces, found.qualities):
             face = found.faces[position]
-            view = _nearest(full, reduced, face, ALIGNED_SIDE)
-            aligned_faces[position] = aligned_face(view.image, scale_face(face, 1 / view.factor))
+            image, factor = _nearest(full, reduced, face, ALIGNED_SIDE).scaled
+            aligned_faces[position] = aligned_face(image, scale_face(face, 1 / factor))
         rolls = list(map(_known_roll, found.faces))
         measures = [values_of(one) for one in found.measures] or [values_of(None)] * len(found.faces)
         kept = zip(found.meshes, found.measures, strict=True) if self._settings.mesh else ()
         meshes = [packed(mesh, one) for mesh, one in kept]
-        return FaceDetections(
+        result = FaceDetections(
             frame.index,
             found.faces,
             descriptors,
@@ -166,6 +203,19 @@ class FrameAnalyzer:
             meshes,
             aligned_faces,
         )
+        if not look.followed:
+            self._described = result
+        return result
+
+    def _known_descriptors(self, faces: list[Face]) -> list[FloatArray]:
+        """The descriptors of the last detection, if all faces were followed from there; otherwise none."""
+        known = self._described
+        if known is None or not known.faces or not faces or not all(face.followed for face in faces):
+            return []
+        overlaps = iou([face.box for face in faces], [face.box for face in known.faces])
+        if overlaps.max(axis=1).min() < MIN_OVERLAP:
+            return []
+        return [known.descriptors[place] for place in overlaps.argmax(axis=1).tolist()]
 
     def look_between(self, frame: Frame, meeting: Sequence[Face]) -> FaceDetections:
         """Find the faces of a frame between two samples, where some faces meet. This changes nothing for the samples.
@@ -185,7 +235,8 @@ class FrameAnalyzer:
         around = [scale_face(face, 1 / factor) for face in meeting]
         found = [scale_face(face, factor) for face in detect_around(detect, small, around)]
         faces = [face for face in found if min(face.width, face.height) >= self._settings.min_face]
-        return FaceDetections(frame.index, faces, _descriptors(_View(frame.image, 1.0), _View(small, factor), faces))
+        full, reduced = _View(lambda: (frame.image, 1.0)), _View(lambda: (small, factor))
+        return FaceDetections(frame.index, faces, _descriptors(full, reduced, faces))
 
     def _faces_to_embed(self, time: float, faces: list[Face], qualities: list[float]) -> list[int]:
         """Positions of the good faces, in the first sample of each EMBEDDING_PERIOD that has any."""
@@ -207,24 +258,28 @@ def _known_roll(face: Face) -> float:
     return exact if exact is not None else np.nan if rough is None else rough
 
 
-@dataclass(frozen=True, eq=False)
 class _View:
-    """A copy of the frame, (h, w, 3) uint8 blue-green-red, smaller than the frame by ``factor``."""
+    """A copy of the frame, (h, w, 3) uint8 blue-green-red, that is smaller by a factor. It is made on first use."""
 
-    image: ByteArray
-    factor: float
-    known_gray: ByteArray | None = None
+    def __init__(self, make: Callable[[], ScaledImage], gray: ByteArray | None = None) -> None:
+        self._make, self._known_gray = make, gray
+
+    @cached_property
+    def scaled(self) -> ScaledImage:
+        """The image, and the factor from its pixels to those of the frame."""
+        return self._make()
 
     @cached_property
     def gray(self) -> ByteArray:
         """The image in gray, (h, w) uint8."""
-        if self.known_gray is not None:
-            return self.known_gray
-        return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_BGR2GRAY), np.uint8)
+        if self._known_gray is not None:
+            return self._known_gray
+        return np.asarray(cv2.cvtColor(self.scaled[0], cv2.COLOR_BGR2GRAY), np.uint8)
 
     def of(self, face: Face) -> tuple[ByteArray, ByteArray, Face]:
         """The image, the gray image, and the face in their pixels."""
-        return self.image, self.gray, scale_face(face, 1 / self.factor)
+        image, factor = self.scaled
+        return image, self.gray, scale_face(face, 1 / factor)
 
 
 def _descriptors(full: _View, reduced: _View, faces: list[Face]) -> list[FloatArray]:
@@ -234,4 +289,4 @@ def _descriptors(full: _View, reduced: _View, faces: list[Face]) -> list[FloatAr
 
 def _nearest(full: _View, reduced: _View, face: Face, side: int) -> _View:
     """The reduced copy if the face has at least ``side`` pixels there, otherwise the full one."""
-    return reduced if min(face.width, face.height) >= side * reduced.factor else full
+    return reduced if min(face.width, face.height) >= side * reduced.scaled[1] else full

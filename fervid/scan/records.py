@@ -73,7 +73,7 @@ def _packed(found: FaceDetections | None, arrays: Arrays) -> dict[str, Any] | No
     return {
         "index": int(found.index),
         "faces": [
-            [*map(float, (*face.box, face.score)), [[float(x), float(y)] for x, y in face.landmarks]]
+            [*map(float, (*face.box, face.score)), [[float(x), float(y)] for x, y in face.landmarks], face.followed]
             for face in found.faces
         ],
         "descriptors": len(found.descriptors),
@@ -91,8 +91,8 @@ def _unpacked(value: dict[str, Any] | None, arrays: Iterator[npt.NDArray[Any]]) 
     if value is None:
         return None
     faces = [
-        Face(x, y, width, height, score, tuple((across, down) for across, down in landmarks))
-        for x, y, width, height, score, landmarks in value["faces"]
+        Face(x, y, width, height, score, tuple((across, down) for across, down in landmarks), followed)
+        for x, y, width, height, score, landmarks, followed in value["faces"]
     ]
     descriptors = [next(arrays) for _ in range(value["descriptors"])]
     crops = [next(arrays) for _ in range(value["crops"])]

@@ -190,7 +190,7 @@ def track_faces(
     reader = frames if isinstance(frames, VideoReader) else None
     given = frames.frames() if isinstance(frames, VideoReader) else frames
     try:
-        for result in analyze_frames(given, analyzer, reader):
+        for result in analyze_frames(analyzer.look_ahead(given), analyzer, reader):
             builder.add(result)
     except BaseException:
         builder.discard()

@@ -152,7 +152,7 @@ def _scan_segment(
     )
     ends = _Ends(segment.stop)
     with open_reader(path, settings, skip, segment.begin, segment.stop) as reader, RecordFile(records) as file:
-        for result in analyze_frames(ends.frames(reader.frames()), analyzer, reader):
+        for result in analyze_frames(analyzer.look_ahead(ends.frames(reader.frames())), analyzer, reader):
             if not ends.after(result.time):
                 write_result(file, result)
         intact = ends.count == segment.count and not reader.corrupt and not reader.repaired

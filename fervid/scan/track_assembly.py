@@ -85,7 +85,8 @@ class TrackBuilder:
         rated = sample.qualities, sample.rolls, sample.covered, sample.measures
         for face, crop, quality, roll, covered, measures in zip(sample.faces, sample.crops, *rated, strict=True):
             self._crops.add(crop)
-            self._faces.extend((*face.box, face.score, quality, roll, covered, *measures.tolist()))
+            score = np.nan if face.followed else face.score
+            self._faces.extend((*face.box, score, quality, roll, covered, *measures.tolist()))
         if self._meshes is not None:
             for mesh in sample.meshes:
                 self._meshes.add(mesh)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fervid.faces.boxes import is_same_face, scale_face
+from fervid.faces.boxes import ScaledImage, is_same_face, scale_face
 from fervid.faces.turned_faces import TurnedFaceDetector
 from fervid.types import ByteArray, Face, Frame, PictureShape
 from fervid.video.sampling import period_index
@@ -47,13 +47,12 @@ class TurnedLooks:
         self._thumbnail: ByteArray | None = None
         self._shape: PictureShape | None = None
 
-    def faces(self, frame: Frame, small: ByteArray, factor: float, detect: Callable[[], list[Face]]) -> list[Face]:
+    def faces(self, frame: Frame, shrunk: Callable[[], ScaledImage], detect: Callable[[], list[Face]]) -> list[Face]:
         """Find the faces of the next sample.
 
         Args:
             frame: The frame.
-            small: Its image, shrunk to the detector's long side.
-            factor: Factor from pixels of ``small`` to those of the frame.
+            shrunk: Gives its image, shrunk to the detector's long side.
             detect: Finds the faces of the upright frame, in its pixels.
 
         Returns:
@@ -61,13 +60,16 @@ class TurnedLooks:
         """
         self._forget(frame)
         faces = detect()
-        if self._turn and (found := self._detector.search(small, self._turn)):
-            return self._detector.add(frame.image, faces, [scale_face(face, factor) for face in found])
+        if self._turn:
+            small, factor = shrunk()
+            if found := self._detector.search(small, self._turn):
+                return self._detector.add(frame.image, faces, [scale_face(face, factor) for face in found])
         faces = self._refine(frame, faces)
         period = period_index(frame.time, LOOK_PERIOD)
         if self._looked == period or any(map(self._detector.is_good, faces)):
             return faces
         self._looked = period
+        small, factor = shrunk()
         self._turn, found = self._detector.search_all(small, [scale_face(face, 1 / factor) for face in faces])
         return self._detector.merge(faces, [scale_face(face, factor) for face in found])
 

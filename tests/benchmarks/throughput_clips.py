@@ -92,15 +92,15 @@ def make(media: Path, folder: Path, size: str, codec: str, seconds: float) -> Cl
     return Clip(path, frames)
 
 
-def encode(images: Iterator[ByteArray], path: Path, width: int, height: int, codec: Codec) -> None:
+def encode(images: Iterator[ByteArray], path: Path, width: int, height: int, codec: Codec, rate: int = RATE) -> None:
     """Encode frames (height, width, 3) uint8 blue-green-red."""
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec.encoder, rate=RATE)
+        stream: Any = container.add_stream(codec.encoder, rate=rate)
         stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", codec.options
-        stream.codec_context.time_base = stream.time_base = Fraction(1, RATE)
+        stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
         for index, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            frame.pts, frame.time_base = index, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
@@ -112,12 +112,12 @@ def pictures(media: Path, width: int, height: int, frames: int) -> Iterator[Byte
     while True:
         for places in SCENES:
             part = width // len(places)
-            rows = [(cover(image, part, height) for image in _play(media, names)) for names in places]
+            rows = [(cover(image, part, height) for image in play(media, names)) for names in places]
             for row in itertools.islice(zip(*rows, strict=False), share):
                 yield np.concatenate(row, axis=1)
 
 
-def _play(media: Path, names: Sequence[str]) -> Iterator[ByteArray]:
+def play(media: Path, names: Sequence[str]) -> Iterator[ByteArray]:
     """All frames of several clips, one clip after another."""
     for name in names:
         with av.open(str(media / name)) as container:

@@ -6,7 +6,7 @@ call returns, so long computations are counted in full, and nothing is slowed do
 such function, all imports and all loading of weights count as start-up. The classifier is imported first, because it
 would otherwise load in parallel with the scan.
 
-    python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive]
+    python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive] [--follow-faces] [--no-measures]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fervid.batch.engines.base import Outcome
@@ -42,6 +42,7 @@ FILES = {
     "faces/retinaface_gate": "detect",
     "faces/roi_detector": "detect",
     "faces/boxes": "detect",
+    "faces/following": "detect",
     "faces/array_checks": "detect",
     "faces/turned_faces": "detect",
     "faces/close_up": "detect",
@@ -65,6 +66,7 @@ FILES = {
     "video/shots": "cuts",
     "video/sampling": "scan loop",
     "scan/turned_looks": "detect",
+    "scan/detection_grid": "detect",
     "scan/between_samples": "detect",
     "scan/records": "batch",
     "video/picture": "convert",
@@ -170,14 +172,14 @@ def age() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
-def profile(clip: Path, fps: float, adaptive: bool = False) -> dict[str, dict[str, float]]:
-    """Analyse ``clip``; return wall and processor seconds by stage."""
+def profile(clip: Path, **options: Any) -> dict[str, dict[str, float]]:
+    """Analyse ``clip`` with settings of a scan; return wall and processor seconds by stage."""
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
         import fervid.emotions.classifier  # noqa: F401  loaded now, so that nothing runs in parallel
         from fervid.batch.run import analyze
         from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 
-        settings = AnalyzeSettings(ScanSettings(fps=fps, adaptive=adaptive), run=RunSettings(device="cpu"))
+        settings = AnalyzeSettings(ScanSettings(**options), run=RunSettings(device="cpu"))
         report = analyze([clip], Path(folder) / "r.parquet", settings, engine=Inline())
     assert report.exit_code == 0, report.videos[0].message
     clocks = {"wall": sampler.seconds, "processor": sampler.processor}
@@ -191,8 +193,10 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--fps", type=float, default=5.0)
     parser.add_argument("--adaptive", action="store_true")
-    arguments = parser.parse_args()
-    found = profile(arguments.clip, arguments.fps, arguments.adaptive)
+    parser.add_argument("--follow-faces", action="store_true")
+    parser.add_argument("--no-measures", action="store_false", dest="measures")
+    options = vars(parser.parse_args())
+    found = profile(options.pop("clip"), **options)
     for clock, seconds in before.items():
         found[clock]["start-up"] += seconds
     print(json.dumps(found))

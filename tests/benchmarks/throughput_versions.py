@@ -3,45 +3,69 @@
 Both analyse the same clip, in a new process each time, in turns. The table shows the smallest processor seconds of each
 stage, and the ratio of the two versions; other users of the machine can only add to them. Start-up is left out.
 
-    python -m tests.benchmarks.throughput_versions CHECKOUT --media ../shared/media [--fps 5] [--rounds 5] [CLIP ...]
+    python -m tests.benchmarks.throughput_versions CHECKOUT --media ../shared/media [--fps 5] [--rounds 5]
+        [--adaptive] [--follow-faces] [--no-measures] [--heads] [CLIP ...]
 
-Without clips, the 720p clip of ``tests.benchmarks.throughput`` is analysed.
+Without clips, the 720p clip of ``tests.benchmarks.throughput`` is analysed, or with ``--heads`` a talking head in
+720p at 25 and at 30 frames per second. The three options of the analysis hold for this version only.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.throughput_clips import make
+from tests.benchmarks.throughput_clips import CODECS, SIZES, cover, encode, make, play
 from tests.benchmarks.throughput_profile import STAGES
 from tests.support.paths import ROOT
+
+OPTIONS = ("--adaptive", "--follow-faces", "--no-measures")
+"""Options of the analysis."""
 
 SECONDS = 30.0
 """Length of the clip that is made."""
 
 
-def processor(checkout: Path, clip: Path, fps: float) -> dict[str, float]:
+HEAD, HEAD_RATES, HEAD_SECONDS = "wolfgang.mp4", (25, 30), 12
+"""A clip of a talking head, the frame rates at which it is played, and its seconds."""
+
+
+def make_heads(media: Path, folder: Path) -> list[Path]:
+    """Clips of the talking head in 720p, at each of the rates."""
+    made = []
+    for rate in HEAD_RATES:
+        path = folder / f"head_{rate}.mp4"
+        made.append(path)
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shown = (cover(image, *SIZES["720p"]) for image in play(media, [HEAD]))
+            encode(itertools.islice(shown, rate * HEAD_SECONDS), path, *SIZES["720p"], CODECS["h264"], rate)
+    return made
+
+
+def processor(checkout: Path, clip: Path, fps: float, options: Sequence[str] = ()) -> dict[str, float]:
     """Processor seconds by stage of one analysis, by the code of a checkout."""
-    asked = [sys.executable, "-m", "tests.benchmarks.throughput_profile", str(clip), "--fps", f"{fps:g}"]
+    asked = [sys.executable, "-m", "tests.benchmarks.throughput_profile", str(clip), "--fps", f"{fps:g}", *options]
     environment = {**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(asked, cwd=checkout, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout)["processor"]
     return {**found, "all but start-up": sum(found.values()) - found["start-up"]}
 
 
-def compare(before: Path, clip: Path, fps: float, rounds: int) -> None:
-    """Print the table of one clip."""
+def compare(before: Path, clip: Path, fps: float, rounds: int, options: Sequence[str]) -> None:
+    """Print the table of one clip. ``options``: of this version only."""
     runs: list[list[dict[str, float]]] = [[], []]
     for _ in range(rounds):
-        for found, checkout in zip(runs, (before, ROOT), strict=True):
-            found.append(processor(checkout, clip, fps))
-    print(f"\n{clip.name}, {fps:g} fps, best of {rounds} rounds\n")
+        for found, checkout, chosen in zip(runs, (before, ROOT), ((), options), strict=True):
+            found.append(processor(checkout, clip, fps, chosen))
+    print(f"\n{clip.name}, {fps:g} fps, best of {rounds} rounds, now {' '.join(options) or 'without options'}\n")
     print("| stage | before, processor s | now, processor s | ratio |\n|---|---|---|---|")
     for stage in (*STAGES, "all but start-up"):
         old, new = (min(one.get(stage, 0.0) for one in found) for found in runs)
@@ -57,10 +81,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "fervid-throughput")
     parser.add_argument("--fps", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--heads", action="store_true", help="analyse a talking head")
+    for name in OPTIONS:
+        parser.add_argument(name, action="store_true")
     asked = parser.parse_args()
+    options = [name for name in OPTIONS if vars(asked)[name.strip("-").replace("-", "_")]]
+    if asked.heads:
+        asked.clips += make_heads(asked.media, asked.work / "clips")
     clips = asked.clips or [make(asked.media, asked.work / "clips", "720p", "h264", SECONDS).path]
     for clip in clips:
-        compare(asked.checkout.resolve(), clip.resolve(), asked.fps, asked.rounds)
+        compare(asked.checkout.resolve(), clip.resolve(), asked.fps, asked.rounds, options)
 
 
 if __name__ == "__main__":

@@ -95,9 +95,9 @@ class Score:
     crossings: int
 
 
-def play(drawn: DrawnScene, fps: float, finder: FaceDetector, adaptive: bool = False) -> Rows:
+def play(drawn: DrawnScene, fps: float, finder: FaceDetector, adaptive: bool = False, follow: bool = False) -> Rows:
     """Track the faces of a scene as in a scan; one row per sampled frame."""
-    settings = ScanSettings(fps=fps, adaptive=adaptive)
+    settings = ScanSettings(fps=fps, adaptive=adaptive, follow_faces=follow)
     found = track_faces(drawn.frames(fps), settings, FER2013_GEOMETRY, finder)
     rows: Rows = [[] for _ in found.times]
     position = {int(frame): sample for sample, frame in enumerate(found.frames)}
@@ -194,6 +194,8 @@ def measure(scene: Scene) -> list[dict[str, Score]]:
         sampled = sampled_frames(scene.times, fps)
         found = [caching.detect(drawn.images[index]) for index in sampled]
         scores = {"fervid": score(drawn, rows, sampled, found)}
+        if fps == 0:
+            scores["fervid --follow-faces"] = score(drawn, play(drawn, fps, caching, follow=True), sampled, found)
         if isinstance(finder, RetinaFace):
             others = found_adaptively(drawn, fps, finder)
             scores["fervid --adaptive"] = score(drawn, play(drawn, fps, finder, True), sampled, others)

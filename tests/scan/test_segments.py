@@ -104,7 +104,7 @@ def assert_same(one: Scan, other: Scan) -> None:
     assert [(t.face_id, t.person) for t in one.tracks] == [(t.face_id, t.person) for t in other.tracks]
     for first, second in zip(one.tracks, other.tracks, strict=True):
         for name in ("frames", "times", "boxes", "scores", "qualities"):
-            assert np.array_equal(getattr(first, name), getattr(second, name)), name
+            assert np.array_equal(getattr(first, name), getattr(second, name), equal_nan=True), name
         assert np.array_equal(first.crops[:], second.crops[:])
     assert np.array_equal(one.crops[:], other.crops[:])
 
@@ -280,6 +280,15 @@ def test_segments_give_what_scanning_in_one_go_gives(tmp_path: Path, scenes: lis
 def test_with_other_settings_too(tmp_path: Path, scenes: list[ByteArray], settings: ScanSettings) -> None:
     path = encode(tmp_path / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
     assert_divided_alike(path, settings, tmp_path, 2)
+
+
+@pytest.mark.parametrize("adaptive", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_with_followed_faces(tmp_path: Path, scenes: list[ByteArray], adaptive: bool) -> None:
+    path = encode(tmp_path / "clip.mp4", scenes, options={"g": "20", "bf": "3"})
+    settings = ScanSettings(fps=0, start=0.5, end=7.5, long_side=192, adaptive=adaptive, follow_faces=True)
+    assert_divided_alike(path, settings, tmp_path, 2)
+    followed = [np.isnan(track.scores) for track in whole(path, settings, tmp_path).tracks]
+    assert 0.1 < np.concatenate(followed).mean() < 0.9
 
 
 def test_a_meeting_at_the_border_of_two_segments_is_looked_at(tmp_path: Path, scenes: list[ByteArray]) -> None:
