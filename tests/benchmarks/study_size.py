@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.study_size [--form files|folder|parquet] [--count N] [--agree]
 
-Made videos of 10 minutes each, at 5 samples a second, with 20 events each: 100, 300 and 1,000 of them, as results of
-one video each, as one folder, and as one Parquet file. Each study runs in a process of its own. Printed are processor
-seconds, also for each video, and the largest memory of that process.
+Made videos of 10 minutes each, at 5 samples a second, with all measures of the face and 20 events each: 100, 300 and
+1,000 of them, as results of one video each, as one folder, and as one Parquet file. Each study runs in a process of its
+own, which allocates memory as the command line does. Printed are processor seconds, also for each video, and the
+largest memory of that process.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fervid.types import MEASURES, FloatArray
 from tests.support.synthetic_results import MadeFace, MadeVideo, wandering, write_results
 
 COUNTS, EVENTS, SAMPLES = (100, 300, 1000), 20, 3000
@@ -29,7 +31,7 @@ RESULTS = {"files": "p*.parquet", "folder": "results", "parquet": "results.parqu
 
 def make(folder: Path, count: int, form: str) -> Path:
     """Write the results, participants and events of a study; returns the study file."""
-    faces = [MadeFace(range(SAMPLES), wandering(SAMPLES, seed)) for seed in range(5)]
+    faces = [MadeFace(range(SAMPLES), wandering(SAMPLES, seed), measures=_measures(seed)) for seed in range(5)]
     if form == "files":
         for number, face in enumerate(faces):
             write_results(folder / f"made{number}.parquet", [MadeVideo("video.mp4", [face], count=SAMPLES)])
@@ -53,6 +55,16 @@ def make(folder: Path, count: int, form: str) -> Path:
     return folder / "study.toml"
 
 
+def _measures(seed: int) -> FloatArray:
+    """(SAMPLES, 8) angles in degrees, and values between 0 and 1; a tenth is unknown, as where the face is turned."""
+    random = np.random.default_rng(100 + seed)
+    angles = random.normal(0, 10, (SAMPLES, 3))
+    shares = random.uniform(0, 1, (SAMPLES, len(MEASURES) - 3))
+    values = np.column_stack([angles, shares]).astype(np.float32)
+    values[random.random(SAMPLES) < 0.1] = np.nan
+    return values
+
+
 def _copy(folder: Path, source: int, name: str, video_id: str) -> None:
     """Write the made results under another name, as those of another video."""
     import pyarrow as pa
@@ -70,9 +82,12 @@ def _copy(folder: Path, source: int, name: str, video_id: str) -> None:
 
 def measure(study: Path, coding: str | None) -> tuple[float, float]:
     """Processor seconds and the largest memory in MB of one study, or of one agreement with itself."""
+    import pyarrow as pa
+
     from fervid.studies.agree import agree
     from fervid.studies.study import study as run
 
+    pa.set_memory_pool(pa.system_memory_pool())
     started = time.process_time()
     if coding is None:
         run(study, study.parent / "out")

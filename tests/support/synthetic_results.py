@@ -26,11 +26,15 @@ from fervid.version import __version__
 
 @dataclass
 class MadeFace:
-    """A face seen at the ``samples`` (indices of the video's sampled frames), with these probabilities."""
+    """A face seen at the ``samples`` (indices of the video's sampled frames), with these probabilities.
+
+    ``measures``: (n, 8) in the order of MEASURES; None: the face was not measured.
+    """
 
     samples: Sequence[int]
     probabilities: FloatArray
     trust: str = "ok"
+    measures: FloatArray | None = None
 
 
 @dataclass
@@ -146,9 +150,9 @@ def _track(video: MadeVideo, number: int, face: MadeFace) -> Track:
     box = np.array([20.5 + 100 * number, 30.25, 80, 100], np.float32)
     crops = np.zeros((count, 48, 48), np.uint8)
     ones = np.ones(count, np.float32)
-    return Track(
-        number, samples * video.stride, video.times[samples], np.tile(box, (count, 1)), 0.9 * ones, 0.75 * ones, crops
-    )
+    numbers = samples * video.stride
+    boxes = np.tile(box, (count, 1))
+    return Track(number, numbers, video.times[samples], boxes, 0.9 * ones, 0.75 * ones, crops, measures=face.measures)
 
 
 def made_episodes(video: MadeVideo, number: int, face: MadeFace) -> list[dict[str, Any]]:
