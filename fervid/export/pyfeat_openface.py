@@ -109,12 +109,13 @@ def _pose(timeline: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _landmarks(timeline: pd.DataFrame, landmarks: pd.DataFrame | None) -> list[pd.DataFrame]:
-    """The landmarks of each row of the timeline; empty where the network was not sure of the face, as the pose is."""
+    """The landmarks of each row of the timeline; empty where the network was not sure of the face, as the
+    opening of the mouth is."""
     if landmarks is None or landmarks.empty:
         return []
     keys = ["frame", "face_id"]
     joined = timeline[keys].merge(landmarks, how="left", on=keys, validate="many_to_one")
-    return [joined[list(LANDMARK_COLUMNS)].set_index(timeline.index).where(timeline["head_yaw"].notna())]
+    return [joined[list(LANDMARK_COLUMNS)].set_index(timeline.index).where(timeline["mouth_open"].notna())]
 
 
 def timeline_frame(timeline: pd.DataFrame, values: Values | None = None) -> pd.DataFrame:

@@ -211,7 +211,7 @@ class Square:
         """
         cosine, sine = (one * self.side / side for one in _turn(self.roll))
         turned = np.asarray(places, np.float64) - side / 2
-        return turned @ np.array([(cosine, sine), (-sine, cosine)]) + (self.x, self.y)
+        return np.asarray(turned @ np.array([(cosine, sine), (-sine, cosine)]) + (self.x, self.y))
 
 
 def _turn(degrees: float) -> tuple[float, float]:

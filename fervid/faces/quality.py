@@ -70,7 +70,7 @@ def face_quality(
         min(face.width, face.height) / SIZE,
         (sharpness - 0.15) / 0.3,
         float(crop.std()) / 16,
-        _frontal(face) / 0.75 if measures is None or math.isnan(measures.head_yaw) else _turned(measures),
+        _frontal(face) / 0.75 if measures is None or math.isnan(measures.turned) else _towards(measures),
         _upright(face),
         1.0 if measures is None else measures.presence,
         _free(covered),
@@ -90,10 +90,9 @@ def _frontal(face: Face) -> float:
     return float(np.clip(1 - 2 * abs(position - 0.5), 0, 1))
 
 
-def _turned(measures: FaceMeasures) -> float:
+def _towards(measures: FaceMeasures) -> float:
     """1 if the face is turned to the camera by up to FRONTAL degrees, 0 if it is turned away by TURNED_AWAY."""
-    towards = math.cos(math.radians(measures.head_yaw)) * math.cos(math.radians(measures.head_pitch))
-    return (TURNED_AWAY - math.degrees(math.acos(min(max(towards, -1.0), 1.0)))) / (TURNED_AWAY - FRONTAL)
+    return (TURNED_AWAY - measures.turned) / (TURNED_AWAY - FRONTAL)
 
 
 def _free(covered: float) -> float:

@@ -181,7 +181,7 @@ def pose_errors() -> dict[str, tuple[float, float, float]]:
     """Compute the errors of yaw, pitch and roll of each still.
 
     Returns:
-        Still → measured minus true, in degrees.
+        Still → measured minus true, in degrees; NaN if they were not measured.
     """
     errors = {}
     for row in rows_of("pose.csv"):
@@ -237,8 +237,12 @@ def main() -> None:
     errors = pose_errors()
     for still, values in errors.items():
         print(f"pose, {still}: yaw {values[0]:+.1f} pitch {values[1]:+.1f} roll {values[2]:+.1f}")
-    means = np.abs(np.array(list(errors.values()))).mean(axis=0)
-    print(f"pose, mean of {len(errors)}: yaw {means[0]:.1f} pitch {means[1]:.1f} roll {means[2]:.1f}")
+    known = np.abs([values for values in errors.values() if np.isfinite(values).all()])
+    means = known.mean(axis=0)
+    print(
+        f"pose, mean of {len(known)} of {len(errors)} that are measured:"
+        f" yaw {means[0]:.1f} pitch {means[1]:.1f} roll {means[2]:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fervid.faces.detectors import create_detector
-from fervid.faces.measures import FaceMeasures, angles, head_pose, measure, packed, rotation_of, values_of
+from fervid.faces.measures import MAX_YAW, FaceMeasures, angles, head_pose, measure, packed, rotation_of, values_of
 from fervid.faces.mesh import MESH_SIDE, FaceMesher, Mesh, Square
+from fervid.faces.quality import face_quality
 from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
 from fervid.types import MEASURES, ByteArray, Face
@@ -151,7 +152,23 @@ def test_the_pose_of_the_canonical_face_is_found(pose: tuple[float, float, float
     straight, turned = measure(turned_canonical(0, 0, 0)), measure(mesh)
     for name in ("mouth_open", "smile"):
         assert getattr(turned, name) == pytest.approx(getattr(straight, name), abs=1e-3), name
-    assert turned.eyes_open < 0.02
+    towards = np.cos(np.radians(pose[0])) * np.cos(np.radians(pose[1]))
+    assert turned.turned == pytest.approx(np.degrees(np.arccos(towards)), abs=0.1)
+    uncertain = [turned.head_yaw, turned.head_pitch, turned.head_roll, turned.eyes_open, turned.gaze_x, turned.gaze_y]
+    if abs(pose[0]) > MAX_YAW:
+        assert np.isnan(uncertain).all()
+    else:
+        assert np.isfinite(uncertain).all()
+        assert turned.eyes_open < 0.02
+
+
+def test_a_head_that_is_turned_away_has_a_low_quality_also_where_its_angles_are_not_measured() -> None:
+    face, crop = Face(100, 100, 100, 130, 1.0), np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)
+    straight, away = measure(turned_canonical(0, 0, 0)), measure(turned_canonical(48, 0, 0))
+    assert np.isnan(away.head_yaw)
+    assert np.isfinite([away.mouth_open, away.smile, away.turned]).all()
+    limits = [face_quality(face, crop, 400, 400, measures) for measures in (straight, away)]
+    assert 0 < limits[1] < 0.1 * limits[0]
 
 
 @pytest.mark.parametrize("pose", [(-80.0, 10.0, 5.0), (45.0, -60.0, 170.0)])
