@@ -22,6 +22,13 @@ STRICT = {"err_detect": "explode"}
 """Option of a decoder that refuses a damaged packet. Otherwise it makes up pixels from those of other frames, which may
 be left out."""
 
+MOST_SAVED = 50
+"""So many packets may be decoded again, in all that were saved before, until no more frames are left out."""
+
+REGAINED = 0.2
+"""After that, leaving out frames is tried again: for each packet that is decoded at once, this many may be decoded
+again."""
+
 
 def headers_of(container: Any, stream: Any) -> PictureHeaders | None:
     """Prepare to leave out frames of a stream, if that is possible.
@@ -67,6 +74,8 @@ class FrameSkipping:
         self._known: dict[int, tuple[int, PictureShape]] = {}
         """Index → time stamp and shape of frames that may be asked for."""
         self._count = 0
+        self._saved = 0.0
+        """Number of packets that were saved lately, less those that were decoded again."""
         self.in_full = False
         """Whether every frame is decoded for the time being."""
 
@@ -86,7 +95,10 @@ class FrameSkipping:
             if picture is not None:
                 self._frames.add(packet, picture.idr)
                 self._count += 1
-                decoded = is_needed or self.in_full or self._count <= AHEAD or not self._frames.has_room
+                in_full = self.in_full or self._saved < 0 or self._count <= AHEAD or not self._frames.has_room
+                decoded = is_needed or in_full
+                if not decoded or self._saved < 0:
+                    self._saved = min(self._saved + (REGAINED if decoded else 1), MOST_SAVED)
                 self._context.skip_frame = "DEFAULT" if decoded else "NONREF"
                 if not packet.is_discard:
                     insort(self._due, (packet.pts, decoded))
@@ -163,9 +175,11 @@ class FrameSkipping:
         if first not in self._known or last not in self._known:
             raise SkippingFailed("a frame that is not known")
         (begin, shape), (end, _), index = self._known[first], self._known[last], first
+        before = self._frames.decoded
         for index, frame in enumerate(self._frames.between(begin, end), first + 1):
             shape = self._known[index][1] if index in self._known else shape
             yield index, frame, shape
+        self._saved -= self._frames.decoded - before
         if index != last - 1:
             raise SkippingFailed("a frame is missing")
 

@@ -19,11 +19,15 @@ MAX_BYTES = 2**25
 class SkippedFrames:
     """Keeps the packets from a keyframe on, and decodes a few frames of them in full.
 
+    Attributes:
+        decoded: Number of packets that were decoded again.
+
     Args:
         open_decoder: Opens a second decoder like that of the stream; gives its container and codec context.
     """
 
     def __init__(self, open_decoder: Callable[[], tuple[Any, Any]]) -> None:
+        self.decoded = 0
         self._open_decoder = open_decoder
         self._packets: list[Any] = []
         self._groups: list[tuple[int, int]] = []
@@ -114,6 +118,7 @@ class SkippedFrames:
             while self._fed < self._dropped + len(self._packets):
                 packet = self._packets[self._fed - self._dropped]
                 self._fed += 1
+                self.decoded += 1
                 in_full = packet.pts is None or packet.pts > begin
                 self._context.skip_frame = "DEFAULT" if in_full else "NONREF"
                 self._held += self._context.decode(packet)
