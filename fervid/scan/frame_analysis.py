@@ -81,6 +81,7 @@ class FrameResult:
         sample: The faces; None if the frame is not sampled.
         between: The faces of a frame that is not sampled, without crops, if it was looked at to follow faces that meet.
         skipped: Number of frames directly before it that were not decoded.
+        after_seek: Whether the reader passed over these by seeking.
     """
 
     time: float
@@ -89,6 +90,7 @@ class FrameResult:
     sample: FaceDetections | None
     between: FaceDetections | None = None
     skipped: int = 0
+    after_seek: bool = False
 
 
 class FrameAnalyzer:
@@ -154,7 +156,9 @@ class FrameAnalyzer:
         if look is None or look.frame is not frame:
             look = Look(frame, self._settings.long_side)
         sample = self._sample(look) if frame.sampled else None
-        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped)
+        return FrameResult(
+            frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped, after_seek=frame.after_seek
+        )
 
     def _upright(self, look: Look) -> list[Face]:
         """The upright faces of a frame, in its pixels. The frames must come in order."""

@@ -31,6 +31,7 @@ def write_result(file: RecordFile, result: FrameResult) -> None:
     value = {
         "time": float(result.time),
         "skipped": int(result.skipped),
+        "after_seek": bool(result.after_seek),
         "shape": [list(shape.stored), shape.rotation, float(shape.aspect), bool(shape.mirrored)],
         "sample": _packed(result.sample, arrays),
         "between": _packed(result.between, arrays),
@@ -58,10 +59,10 @@ def read_frame_results(path: Path) -> Iterator[FrameResult]:
             thumbnail = next(left)
             sample, between = (_unpacked(value[name], left) for name in ("sample", "between"))
             shape = PictureShape((width, height), rotation, aspect, mirrored)
-            time, skipped = value["time"], value["skipped"]
+            time, skipped, after_seek = value["time"], value["skipped"], value["after_seek"]
         except (KeyError, TypeError, ValueError, StopIteration) as error:
             raise InternalError(f"{path} was damaged; run again") from error
-        yield FrameResult(time, thumbnail, shape, sample, between, skipped)
+        yield FrameResult(time, thumbnail, shape, sample, between, skipped, after_seek)
 
 
 def _packed(found: FaceDetections | None, arrays: Arrays) -> dict[str, Any] | None:

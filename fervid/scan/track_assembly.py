@@ -67,7 +67,7 @@ class TrackBuilder:
         Args:
             result: The frame's result; its time is later than that of the frame before.
         """
-        self._cuts.update(result.time, result.thumbnail, result.shape, result.skipped)
+        self._cuts.update(result.time, result.thumbnail, result.shape, result.skipped, result.after_seek)
         self._pictures.add(result.time, result.shape, result.sample is not None, result.skipped)
         if result.sample is not None:
             self._add_sample(result.time, result.shape, result.sample)

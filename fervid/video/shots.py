@@ -108,7 +108,14 @@ class ShotBoundaryDetector:
         self._last_search = -np.inf
         self._cuts: list[float] = []
 
-    def update(self, time: float, thumbnail: ByteArray, shape: PictureShape | None = None, skipped: int = 0) -> None:
+    def update(
+        self,
+        time: float,
+        thumbnail: ByteArray,
+        shape: PictureShape | None = None,
+        skipped: int = 0,
+        after_seek: bool = False,
+    ) -> None:
         """Add the next frame. If its size or orientation is not that of the frame before, a shot begins.
 
         Args:
@@ -116,10 +123,11 @@ class ShotBoundaryDetector:
             thumbnail: (h, w) uint8 gray thumbnail.
             shape: Shape of the frame; None if it is the same for all frames.
             skipped: Number of frames directly before it that were not decoded.
+            after_seek: Whether these were passed over by seeking. As a cut may lie there, a shot begins.
         """
         current = make_thumbnail(time, thumbnail, shape)
         last = self._history[-1] if self._history else None
-        if last is not None and last.layout != current.layout:
+        if last is not None and (after_seek or last.layout != current.layout):
             self._accept()
             self._begin(time)
         elif last is not None and not self._flash_is_over(current):
