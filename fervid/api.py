@@ -44,6 +44,7 @@ def analyze(
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
     follow_faces: bool | None = None,
+    seek_samples: bool | None = None,
     measures: bool | None = None,
     mesh: bool | None = None,
     decoder: DecoderName | None = None,
@@ -94,6 +95,7 @@ def analyze(
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
         follow_faces: Detect faces ten times a second only, and follow them in between. Default False.
+        seek_samples: Seek to each sample where that pays; every sample is then a shot of its own. Default False.
         measures: Measure head, eyes, mouth and gaze. Default True.
         mesh: Also write the mesh of each face into ``results.mesh.parquet``. Default False.
         decoder: ``cpu`` (default) or ``nvdec``.
@@ -136,8 +138,8 @@ def analyze(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures, "mesh": mesh,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "follow_faces": follow_faces,
-        "decoder": decoder,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive,
+        "follow_faces": follow_faces, "seek_samples": seek_samples, "decoder": decoder,
         "smooth": smooth, "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
         "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
@@ -188,6 +190,7 @@ def analyze_video(
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
     follow_faces: bool | None = None,
+    seek_samples: bool | None = None,
     measures: bool | None = None,
     decoder: DecoderName | None = None,
     smooth: float | None = None,
@@ -223,6 +226,7 @@ def analyze_video(
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
         follow_faces: Detect faces ten times a second only, and follow them in between. Default False.
+        seek_samples: Seek to each sample where that pays; every sample is then a shot of its own. Default False.
         measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
@@ -248,8 +252,8 @@ def analyze_video(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "follow_faces": follow_faces,
-        "decoder": decoder,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive,
+        "follow_faces": follow_faces, "seek_samples": seek_samples, "decoder": decoder,
         "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip

@@ -197,6 +197,10 @@ class ScanSettings:
     """Detect faces ten times a second only, and in the frames between two detections take each face to move evenly from
     one to the other, as far as the images agree. Where they do not, faces are detected in every frame. This matters
     above ten samples per second."""
+    seek_samples: bool = False
+    """Where samples are so far apart that it pays, seek to each of them instead of decoding all frames between. Cuts
+    between them are then not known, so each sample begins a shot, and only embeddings tell that two of them show one
+    person."""
     measures: bool = True
     """Find the mesh of each face, and measure head, eyes, mouth and gaze by it. False leaves these columns empty, and
     rates the quality of a face without them."""

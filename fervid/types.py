@@ -88,6 +88,7 @@ class Frame:
         shape: Size and orientation of this frame.
         convert: Makes ``image``.
         skipped: Times in seconds of the frames directly before this one that were not decoded.
+        after_seek: Whether the reader passed over these by seeking, so that anything may have happened there.
     """
 
     index: int
@@ -97,6 +98,7 @@ class Frame:
     shape: PictureShape
     convert: Callable[[], ByteArray] = field(repr=False)
     skipped: tuple[float, ...] = ()
+    after_seek: bool = False
 
     @cached_property
     def image(self) -> ByteArray:

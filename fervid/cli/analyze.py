@@ -203,6 +203,14 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = False,
+    seek_samples: Annotated[
+        bool,
+        typer.Option(
+            "--seek-samples",
+            help="Seek to each sample where that pays, such as with --fps 0.1. Faces are then not followed.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = False,
     no_measures: NoMeasures = False,
     mesh: Annotated[
         bool,
@@ -293,8 +301,8 @@ def analyze(
     values = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "smooth": smooth, "measures": not no_measures, "mesh": mesh,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "follow_faces": follow_faces,
-        "decoder": decoder,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive,
+        "follow_faces": follow_faces, "seek_samples": seek_samples, "decoder": decoder,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,
         "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,

@@ -156,7 +156,9 @@ class FrameAnalyzer:
         if look is None or look.frame is not frame:
             look = Look(frame, self._settings.long_side)
         sample = self._sample(look) if frame.sampled else None
-        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped)
+        return FrameResult(
+            frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped, is_cut=frame.after_seek
+        )
 
     def _upright(self, look: Look) -> list[Face]:
         """The upright faces of a frame, in its pixels. The frames must come in order."""

@@ -27,6 +27,7 @@ from fervid.types import Frame, Track, VideoInfo
 from fervid.video.needed_packets import SkippingFailed
 from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.sampling import SeekPoint
+from fervid.video.seeking_reader import SeekingReader, seek_plan
 
 SKIPS_FRAMES = True
 """Whether scans decode only the frames that they need. The results are the same (docs/benchmarks.md, "Shots")."""
@@ -55,7 +56,7 @@ def scan_video(path: Path, video_id: str, settings: ScanSettings, geometry: Crop
     started = clock.monotonic()
     cv2.setNumThreads(1)
     embedder, refused = cached_embedder()
-    for skip in (SKIPS_FRAMES, False):
+    for skip in (True, False):
         try:
             with open_reader(path, settings, skip) as reader:
                 tracked = track_faces(reader, settings, geometry, cached_detector(settings), scratch, embedder)
@@ -90,7 +91,9 @@ def open_reader(
         UnreadableVideo: The file cannot be decoded.
         SkippingFailed: It must be opened again without ``skip``.
     """
-    return (partial(SkippingReader, stop=stop) if skip else VideoReader)(
+    if skip and settings.seek_samples and seek_point is None and (plan := seek_plan(path, settings)):
+        return SeekingReader(path, plan, settings)
+    return (partial(SkippingReader, stop=stop) if skip and SKIPS_FRAMES else VideoReader)(
         path,
         fps=settings.fps,
         start=settings.start,
@@ -255,6 +258,11 @@ def reader_notes(reader: VideoReader, settings: ScanSettings) -> list[str]:
         Sentences for the manifest.
     """
     notes = [reader.stream_note] if reader.stream_note else []
+    if isinstance(reader, SeekingReader):
+        notes.append(
+            f"{reader.plan.decoded} of {reader.plan.count} frames decoded; cuts between samples are not known, so "
+            "each sample after others that were left out begins a shot"
+        )
     if settings.decoder == "nvdec" and not reader.accelerated:
         notes.append("no NVIDIA decoder for this video; decoded on the CPU")
     if reader.truncated:

@@ -34,6 +34,7 @@ from fervid.types import Frame
 from fervid.video.index import VideoIndex, read_index
 from fervid.video.needed_packets import SkippingFailed
 from fervid.video.sampling import TIME_TOLERANCE, SamplingGrid, SeekPoint, period_index
+from fervid.video.seeking_reader import plan_seeking
 
 MAX_SPLIT_DEVIATION = 0.25
 """Largest deviation of a split point from its target, and largest pre-roll decoded before it, as a fraction of the
@@ -57,7 +58,7 @@ def divide_video(path: Path, settings: ScanSettings, period: float, seconds: flo
     if end < 2 * seconds:
         return []
     index = read_index(path, 2 * seconds, settings.stream)
-    if index is None:
+    if index is None or (settings.seek_samples and plan_seeking(index, settings)):
         return []
     count = int(np.searchsorted(index.times, end + TIME_TOLERANCE, "right"))
     starts = _split_points(index, count, settings, period, seconds)

@@ -185,7 +185,7 @@ class ShotBoundaryDetector:
 
     def _follow(self, last: Thumbnail | None, current: Thumbnail, is_cut: bool) -> None:
         """Add a frame that is not searched for a cut."""
-        if is_cut:
+        if is_cut and last is not None:
             self._begin(current.time)
         else:
             self._search_is_due(current.time)

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.following --media ../shared/media [--adaptive] [CLIP ...]
 
-For each clip: the share of frames in which faces are detected, and of followed frames the share in which all boxes
+For each clip: the share of frames without a followed face, and of followed frames the share in which all boxes
 have an intersection over union of .9 or more with those of detection in every frame (a face too many or too few counts
 as 0), quantiles of this overlap, and how the emotion probabilities differ. The limits of ``faces/following`` were
 chosen on the clips in CHOSEN_ON. ``python -m tests.benchmarks.tracking`` shows what following does to tracks.
@@ -111,7 +111,7 @@ def main() -> None:
         path for path in asked.media.iterdir() if path.suffix in (".mp4", ".mov", ".mkv", ".webm")
     )
     classifier = load_classifier(None, "cpu")
-    print("| clip | frames | detected | boxes with .9 | 1 %, 5 %, 50 % | probabilities differ by | same emotion |")
+    print("| clip | frames | not followed | boxes with .9 | 1 %, 5 %, 50 % | probabilities differ by | same emotion |")
     print("|---|---|---|---|---|---|---|")
     totals = {"all on which limits were chosen": Comparison(), "all others": Comparison()}
     for path in sorted(clips, key=lambda path: path.name not in CHOSEN_ON):
