@@ -43,6 +43,7 @@ def analyze(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    gate: bool | None = None,
     measures: bool | None = None,
     mesh: bool | None = None,
     decoder: DecoderName | None = None,
@@ -92,6 +93,7 @@ def analyze(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        gate: Run its part for small faces only where one may be. Default True.
         measures: Measure head, eyes, mouth and gaze. Default True.
         mesh: Also write the mesh of each face into ``results.mesh.parquet``. Default False.
         decoder: ``cpu`` (default) or ``nvdec``.
@@ -134,11 +136,11 @@ def analyze(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures, "mesh": mesh,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
-        "smooth": smooth, "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
-        "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
-        "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size, "timeout": timeout,
-        "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "gate": gate,
+        "decoder": decoder, "smooth": smooth, "exclude": exclude, "follow_links": follow_links, "settle": settle,
+        "shard": shard, "engine": engine if isinstance(engine, str) else None, "address": address, "device": device,
+        "model": model, "workers": workers, "worker_memory": worker_memory, "batch_size": batch_size,
+        "timeout": timeout, "retry_failed": retry_failed, "overwrite": overwrite, "lock": lock,
     }  # fmt: skip
     chosen = override(AnalyzeSettings() if settings is None else settings, values)
     page = None if report is None else ReportPage(Path(report), on_progress)
@@ -184,6 +186,7 @@ def analyze_video(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    gate: bool | None = None,
     measures: bool | None = None,
     decoder: DecoderName | None = None,
     smooth: float | None = None,
@@ -218,6 +221,7 @@ def analyze_video(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        gate: Run its part for small faces only where one may be. Default True.
         measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
         decoder: ``cpu`` (default) or ``nvdec``.
         smooth: Width of the smoothing window in seconds; 0 turns smoothing off. Default 1.5.
@@ -243,8 +247,8 @@ def analyze_video(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "decoder": decoder,
-        "smooth": smooth,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "gate": gate,
+        "decoder": decoder, "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,
     }  # fmt: skip
     return scan_and_classify(path, override(AnalyzeSettings() if settings is None else settings, values), classifier)

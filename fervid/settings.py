@@ -193,6 +193,9 @@ class ScanSettings:
     adaptive: bool = False
     """Run RetinaFace only on regions that may hold a face: around known faces and where the image changed. The whole
     frame is searched every few seconds and in case of doubt. This is faster for steady cameras."""
+    gate: bool = True
+    """Run the part of RetinaFace that finds small faces only where a quick test on its input says that one may be.
+    False runs it everywhere. This is slower, and gave the same faces wherever both were compared."""
     measures: bool = True
     """Find the mesh of each face, and measure head, eyes, mouth and gaze by it. False leaves these columns empty, and
     rates the quality of a face without them."""
