@@ -6,7 +6,7 @@ call returns, so long computations are counted in full, and nothing is slowed do
 such function, all imports and all loading of weights count as start-up. The classifier is imported first, because it
 would otherwise load in parallel with the scan.
 
-    python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive]
+    python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive] [--no-measures]
 """
 
 from __future__ import annotations
@@ -170,14 +170,15 @@ def age() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
-def profile(clip: Path, fps: float, adaptive: bool = False) -> dict[str, dict[str, float]]:
+def profile(clip: Path, fps: float, adaptive: bool = False, measures: bool = True) -> dict[str, dict[str, float]]:
     """Analyse ``clip``; return wall and processor seconds by stage."""
     with tempfile.TemporaryDirectory() as folder, Sampler() as sampler:
         import fervid.emotions.classifier  # noqa: F401  loaded now, so that nothing runs in parallel
         from fervid.batch.run import analyze
         from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
 
-        settings = AnalyzeSettings(ScanSettings(fps=fps, adaptive=adaptive), run=RunSettings(device="cpu"))
+        scanned = ScanSettings(fps=fps, adaptive=adaptive, measures=measures)
+        settings = AnalyzeSettings(scanned, run=RunSettings(device="cpu"))
         report = analyze([clip], Path(folder) / "r.parquet", settings, engine=Inline())
     assert report.exit_code == 0, report.videos[0].message
     clocks = {"wall": sampler.seconds, "processor": sampler.processor}
@@ -191,8 +192,9 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--fps", type=float, default=5.0)
     parser.add_argument("--adaptive", action="store_true")
+    parser.add_argument("--no-measures", dest="measures", action="store_false")
     arguments = parser.parse_args()
-    found = profile(arguments.clip, arguments.fps, arguments.adaptive)
+    found = profile(arguments.clip, arguments.fps, arguments.adaptive, arguments.measures)
     for clock, seconds in before.items():
         found[clock]["start-up"] += seconds
     print(json.dumps(found))
