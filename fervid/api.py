@@ -43,6 +43,7 @@ def analyze(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    gate: bool | None = None,
     follow_faces: bool | None = None,
     seek_samples: bool | None = None,
     measures: bool | None = None,
@@ -94,6 +95,7 @@ def analyze(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        gate: Run its part for small faces only where one may be. Default True.
         follow_faces: Detect faces ten times a second only, and follow them in between. Default False.
         seek_samples: Seek to each sample where that pays; every sample is then a shot of its own. Default False.
         measures: Measure head, eyes, mouth and gaze. Default True.
@@ -138,7 +140,7 @@ def analyze(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures, "mesh": mesh,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "gate": gate,
         "follow_faces": follow_faces, "seek_samples": seek_samples, "decoder": decoder,
         "smooth": smooth, "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine if isinstance(engine, str) else None, "address": address, "device": device, "model": model,
@@ -189,6 +191,7 @@ def analyze_video(
     detector: DetectorName | None = None,
     detector_weights: str | os.PathLike[str] | None = None,
     adaptive: bool | None = None,
+    gate: bool | None = None,
     follow_faces: bool | None = None,
     seek_samples: bool | None = None,
     measures: bool | None = None,
@@ -225,6 +228,7 @@ def analyze_video(
         detector: ``retinaface`` (default), ``centerface`` or ``yunet``.
         detector_weights: The detector's weights. Default: those of its package.
         adaptive: Run RetinaFace only on regions that may hold a face. Default False.
+        gate: Run its part for small faces only where one may be. Default True.
         follow_faces: Detect faces ten times a second only, and follow them in between. Default False.
         seek_samples: Seek to each sample where that pays; every sample is then a shot of its own. Default False.
         measures: Find the mesh of each face, and measure head, eyes, mouth and gaze. Default True.
@@ -252,7 +256,7 @@ def analyze_video(
     values: dict[str, Any] = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "measures": measures,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "gate": gate,
         "follow_faces": follow_faces, "seek_samples": seek_samples, "decoder": decoder,
         "smooth": smooth,
         "device": device, "model": model, "batch_size": batch_size,

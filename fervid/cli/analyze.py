@@ -195,6 +195,15 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = False,
+    no_gate: Annotated[
+        bool,
+        typer.Option(
+            "--no-gate",
+            help="Search for small faces everywhere, not only where a quick test says that one may be. Slower; "
+            "retinaface only.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = False,
     follow_faces: Annotated[
         bool,
         typer.Option(
@@ -301,7 +310,7 @@ def analyze(
     values = {
         "fps": fps, "start": start, "end": end, "stream": stream, "fps_in": fps_in,
         "rotate": rotate, "min_face": min_face, "smooth": smooth, "measures": not no_measures, "mesh": mesh,
-        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive,
+        "detector": detector, "detector_weights": detector_weights, "adaptive": adaptive, "gate": not no_gate,
         "follow_faces": follow_faces, "seek_samples": seek_samples, "decoder": decoder,
         "exclude": exclude, "follow_links": follow_links, "settle": settle, "shard": shard,
         "engine": engine, "address": address, "device": device, "model": model, "workers": workers,

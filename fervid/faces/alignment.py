@@ -40,9 +40,9 @@ def _shrink_around(image: ByteArray, face: Face, matrix: DoubleArray, scale: flo
     """The part of the image around a face, scaled by ``scale``, and the transform adapted to it."""
     height, width = image.shape[:2]
     margin = 0.5 * max(face.width, face.height)  # enough for a square at any angle
-    left, top = int(np.clip(face.x - margin, 0, width - 1)), int(np.clip(face.y - margin, 0, height - 1))
-    right = int(np.clip(face.x + face.width + margin, left + 1, width))
-    bottom = int(np.clip(face.y + face.height + margin, top + 1, height))
+    left, top = int(min(max(face.x - margin, 0), width - 1)), int(min(max(face.y - margin, 0), height - 1))
+    right = int(min(max(face.x + face.width + margin, left + 1), width))
+    bottom = int(min(max(face.y + face.height + margin, top + 1), height))
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     small = area_resize(image[top:bottom, left:right], size)
     moved = matrix.copy()
@@ -80,9 +80,10 @@ def similarity_transform(source: DoubleArray, target: DoubleArray) -> DoubleArra
     Returns:
         (2, 3) float64, the affine matrix.
     """
-    one, other = source - source.mean(axis=0), target - target.mean(axis=0)
+    source_middle, target_middle = source.mean(axis=0), target.mean(axis=0)
+    one, other = source - source_middle, target - target_middle
     variance = max(float((one**2).sum()), 1e-6)
     cosine = float((one * other).sum()) / variance
     sine = float((one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]).sum()) / variance
     rotation = np.array([[cosine, -sine], [sine, cosine]])
-    return np.hstack([rotation, (target.mean(axis=0) - rotation @ source.mean(axis=0))[:, None]])
+    return np.hstack([rotation, (target_middle - rotation @ source_middle)[:, None]])

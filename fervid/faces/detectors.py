@@ -104,7 +104,10 @@ def create_detector(settings: ScanSettings) -> FaceDetector:
         BadWeights: The weights file is damaged or not the expected one.
         MissingLibrary: The package with the weights is not installed.
     """
-    return DETECTORS[settings.detector](settings.score_threshold, settings.long_side, settings.detector_weights)
+    given = settings.score_threshold, settings.long_side, settings.detector_weights
+    if settings.detector == "retinaface":
+        return RetinaFace(*given, settings.gate)
+    return DETECTORS[settings.detector](*given)
 
 
 def describe_detector(settings: ScanSettings) -> tuple[str, str]:

@@ -45,9 +45,22 @@ class RetinaFace:
     _fine = tuple(f"/{head}/Reshape_output_0" for head in _heads)
     """Output tensors of each head at stride 8, the branch for small faces."""
 
-    def __init__(self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None) -> None:
+    def __init__(
+        self, score_threshold: float = 0.65, long_side: int = 640, weights: str | None = None, gate: bool = True
+    ) -> None:
+        """Read the weights. Each part of the network is loaded when it is first needed.
+
+        Args:
+            score_threshold: See above.
+            long_side: See above.
+            weights: Path of the weights; None takes the shipped ones.
+            gate: Whether the branch for small faces is computed only where the gate fires.
+
+        Raises:
+            BadWeights: The file is damaged or another one.
+        """
         self._model = WEIGHTS.read(weights)
-        self._session = open_session(self._model)
+        self._gate = gate
         self.score_threshold, self.long_side = score_threshold, long_side
 
     def detect(self, image: ByteArray, shrunk: ScaledImage | None = None) -> list[Face]:
@@ -67,14 +80,15 @@ class RetinaFace:
             threshold: Lowest score of a face.
             factor: Factor from pixels of the image to those of the result.
             small_faces: How much of the branch for small faces is computed. It is two fifths of the network's work.
-                Faces above about 60 pixels (geometric mean of the box's sides) do not depend on it.
+                Faces above about 60 pixels (geometric mean of the box's sides) do not depend on it. Without the gate,
+                "gated" is "all".
 
         Returns:
             The faces, best score first.
         """
         height, width = image.shape[:2]
         pixels = self._pixels(image)
-        if small_faces == "all":
+        if small_faces == "all" or (small_faces == "gated" and not self._gate):
             offsets, probabilities, points = (output[0] for output in self._session.run(None, {"input": pixels}))
             outputs = offsets, probabilities[:, 1], points, _anchors(height, width, self._strides, self._sizes)
         else:
@@ -115,6 +129,10 @@ class RetinaFace:
         for plane, values, mean in zip(pixels[0], cv2.split(image), self._mean, strict=True):
             np.subtract(values, np.float32(mean), out=plane)
         return pixels
+
+    @cached_property
+    def _session(self) -> Any:
+        return open_session(self._model)
 
     @cached_property
     def _coarse_session(self) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fervid.faces.alignment import TEMPLATE, align, area_resize, similarity_transform
-from fervid.faces.appearance import appearance
+from fervid.faces.appearance import _count_colours, appearance
 from fervid.faces.detectors import create_detector
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray
@@ -71,6 +71,19 @@ def test_boxes_without_landmarks_or_outside_the_image_have_descriptors_too() -> 
     assert float(bare @ bare) == pytest.approx(1, abs=1e-5)
     away = describe(image, Face(-500, -500, 40, 40, 0.7))
     assert float(away @ away) == pytest.approx(1, abs=1e-5)
+
+
+def test_colours_are_those_of_cielab() -> None:
+    image = np.random.default_rng(3).integers(0, 256, (32, 24, 3)).astype(np.uint8)
+    lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2LAB), np.float64).reshape(-1, 3)
+    edges = [np.linspace(0, 100, 5), np.linspace(-42, 42, 7), np.linspace(-42, 42, 7)]
+    for edge in edges[1:]:
+        edge[[0, -1]] = -np.inf, np.inf  # stronger colours count in the outer bins
+    expected = np.histogramdd(lab, edges)[0].ravel()
+    found = _count_colours(image)
+    assert found.sum() == 32 * 24
+    # OpenCV interpolates in a table, with errors of up to 0.3, so pixels near an edge may lie on its other side
+    assert np.abs(found - expected).sum() / 2 < 0.03 * 32 * 24
 
 
 @given(

@@ -9,8 +9,10 @@ import pytest
 
 from fervid.faces import retinaface_gate as gate
 from fervid.faces.boxes import shrink
+from fervid.faces.detectors import create_detector
 from fervid.faces.retinaface import RetinaFace
 from fervid.runtime.opencv import cv2
+from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Face, FloatArray
 from fervid.video.reader import VideoReader
 from tests.support.paths import ROOT
@@ -99,6 +101,17 @@ def test_small_faces_are_kept(detector: RetinaFace, couple: ByteArray) -> None:
         expected = detector.detect_unscaled(wide, 0.65)
         assert len(expected) == 2
         same(detector.detect_unscaled(wide, 0.65, small_faces="gated"), expected)
+
+
+def test_without_the_gate_the_branch_is_computed_everywhere(
+    detector: RetinaFace, couple: ByteArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "LIMIT", np.inf)  # would miss every small face
+    small = np.asarray(cv2.resize(couple, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA), np.uint8)
+    whole, expected = create_detector(ScanSettings(gate=False)), detector.detect_unscaled(small, 0.65)
+    assert len(expected) == 2
+    same(whole.detect(small), expected)
+    assert len(create_detector(ScanSettings()).detect(small)) < 2
 
 
 @pytest.mark.parametrize("name", CLIPS)
