@@ -83,11 +83,11 @@ def test_samples_are_those_of_decoding_everything(tmp_path: Path, name: str, tim
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_every_frame_of_other_files_is_decoded(tmp_path: Path, name: str) -> None:
+def test_other_files_are_not_read_by_seeking(tmp_path: Path, name: str) -> None:
     path = made(tmp_path, name, OTHERS[name])
     with open_reader(path, SETTINGS, True) as reader:
         assert not isinstance(reader, SeekingReader)
-        assert len(list(reader.frames())) == 25 * SECONDS
+        assert sum(1 + len(frame.skipped) for frame in reader.frames()) == 25 * SECONDS
 
 
 def test_a_variable_rate_keeps_its_times(tmp_path: Path) -> None:
