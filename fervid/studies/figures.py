@@ -29,6 +29,9 @@ STYLES: Sequence[Any] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (7, 2, 1, 2)), "-"
 MAX_CONDITIONS = len(COLORS)
 """More conditions are not drawn; the title says so."""
 
+MAX_LINES = 100
+"""With more participants, several share one line with gaps: a line of its own takes kilobytes in each panel."""
+
 MAX_ROWS = 80
 """More recordings are not drawn in the map of missing data; the title says so."""
 
@@ -83,13 +86,13 @@ def course_figure(course: pd.DataFrame) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    measures = list(dict.fromkeys(course["measure"]))
-    conditions = list(dict.fromkeys(course["trial_type"]))
+    measures = course["measure"].unique().tolist()
+    conditions = course["trial_type"].unique().tolist()
     columns = min(4, len(measures))
     rows = -(-len(measures) // columns)
     figure = Figure(figsize=(2.5 * columns + 0.4, 2.1 * rows + 0.7), layout="constrained")
     grid = np.atleast_1d(figure.subplots(rows, columns, sharex=True, squeeze=False)).ravel()
-    parts = dict(iter(course.groupby(["measure", "trial_type"], sort=False)))
+    parts = dict(iter(course.groupby(["measure", "trial_type"], sort=False, observed=True)))
     probabilities = course.loc[course["measure"].isin(EMOTIONS), ["mean", "high"]]
     largest = min(1.0, 1.05 * float(np.nanmax(probabilities, initial=0.05)))
     for axes, measure in itertools.zip_longest(grid, measures):
@@ -117,9 +120,14 @@ def course_figure(course: pd.DataFrame) -> Figure:
 def _draw_course(axes: Axes, rows: pd.DataFrame, condition: str, number: int) -> None:
     """Draw one condition: participants, mean and interval."""
     color, style = COLORS[number], STYLES[number]
-    for _, own in rows[rows["group"] == ""].groupby("participant"):
-        axes.plot(own["time"], own["mean"], color=color, lw=0.4, alpha=0.3)
     mean = rows[rows["group"] == ALL]
+    times = np.append(mean["time"].to_numpy(np.float64), np.nan)
+    people = rows.loc[rows["group"] == "", "mean"].to_numpy(np.float64).reshape(-1, len(mean))
+    people = np.column_stack([people, np.full(len(people), np.nan)])  # a gap between participants of one line
+    joined = max(1, -(-len(people) // MAX_LINES))
+    for start in range(0, len(people), joined):
+        own = people[start : start + joined]
+        axes.plot(np.tile(times, len(own)), own.ravel(), color=color, lw=0.4, alpha=0.3)
     axes.plot(mean["time"], mean["mean"], color=color, ls=style, lw=1.8, label=condition or "all")
     axes.fill_between(mean["time"], mean["low"], mean["high"], color=color, alpha=0.22, lw=0)
 

@@ -105,8 +105,10 @@ class _Courses:
 def _courses(plan: Plan, course: pd.DataFrame, shape: tuple[int, int]) -> _Courses:
     """Read the table; ``shape`` is (steps, measures)."""
     conditions = plan.conditions[:MAX_CONDITIONS]
-    rows: dict[Any, pd.DataFrame] = dict(iter(course.groupby(["group", "participant", "trial_type"], sort=False)))
-    people = [name for name in dict.fromkeys(course["participant"]) if name]
+    rows: dict[Any, pd.DataFrame] = dict(
+        iter(course.groupby(["group", "participant", "trial_type"], sort=False, observed=True))
+    )
+    people = [name for name in course["participant"].unique() if name]
     counts: dict[str, int] = {}
     for (group, _, _), part in rows.items():
         if group:

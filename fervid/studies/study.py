@@ -22,7 +22,7 @@ from fervid.studies.figures import ENDINGS, write_figures
 from fervid.studies.page import render_page
 from fervid.studies.plan import Plan, make_plan, plan_text
 from fervid.studies.settings import StudySettings, read_study
-from fervid.studies.tables import TABLES, StudyTables, build_tables
+from fervid.studies.tables import PART_ROWS, TABLES, StudyTables, build_tables
 from fervid.studies.workbook import WORKBOOK, write_study_workbook
 from fervid.types import ProgressCallback, ignore_progress
 
@@ -155,7 +155,8 @@ def _write(plan: Plan, found: Study, computed: Computed, target: Path) -> Study:
     files = [target / f"{name}.csv" for name in TABLES]
     write_frames_csv(files[0], tables.window_rows.parts())
     for path, frame in zip(files[1:], frames.values(), strict=True):
-        write_frames_csv(path, [frame])
+        steps = range(0, max(len(frame), 1), PART_ROWS)
+        write_frames_csv(path, (frame.iloc[start : start + PART_ROWS] for start in steps))
     figures = write_figures(tables.course, computed, target)
     files += [*figures, target / PAGE]
     write_text_atomically(files[-1], render_page(plan, tables, computed, found.notes))

@@ -409,27 +409,38 @@ def _course(plan: Plan, computed: Computed, left_out: set[str]) -> pd.DataFrame:
     """The mean course around the onset, of each participant (``group`` is empty) and of each group."""
     edges = course_edges(plan)
     names = ["group", "participant", "trial_type", "time", "measure", "participants", "mean", "low", "high"]
-    parts: list[pd.DataFrame] = []
-    times = (edges[:-1] + edges[1:]) / 2
-    grid = {"time": np.repeat(times, len(plan.measures)), "measure": np.tile(plan.measures, len(times))}
+    options, times = plan.settings.statistics, (edges[:-1] + edges[1:]) / 2
+    keys: list[tuple[str, str, str]] = []
+    values: list[DoubleArray] = []  # (rows, 4): participants, mean, low, high
     for condition in plan.conditions if len(edges) else ():
-        means: dict[str, Any] = {}
+        means: dict[str, DoubleArray] = {}
         for name in plan.participants:
             sums = computed.courses.get((name, condition))
             if sums is not None and name not in left_out:
-                means[name] = sums.sums / np.where(sums.counts > 0, sums.counts, np.nan)
-                row = {"group": "", "participant": name, "trial_type": condition, "participants": 1}
-                parts.append(pd.DataFrame(row | grid | {"mean": means[name].ravel()}))
+                mean = (sums.sums / np.where(sums.counts > 0, sums.counts, np.nan)).ravel()
+                means[name] = mean
+                keys.append(("", name, condition))
+                nothing = np.full(len(mean), np.nan)
+                values.append(np.column_stack([np.ones(len(mean)), mean, nothing, nothing]))
         for group, members in _members(plan).items():
-            own = [values.ravel() for name, values in means.items() if name in members]
-            if own:
-                options = plan.settings.statistics
-                stacked = np.array(own)
-                found = [_numbers(mean_estimate(stacked[:, place], options.repetitions, options.seed))
-                         for place in range(stacked.shape[1])]  # fmt: skip
-                row = {"group": group, "participant": "", "trial_type": condition}
-                parts.append(pd.DataFrame(found).assign(**row, **grid))
-    return pd.concat(parts)[names] if parts else pd.DataFrame(columns=names)
+            own = np.array([mean for name, mean in means.items() if name in members])
+            if len(own):
+                found = [mean_estimate(column, options.repetitions, options.seed) for column in own.T]
+                keys.append((group, "", condition))
+                values.append(np.array([(one.participants, one.value, one.low, one.high) for one in found]))
+    if not keys:
+        return pd.DataFrame(columns=names)
+    each = len(times) * len(plan.measures)
+    columns: dict[str, Any] = {
+        name: pd.Categorical([key[place] for key in keys]).repeat(each) for place, name in enumerate(names[:3])
+    }
+    numbers = np.concatenate(values)
+    columns["time"] = np.tile(np.repeat(times, len(plan.measures)), len(keys))
+    columns["measure"] = pd.Categorical(plan.measures).take(
+        np.tile(np.arange(len(plan.measures)), len(times) * len(keys))
+    )
+    columns["participants"] = numbers[:, 0].astype(np.int64)
+    return pd.DataFrame(columns | {name: numbers[:, place] for place, name in enumerate(names[6:], start=1)})
 
 
 def _baselines(plan: Plan, computed: Computed) -> pd.DataFrame:

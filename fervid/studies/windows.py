@@ -101,7 +101,7 @@ def window_values(series: Series, windows: Sequence[Window]) -> WindowValues:
         values = series.values[part]
         known = ~np.isnan(values)
         seconds[number] = held @ known
-        if not len(held):
+        if held.sum() <= 0:  # a recording of one sample stands for no time
             continue
         quality[number] = held @ series.quality[part] / held.sum()
         seen = seconds[number] > 0

@@ -72,6 +72,18 @@ def test_the_parts_are_the_whole(results: Path, rows: int) -> None:
     assert found["timeline"]["video"].unique().tolist() == whole.timeline["video"].unique().tolist()
 
 
+@pytest.mark.parametrize("rows", [100, 10_000])
+def test_only_the_columns_that_are_wanted(results: Path, rows: int) -> None:
+    whole = list(read_in_parts(results, rows))
+    columns = {"timeline": ("video", "time"), "videos": ("video", "size")}
+    for one, every in zip(read_in_parts(results, rows, columns=columns), whole, strict=True):
+        pd.testing.assert_frame_equal(one.timeline, every.timeline[["video", "time"]])
+        pd.testing.assert_frame_equal(one.videos[["video", "size"]], every.videos[["video", "size"]])
+        assert one.videos.shape[1] == 2
+        assert one.summary.empty
+        assert (one.notes, one.is_intact, one.metadata) == (every.notes, every.is_intact, every.metadata)
+
+
 def test_few_videos_at_a_time(results: Path) -> None:
     if results.suffix == ".csv":
         pytest.skip("CSV files are read at once")

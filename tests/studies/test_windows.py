@@ -36,6 +36,13 @@ def figures(one: Series, start: float, end: float, origin: float | None = None) 
     return found | {"seconds": float(values.seconds[0, 0]), "coverage": float(values.coverage[0, 0])}
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_single_sample_stands_for_no_time() -> None:
+    found = figures(series(np.array([1.0]), np.array([0.8])), 0.0, 2.0)
+    assert (found["seconds"], found["coverage"]) == (0, 0)
+    assert np.isnan([found[name] for name in ("mean", "maximum", "area", "share_leading", "episodes")]).all()
+
+
 TIMES = np.array([0.0, 1.0, 2.0, 2.5, 3.0, 6.0, 7.0])
 VALUES = np.array([0.0, 0.8, 0.4, 0.6, 0.2, 1.0, 0.0])
 """Samples with a gap from 3 to 6 s. Their periods end at 0.5, 1.5, 2.25, 2.75, 3.5 (half a median step after 3), and,
