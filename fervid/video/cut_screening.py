@@ -18,10 +18,10 @@ from fervid.video.shots import (
     SEARCH_INTERVAL,
     Thumbnail,
     TransitionRule,
-    correlation,
     find_transition,
     is_shifted,
     make_thumbnail,
+    may_be_flash,
     picture_change,
 )
 
@@ -29,10 +29,8 @@ MIN_CHANGE, MIN_CHANGE_OVER, MIN_RATIO = 15.9, 12.0, 3.0
 """Smallest change that may be a cut, as the mean difference in gray levels of a frame with full contrast, between
 neighbours and over missing frames, and its smallest ratio to the usual change from frame to frame. Smaller than those
 of a cut."""
-SURE_CHANGE, SURE_RATIO = 20.0, 8.0
-"""The same for a change that certainly is a cut. Larger than those of a cut."""
-SURE_CORRELATION, SURE_CONTRAST = 0.3, 0.6
-"""Correlation of two neighbours below which, and ratio of their contrasts from which, their change is no flash."""
+SURE_CHANGE, SURE_RATIO = 16.0, 6.0
+"""The same for a change between neighbours that certainly is a cut. Not smaller than those of a cut."""
 MIN_TRANSITION_CHANGE = 12.0
 """Smallest change from the first to the last frame of a gradual transition, like ``MIN_CHANGE``."""
 LOOSE_RULE = TransitionRule(
@@ -65,8 +63,8 @@ class CutScreening:
 
     def __init__(self) -> None:
         self._history: deque[Thumbnail] = deque()
-        self._recent: deque[tuple[int, float]] = deque()
-        """Number of the frame, and its change in gray levels for each frame since the one before."""
+        self._recent: deque[tuple[int, float, int]] = deque()
+        """Number of the frame, its change in gray levels, and number of frames since the one before."""
         self._count = 0
         self._last_search = 0.0
 
@@ -105,15 +103,16 @@ class CutScreening:
         change = picture_change(last, current)
         while self._recent and self._recent[0][0] < self._count - REMEMBERED:
             self._recent.popleft()
-        usual = max(median(one for _, one in self._recent) if self._recent else 0.0, 0.5)
-        self._recent.append((self._count, change / (1 + skipped)))
+        least = median(size / steps for _, size, steps in self._recent) if self._recent else 0.0
+        most = median(size for _, size, _ in self._recent) if self._recent else 0.0
+        self._recent.append((self._count, change, 1 + skipped))
         contrast = min(1.0, max(current.deviation, last.deviation, 8.0) / 40)
-        if change > (MIN_CHANGE_OVER if skipped else MIN_CHANGE) * contrast and change > MIN_RATIO * usual:
+        if change > (MIN_CHANGE_OVER if skipped else MIN_CHANGE) * contrast and change > MIN_RATIO * max(least, 0.5):
             sure = (
                 skipped == 0
-                and change > max(SURE_CHANGE, SURE_RATIO * usual)
-                and current.deviation > SURE_CONTRAST * last.deviation
-                and correlation(last, current) < SURE_CORRELATION
+                and change > SURE_CHANGE
+                and change > SURE_RATIO * max(most, 0.5)
+                and not may_be_flash(last, current)
                 and not is_shifted(last, current)
             )
             return Verdict.CUT if sure else Verdict.JUMP

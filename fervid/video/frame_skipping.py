@@ -22,12 +22,10 @@ STRICT = {"err_detect": "explode"}
 """Option of a decoder that refuses a damaged packet. Otherwise it makes up pixels from those of other frames, which may
 be left out."""
 
-MOST_SAVED = 50
-"""So many packets may be decoded again, in all that were saved before, until no more frames are left out."""
-
-REGAINED = 0.2
-"""After that, leaving out frames is tried again: for each packet that is decoded at once, this many may be decoded
-again."""
+SAVED, REGAINED, MOST_SAVED = 0.6, 0.2, 50
+"""For each frame that is left out, so many packets may be decoded again; a frame to which no other refers is decoded
+faster than others. If more are decoded again, every frame is decoded at once, and each adds the second number. The last
+is the most that can be spent at a time."""
 
 
 def headers_of(container: Any, stream: Any) -> PictureHeaders | None:
@@ -98,7 +96,7 @@ class FrameSkipping:
                 in_full = self.in_full or self._saved < 0 or self._count <= AHEAD or not self._frames.has_room
                 decoded = is_needed or in_full
                 if not decoded or self._saved < 0:
-                    self._saved = min(self._saved + (REGAINED if decoded else 1), MOST_SAVED)
+                    self._saved = min(self._saved + (REGAINED if decoded else SAVED), MOST_SAVED)
                 self._context.skip_frame = "DEFAULT" if decoded else "NONREF"
                 if not packet.is_discard:
                     insort(self._due, (packet.pts, decoded))

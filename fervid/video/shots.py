@@ -249,8 +249,7 @@ class ShotBoundaryDetector:
         expected = max(usual, 0.5) * min(max(elapsed / max(step, 1e-3), 1.0), MAX_STALL)
         if change > min_change and change > self._ratio * expected and not is_shifted(last, current):
             self._accept()
-            may_be_flash = current.deviation < 0.5 * last.deviation or correlation(last, current) > FLASH_CORRELATION
-            self._candidate = _Candidate(current.time, change, last, may_be_flash)
+            self._candidate = _Candidate(current.time, change, last, may_be_flash(last, current))
             self._forget()
         elif self._candidate is None and self._search_is_due(current.time):
             known = current.time - self._gap >= HISTORY_SECONDS
@@ -315,6 +314,19 @@ def make_thumbnail(time: float, thumbnail: ByteArray, shape: PictureShape | None
     pixels = levels - np.float32(mean)
     deviation = math.sqrt(float(pixels @ pixels) / len(pixels))
     return Thumbnail(time, levels, mean, pixels, deviation, (thumbnail.shape, shape.layout if shape else None))
+
+
+def may_be_flash(first: Thumbnail, second: Thumbnail) -> bool:
+    """Tell whether a large change may be a flash of light, or of darkness.
+
+    Args:
+        first: The frame before it.
+        second: The frame after it.
+
+    Returns:
+        Whether it may.
+    """
+    return second.deviation < 0.5 * first.deviation or correlation(first, second) > FLASH_CORRELATION
 
 
 def correlation(first: Thumbnail, second: Thumbnail) -> float:

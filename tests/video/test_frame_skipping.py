@@ -190,6 +190,20 @@ def test_frames_that_were_left_out_can_be_decoded_again(clips: Path, name: str) 
     assert fetched > 20
 
 
+def test_where_it_costs_more_than_it_saves_every_frame_is_decoded(clips: Path) -> None:
+    def left_out(again: bool) -> int:
+        count = last = 0
+        with SkippingReader(clips / "h264.mkv", fps=5.0, threads=1) as reader:
+            for frame in reader.frames():
+                count += len(frame.skipped)
+                if again and frame.index:
+                    assert len(list(reader.frames_between(last, frame.index))) == frame.index - last - 1
+                last = frame.index
+        return count
+
+    assert left_out(again=True) < 0.7 * left_out(again=False)
+
+
 def damaged(content: bytes, index: int) -> bytes:
     """A file with a damage of some kind, always the same for one number."""
     random = np.random.default_rng(index)
