@@ -7,10 +7,11 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from fervid.faces.array_checks import check_image
 from fervid.faces.boxes import ScaledImage, select_boxes, shrink
-from fervid.faces.retinaface_gate import GATE_SCORE, windows
+from fervid.faces.retinaface_gate import GATE_SCORE, SURE_SCORE, windows
 from fervid.runtime.onnx_editing import with_outputs
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.opencv import cv2
@@ -24,6 +25,9 @@ BRANCH_INPUT = "/fpn/Add_1_output_0"
 
 SmallFaces = Literal["all", "gated", "none"]
 """How much of the branch for small faces is computed: all, the parts where the gate fires, or nothing."""
+
+Outputs = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+"""Offsets (n, 4), scores (n,), landmarks (n, 10) and anchors (n, 4)."""
 
 
 class RetinaFace:
@@ -94,34 +98,32 @@ class RetinaFace:
         else:
             outputs = self._run_branches(pixels, height, width, small_faces == "gated")
         keep = np.flatnonzero(outputs[1] >= threshold)
-        offsets, scores, points, anchors = (np.asarray(values[keep], np.float32) for values in outputs)
-        centres = anchors[:, :2] + offsets[:, :2] * 0.1 * anchors[:, 2:]
-        sides = anchors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * 0.2, 4))
-        landmarks = np.asarray(anchors[:, None, :2] + points.reshape(-1, 5, 2) * 0.1 * anchors[:, None, 2:], np.float32)
-        return select_boxes(np.asarray(centres - sides / 2, np.float32), sides, scores, landmarks, factor)
+        return _decode(outputs, keep, factor)
 
-    def _run_branches(
-        self, pixels: FloatArray, height: int, width: int, gated: bool
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Offsets (n, 4), scores (n,), landmarks (n, 10) and anchors (n, 4) of strides 16 and 32. With ``gated`` also
-        those of stride 8 where the gate fires."""
-        coarse = (self._gated_session if gated else self._coarse_session).run(None, {"input": pixels})
-        parts = [[output[0] for output in coarse[stride : stride + 5 : 2]] for stride in (0, 1)]
-        anchors = [_anchors(height, width, self._strides[1:], self._sizes[1:])]
-        if gated:
-            merged = coarse[-1]
-            fine = _anchors(height, width, self._strides[:1], self._sizes[:1]).reshape(*merged.shape[2:], 2, 4)
-            for (top, bottom), (left, right), rows, columns in windows(merged[0]):
-                part = np.ascontiguousarray(merged[:, :, top:bottom, left:right])
-                inside = slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left)
-                shape = bottom - top, right - left, 2, -1
-                fine_outputs = self._fine_session.run(None, {BRANCH_INPUT: part})
-                cells = [output.reshape(shape)[inside] for output in fine_outputs]
-                parts.append([values.reshape(-1, values.shape[-1]) for values in cells])
-                anchors.append(fine[slice(*rows), slice(*columns)].reshape(-1, 4))
+    def _run_branches(self, pixels: FloatArray, height: int, width: int, gated: bool) -> Outputs:
+        """The outputs of strides 16 and 32. With ``gated`` also those of stride 8 where the gate fires."""
+        found = (self._gated_session if gated else self._coarse_session).run(None, {"input": pixels})
+        parts = [[output[0] for output in found[stride : stride + 5 : 2]] for stride in (0, 1)]
         offsets, logits, points = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
-        scores = np.asarray(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), np.float32)
-        return offsets, scores, points, np.concatenate(anchors)
+        coarse = offsets, _scores(logits), points, _anchors(height, width, self._strides[1:], self._sizes[1:])
+        return self._with_small_faces(coarse, found[-1], height, width) if gated else coarse
+
+    def _with_small_faces(self, coarse: Outputs, merged: FloatArray, height: int, width: int) -> Outputs:
+        """The outputs of strides 16 and 32, and those of stride 8 where the gate fires. ``merged``: (1, 64, h, w)."""
+        sure = np.flatnonzero(coarse[1] >= SURE_SCORE)
+        large = _decode(coarse, sure) if len(sure) else []
+        fine = _anchors(height, width, self._strides[:1], self._sizes[:1]).reshape(*merged.shape[2:], 2, 4)
+        parts = [coarse]
+        for (top, bottom), (left, right), rows, columns in windows(merged[0], large):
+            part = np.ascontiguousarray(merged[:, :, top:bottom, left:right])
+            inside = slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left)
+            shape = bottom - top, right - left, 2, -1
+            outputs = self._fine_session.run(None, {BRANCH_INPUT: part})
+            cells = [output.reshape(shape)[inside] for output in outputs]
+            offsets, logits, points = (values.reshape(-1, values.shape[-1]) for values in cells)
+            parts.append((offsets, _scores(logits), points, fine[slice(*rows), slice(*columns)].reshape(-1, 4)))
+        offsets, scores, points, anchors = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return offsets, scores, points, anchors
 
     def _pixels(self, image: ByteArray) -> FloatArray:
         """The network's input (1, 3, h, w). OpenCV's ``blobFromImage`` takes twice as long."""
@@ -145,6 +147,20 @@ class RetinaFace:
     @cached_property
     def _fine_session(self) -> Any:
         return open_session(with_outputs(self._model, self._fine, (BRANCH_INPUT, (1, 64, None, None))))
+
+
+def _decode(outputs: Outputs, places: npt.NDArray[np.int64], factor: float = 1.0) -> list[Face]:
+    """The faces of the anchors at ``places`` (m,), best score first, in pixels times ``factor``."""
+    offsets, scores, points, anchors = (np.asarray(values[places], np.float32) for values in outputs)
+    centres = anchors[:, :2] + offsets[:, :2] * 0.1 * anchors[:, 2:]
+    sides = anchors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * 0.2, 4))
+    landmarks = np.asarray(anchors[:, None, :2] + points.reshape(-1, 5, 2) * 0.1 * anchors[:, None, 2:], np.float32)
+    return select_boxes(np.asarray(centres - sides / 2, np.float32), sides, scores, landmarks, factor)
+
+
+def _scores(logits: FloatArray) -> FloatArray:
+    """(n,) scores of logits (n, 2)."""
+    return np.asarray(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])), np.float32)
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,36 @@ def test_a_window_ends_at_the_border_of_the_map(monkeypatch: pytest.MonkeyPatch)
 def test_the_whole_map_is_one_window_if_the_gate_fires_almost_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = [(row, column) for row in range(0, 45, 8) for column in range(0, 80, 8)]
     assert gate.windows(with_cells(monkeypatch, cells, (45, 80))) == [((0, 45), (0, 80), (0, 45), (0, 80))]
+
+
+FACE = Face(100, 80, 120, 160, 0.995, ())
+"""Rows 13 to 26 and columns 15 to 24 of the map lie well inside it."""
+
+
+@pytest.mark.parametrize("cell", [(13, 15), (26, 15), (13, 24), (26, 24), (20, 19)])
+def test_nothing_is_searched_inside_a_sure_large_face(monkeypatch: pytest.MonkeyPatch, cell: tuple[int, int]) -> None:
+    assert gate.windows(with_cells(monkeypatch, [cell], (45, 80)), [FACE]) == []
+
+
+@pytest.mark.parametrize("cell", [(12, 19), (27, 19), (20, 14), (20, 25), (5, 70)])
+def test_small_faces_at_the_edge_of_a_large_one_are_searched(
+    monkeypatch: pytest.MonkeyPatch, cell: tuple[int, int]
+) -> None:
+    merged = with_cells(monkeypatch, [cell], (45, 80))
+    assert gate.windows(merged, [FACE]) == gate.windows(merged) != []
+
+
+@pytest.mark.parametrize("face", [replace(FACE, score=0.98), replace(FACE, width=95), replace(FACE, x=400)])
+def test_faces_that_are_unsure_or_not_large_hide_nothing(monkeypatch: pytest.MonkeyPatch, face: Face) -> None:
+    merged = with_cells(monkeypatch, [(20, 18)], (45, 80))
+    assert gate.windows(merged, [face]) == gate.windows(merged) != []
+
+
+@pytest.mark.parametrize("face", [Face(-60, -60, 300, 300, 0.995, ()), Face(-900, 20, 200, 200, 0.995, ())])
+def test_large_faces_may_reach_beyond_the_image(monkeypatch: pytest.MonkeyPatch, face: Face) -> None:
+    merged = with_cells(monkeypatch, [(0, 0), (40, 70)], (45, 80))
+    covered = face.x > -300
+    assert len(gate.windows(merged, [face])) == (1 if covered else 2)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (33, 31), (360, 640)])
