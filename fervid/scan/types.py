@@ -10,11 +10,29 @@ import numpy.typing as npt
 
 from fervid.files.scratch import CropFile
 from fervid.scan.picture_changes import PictureRun
+from fervid.settings import ScanSettings
 from fervid.types import DoubleArray, Doubt, Track, VideoInfo
 from fervid.video.sampling import SeekPoint
 
 SEGMENT_SECONDS = 60.0
 """Approximate length of a segment in seconds. Videos of at least twice this length are divided."""
+DENSE_SEGMENT_SECONDS, DENSE_FPS = 15.0, 10.0
+"""The same if more than this many frames of each second are sampled, or every frame: a second then takes several times
+as long, so that a shorter video is worth dividing."""
+
+
+def segment_length(settings: ScanSettings, seconds: float) -> float:
+    """Choose the length of segments.
+
+    Args:
+        settings: Which frames are sampled.
+        seconds: The usual length in seconds; 0: videos are not divided.
+
+    Returns:
+        The length in seconds.
+    """
+    dense = settings.fps == 0 or settings.fps > DENSE_FPS
+    return min(seconds, DENSE_SEGMENT_SECONDS) if dense else seconds
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from fervid.scan.frame_analysis import SCHEDULE_PERIOD, FrameAnalyzer
 from fervid.scan.records import read_frame_results, write_result
 from fervid.scan.scan import cached_detector, open_reader, scan_video
 from fervid.scan.segments import divide_video, join_segments, scan_segment
-from fervid.scan.types import Scan, ScannedSegment, Segment
+from fervid.scan.types import Scan, ScannedSegment, Segment, segment_length
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import ByteArray
 from fervid.video import index as video_index
@@ -183,6 +183,13 @@ def test_a_short_video_is_not_divided(tmp_path: Path) -> None:
     assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, SECONDS) == []
     assert divide_video(path, ScanSettings(), SCHEDULE_PERIOD, 2.0) != []
     assert divide_video(path, ScanSettings(end=3.9), SCHEDULE_PERIOD, 2.0) == []
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(5, 60), (10, 60), (12.5, 15), (0, 15)])
+def test_dense_samples_have_shorter_segments(fps: float, expected: float) -> None:
+    assert segment_length(ScanSettings(fps=fps), 60.0) == expected
+    assert segment_length(ScanSettings(fps=fps), 3.0) == 3.0
+    assert segment_length(ScanSettings(fps=fps), 0.0) == 0.0
 
 
 def test_a_video_with_keyframes_far_apart_is_not_divided(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from fervid.batch.tasks import ScanJob, ScanTask
 from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, WorkerFailed
 from fervid.runtime.machine import usable_cores
-from fervid.scan.types import SEGMENT_SECONDS
+from fervid.scan.types import SEGMENT_SECONDS, segment_length
 
 MAX_RESTARTS = 3
 """How many times in a row the whole pool may break without completing a task."""
@@ -75,8 +75,8 @@ class LocalEngine:
         queue = deque(itertools.islice(tasks, self._workers))
         if not queue:
             return
-        count = self._workers if any(map(self._may_be_long, queue)) else len(queue)
-        job = replace(job, segment_seconds=self._segment_seconds, threads=self._workers)
+        job = replace(job, segment_seconds=segment_length(job.settings, self._segment_seconds), threads=self._workers)
+        count = self._workers if any(_may_be_long(task, job) for task in queue) else len(queue)
         segments = SegmentedScans(job, queue)
         pool = WorkerPool(count, self._memory)
         running: dict[Future[Any], ScanTask] = {}
@@ -107,12 +107,6 @@ class LocalEngine:
                     pool.restart()
         finally:
             pool.stop()
-
-    def _may_be_long(self, task: ScanTask) -> bool:
-        """Whether the file is large enough to hold a video that is divided."""
-        with contextlib.suppress(OSError):
-            return 0 < 2 * self._segment_seconds * MIN_BYTES_PER_SECOND <= task.path.stat().st_size
-        return False
 
     def _feed(
         self,
@@ -158,3 +152,10 @@ class LocalEngine:
         if isinstance(error, ProcessExpired):
             return crash_error(detail=f" (exit code {error.exitcode})" if error.exitcode else "")
         return worker_error(error, self._memory)
+
+
+def _may_be_long(task: ScanTask, job: ScanJob) -> bool:
+    """Whether the file is large enough to hold a video that is divided."""
+    with contextlib.suppress(OSError):
+        return 0 < 2 * job.segment_seconds * MIN_BYTES_PER_SECOND <= task.path.stat().st_size
+    return False

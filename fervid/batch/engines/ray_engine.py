@@ -49,7 +49,7 @@ from fervid.batch.worker import scan_or_divide
 from fervid.errors import FervidError, InternalError, UnreadableVideo, UsageError, WorkerFailed
 from fervid.files.atomic import writing
 from fervid.runtime.platform import limited_memory
-from fervid.scan.types import SEGMENT_SECONDS
+from fervid.scan.types import SEGMENT_SECONDS, segment_length
 from fervid.settings import ScanSettings
 from fervid.version import __version__
 
@@ -181,7 +181,7 @@ class _RayBatch:
         self._job = replace(
             job,
             scratch=job.scratch.absolute(),
-            segment_seconds=engine.segment_seconds,
+            segment_seconds=segment_length(job.settings, engine.segment_seconds),
             settings=_with_absolute_paths(job.settings),
         )
         self._queue: deque[ScanTask] = deque()
