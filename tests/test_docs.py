@@ -41,6 +41,8 @@ from tests.support.paths import ROOT, SAMPLES
 from tests.support.replay import replaying
 
 PAGES = [README, *GUIDES]
+LONG = [ROOT / "docs" / "study.md"]
+"""Pages whose code blocks run at night only."""
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 GUIDE = ROOT / "docs" / "commands.md"
 INSTALL, TEST = (block.code.strip() for block in blocks(README)[:2])
@@ -137,7 +139,9 @@ def analysed_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_name)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow) if page in LONG else page for page in PAGES], ids=page_name
+)
 def test_the_code_blocks_of_a_page_run(page: Path, analysed_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(analysed_folder)
     monkeypatch.setenv("MPLBACKEND", "agg")

@@ -215,6 +215,7 @@ def test_a_made_swap_is_repaired(run: Path, results: Results, tmp_path: Path) ->
     assert_identical(read_results(whole), results)
 
 
+@pytest.mark.slow
 def test_the_report_opens_clean(run: Path, shared_media: Path, tmp_path: Path) -> None:
     page_path = tmp_path / "r.html"
     done = fresh_command("report", run, "--videos", shared_media, "--no-frames", "--out", page_path)

@@ -22,7 +22,7 @@ STRICT = {"err_detect": "explode"}
 """Option of a decoder that refuses a damaged packet. Otherwise it makes up pixels from those of other frames, which may
 be left out."""
 
-SAVED, REGAINED, MOST_SAVED = 0.6, 0.2, 50
+SAVED, REGAINED, MOST_SAVED = 0.6, 0.05, 50
 """For each frame that is left out, so many packets may be decoded again; a frame to which no other refers is decoded
 faster than others. If more are decoded again, every frame is decoded at once, and each adds the second number. The last
 is the most that can be spent at a time."""

@@ -288,13 +288,12 @@ def foreign_node(cluster: Any, mount: str, *arguments: Path) -> Iterator[None]:
         wait_for(lambda: alive(cluster) == 2, "the node stays")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "said"),
     [
         ({"version.py": "__version__ = '0.0'\n", "__init__.py": ""}, "has fervid 0.0; install fervid"),
-        pytest.param(
-            {"__init__.py": "raise ImportError('not here')\n"}, "has no fervid; install fervid", marks=pytest.mark.slow
-        ),
+        ({"__init__.py": "raise ImportError('not here')\n"}, "has no fervid; install fervid"),
     ],
     ids=["other version", "missing"],
 )

@@ -204,7 +204,7 @@ def served_id(results: Path, name: str) -> str:
     return str(videos.loc[videos["video"] == name, "video_id"].iloc[0])
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1400, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), pytest.param(390, True, marks=pytest.mark.slow)])
 def test_hostile_names_run_no_script_and_nothing_leaves_the_page(tmp_path: Path, width: int, dark: bool) -> None:
     results = write_results(tmp_path / "r.parquet", EVERYTHING)
     with reviewing(results, cache=tmp_path / "cache") as server:

@@ -67,11 +67,11 @@ B = {"bf": "2"}
 FORMATS = [
     ("a.ts", "libx264", "yuv420p", B),
     ("a.mp4", "libx264", "yuv420p", B),
-    ("a.webm", "libvpx", "yuv420p", {}),
     ("a.avi", "mpeg4", "yuv420p", {}),
     ("a.mov", "mjpeg", "yuvj420p", {}),
 ]
 FURTHER = [
+    ("a.webm", "libvpx", "yuv420p", {}),
     ("a.mkv", "libx264", "yuv420p", B),
     ("a.flv", "libx264", "yuv420p", B),
     ("a.nut", "libx264", "yuv420p", B),
