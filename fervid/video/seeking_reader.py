@@ -46,8 +46,8 @@ class SeekPlan:
 
     Attributes:
         index: Times of its frames.
-        stretches: What is decoded, in order. Every sample lies in one of them, and the last frame of the video, because
-            the end of a video is known only then.
+        stretches: What is decoded, in order. Every sample lies in one of them, and the last frame of the video unless
+            reading stops before it, because the end of a video is known only then.
         decoded: Number of frames that are decoded, about.
         count: Number of frames that decoding every frame would decode.
     """
@@ -78,7 +78,7 @@ def plan_seeking(index: VideoIndex, settings: ScanSettings) -> SeekPlan | None:
         tick = grid.tick
         if grid.takes(time):
             wanted.append((number, tick))
-    if settings.end is None and (not wanted or wanted[-1][0] < count - 1):
+    if count == len(index.times) and (not wanted or wanted[-1][0] < count - 1):
         wanted.append((count - 1, grid.tick))
     keys = np.searchsorted(index.times, index.key_times).tolist()
     stretches: list[Stretch] = []

@@ -171,3 +171,14 @@ def test_a_file_that_is_not_what_its_index_says_is_decoded(
     assert [track.times.tolist() for track in found.tracks] == [track.times.tolist() for track in expected.tracks]
     assert found.cuts == expected.cuts
     assert found.notes == expected.notes
+
+
+@pytest.mark.parametrize("end", [None, 100.0])
+def test_a_file_that_ends_early_says_so(tmp_path: Path, end: float | None) -> None:
+    path = made(tmp_path, "h264.mkv", SEEKABLE["h264.mkv"])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
+    settings = replace(SETTINGS, end=end)
+    with open_reader(path, settings, True) as reader:
+        assert isinstance(reader, SeekingReader)
+        assert sum(frame.sampled for frame in list(reader.frames())) >= 2
+        assert reader.truncated
