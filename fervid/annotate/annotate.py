@@ -132,7 +132,8 @@ def annotate(
     tables = results if isinstance(results, Results) else read_results(results)
     if style not in STYLES:
         raise UsageError(f"`style` must be {' or '.join(STYLES)}, not {style!r}")
-    if style == "head" and tables.summary["mean_head_yaw"].isna().all() and len(tables.summary):
+    measured = tables.summary[["mean_head_yaw", "mean_mouth_open"]].notna()  # turned far, a head has only the second
+    if style == "head" and len(measured) and not measured.to_numpy().any():
         raise UsageError("`style` head needs the head's pose, which these results lack; analyse with `measures`")
     if blur:
         _require_whole_videos(tables)
