@@ -19,7 +19,6 @@ from fervid.scan.between_samples import analyze_frames
 from fervid.scan.frame_analysis import FrameAnalyzer
 from fervid.scan.records import read_frame_results, write_result
 from fervid.scan.scan import (
-    SKIPS_FRAMES,
     cached_detector,
     cached_embedder,
     cached_networks,
@@ -136,7 +135,7 @@ def scan_segment(
     cv2.setNumThreads(1)
     try:
         try:
-            return _scan_segment(path, segment, settings, geometry, records, skip=SKIPS_FRAMES)
+            return _scan_segment(path, segment, settings, geometry, records, skip=True)
         except SkippingFailed:
             return _scan_segment(path, segment, settings, geometry, records, skip=False)
     except UnreadableVideo:

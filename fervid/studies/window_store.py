@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fervid.errors import OutputError
 from fervid.files.scratch import ScratchArray
 from fervid.studies.catalog import Recording
 from fervid.studies.windows import AROUND, BIN, EVENT, FIGURES, Window, WindowValues
@@ -45,7 +46,10 @@ class WindowStore:
     """
 
     def __init__(self, measures: int) -> None:
-        folder = Path(tempfile.gettempdir())
+        try:
+            folder = Path(tempfile.gettempdir())
+        except FileNotFoundError as error:
+            raise OutputError("no folder for temporary files can be written to; TMPDIR names one") from error
         self._rows = ScratchArray(folder, (_FIXED + _EACH * measures,), np.float64)
         self._measures, self._kept = measures, np.arange(measures)
         self._blocks: list[tuple[str, Recording, int]] = []

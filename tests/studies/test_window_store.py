@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fervid.errors import OutputError
 from fervid.studies import tables
 from fervid.studies.catalog import Recording
 from fervid.studies.study import compute_study, study
@@ -69,3 +71,12 @@ def test_the_table_of_windows_is_the_same_in_parts(tmp_path: Path, monkeypatch: 
     found = whole.conditions[whole.conditions["trial_type"] == "joke"].set_index(["participant", "window", "measure"])
     np.testing.assert_allclose(found["mean"][expected.index], expected)
     assert len(expected)
+
+
+def test_without_any_temporary_folder_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", fails)
+    with pytest.raises(OutputError, match="TMPDIR"):
+        WindowStore(3)
