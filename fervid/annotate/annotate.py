@@ -132,8 +132,7 @@ def annotate(
     tables = results if isinstance(results, Results) else read_results(results)
     if style not in STYLES:
         raise UsageError(f"`style` must be {' or '.join(STYLES)}, not {style!r}")
-    measured = tables.summary[["mean_head_yaw", "mean_mouth_open"]].notna()  # turned far, a head has only the second
-    if style == "head" and len(measured) and not measured.to_numpy().any():
+    if style == "head" and len(tables.summary) and not _are_measured(tables):
         raise UsageError("`style` head needs the head's pose, which these results lack; analyse with `measures`")
     if blur:
         _require_whole_videos(tables)
@@ -169,6 +168,11 @@ def prepare(names: Iterable[str], sources: Mapping[str, Path], folder: Path) -> 
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return targets
+
+
+def _are_measured(tables: Results) -> bool:
+    """Whether any face was measured. A head that is turned far has a mouth, but no angles."""
+    return bool(tables.summary[["mean_head_yaw", "mean_mouth_open"]].notna().to_numpy().any())
 
 
 def _require_whole_videos(results: Results) -> None:
