@@ -5,8 +5,9 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,17 +92,15 @@ def open_reader(
         UnreadableVideo: The file cannot be decoded.
         SkippingFailed: It must be opened again without ``skip``.
     """
+    how: dict[str, Any] = {
+        "fps": settings.fps, "start": settings.start, "end": settings.end, "threads": 1,
+        "options": settings.open_options,
+    }  # fmt: skip
     if skip and settings.seek_samples and seek_point is None and (plan := seek_plan(path, settings)):
-        return SeekingReader(path, plan, settings)
-    return (partial(SkippingReader, stop=stop) if skip and SKIPS_FRAMES else VideoReader)(
-        path,
-        fps=settings.fps,
-        start=settings.start,
-        end=settings.end,
-        threads=1,
-        seek_point=seek_point,
-        options=settings.open_options,
-    )
+        return SeekingReader(path, plan, **how)
+    if skip and SKIPS_FRAMES:
+        return SkippingReader(path, stop=stop, seek_point=seek_point, **how)
+    return VideoReader(path, seek_point=seek_point, **how)
 
 
 def scan_result(

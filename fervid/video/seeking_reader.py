@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -119,26 +120,19 @@ class SeekingReader(VideoReader):
     then a VideoReader must read the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], plan: SeekPlan, settings: ScanSettings) -> None:
+    def __init__(self, path: str | os.PathLike[str], plan: SeekPlan, **how: Any) -> None:
         """Open a file and decode its first frame.
 
         Args:
             path: The video file.
             plan: What is decoded.
-            settings: Which frames are sampled, and how the file is opened.
+            **how: See ``VideoReader``.
 
         Raises:
             UnreadableVideo: The file is not a video that can be decoded.
         """
-        self._path, self.plan, self._settings = path, plan, settings
-        super().__init__(
-            path,
-            fps=settings.fps,
-            start=settings.start,
-            end=settings.end,
-            threads=1,
-            options=settings.open_options,
-        )
+        self._path, self.plan, self._how = path, plan, how
+        super().__init__(path, **how)
 
     def frames(self) -> Iterator[Frame]:
         """Decode the frames of the plan. Can be called once.
@@ -165,15 +159,7 @@ class SeekingReader(VideoReader):
         if stretch.begin is None:
             yield from self._checked(super().frames(), self, stretch)
             return
-        with VideoReader(
-            self._path,
-            fps=self._settings.fps,
-            start=self._settings.start,
-            end=self._settings.end,
-            threads=1,
-            seek_point=stretch.begin,
-            options=self._settings.open_options,
-        ) as reader:
+        with VideoReader(self._path, seek_point=stretch.begin, **self._how) as reader:
             yield from self._checked(reader.frames(), reader, stretch)
             self.truncated |= reader.truncated
             if stretch is self.plan.stretches[-1]:

@@ -30,8 +30,8 @@ from fervid.scan.between_samples import analyze_frames
 from fervid.types import ByteArray
 from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.shots import ShotBoundaryDetector
-from tests.benchmarks.skipping import NoFaces
 from tests.support.clips import encode
+from tests.support.no_faces import NoFaces
 
 RATE, WIDTH, HEIGHT = 25, 256, 144
 SAMPLES_PER_SECOND = 5

@@ -26,27 +26,15 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.runtime.opencv import cv2
 from fervid.scan import scan
 from fervid.scan.between_samples import analyze_frames
-from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.settings import ScanSettings
 from fervid.types import ByteArray, Frame
 from fervid.video.needed_packets import SkippingFailed
 from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.shots import ShotBoundaryDetector
 from tests.benchmarks.throughput_clips import CODECS, Clip, cover, encode, make
+from tests.support.no_faces import NoFaces
 
 ENDINGS = {".mp4", ".mkv", ".mov", ".webm", ".avi"}
-
-
-class NoFaces(FrameAnalyzer):
-    """Analyses nothing, so that only the choice of frames and the cuts remain."""
-
-    def __init__(self) -> None:
-        pass
-
-    def analyze_frame(self, frame: Frame) -> FrameResult:
-        """See FrameAnalyzer."""
-        sample = FaceDetections(frame.index) if frame.sampled else None
-        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped)
 
 
 @dataclass

@@ -14,16 +14,16 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.runtime.opencv import cv2
 from fervid.scan import between_samples, scan
 from fervid.scan.between_samples import analyze_frames
-from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.scan.scan import cached_detector, cached_embedder, open_reader, scan_video, track_faces
 from fervid.scan.types import TrackedFaces
 from fervid.settings import ScanSettings
-from fervid.types import ByteArray, Frame
+from fervid.types import ByteArray
 from fervid.video import skipped_frames
 from fervid.video.needed_packets import SkippingFailed
 from fervid.video.reader import SkippingReader, VideoReader
 from fervid.video.shots import ShotBoundaryDetector
 from tests.support.clips import encode
+from tests.support.no_faces import NoFaces
 from tests.support.paths import SAMPLES
 
 SETTINGS = ScanSettings(long_side=320)
@@ -81,17 +81,6 @@ def test_if_skipping_fails_the_video_is_read_again(tmp_path: Path, monkeypatch: 
     again = scan_video(SAMPLES / "crossing.mp4", "0", SETTINGS, FER2013_GEOMETRY, tmp_path / "three.crops")
     assert again.cuts == plain.cuts
     assert [track.boxes.tolist() for track in again.tracks] == [track.boxes.tolist() for track in plain.tracks]
-
-
-class NoFaces(FrameAnalyzer):
-    """Analyses nothing."""
-
-    def __init__(self) -> None:
-        pass
-
-    def analyze_frame(self, frame: Frame) -> FrameResult:
-        sample = FaceDetections(frame.index) if frame.sampled else None
-        return FrameResult(frame.time, frame.thumbnail, frame.shape, sample, skipped=frame.skipped)
 
 
 def cuts(path: Path, skip: bool) -> list[int]:

@@ -114,7 +114,8 @@ def test_few_frames_are_decoded_and_the_plan_counts_them(tmp_path: Path) -> None
     assert plan is not None
     assert plan.count == 25 * SECONDS
     assert plan.decoded <= 0.5 * plan.count
-    with SeekingReader(path, plan, SETTINGS) as reader:
+    with open_reader(path, SETTINGS, True) as reader:
+        assert isinstance(reader, SeekingReader)
         frames = list(reader.frames())
     assert frames[-1].index == plan.count - 1
     assert sum(len(frame.skipped) + 1 for frame in frames) == plan.count
