@@ -22,7 +22,7 @@ from fervid import errors
 from fervid.cli.main import app
 from fervid.results.schema import EPISODES, PERSONS, SHOTS, STILLS, SUMMARY, TIMELINE, VIDEOS
 from fervid.settings_io import from_mapping, read_toml
-from fervid.training.train import TrainSettings
+from fervid.training.recipe import TrainSettings
 from tests.support.command import command
 from tests.support.documents import (
     GUIDES,
@@ -384,7 +384,9 @@ def test_the_citation_is_of_this_version() -> None:
 
 
 def test_the_shipped_recipes_load() -> None:
-    recipes = sorted((ROOT / "jobs" / "fer2013").glob("*.toml"))
-    assert len(recipes) == 7
+    recipes = sorted((ROOT / "jobs").glob("fer2013*/*.toml"))
+    assert len(recipes) == 7 + 3
     settings = [from_mapping(TrainSettings, read_toml(recipe)) for recipe in recipes]
     assert {recipe.select for recipe in settings} == {"last"}
+    large = [recipe for recipe in settings if recipe.architecture.widths[-1] == 512 and recipe.votes_power]
+    assert {recipe.split_seed for recipe in large} == {1}, "teachers and students hold out the same images"

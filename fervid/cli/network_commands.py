@@ -149,7 +149,7 @@ def train(
     from fervid.errors import UsageError
     from fervid.faces.crop import FER2013_GEOMETRY
     from fervid.training.dataset import read, sample
-    from fervid.training.train import TrainSettings
+    from fervid.training.recipe import TrainSettings
     from fervid.training.train import train as fit
 
     if out.suffix != ".keras":

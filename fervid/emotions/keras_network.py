@@ -70,7 +70,7 @@ class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
 
     def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
         """See keras.layers.Layer.call."""
-        if not training:
+        if not (training and self.trainable):
             return super().call(x, training=training, mask=mask)
         import torch
 

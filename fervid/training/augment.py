@@ -37,11 +37,13 @@ class AugmentSettings:
     """Largest side of the covered square, in pixels."""
     degrade: float = 0.4
     """Probability that the image is degraded by blur, low resolution, JPEG or noise."""
+    open_mouth: float = 0.0
+    """Probability that the mouth of a neutral face is opened, as if it talked."""
     mixup: float = 0.2
     """Parameter of mixup's beta distribution (Zhang et al., 2018); 0 turns mixup off."""
 
     def __post_init__(self) -> None:
-        check_range(self, ("flip", "erase", "degrade"), 0, 1, "augment.")
+        check_range(self, ("flip", "erase", "degrade", "open_mouth"), 0, 1, "augment.")
         check_range(self, ("scale", "stretch"), 0, 1, "augment.", open_end=True)
         check_range(self, ("erase_size",), 1, 48, "augment.")
         for name, high in (("rotation", 180), ("shift", 48), ("gamma", 5), ("mixup", 100)):

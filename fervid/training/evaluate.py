@@ -46,7 +46,8 @@ def held_out(sidecar: Sidecar, data: Dataset) -> Dataset:
     if sidecar.training.get("class_counts") != counts:
         trained = sidecar.training.get("images", "an unknown number of")
         raise BadDataset(f"the weights were trained with other images: {trained}, here are {len(data)}")
-    return split(data, settings["holdout"], settings["seed"])[1]
+    seed = settings.get("holdout_seed")
+    return split(data, settings["holdout"], settings["seed"] if type(seed) is not int else seed)[1]
 
 
 def predict(network: Network, images: ByteArray, batch_size: int = 256) -> FloatArray:

@@ -10,17 +10,13 @@ import csv
 import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
-from fervid.emotions.architecture import Architecture
 from fervid.emotions.classifier import softmax
 from fervid.emotions.keras_io import load_network, save
 from fervid.emotions.keras_network import VOTES, KerasNetwork, build
@@ -28,148 +24,29 @@ from fervid.errors import BadDataset, ConfigError
 from fervid.faces.crop import CropGeometry, normalize
 from fervid.files.atomic import atomic_path, remove_abandoned, write_text_atomically, writing
 from fervid.files.locks import locked_temporarily
-from fervid.settings import check
 from fervid.settings_io import to_mapping
-from fervid.training.augment import AugmentSettings, augment, mix
+from fervid.training.batches import Epoch
 from fervid.training.checkpoint import Checkpoint, History
-from fervid.training.class_prior import ClassShares, adjust
+from fervid.training.class_prior import adjust
 from fervid.training.dataset import Dataset, split
 from fervid.training.distillation import hashes, soft_targets
 from fervid.training.evaluate import fit_temperature, predict
 from fervid.training.last_layer import refit
+from fervid.training.mouths import find_mouths
 from fervid.training.onnx_export import export, require_onnx
 from fervid.training.plots import plot_curves
-from fervid.training.range_checks import check_range
+from fervid.training.recipe import TrainSettings
+from fervid.training.votes import label_chances, multiply
 from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignore_progress
 
 LOCK = ".fervid-train.lock"
 """Lock file in the run folder, and the end of the name of that beside the weights. They exist during training."""
 
-RUN_FILES = ("best.keras", "best.json", "checkpoint.npz", "curves.png", "metrics.csv", "teachers.npy")
+RUN_FILES = ("best.keras", "best.json", "checkpoint.npz", "curves.png", "metrics.csv", "mouths.npy", "teachers.npy")
 """What a run folder holds in addition to its settings and the hash of its data."""
 
 STATISTICS_BATCHES = 24
 """Number of batches on which the statistics of batch normalisation are measured after an epoch."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """A recipe: all settings of a training run."""
-
-    epochs: int = 100
-    """Passes over the images. They set the length of the learning rate's schedule."""
-    batch_size: int = 128
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: float = 0.002
-    """Peak of the schedule: linear growth during ``warmup``, then a cosine to zero."""
-    warmup: int = 2
-    """Epochs of linear growth."""
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
-    votes: float = 0.5
-    """Weight of the extra loss on the annotators' votes (FER+); 0 leaves out the head that learns them."""
-    balance: Literal["none", "sampler", "weights"] = "none"
-    """sampler draws the images of a class, and weights weighs their loss, by 1/sqrt(number of its images)."""
-    ema: float = 0.998
-    """Decay per step of the exponential moving average of the weights. The average is saved; 0 uses no average."""
-    crop: int = 44
-    """Side in pixels of the random crop that is trained on. Inference uses all 48 pixels."""
-    mixed_precision: bool = True
-    """Compute in bfloat16 and keep the weights in float32."""
-    holdout: float = 0.05
-    """Share of the images of each class that is held out of training."""
-    select: Literal["best", "last"] = "best"
-    """Which epoch is kept. With ``best``, half of the held-out images choose it and half fit the temperature; with
-    ``last``, all of them fit the temperature."""
-    begin_with: str = ""
-    """Weights to start from instead of random ones. Their architecture may differ in ``enlarge`` and ``dropout``."""
-    teachers: tuple[str, ...] = ()
-    """Weights whose mean prediction for each training image becomes a part of its target (distillation)."""
-    distill: float = 0.5
-    """Share of the teachers' prediction in the target; the rest is the label."""
-    refit: float = 0.0
-    """Strength of the ridge penalty that keeps the last layer near the trained one when it is refitted at the end;
-    0 skips the refit."""
-    shares: ClassShares = field(default_factory=ClassShares)
-    """Expected frequency of each class in use, as a multiple of its share of the labels; applied at the end."""
-    seed: int = 0
-    architecture: Architecture = field(default_factory=Architecture)
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-
-    def __post_init__(self) -> None:
-        check(self.epochs >= 1, f"`epochs` must be at least 1: {self.epochs}")
-        check(self.batch_size >= 2, f"`batch_size` must be at least 2: {self.batch_size}")
-        check(self.learning_rate > 0, f"`learning_rate` must be positive: {self.learning_rate}")
-        check(0 < self.holdout < 0.9, f"holdout must be above 0 and below 0.9: {self.holdout}")
-        check(0 <= self.refit < np.inf, f"refit must not be negative: {self.refit}")
-        check_range(self, ("label_smoothing", "weight_decay", "ema"), 0, 1, open_end=True)
-        check_range(self, ("distill",), 0, 1)
-        check_range(self, ("votes",), 0, 100)
-        check_range(self, ("seed",), 0, 2**32 - 1)
-        check_range(self, ("crop",), 16, 48)
-        full_size = self.crop == 48 or not self.architecture.enlarge
-        check(full_size, f"crop must be 48 if the architecture enlarges crops, as in inference: {self.crop}")
-
-
-class Epoch:
-    """The batches of one epoch. Their content depends only on the data, the settings and the epoch.
-
-    Args:
-        data: The images to train on.
-        settings: The recipe.
-        epoch: Number of the epoch, from 0.
-        soft: The teachers' predictions (n, 7) float32 for the images, or None.
-    """
-
-    def __init__(self, data: Dataset, settings: TrainSettings, epoch: int, soft: FloatArray | None = None) -> None:
-        self._data, self._settings, self._epoch, self._soft = data, settings, epoch, soft
-        rng = np.random.default_rng((settings.seed, epoch))
-        share = 1 / np.sqrt(np.maximum(data.counts(), 1))
-        self._class_weight = (share / (share * data.counts()).sum() * len(data)).astype(np.float32)
-        if settings.balance == "sampler":
-            chance = share[data.labels]
-            self._order = rng.choice(len(data), len(data), p=chance / chance.sum())
-        else:
-            self._order = rng.permutation(len(data))
-
-    @property
-    def number(self) -> int:
-        """Number of the epoch, from 0."""
-        return self._epoch
-
-    def __len__(self) -> int:
-        return max(1, len(self._order) // self._settings.batch_size)
-
-    def _targets(self, rows: Any) -> FloatArray:
-        """Targets (n, 7) float32: the smoothed labels, mixed with the teachers' predictions."""
-        smooth = self._settings.label_smoothing
-        labels = np.eye(len(EMOTIONS), dtype=np.float32)[self._data.labels[rows]]
-        labels = labels * (1 - smooth) + smooth / len(EMOTIONS)
-        if self._soft is not None:
-            labels = labels * (1 - self._settings.distill) + self._settings.distill * self._soft[rows]
-        return np.asarray(labels, np.float32)
-
-    def __getitem__(self, index: int) -> tuple[FloatArray, Any]:
-        settings = self._settings
-        rng = np.random.default_rng((settings.seed, self._epoch, index))
-        rows = self._order[index * settings.batch_size : (index + 1) * settings.batch_size]
-        crops = augment(self._data.images[rows], settings.augment, rng, settings.crop)
-        labels = self._targets(rows)
-        if settings.balance == "weights":
-            labels = labels * self._class_weight[self._data.labels[rows]][:, None]
-        targets = (labels, self._data.votes[rows]) if settings.votes else (labels,)
-        inputs, mixed = mix(normalize(crops), targets, settings.augment.mixup, rng)
-        return inputs, {"emotion": mixed[0], "votes": mixed[1]} if settings.votes else mixed[0]
-
-    def __iter__(self) -> Iterator[tuple[FloatArray, Any]]:
-        """Yield the batches in order. A thread prepares the next one meanwhile."""
-        with ThreadPoolExecutor(1) as pool:
-            waiting = deque(pool.submit(self.__getitem__, index) for index in range(min(2, len(self))))
-            for index in range(2, len(self) + 2):
-                batch = waiting.popleft().result()
-                if index < len(self):
-                    waiting.append(pool.submit(self.__getitem__, index))
-                yield batch
 
 
 def _optimizer(settings: TrainSettings, steps: int) -> Any:
@@ -195,6 +72,7 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
     keras.utils.set_random_seed(settings.seed)
     dtype = "mixed_bfloat16" if settings.mixed_precision else "float32"
     network = build(settings.architecture, votes=bool(settings.votes), dtype=dtype, seed=settings.seed, training=True)
+    _freeze(network, settings)
 
     def cross_entropy() -> Any:
         return keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -210,6 +88,17 @@ def _compile(settings: TrainSettings, steps: int) -> Any:
     if settings.begin_with:
         _copy_weights(network, settings)
     return network
+
+
+def _freeze(network: Any, settings: TrainSettings) -> None:
+    """Freeze the blocks that keep their weights; ConfigError for an unknown block."""
+    if not settings.freeze:
+        return
+    numbers = [number for number, layer in enumerate(network.layers, 1) if layer.name.startswith(f"{settings.freeze}_")]
+    if not numbers:
+        raise ConfigError(f"freeze: the network has no block {settings.freeze}")
+    for layer in network.layers[: max(numbers)]:
+        layer.trainable = False
 
 
 def _build_losses(network: Any, crop: int) -> None:
@@ -306,14 +195,17 @@ def _fit(
     held_out = len(parts.all) - len(parts.trained)
     counts = f"{len(parts.trained)} training images, {held_out} held out, {network.count_params():,} parameters"
     reporter.report(done, message=f"{counts}, epochs done: {done}")
-    teachers = [Path(name) for name in settings.teachers]
-    soft = soft_targets(teachers, parts.trained, run / "teachers.npy") if teachers else None
+    soft, mouths = _soft_targets(parts.trained, run, settings), None
+    if settings.augment.open_mouth:
+        neutral = parts.trained.labels == EMOTIONS.index("neutral")
+        mouths = find_mouths(parts.trained.images, neutral, run / "mouths.npy")
     averaged = build(settings.architecture, training=True)
+    _freeze(averaged, settings)
     best = max((row["accuracy"] for row in history), default=-1.0)
     if history:  # a killed run may have saved its state and not these
         _write_metrics(run, history)
     for epoch in range(done, settings.epochs):
-        batches = Epoch(parts.trained, settings, epoch, soft)
+        batches = Epoch(parts.trained, settings, epoch, soft, mouths)
         history.append(_run_epoch(network, averaged, batches, parts, settings, reporter))
         if settings.select == "last" or history[-1]["accuracy"] > best:
             best = history[-1]["accuracy"]
@@ -323,6 +215,14 @@ def _fit(
         metrics = " ".join(f"{key} {value:.4g}" for key, value in history[-1].items())
         reporter.report(epoch + 1, message=metrics)
     return history
+
+
+def _soft_targets(data: Dataset, run: Path, settings: TrainSettings) -> FloatArray | None:
+    """What the teachers, and the votes, say of the training images (n, 7); None without teachers."""
+    if not settings.teachers:
+        return None
+    soft = soft_targets([Path(name) for name in settings.teachers], data, run / "teachers.npy")
+    return multiply(soft, label_chances(data), settings.votes_power) if settings.votes_power else soft
 
 
 @dataclass(frozen=True)
@@ -344,8 +244,8 @@ def _divide(data: Dataset, settings: TrainSettings) -> _Parts:
     lacking = [name for name, count in zip(EMOTIONS, data.counts(), strict=True) if count < 2]
     if lacking:
         raise BadDataset(f"fewer than two training images of: {', '.join(lacking)}")
-    trained, held = split(data, settings.holdout, settings.seed)
-    calibration, choice = split(held, 0.5, settings.seed) if settings.select == "best" else (held, held)
+    trained, held = split(data, settings.holdout, settings.split_seed)
+    calibration, choice = split(held, 0.5, settings.split_seed) if settings.select == "best" else (held, held)
     if not (len(choice) and len(calibration)):
         share = f"a holdout of {settings.holdout:g} of {len(data)} images"
         raise BadDataset(f"{share} leaves too few to choose the epoch and fit the temperature; raise holdout")
@@ -412,7 +312,9 @@ def _measure_statistics(network: Any, data: Dataset, settings: TrainSettings) ->
     The running averages of training belong to other weights than the averaged ones and change too slowly in a short
     run. Each value is the plain mean over some batches instead (Wu and Johnson, 2021, "PreciseBN").
     """
-    normalizations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    normalizations = [
+        layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
     rows = np.random.default_rng(settings.seed).permutation(len(data))
     starts = range(0, max(1, len(rows) - settings.batch_size + 1), settings.batch_size)[:STATISTICS_BATCHES]
     for number, start in enumerate(starts):

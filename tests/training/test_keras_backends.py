@@ -21,7 +21,8 @@ from fervid.emotions.keras_network import build
 from fervid.emotions.architecture import Architecture
 from fervid.training.augment import AugmentSettings
 from fervid.training.dataset import Dataset
-from fervid.training.train import TrainSettings, train
+from fervid.training.recipe import TrainSettings
+from fervid.training.train import train
 
 small = Architecture(widths=(4, 8), pairs=(2,), dropout=0.0)
 plain, quick = build(small, votes=True), build(small, votes=True, training=True)

@@ -26,6 +26,7 @@ from fervid.faces.crop import FER2013_GEOMETRY
 from fervid.files.locks import locked
 from fervid.settings_io import from_mapping, to_mapping
 from fervid.training import train as training
+from fervid.training.batches import Epoch
 from fervid.training.class_prior import ClassShares, adjust
 from fervid.training.dataset import Dataset, split
 from fervid.training.distillation import soft_targets
@@ -44,7 +45,8 @@ from fervid.training.evaluate import (
 )
 from fervid.training.evaluation_report import format_evaluation, write_evaluation
 from fervid.training.last_layer import regression
-from fervid.training.train import Epoch, TrainResult, TrainSettings, train
+from fervid.training.recipe import TrainSettings
+from fervid.training.train import TrainResult, train
 from fervid.types import EMOTIONS, ByteArray, Progress
 from tests.support.command import command
 from tests.support.paths import ROOT
