@@ -69,7 +69,6 @@ class Scenario:
             their folder, ``{out}`` the folder of the outputs. ``copy FOLDER FOLDER`` and ``delete FILE`` are done here.
         command: The command line.
         results: Results that the command writes, in the folder of the outputs; empty: none.
-        temporary: Start of the names that may stay in the system's folder for temporary files; None: nothing may.
         working: Start of the names of files that change many times while the command works, such as a checkpoint.
         weights: Weights that the command writes, in the folder of the outputs; empty: none.
         prepare: Called before each command, in its process.
@@ -78,7 +77,6 @@ class Scenario:
     before: tuple[Words, ...]
     command: Words
     results: str = ""
-    temporary: str | None = None
     working: str = "/"
     weights: str = ""
     prepare: Callable[[], object] = lambda: None
@@ -119,9 +117,8 @@ _TRAIN = ("train", "--data", "{in}/faces.csv", "--out", "{out}/m.keras", "--reci
 
 
 def _train(before: tuple[Words, ...], command: Words) -> Scenario:
-    """Keras may leave a folder among the temporary files."""
     working = "m2/" if before else "m/"
-    return Scenario(before, command, temporary="tmp", working=working, weights="m.keras", prepare=_without_traces)
+    return Scenario(before, command, working=working, weights="m.keras", prepare=_without_traces)
 
 
 FORMS = {"parquet": "r.parquet", "csv": "r.csv", "folder": "r"}
@@ -231,9 +228,7 @@ class KillMatrix:
             found.append("after the rerun the results are not those of an undisturbed run")
         if self._weights() != self.new_weights:
             found.append("after the rerun the weights are not those of an undisturbed run")
-        left = [
-            path.name for path in self.temporary.iterdir() if not path.name.startswith(self.scenario.temporary or "/")
-        ]
+        left = [path.name for path in self.temporary.iterdir()]
         found += [f"left in the folder for temporary files: {left}"] if left else []
         return [f"{name}: {text}" for text in found]
 
