@@ -41,14 +41,14 @@ def kill(*arguments: str) -> int:
 
 
 def test_a_few_kills_of_every_kind_of_output() -> None:
-    assert kill("--every", "120", *A_FEW) > 5
+    assert kill("--every", "40", *A_FEW) > 7
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(14400)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_kill(name: str) -> None:
-    assert kill(name) > 10
+    assert kill(name) > 3
 
 
 def test_kills_come_before_and_after_each_change_unless_they_leave_the_same(tmp_path: Path) -> None:
