@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fervid.annotate.overlay import STYLES, Overlay, Style
 from fervid.annotate.yuv_canvas import Canvas, matrix_code
@@ -43,6 +44,9 @@ LOCK = ".fervid-annotate.lock"
 
 BLUR_MARGIN = 0.1
 """Seconds, added to one sampling step, for which a face is blurred before its first sample and after its last."""
+
+ROWS_AT_ONCE = 256
+"""Rows of the manifest that are converted together."""
 
 
 @dataclass(frozen=True)
@@ -204,11 +208,11 @@ class _Job:
         self, tables: Results, sources: Mapping[str, Path], targets: Mapping[str, Path], on_progress: ProgressCallback
     ) -> tuple[AnnotatedVideo, ...]:
         """Annotate every video that has a target. Returns the outcome of each row of the manifest."""
-        rows = tables.videos.to_dict("records")
-        lengths = [float(np.nan_to_num(row["duration"])) if row["video"] in targets else 0.0 for row in rows]
+        names, durations = tables.videos["video"], np.nan_to_num(tables.videos["duration"].to_numpy(np.float64))
+        lengths = np.where(names.isin(targets.keys()), durations, 0.0).tolist()
         total, done = sum(lengths), 0.0
         outcomes = []
-        for row, length in zip(rows, lengths, strict=True):
+        for row, length in zip(_rows(tables.videos), lengths, strict=True):
             name, before = row["video"], done
 
             def on_frame(progress: Progress, before: float = before) -> None:
@@ -251,6 +255,12 @@ class _Job:
         except (UnreadableVideo, EncodingFailed) as error:
             return AnnotatedVideo(name, "failed", message=str(error))
         return AnnotatedVideo(name, "written", target, "; ".join(notes) or None)
+
+
+def _rows(videos: pd.DataFrame) -> Iterator[dict[Any, Any]]:
+    """The rows of the manifest. Not all are converted at once, because a row as a mapping takes kilobytes."""
+    for start in range(0, len(videos), ROWS_AT_ONCE):
+        yield from videos.iloc[start : start + ROWS_AT_ONCE].to_dict("records")
 
 
 def _what_is_open(row: Mapping[str, Any], faces: Sequence[FaceTimeline], sizes: SampledSizes) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from fervid.files.atomic import write_text_atomically, writing
 from fervid.files.private_folder import remove_damaged
 from fervid.results.schema import RECORD
-from fervid.results.store_files import COMPOSED_FILE, PENDING_FILE, read_text, sealed, stamps, unsealed
+from fervid.results.store_files import COMPOSED_FILE, PENDING_FILE, read_text, sealed, stamps, texts, unsealed
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Compositions:
         """The stamps of the tables and how they were composed, as a file says; None if it is absent or damaged."""
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             content = unsealed(COMPOSED_FILE, read_text(self._folder / name))
-            metadata = {str(key): str(value) for key, value in content["metadata"].items()}
+            metadata = texts(content["metadata"])
             inputs = {str(key): one if isinstance(one, str) else None for key, one in content["inputs"].items()}
             if RECORD in metadata:
                 return content["outputs"], Composition(content["digest"], content["key"], metadata, inputs)

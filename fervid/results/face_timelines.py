@@ -113,6 +113,20 @@ class SampledSizes:
         return int(np.searchsorted(self.times, time + _TIME_TOLERANCE, "right"))
 
 
+class _VideoRows:
+    """The rows of each video in one table. They are copied when they are asked for: a frame of its own for each of
+    thousands of videos would take much more memory than the table.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+        self._places = table.groupby("video_id", sort=False).indices
+
+    def of(self, video_id: str) -> pd.DataFrame:
+        """The rows of one video; none if the table has none."""
+        return self._table.iloc[self._places.get(video_id, [])]
+
+
 class FaceTimelines:
     """The face timelines of some results, by video.
 
@@ -130,11 +144,8 @@ class FaceTimelines:
         fps = results.metadata.get("settings", {}).get("scan", {}).get("fps", ScanSettings().fps)
         self.step = 1 / (fps or 25.0)
         self._max_gap = results.max_gap
-        self._rows = dict(list(results.timeline.groupby("video_id", sort=False)))
-        trust = results.summary.set_index(["video_id", "face_id"])["trust"]
-        self._trust: dict[tuple[str, int], str] = trust.to_dict()
         summary = results.summary if with_names else results.summary.assign(participant=None)
-        self._summaries = dict(list(summary.groupby("video_id", sort=False)))
+        self._timeline, self._summary = _VideoRows(results.timeline), _VideoRows(summary)
 
     def of(self, video_id: str) -> list[FaceTimeline]:
         """Get the faces of one video.
@@ -145,16 +156,15 @@ class FaceTimelines:
         Returns:
             One timeline per face, in the order of ``face_id``; empty for a video without faces.
         """
-        rows = self._rows.get(video_id)
-        if rows is None:
-            return []
+        rows, summary = self._timeline.of(video_id), self._summary.of(video_id)
         sampled: DoubleArray = np.unique(rows["time"].to_numpy(np.float64))
-        with_face, owners = rows[rows["face_id"].notna()], self._owners(video_id)
+        with_face, owners = rows[rows["face_id"].notna()], _owners(summary)
+        trust: dict[int, str] = dict(zip(summary["face_id"], summary["trust"], strict=True))
         outlines = self._outlines(video_id)
         found = []
         for face_id, face in with_face.groupby("face_id"):
             ordered = face.sort_values("time")
-            one = self._face(video_id, int(face_id), ordered, sampled)
+            one = self._face(int(face_id), ordered, sampled, trust.get(face_id, "ok"))
             own = _in_boxes(outlines[int(face_id)], ordered, one.boxes) if int(face_id) in outlines else None
             found.append(replace(one, owner=owners.get(face_id), outlines=own))
         return found
@@ -170,17 +180,6 @@ class FaceTimelines:
                 found.setdefault(face, {})[frame] = one
         return found
 
-    def _owners(self, video_id: str) -> dict[int, Owner]:
-        """Face → whose face it is, where that is known."""
-        summary = self._summaries.get(video_id)
-        of_person = [] if summary is None else [lane for lane in lanes(summary) if lane.person is not None]
-        first = {lane.person: min(lane.faces) for lane in reversed(of_person)}
-        return {
-            face_id: Owner(_shortened(lane.name, LONGEST), _short(lane), first[lane.person])
-            for lane in of_person
-            for face_id in lane.faces
-        }
-
     def sizes(self, video_id: str) -> SampledSizes:
         """Get the sizes of the sampled frames of one video.
 
@@ -190,13 +189,10 @@ class FaceTimelines:
         Returns:
             The sizes.
         """
-        rows = self._rows.get(video_id)
-        if rows is None:
-            return SampledSizes(np.zeros(0), np.zeros((0, 2), np.int32))
-        rows = rows.drop_duplicates("time").sort_values("time")
+        rows = self._timeline.of(video_id).drop_duplicates("time").sort_values("time")
         return SampledSizes(rows["time"].to_numpy(np.float64), rows[list(FRAME_SIZE)].to_numpy(np.int32))
 
-    def _face(self, video_id: str, face_id: int, rows: pd.DataFrame, sampled: DoubleArray) -> FaceTimeline:
+    def _face(self, face_id: int, rows: pd.DataFrame, sampled: DoubleArray, trust: str) -> FaceTimeline:
         times = rows["time"].to_numpy(np.float64)
         last, step = float(times[-1]), median_step(sampled) or self.step
         return FaceTimeline(
@@ -204,11 +200,22 @@ class FaceTimelines:
             times,
             rows[["face_x", "face_y", "face_width", "face_height"]].to_numpy(np.float32),
             rows[[f"{name}_smooth" for name in EMOTIONS]].to_numpy(np.float32),
-            self._trust.get((video_id, face_id), "ok"),
+            trust,
             gaps(times, sampled, gap_threshold(sampled, self._max_gap)),
             last + step if last >= sampled[-1] else last,
             angles=_angles(rows),
         )
+
+
+def _owners(summary: pd.DataFrame) -> dict[int, Owner]:
+    """Face → whose face it is, where that is known. ``summary`` has the rows of one video."""
+    of_person = [lane for lane in lanes(summary) if lane.person is not None]
+    first = {lane.person: min(lane.faces) for lane in reversed(of_person)}
+    return {
+        face_id: Owner(_shortened(lane.name, LONGEST), _short(lane), first[lane.person])
+        for lane in of_person
+        for face_id in lane.faces
+    }
 
 
 def _angles(rows: pd.DataFrame) -> FloatArray | None:

@@ -61,8 +61,25 @@ def composed_metadata(folder: Path, outputs: Iterable[Path]) -> dict[str, str]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             content = unsealed(COMPOSED_FILE, read_text(folder / name))
             if content["outputs"] == stamps(outputs):
-                return dict(content["metadata"])
+                return texts(content["metadata"])
     return {}
+
+
+def texts(values: Any) -> dict[str, str]:
+    """Check that a value is a mapping of texts. The seal of a record tells damage, but anybody can make one.
+
+    Args:
+        values: The value.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(values, dict) or any(not isinstance(text, str) for text in (*values, *values.values())):
+        raise TypeError("not a mapping of texts")
+    return values
 
 
 def stamps(paths: Iterable[Path]) -> dict[str, list[int]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from fervid.emotions import classifier
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, check_weights, load_classifier, load_onnx, softmax
-from fervid.emotions.keras_io import load_network, save
+from fervid.emotions.keras_io import KERAS_FILES, load_network, save
 from fervid.emotions.keras_network import KerasNetwork, build
 from fervid.emotions.sidecar import EXPORT_COMMAND, SHIPPED, keras_path, onnx_path, read_sidecar, sidecar_path
 from fervid.errors import BadWeights, DeviceMemoryError
@@ -155,6 +158,28 @@ def test_half_precision_storage_keeps_the_logits(tmp_path: Path) -> None:
         layer.set_weights(network.get_layer(layer.name).get_weights())
     exact = EmotionClassifier(KerasNetwork(bare), read_sidecar(tmp_path / "w.keras"))
     np.testing.assert_allclose(stored, exact.logits(images), atol=0.02)
+
+
+def test_saving_leaves_no_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the system's folder, where Keras would make them, nor what a killed process left beside the weights."""
+    system = tmp_path / "system"
+    system.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(system))
+    out = tmp_path / "out"
+    (out / f".w{KERAS_FILES}" / "tmpabc" / "assets").mkdir(parents=True)
+    seen: list[Path] = []
+
+    def observed(*given: Any, **named: Any) -> str:
+        made: str = mkdtemp(*given, **named)
+        seen.append(Path(made).parent)
+        return made
+
+    monkeypatch.setattr(tempfile, "mkdtemp", observed)
+    save(build(SMALL), out / "w.keras", SMALL, FER2013_GEOMETRY)
+    assert seen == [out / f".w{KERAS_FILES}"]
+    assert sorted(path.name for path in out.iterdir()) == ["w.json", "w.keras"]
+    assert list(system.iterdir()) == []
+    assert tempfile.gettempdir() == str(system)
 
 
 def test_temperature_flattens() -> None:

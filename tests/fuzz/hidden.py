@@ -5,6 +5,9 @@
 After each mutation the command may heal the damage at once, ask to be run again, or refuse with a line that names what
 heals it; that is then done. In the end the tables must equal those of an undisturbed run. No table that can be read
 meanwhile may hold anything else, no run may end with a traceback or a code outside the table, or last too long.
+
+In some cases a run that replaces earlier tables is killed first, after it has written how the new ones were composed.
+Then the earlier tables may be read too, until the first run.
 """
 
 from __future__ import annotations
@@ -18,17 +21,19 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fervid.errors import BadResults, InputNotFound
 from fervid.results import reader
+from fervid.results.store_files import PENDING_FILE
 from tests.fuzz.hidden_damage import damage
 from tests.support.clips import at_rate, face_clip
 from tests.support.comparison import VOLATILE
 from tests.support.forked import Ended, fervid_command, forked, record_scans, warm_up
+from tests.support.kill_points import KillPoints
 from tests.support.paths import LONG_AGO
 
 CODES = {0, 2, 3, 4, 5}
@@ -50,10 +55,12 @@ class Given:
     Attributes:
         root: Folder of everything.
         tables: Form → its tables as plain values.
+        kills: Form → the kills of a run that replaces earlier tables, from the record of the new ones on.
     """
 
     root: Path
     tables: dict[str, Any]
+    kills: dict[str, list[tuple[int, bool]]]
 
     @property
     def work(self) -> Path:
@@ -79,22 +86,36 @@ def make_given(root: Path) -> Given:
     (root / "recording").mkdir()
     videos = [root / "in" / name for name in ("a.mp4", "b.mp4")]
     record_scans([fervid_command(*_words(root / "recording" / "r.parquet", *videos))])
-    tables = {}
+    given = Given(root, {}, {})
     for form in FORMS:
-        (root / "work").mkdir()
-        ended = _analyze(root / "work" / form, root / "in")
-        assert ended.code == 3, ended
-        tables[form] = plain(root / "work" / form)
-        (root / "work").rename(root / f"base {form}")
-    return Given(root, tables)
+        given.work.mkdir()
+        assert (ended := _analyze(given.work / form, root / "in" / "a.mp4")).code == 0, ended
+        shutil.copytree(given.work, root / f"earlier {form}", symlinks=True)
+        with tempfile.TemporaryFile() as log:
+            ended = _analyze(given.work / form, root / "in", KillPoints((str(given.work),), log=log.fileno()))
+            assert ended.code == 3, ended
+            log.seek(0)
+            changes = log.read().decode().splitlines()
+        start = next(place for place, line in enumerate(changes, 1) if ".pending." in line)
+        given.kills[form] = [(place, after) for place in range(start, len(changes) + 1) for after in (False, True)]
+        given.tables[form] = plain(given.work / form)
+        given.work.rename(root / f"base {form}")
+    return given
 
 
 def _words(out: Path, *videos: Path) -> list[str | Path]:
     return ["analyze", *videos, "--out", out, "--fps", "2", "--quiet"]
 
 
-def _analyze(out: Path, videos: Path, *options: str) -> Ended:
-    return forked(fervid_command(*_words(out, videos), *options), LIMIT)
+def _analyze(out: Path, videos: Path, points: KillPoints | None = None, options: Sequence[str] = ()) -> Ended:
+    command = fervid_command(*_words(out, videos), *options)
+
+    def call() -> None:
+        if points is not None:
+            points.install()
+        command()
+
+    return forked(call, LIMIT)
 
 
 def plain(out: Path) -> Any:
@@ -120,20 +141,37 @@ def run(given: Given, number: int, seed: int) -> list[str]:
     rng = random.Random(f"{seed} {number}")
     form = rng.choice(FORMS)
     shutil.rmtree(given.work, ignore_errors=True)
-    shutil.copytree(given.root / f"base {form}", given.work, symlinks=True)
     out = given.work / form
     hidden = out / ".fervid" if form == "r" else given.work / f".{form}.fervid"
-    kinds = [damage(hidden, rng) for _ in range(rng.choice([1, 1, 2, 3]))]
+    killed = rng.random() < 0.4
+    shutil.copytree(given.root / f"{'earlier' if killed else 'base'} {form}", given.work, symlinks=True)
+    kinds, earlier = [], None
+    if killed:
+        earlier, (change, after) = plain(out), rng.choice(given.kills[form])
+        ended = _analyze(out, given.root / "in", KillPoints((str(given.work),), change, after))
+        assert ended.code == -9, ended
+        kinds.append(f"killed {'after' if after else 'before'} {change}")
+    kinds += [damage(hidden, rng, PENDING_FILE if killed else "") for _ in range(rng.choice([1, 1, 2, 3]))]
     if rng.random() < 0.6:  # the tables are composed again
-        shutil.rmtree(out / "timeline") if form == "r" else out.unlink()
-    return [f"{number} {form} {', '.join(kinds)}: {text}" for text in _heal(given, form, out)]
+        shutil.rmtree(out / "timeline", ignore_errors=True) if form == "r" else out.unlink(missing_ok=True)
+    found = [*_look(given, form, out, earlier), *_heal(given, form, out)]
+    return [f"{number} {form} {', '.join(kinds)}: {text}" for text in found]
+
+
+def _look(given: Given, form: str, out: Path, earlier: Any) -> Iterator[str]:
+    """Read the tables and ask for the state before anything is healed. Yields what is wrong."""
+    if _state(given, form, out, earlier) == "other":
+        yield "the tables that can be read are others"
+    ended = forked(fervid_command("status", out, "--json"), LIMIT)
+    if ended.code not in CODES or "Traceback" in ended.output or "internal error" in ended.output:
+        yield f"status ended with {ended.code}: {ended.output[-400:]}"
 
 
 def _heal(given: Given, form: str, out: Path) -> Iterator[str]:
     """Run until the tables are complete, as the messages say. Yields what is wrong."""
     options: tuple[str, ...] = ()
     for _ in range(4):
-        ended = _analyze(out, given.root / "in", *options)
+        ended = _analyze(out, given.root / "in", options=options)
         if ended.code not in CODES or "Traceback" in ended.output or "internal error" in ended.output:
             yield f"ended with {ended.code}: {ended.output[-400:]}"
             return
@@ -158,15 +196,17 @@ def _heal(given: Given, form: str, out: Path) -> Iterator[str]:
     yield f"not healed after four runs, the last of which said: {ended.output[-400:]}"
 
 
-def _state(given: Given, form: str, out: Path) -> str:
-    """``equal``, ``other``, or ``refused`` (also for a video whose failure the manifest admits)."""
+def _state(given: Given, form: str, out: Path, earlier: Any = None) -> str:
+    """``equal``, ``other``, or ``refused`` (also for a video whose failure the manifest admits). ``earlier`` is equal
+    too.
+    """
 
     def look() -> None:
         try:
             found = plain(out)
         except (BadResults, InputNotFound):
             raise SystemExit(1) from None
-        if found == given.tables[form]:
+        if found in (given.tables[form], earlier):
             return
         lost = {row["video"] for row in found["videos"] if "run again" in (row["message"] or "")}
         expected = given.tables[form]

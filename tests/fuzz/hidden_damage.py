@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fervid.results.store_files import COMPOSED_FILE, sealed
+
 HUGE: tuple[Any, ...] = (None, True, 0, -1, 2**31, 2**63, 10**400, 1e308, float("nan"), "", "x", "../x", "\0", [], {})
 """Values to put into JSON in place of others."""
 
@@ -24,11 +26,13 @@ IMPOSSIBLE = (OSError, LookupError, ValueError, TypeError, AttributeError, Recur
 DEEP = "[" * 5000 + "]" * 5000
 
 
-def damage(hidden: Path, rng: random.Random) -> str:
-    """Do one damage. Returns what was done."""
+def damage(hidden: Path, rng: random.Random, preferred: str = "") -> str:
+    """Do one damage, in half of the cases to the file called ``preferred`` if it is there. Returns what was done."""
     for _ in range(20):
         paths = [path for path in sorted(hidden.rglob("*")) if rng.random() < 0.9] or [hidden]
         path = rng.choice([*paths, *paths, *paths, hidden])
+        if preferred and os.path.lexists(hidden / preferred) and rng.random() < 0.5:
+            path = hidden / preferred
         kinds = list(OF_ANY)
         if path.is_file() and not path.is_symlink():
             kinds += OF_FILES * 2
@@ -175,6 +179,23 @@ def owner(path: Path, hidden: Path, rng: random.Random) -> None:
     os.chown(path, 65534, 65534)  # only the administrator may; for others nothing happens
 
 
+def foretold(path: Path, hidden: Path, rng: random.Random) -> None:
+    """The record of the tables as one that is to come, changed or not, in addition or in its place."""
+    target = hidden / "pending.json"
+    shutil.copy2(hidden / "composed.json", target)
+    if rng.random() < 0.5:
+        (hidden / "composed.json").unlink()
+    content = json.loads(target.read_text())
+    what = rng.randrange(4)
+    if what == 0:
+        target.write_text(json.dumps(_changed(content, rng)))
+    elif what == 1:  # by someone who knows how it is sealed
+        del content["sha256"]
+        place = content if rng.random() < 0.5 else content["metadata"]
+        place[rng.choice(list(place))] = rng.choice([one for one in HUGE if not isinstance(one, str)])
+        target.write_text(sealed(COMPOSED_FILE, content))
+
+
 def unfinished(path: Path, hidden: Path, rng: random.Random) -> None:
     """A workspace as a killed run leaves it, with tables of anything."""
     place = hidden / "scratch" / "abc"
@@ -252,6 +273,7 @@ def rows_of_another(path: Path, hidden: Path, rng: random.Random) -> None:
 Kind = Callable[[Path, Path, random.Random], None]
 
 OF_ANY: list[Kind] = [swapped, doubled, renamed, removed, replaced, replaced, modes, owner, unfinished, exchanged]
+OF_ANY += [foretold]
 OF_FILES: list[Kind] = [cut, flip, flip, zeros, garbage, empty, copied]
 OF_TEXTS: list[Kind] = [nested, value, value, value]
 OF_PARTS: list[Kind] = [metadata, columns, cells, rows_of_another]

@@ -11,12 +11,13 @@ import pytest
 import fervid
 from fervid.errors import BadResults
 from fervid.results.reader import Results
-from fervid.results.schema import SMALL, VIDEOS, small_path
+from fervid.results.schema import SMALL, VIDEOS, small_path, stamped_paths
+from fervid.results.store_files import COMPOSED_FILE, PENDING_FILE, sealed, stamps, store_folder
 from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS
 from tests.support.paths import SAMPLES
 from tests.support.replay import replaying
-from tests.support.synthetic_results import MadeVideo, write_results
+from tests.support.synthetic_results import MadeFace, MadeVideo, wandering, write_results
 
 FORMS = ("r.parquet", "r.csv", "results")
 VOLATILE = ["seconds", "finished_at"]
@@ -133,3 +134,17 @@ def test_what_is_not_results_is_refused_in_one_sentence(name: str, said: str, tm
     with pytest.raises(BadResults) as caught:
         fervid.read_results(tmp_path / name)
     assert str(caught.value) == f"{tmp_path / name} {said.format(root=tmp_path)}"
+
+
+@pytest.mark.parametrize("name", [COMPOSED_FILE, PENDING_FILE])
+@pytest.mark.parametrize("metadata", [None, [], ["ab"], "ab", {"settings": None}, {"settings": {}}, {"roots": 3}])
+def test_a_record_with_metadata_of_other_types_counts_as_damaged(tmp_path: Path, name: str, metadata: object) -> None:
+    """Anybody who shares a CSV file can make such a record with the right digest."""
+    out = write_results(tmp_path / "r.csv", [MadeVideo("a.mp4", [MadeFace([0, 1], wandering(2))], 2)])
+    store = store_folder(out, is_folder=False)
+    store.mkdir(mode=0o700)
+    good = {"settings": "{}"}
+    for given, expected in ((good, {"settings": {}}), (metadata, {})):
+        content = {"outputs": stamps(stamped_paths(out)), "digest": "", "key": "", "inputs": {}, "metadata": given}
+        (store / name).write_text(sealed(COMPOSED_FILE, content), encoding="utf-8")
+        assert fervid.read_results(out).metadata == expected

@@ -47,7 +47,8 @@ def warm_up() -> None:
         name = ".".join(["fervid", *path.relative_to(PACKAGE).with_suffix("").parts])
         if not name.startswith(LATER):
             importlib.import_module(name.removesuffix(".__init__"))
-    importlib.import_module("pandas")
+    for name in ("pandas", "pydantic.type_adapter"):
+        importlib.import_module(name)
 
 
 def forked(call: Callable[[], object], limit: float = LIMIT) -> Ended:

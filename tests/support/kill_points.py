@@ -27,6 +27,9 @@ CHANGES = ("rename", "replace", "link", "symlink", "unlink", "remove", "rmdir", 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 """Flags of ``os.open`` that make it count."""
 
+NEW = "new "
+"""Start of a line of the log; see ``KillPoints.compare``."""
+
 
 @dataclass
 class KillPoints:
@@ -37,13 +40,17 @@ class KillPoints:
         number: The change to end at, counted from 1; 0: none.
         after: Whether to end after this change rather than before it.
         log: File descriptor to which a line is written for each change; None: none.
+        compare: Whether a further line names each kill that would leave other files than the kill before it: ``NEW``,
+            the change, and ``+`` if it is the kill after the change.
     """
 
     roots: tuple[str, ...]
     number: int = 0
     after: bool = False
     log: int | None = None
+    compare: bool = False
     count: int = 0
+    _known: object = None
 
     def install(self) -> None:
         """Count from now on, in this process."""
@@ -59,8 +66,8 @@ class KillPoints:
                 return original(*arguments, **options)
             self.count += 1
             mine = self.count
-            if self.log is not None:
-                os.write(self.log, f"{mine} {name} {where}\n".encode(errors="replace"))
+            self._say(f"{mine} {name} {where}")
+            self._say_if_new(f"{NEW}{mine}")
             if mine == self.number and not self.after:
                 os.kill(os.getpid(), signal.SIGKILL)
             try:
@@ -68,8 +75,28 @@ class KillPoints:
             finally:
                 if mine == self.number:
                     os.kill(os.getpid(), signal.SIGKILL)
+                self._say_if_new(f"{NEW}{mine}+")
 
         return call
+
+    def _say(self, line: str) -> None:
+        if self.log is not None:
+            os.write(self.log, f"{line}\n".encode(errors="replace"))
+
+    def _say_if_new(self, line: str) -> None:
+        if self.compare and (state := self._state()) != self._known:
+            self._known = state
+            self._say(line)
+
+    def _state(self) -> object:
+        """What is known of the files without reading them."""
+        return [
+            (entry, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
+            for root in self.roots
+            for folder, folders, files in os.walk(root)
+            for entry in sorted(os.path.join(folder, name) for name in (*folders, *files))
+            for found in (os.lstat(entry),)
+        ]
 
     def _is_below(self, place: str) -> bool:
         return any(place == root or place.startswith(root.rstrip("/") + "/") for root in self.roots)

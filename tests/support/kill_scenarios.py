@@ -2,11 +2,15 @@
 
 python -m tests.support.kill_scenarios                                # every command, every change
 python -m tests.support.kill_scenarios "merge csv" --every 10         # one command, every tenth kill
+python -m tests.support.kill_scenarios train --first 40               # goes on after a run that was stopped
+
+A kill that leaves the same files as the one before it is left out, such as the one after an fsync.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import importlib
 import io
@@ -17,7 +21,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +30,16 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 
-from fervid.errors import BadResults, InputNotFound
+from fervid.emotions.keras_file import read_arrays
+from fervid.emotions.sidecar import read_onnx, read_sidecar
+from fervid.errors import BadResults, BadWeights, InputNotFound
 from fervid.results import reader
 from fervid.results.schema import RECORD
 from tests.support.clips import at_rate, face_clip
 from tests.support.comparison import VOLATILE
 from tests.support.encoding import encoded_quickly
 from tests.support.forked import Ended, fervid_command, forked, record_scans, warm_up
-from tests.support.kill_points import KillPoints
+from tests.support.kill_points import NEW, KillPoints
 from tests.support.paths import LONG_AGO, SAMPLES
 
 ANSWERS = ("run it again", "run again", "run the command that wrote it", "analyse again", "merge again")
@@ -42,7 +48,16 @@ ANSWERS = ("run it again", "run again", "run the command that wrote it", "analys
 DATES = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d[-+]\d\d:\d\d)?"
 """Dates in ELAN documents and reports, which differ from run to run."""
 
+LIMIT = 600.0
+"""Seconds after which a command counts as endless. A training takes many of them on a busy machine."""
+
+SILENCE = 60.0
+"""Seconds after which a line says how far the work is."""
+
 Words = tuple[str, ...]
+
+Kill = tuple[int, bool]
+"""The number of a change, and whether the process ends after it rather than before it."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +69,22 @@ class Scenario:
             their folder, ``{out}`` the folder of the outputs. ``copy FOLDER FOLDER`` and ``delete FILE`` are done here.
         command: The command line.
         results: Results that the command writes, in the folder of the outputs; empty: none.
-        temporary: Start of the names that may stay in the system's folder for temporary files; None: nothing may.
         working: Start of the names of files that change many times while the command works, such as a checkpoint.
+        weights: Weights that the command writes, in the folder of the outputs; empty: none.
+        prepare: Called before each command, in its process.
     """
 
     before: tuple[Words, ...]
     command: Words
     results: str = ""
-    temporary: str | None = None
     working: str = "/"
+    weights: str = ""
+    prepare: Callable[[], object] = lambda: None
+
+
+def _without_traces() -> None:
+    """Have TensorFlow compute step by step. Tracing the functions takes longer than a training of two steps."""
+    importlib.import_module("tensorflow").config.run_functions_eagerly(True)
 
 
 def _analyze(videos: str, out: str) -> Words:
@@ -91,6 +113,14 @@ def _prune(out: str) -> Scenario:
     return Scenario(before, ("prune", f"{{out}}/{out}", "--quiet"), out)
 
 
+_TRAIN = ("train", "--data", "{in}/faces.csv", "--out", "{out}/m.keras", "--recipe", "{in}/recipe.toml")
+
+
+def _train(before: tuple[Words, ...], command: Words) -> Scenario:
+    working = "m2/" if before else "m/"
+    return Scenario(before, command, working=working, weights="m.keras", prepare=_without_traces)
+
+
 FORMS = {"parquet": "r.parquet", "csv": "r.csv", "folder": "r"}
 
 SCENARIOS: dict[str, Scenario] = {
@@ -111,6 +141,9 @@ SCENARIOS: dict[str, Scenario] = {
     "export openface one": _export("openface", "o.csv", "a.parquet"),
     "export pyfeat": _export("pyfeat", "p.csv"),
     "export csv": _export("csv", "t.csv"),
+    "export textgrid": _export("textgrid", "textgrid"),
+    "export boris": _export("boris", "b.boris"),
+    "export excel": _export("excel", "x.xlsx"),
     "export bids": _export("bids", "bids"),
     **{f"merge {form}": Scenario((_FIRST, _SECOND), _merge(out), out) for form, out in FORMS.items()},
     **{
@@ -125,19 +158,17 @@ SCENARIOS: dict[str, Scenario] = {
         "c.parquet",
     ),
     "classify": Scenario((), ("classify", "{pictures}", "--out", "{out}/stills.csv")),
-    "train": Scenario(
-        (),
-        ("train", "--data", "{in}/faces.csv", "--out", "{out}/m.keras", "--recipe", "{in}/recipe.toml"),
-        temporary="tmp",  # of Keras
-        working="m/",
-    ),
+    "train": _train((), _TRAIN),
+    "train again": _train((_TRAIN,), (*_TRAIN, "--run", "{out}/m2", "--seed", "1")),
+    "evaluate": Scenario((), ("evaluate", "--data", "{in}/faces.csv", "--split", "all", "--out", "{out}/evaluation")),
 }
 
 RECIPE = """
 epochs = 2
-batch_size = 16
+batch_size = 64
 warmup = 1
 holdout = 0.3
+select = "last"
 mixed_precision = false
 votes = 0
 
@@ -145,7 +176,9 @@ votes = 0
 widths = [4, 8]
 pairs = [1]
 """
-"""A training of seconds."""
+"""A training of seconds: two epochs of one step. It writes the best weights twice, and the checkpoint and the metrics
+after each epoch.
+"""
 
 Content = dict[str, Any]
 """Path below the folder of the outputs → what the file holds; None: only that it is there."""
@@ -175,10 +208,10 @@ class KillMatrix:
         shutil.rmtree(self.base, ignore_errors=True)
         shutil.copytree(self.out, self.base, symlinks=True)
         self.old = self._snapshot()
-        self.old_tables = self._tables()
-        self.points = self._points()
+        self.old_tables, self.old_weights = self._tables(), self._weights()
+        self.points, self.kills = self._points()
         self.new = self._snapshot()
-        self.new_tables = self._tables()
+        self.new_tables, self.new_weights = self._tables(), self._weights()
 
     def faults(self, number: int, after: bool) -> list[str]:
         """Kill at one point, look at what is there, run again and look again. Returns what is wrong, as sentences."""
@@ -193,9 +226,9 @@ class KillMatrix:
         found += [f"after the rerun: {text}" for text in _differences(self._snapshot(), self.new)]
         if self._tables() != self.new_tables:
             found.append("after the rerun the results are not those of an undisturbed run")
-        left = [
-            path.name for path in self.temporary.iterdir() if not path.name.startswith(self.scenario.temporary or "/")
-        ]
+        if self._weights() != self.new_weights:
+            found.append("after the rerun the weights are not those of an undisturbed run")
+        left = [path.name for path in self.temporary.iterdir()]
         found += [f"left in the folder for temporary files: {left}"] if left else []
         return [f"{name}: {text}" for text in found]
 
@@ -224,21 +257,23 @@ class KillMatrix:
 
         def call() -> None:
             tempfile.tempdir = str(self.temporary)
+            self.scenario.prepare()
             if points is not None:
                 points.install()
             command()
 
-        return forked(call)
+        return forked(call, LIMIT)
 
     def _must(self, ended: Ended) -> None:
         assert ended.code == 0, ended
 
-    def _points(self) -> list[str]:
-        """The changes of an undisturbed run."""
+    def _points(self) -> tuple[list[str], list[Kill]]:
+        """The changes of an undisturbed run, and the kills that differ."""
         with tempfile.TemporaryFile() as log:
-            self._must(self._run(self.scenario.command, KillPoints(self._roots, log=log.fileno())))
+            self._must(self._run(self.scenario.command, KillPoints(self._roots, log=log.fileno(), compare=True)))
             log.seek(0)
-            return log.read().decode().replace(f"{self.root}/", "").splitlines()
+            lines = log.read().decode().replace(f"{self.root}/", "").splitlines()
+        return [line for line in lines if not line.startswith(NEW)], kills_of(lines)
 
     def _mixtures(self) -> Iterator[str]:
         """What can be read after a kill and is neither old nor new."""
@@ -255,6 +290,9 @@ class KillMatrix:
                 yield f"a refusal that does not say what to do: {tables}"
         elif tables not in (self.old_tables, self.new_tables):
             yield "the results are a mixture"
+        for kind, weights in self._weights().items():
+            if weights not in (None, self.old_weights[kind], self.new_weights[kind]):
+                yield f"the {kind} weights are a mixture"
 
     def _snapshot(self) -> Content:
         found: Content = {}
@@ -275,6 +313,22 @@ class KillMatrix:
             return str(error)
         plain = {name: read.tables[name].drop_columns(_volatile(read.tables[name])).to_pylist() for name in read.tables}
         return {"intact": read.is_intact, **plain}
+
+    def _weights(self) -> dict[str, Any]:
+        """What can be read of the weights, by kind; None: they are refused."""
+        if not self.scenario.weights:
+            return {}
+        path = self.out / self.scenario.weights
+        found: dict[str, Any] = {"keras": None, "onnx": None}
+        with contextlib.suppress(BadWeights):
+            sidecar = read_sidecar(path)
+            about = sidecar.temperature, sidecar.training
+            with contextlib.suppress(BadWeights):
+                arrays = read_arrays(path, sidecar)
+                found["keras"] = about, {name: [array.tobytes() for array in arrays[name]] for name in arrays}
+            with contextlib.suppress(BadWeights):
+                found["onnx"] = about, read_onnx(path, sidecar)
+        return found
 
 
 def _volatile(table: Any) -> list[str]:
@@ -327,9 +381,10 @@ def _members(path: Path) -> Any:
     return found
 
 
-def selected(count: int, every: int, seed: int) -> Iterator[tuple[int, bool]]:
-    """Every so many of the points, before and after each, with a start that depends on ``seed``."""
-    yield from ((place // 2 + 1, bool(place % 2)) for place in range(seed % every, 2 * count, every))
+def kills_of(lines: Sequence[str]) -> list[Kill]:
+    """The kills that leave other files than the kill before them, from the log of KillPoints."""
+    named = [line.removeprefix(NEW) for line in lines if line.startswith(NEW)]
+    return [(int(name.rstrip("+")), name.endswith("+")) for name in named]
 
 
 def make_places(root: Path) -> dict[str, str]:
@@ -359,35 +414,58 @@ def make_places(root: Path) -> dict[str, str]:
     return places
 
 
+@dataclass
+class Tally:
+    """Counts kills and faults, and says from time to time how far the work is."""
+
+    kills: int = 0
+    faults: int = 0
+
+    def run(self, name: str, matrix: KillMatrix, kills: Sequence[Kill]) -> None:
+        """Kill a scenario.
+
+        Args:
+            name: Its name.
+            matrix: The scenario and its undisturbed run.
+            kills: The kills.
+        """
+        started = said = time.monotonic()
+        found = 0
+        for place, (number, after) in enumerate(kills):
+            if time.monotonic() - said > SILENCE:
+                said = time.monotonic()
+                print(f"{name}: {place} of {len(kills)} kills, {found} faults; next: --first {number}", flush=True)
+            for text in matrix.faults(number, after):
+                found += 1
+                print(f"{name}: {text}", flush=True)
+        self.kills, self.faults = self.kills + len(kills), self.faults + found
+        seconds = time.monotonic() - started
+        changes = f"{len(matrix.points)} changes, {len(kills)} kills, {found} faults"
+        print(f"{name}: {changes}, {seconds:.1f} s", flush=True)
+
+
 def main() -> int:
     """Kill, and print what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", choices=[[], *SCENARIOS], help="default: all")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--first", type=int, default=1, help="first change of the first of the commands")
     options = parser.parse_args()
-    kills = faults = 0
+    tally = Tally()
     with tempfile.TemporaryDirectory() as folder, encoded_quickly():
         root = Path(folder).resolve()
         places = make_places(root)
         for place, name in enumerate(options.scenarios or SCENARIOS):
-            if name == "train":  # last, because every later child would be larger
-                importlib.import_module("fervid.training.train")
-            started = time.monotonic()
+            if SCENARIOS[name].weights:  # they come last, because every later child is larger
+                for module in ("fervid.training.train", "matplotlib.backends.backend_agg", "onnx"):
+                    importlib.import_module(module)
             matrix = KillMatrix(SCENARIOS[name], places, root)
-            found = kills_of_scenario = 0
-            for number, after in selected(len(matrix.points), options.every, place * 7):
-                kills_of_scenario += 1
-                for text in matrix.faults(number, after):
-                    found += 1
-                    print(f"{name}: {text}", flush=True)
-            kills, faults = kills + kills_of_scenario, faults + found
-            seconds = time.monotonic() - started
-            changes = f"{len(matrix.points)} changes, {kills_of_scenario} kills, {found} faults"
-            print(f"{name}: {changes}, {seconds:.1f} s", flush=True)
+            kills = [kill for kill in matrix.kills if place or kill[0] >= options.first]
+            tally.run(name, matrix, kills[place * 3 % options.every :: options.every])
     times = os.times()
     seconds = times.user + times.system + times.children_user + times.children_system
-    print(f"{kills} kills, {faults} faults, {seconds:.0f} s of processor time")
-    return 1 if faults else 0
+    print(f"{tally.kills} kills, {tally.faults} faults, {seconds:.0f} s of processor time")
+    return 1 if tally.faults else 0
 
 
 if __name__ == "__main__":
