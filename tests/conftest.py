@@ -14,7 +14,7 @@ import pytest
 from tests.support.clips import ClipFactory, write_clip
 from tests.support.encoding import encoded_quickly
 from tests.support.paths import ROOT
-from tests.support.replay import replayed_scans
+from tests.support.replay import replayed_module, replayed_scans
 from tests.support.scheduling import Scheduling, order
 
 # child processes import the package and the tests of this folder, wherever they start
@@ -26,7 +26,7 @@ hypothesis.settings.register_profile("nightly", deadline=None, max_examples=2000
 hypothesis.settings.load_profile("fervid")
 
 
-__all__ = ["replayed_scans"]
+__all__ = ["replayed_module", "replayed_scans"]
 
 
 def _given(name: str) -> Path:

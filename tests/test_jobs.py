@@ -90,6 +90,7 @@ def test_a_job_that_is_not_there(tmp_path: Path) -> None:
         read_job(tmp_path / "job.toml")
 
 
+@pytest.mark.usefixtures("replayed_scans")
 def test_a_job_runs_from_anywhere_and_again(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     shutil.copy(SAMPLES / "cut.mp4", tmp_path / "videos" / "cut.mp4")

@@ -27,6 +27,8 @@ from tests.support.clips import Part, encode_parts
 from tests.support.paths import SAMPLES
 from tests.support.report_page import make_thumbnails
 
+pytestmark = pytest.mark.usefixtures("replayed_module")
+
 COUNTS = (20, 30, 25)
 """Frames of each part, 25 a second."""
 SIZES = ((320, 180), (180, 320), (640, 360))

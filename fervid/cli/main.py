@@ -49,6 +49,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        answer(f"fervid {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Turn folders of video into emotion timelines.
+
+    First steps: fervid analyze videos --out results.parquet
+    """
+
+
 for module in (
     analyze,
     output_commands,
@@ -60,7 +81,10 @@ for module in (
     info,
 ):
     app.add_typer(module.commands)
-register_options(app)
+parser: Any = typer.main.get_command(app)
+"""The parser of all commands. ``app`` itself would make another one for each command line."""
+
+register_options(parser)
 
 
 _UsageError: type[Exception] = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
@@ -78,7 +102,7 @@ def main() -> None:
     open_streams()
     show_warnings()
     try:
-        code = app(standalone_mode=False)
+        code = parser(standalone_mode=False)
         flush_answers()
     except FervidError as error:
         if isinstance(error, MissingLibrary) and is_lack_of_memory(error):
@@ -133,22 +157,3 @@ def _end(message: str, exit_code: int) -> NoReturn:
                 stream.flush()
         os._exit(exit_code)
     sys.exit(exit_code)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        answer(f"fervid {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
-) -> None:
-    """Turn folders of video into emotion timelines.
-
-    First steps: fervid analyze videos --out results.parquet
-    """

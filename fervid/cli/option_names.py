@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import typer
-
 _OPTIONS: set[str] = set()
 """The options of all commands."""
 
 
-def register_options(app: typer.Typer) -> None:
-    """Remember the options of an application, for ``as_options``.
+def register_options(parser: Any) -> None:
+    """Remember the options of all commands, for ``as_options``.
 
     Args:
-        app: The application with all its commands.
+        parser: What Typer made of the application with all its commands.
     """
-    group: Any = typer.main.get_command(app)
-    for command in group.commands.values():
+    for command in parser.commands.values():
         for parameter in command.params:
             _OPTIONS.update(parameter.opts)
 

@@ -341,7 +341,7 @@ def go(standalone_mode):
     print("ignored", flush=True)
     time.sleep(30)
 
-cli.app = go
+cli.parser = go
 cli.main()
 """
 

@@ -56,6 +56,7 @@ def test_a_limit_changes_no_fingerprint(tmp_path: Path) -> None:
         content_size(tmp_path / "none")
 
 
+@pytest.mark.usefixtures("replayed_scans")
 @pytest.mark.timeout(60)
 def test_a_file_of_another_size_is_known_without_reading_it(tmp_path: Path) -> None:
     """One of two videos was replaced. The other is done as usual."""

@@ -16,6 +16,8 @@ from fervid.faces.measures import rotation_of
 from fervid.results.mesh_table import read_points
 from tests.support.paths import SAMPLES
 
+pytestmark = pytest.mark.usefixtures("replayed_module")
+
 POSE = ["pose_Rx", "pose_Ry", "pose_Rz"]
 
 

@@ -83,9 +83,10 @@ def test_ten_samples_a_second_are_all_detected() -> None:
     assert [one.faces for _, one in exact] == [one.faces for _, one in followed]
 
 
+@pytest.mark.usefixtures("replayed_scans")
 def test_the_tables_say_which_boxes_were_followed(tmp_path: Path) -> None:
     done = fervid.analyze(
-        SAMPLES / "leaving.mp4", tmp_path / "r.parquet", fps=0, end=2.0, follow_faces=True, measures=False, workers=1
+        SAMPLES / "leaving.mp4", tmp_path / "r.parquet", fps=0, end=2.0, follow_faces=True, measures=False
     )
     assert done.exit_code == 0
     results = fervid.read_results(tmp_path / "r.parquet")

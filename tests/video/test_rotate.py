@@ -29,6 +29,8 @@ from tests.support.clips import encode
 from tests.support.paths import SAMPLES
 from tests.support.report_page import make_thumbnails
 
+pytestmark = pytest.mark.usefixtures("replayed_module")
+
 FILES: dict[str, dict[str, Any]] = {
     "plain.mp4": {},
     "stated.mov": {"rotation": 90},
