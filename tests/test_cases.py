@@ -13,26 +13,30 @@ import pytest
 import fervid
 from fervid.annotate.annotate import annotate
 from fervid.results.reader import Results, read_results
-from fervid.settings import AnalyzeSettings, RunSettings
+from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.video.reader import VideoReader
 from tests.support.clips import read_times
 from tests.support.paths import ROOT
+from tests.support.replay import replaying
 
 CASES = ROOT.parent / "shared" / "cases"
 LEFT_OUT = {"real_crossing.mp4"}  # it is about persons
+GROWS = "webrtc_ramp_up.webm"
+"""Of its 25 faces a second is enough."""
 
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="needs the folder ../shared/cases beside the repository")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of all cases, and a copy of the cases."""
+    """The results of all cases but one, and a copy of them."""
     folder = tmp_path_factory.mktemp("cases")
     (folder / "videos").mkdir()
     for path in CASES.iterdir():
-        if path.suffix not in (".md", ".csv") and path.name not in LEFT_OUT:
+        if path.suffix not in (".md", ".csv") and path.name not in {*LEFT_OUT, GROWS}:
             shutil.copy(path, folder / "videos")
-    fervid.analyze(folder / "videos", folder / "r.parquet", AnalyzeSettings(run=RunSettings(workers=1)))
+    with replaying():
+        fervid.analyze(folder / "videos", folder / "r.parquet")
     return folder
 
 
@@ -89,13 +93,16 @@ def test_a_picture_that_turns_is_judged_as_the_upright_one(results: Results) -> 
     assert second["angry_smooth"].mean() == pytest.approx(reference["angry_smooth"].mean(), abs=0.02)
 
 
-def test_a_picture_that_grows_is_analysed_at_its_own_size(results: Results) -> None:
-    table = results.timeline[results.timeline["video"] == "webrtc_ramp_up.webm"]
+@pytest.mark.usefixtures("replayed_scans")
+def test_a_picture_that_grows_is_analysed_at_its_own_size(tmp_path: Path) -> None:
+    fervid.analyze(CASES / GROWS, tmp_path / "r.parquet", AnalyzeSettings(scan=ScanSettings(end=1.0)))
+    results = read_results(tmp_path / "r.parquet")
+    table = results.timeline
     large = table[table["frame_width"] == 1280]
     assert large["time"].min() == pytest.approx(0.4, abs=0.01)
     assert large["face_id"].nunique() == 25
     assert (large.groupby("time")["face_id"].count() == 25).all()
-    assert "320x180 until 0.4 s, then 1280x720" in manifest(results, "webrtc_ramp_up.webm")["message"]
+    assert "320x180 until 0.4 s, then 1280x720" in manifest(results, GROWS)["message"]
 
 
 def test_mirrored_and_turned_files_are_shown_as_players_show_them(results: Results) -> None:
@@ -142,8 +149,14 @@ def test_a_clock_that_jumps_is_noted_and_the_video_can_be_annotated(
 @pytest.mark.slow
 @pytest.mark.parametrize("blur", [False, True])
 def test_every_case_can_be_annotated(folder: Path, results: Results, tmp_path: Path, blur: bool) -> None:
-    report = annotate(results, folder / "videos", tmp_path, blur=blur)
-    assert {video.status for video in report.videos} == {"written", "skipped"}
-    for video in report.videos:
+    with replaying():
+        fervid.analyze(CASES / GROWS, tmp_path / "grown.parquet")
+    videos = [
+        *annotate(results, folder / "videos", tmp_path / "out", blur=blur).videos,
+        *annotate(read_results(tmp_path / "grown.parquet"), CASES, tmp_path / "out", blur=blur).videos,
+    ]
+    assert {video.status for video in videos} == {"written", "skipped"}
+    assert sum(video.path is not None for video in videos) > 10
+    for video in videos:
         if video.path is not None:
             assert len(read_times(video.path)) == len(read_times(CASES / video.video))

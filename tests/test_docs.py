@@ -41,7 +41,7 @@ from tests.support.paths import ROOT, SAMPLES
 from tests.support.replay import replaying
 
 PAGES = [README, *GUIDES]
-LONG = [ROOT / "docs" / "study.md"]
+LONG = [ROOT / "docs" / "cookbook.md", ROOT / "docs" / "study.md"]
 """Pages whose code blocks run at night only."""
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 GUIDE = ROOT / "docs" / "commands.md"

@@ -20,6 +20,7 @@ from tests.support.clips import beginning
 from tests.support.comparison import assert_identical
 from tests.support.imports import FILES, PACKAGE
 from tests.support.paths import ROOT, SAMPLES
+from tests.support.replay import replaying
 
 HOME = PACKAGE / "runtime" / "platform.py"
 """The one module that may."""
@@ -151,12 +152,13 @@ def test_a_run_needs_nothing_that_only_posix_has(tmp_path: Path) -> None:
     environment = os.environ | {"FERVID_START_METHOD": "spawn", "FERVID_LOCK": "soft"}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(hidden_posix.__path__[0])), str(ROOT)])
     subprocess.run([sys.executable, "-c", HIDDEN], check=True, env=environment)
-    line = [sys.executable, "-m", "fervid", "analyze", str(tmp_path / "videos"), "--fps", "2", "--workers", "2"]
+    line = [sys.executable, "-m", "fervid", "analyze", str(tmp_path / "videos"), "--fps", "2", "--workers", "1"]
     done = subprocess.run(
         [*line, "--out", str(tmp_path / "hidden.parquet")], capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 0, done.stderr
-    fervid.analyze(tmp_path / "videos", tmp_path / "usual.parquet", fps=2, workers=1)
+    with replaying():
+        fervid.analyze(tmp_path / "videos", tmp_path / "usual.parquet", fps=2)
     hidden, usual = (fervid.read_results(tmp_path / f"{name}.parquet") for name in ("hidden", "usual"))
     assert len(usual.summary) > 1
     assert_identical(hidden, usual)

@@ -24,7 +24,11 @@ SMOOTH = [f"{name}_smooth" for name in EMOTIONS]
 D19 = ["d19_av1_opus.mkv", "d19_h264_longgop.mkv", "d19_hevc_aac.mp4", "d19_vp9_opus.webm"]
 
 
-@pytest.fixture(scope="module", params=["2", pytest.param("5", marks=pytest.mark.slow)], ids="{} fps".format)
+@pytest.fixture(
+    scope="module",
+    params=["1", *(pytest.param(fps, marks=pytest.mark.slow) for fps in ("2", "5"))],
+    ids="{} fps".format,
+)
 def run(request: pytest.FixtureRequest, shared_media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of all clips, with a report. The night samples them at 5 fps, as users do."""
     out = tmp_path_factory.mktemp("media") / "r.parquet"

@@ -120,7 +120,7 @@ def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
     """The first one is stopped while it writes, so that the second one meets it."""
     part = write_clip(tmp_path / "part.ts", at_rate(25, 25), 640, 480)
     source, out, results = tmp_path / "long.ts", tmp_path / "out", tmp_path / "r.parquet"
-    source.write_bytes(part.read_bytes() * 20)
+    source.write_bytes(part.read_bytes() * 10)
     fervid.analyze(source, results, fps=1, end=1)
     line = ["annotate", str(results), "--videos", str(tmp_path), "--out", str(out), "--quiet"]
     with subprocess.Popen([sys.executable, "-m", "fervid", *line], stderr=subprocess.PIPE, cwd=ROOT) as process:

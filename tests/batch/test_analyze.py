@@ -59,7 +59,7 @@ def plain(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Plain:
 @pytest.mark.parametrize(
     "run",
     [
-        RunSettings(workers=1, batch_size=7),
+        pytest.param(RunSettings(workers=1, batch_size=7), marks=pytest.mark.slow),
         pytest.param(RunSettings(workers=1), marks=pytest.mark.slow),
         pytest.param(RunSettings(workers=2), marks=pytest.mark.slow),
         pytest.param(RunSettings(batch_size=1), marks=pytest.mark.slow),
@@ -68,6 +68,15 @@ def plain(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Plain:
 )
 def test_how_a_batch_is_run_changes_no_result(plain: Plain, folder: Path, tmp_path: Path, run: RunSettings) -> None:
     fervid.analyze(folder, tmp_path / "r.parquet", AnalyzeSettings(scan=FAST.scan, run=run))
+    assert_same(read_results(plain[0]), read_results(tmp_path / "r.parquet"))
+
+
+@REPLAYED
+def test_scanning_in_this_process_and_other_batches_change_no_result(
+    plain: Plain, folder: Path, tmp_path: Path
+) -> None:
+    """What the slow test tries with workers."""
+    fervid.analyze(folder, tmp_path / "r.parquet", AnalyzeSettings(scan=FAST.scan, run=RunSettings(batch_size=7)))
     assert_same(read_results(plain[0]), read_results(tmp_path / "r.parquet"))
 
 
@@ -354,7 +363,7 @@ def test_a_signal_in_a_callback_of_the_interpreter_is_not_lost() -> None:
     assert done.stderr == "fervid: interrupted; run the same command again to continue\n"
 
 
-@pytest.mark.parametrize("job", ["analyze", "classify"])
+@pytest.mark.parametrize("job", ["analyze", pytest.param("classify", marks=pytest.mark.slow)])
 def test_a_missing_system_library_is_one_line(tmp_path: Path, job: str) -> None:
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     done = fresh_command(job, SAMPLES, "--out", tmp_path / "r.csv", PYTHONPATH=f"{tmp_path}:{ROOT}")
@@ -368,6 +377,7 @@ def test_version_is_printed() -> None:
     assert command("--version").stdout.strip() == f"fervid {fervid.__version__}"
 
 
+@REPLAYED
 @pytest.mark.parametrize("name", ["results", "r.csv", "r.parquet"])
 def test_a_result_without_rows_can_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "bad.mp4").touch()
@@ -378,6 +388,7 @@ def test_a_result_without_rows_can_be_read(tmp_path: Path, name: str) -> None:
     assert results.videos["status"].tolist() == ["failed"]
 
 
+@REPLAYED
 def test_schema_survives_an_empty_result(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").touch()
     report = fervid.analyze(tmp_path / "bad.mp4", tmp_path / "r.parquet")

@@ -60,8 +60,19 @@ BLOCKED_AFTERWARDS = BLOCKED.replace("handle_signals()\n", "handle_signals()\nwi
 BLOCKED_AFTERWARDS = "from fervid.batch.engines.base import hold_signals\n" + BLOCKED_AFTERWARDS
 
 
-@pytest.mark.parametrize("line", ["--version", "--help", "analyze --help", "analyze . --out r.csv --dry-run"])
-@pytest.mark.parametrize("reader", ["closed", "full"])
+@pytest.mark.parametrize(
+    ("line", "reader"),
+    [
+        ("--version", "closed"),
+        ("--help", "full"),
+        ("analyze --help", "closed"),
+        ("analyze . --out r.csv --dry-run", "full"),
+        pytest.param("--version", "full", marks=pytest.mark.slow),
+        pytest.param("--help", "closed", marks=pytest.mark.slow),
+        pytest.param("analyze --help", "full", marks=pytest.mark.slow),
+        pytest.param("analyze . --out r.csv --dry-run", "closed", marks=pytest.mark.slow),
+    ],
+)
 def test_an_answer_that_nobody_can_read_is_an_output_error(line: str, reader: str, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     read, write = os.pipe()
@@ -171,8 +182,19 @@ def test_a_signal_while_the_program_starts_interrupts_it(number: signal.Signals)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such call")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("code", [BLOCKED, HELD, HELD_AND_BLOCKED, BLOCKED_AFTERWARDS])
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [
+        (BLOCKED, signal.SIGINT),
+        (HELD, signal.SIGTERM),
+        (HELD_AND_BLOCKED, signal.SIGINT),
+        (BLOCKED_AFTERWARDS, signal.SIGTERM),
+        pytest.param(BLOCKED, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(HELD, signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(HELD_AND_BLOCKED, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(BLOCKED_AFTERWARDS, signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_second_signal_ends_the_process_while_a_library_works(code: str, number: signal.Signals) -> None:
     """The library never comes back, and holds the lock of the interpreter, so no handler can run.
 

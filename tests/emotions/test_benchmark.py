@@ -15,6 +15,12 @@ from fervid.runtime import platform
 from tests.support.command import command
 
 
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH", 4)
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "GPU_DRIVERS", ())
     choice = benchmark(seconds=0)
@@ -23,6 +29,7 @@ def test_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choice.reason == "this machine has no driver of a GPU that TensorFlow can use"
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_weights_without_the_file_for_a_gpu(tmp_path: Path) -> None:
     for path in (onnx_path(SHIPPED), sidecar_path(SHIPPED)):
         shutil.copy(path, tmp_path)
@@ -44,10 +51,10 @@ def test_a_gpu_is_measured_and_chosen() -> None:
     assert choice.speeds["gpu"] > 0
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_each_face_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 1.0, 2.0, 4.0])
     monkeypatch.setattr("fervid.emotions.benchmark.time.perf_counter", lambda: next(times))
-    monkeypatch.setattr(module, "BATCH", 4)
     assert faces_per_second(load_classifier(None, "cpu"), seconds=3) == 2 * 4 / 4
 
 

@@ -18,7 +18,11 @@ from fervid.types import ByteArray, Face, FloatArray
 from fervid.video.reader import VideoReader
 from tests.support.paths import ROOT
 
-CLIPS = ("crowd_1080p.mp4", "hamilton_cuts.mp4", "talking_d3.mp4", "no_face.mp4")
+CLIPS = (
+    "crowd_1080p.mp4",
+    "no_face.mp4",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("hamilton_cuts.mp4", "talking_d3.mp4")),
+)
 
 
 @pytest.fixture(scope="module")

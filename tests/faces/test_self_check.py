@@ -82,8 +82,19 @@ def partition(one: TrackedFaces, other: TrackedFaces, persons: bool) -> bool:
     return len(set(firsts)) == len(pairs) == len(set(seconds)) and None not in firsts + seconds
 
 
-@pytest.mark.parametrize("path", [CROSSING, CUT])
-@pytest.mark.parametrize(("fps", "drop"), [(2.0, ()), (5.0, (3, 4, 9, 14, 20))])
+FEWER: tuple[float, tuple[int, ...]] = (2.0, ())
+LOST: tuple[float, tuple[int, ...]] = (5.0, (3, 4, 9, 14, 20))
+
+
+@pytest.mark.parametrize(
+    ("path", "fps", "drop"),
+    [
+        (CUT, *FEWER),
+        (CROSSING, *LOST),
+        pytest.param(CROSSING, *FEWER, marks=pytest.mark.slow),
+        pytest.param(CUT, *LOST, marks=pytest.mark.slow),
+    ],
+)
 def test_persons_do_not_depend_on_the_samples(path: Path, fps: float, drop: Sequence[int]) -> None:
     assert partition(usual(path), scan(path, fps, drop), persons=True)
 

@@ -13,6 +13,7 @@ from tests.fuzz import results
 from tests.fuzz.__main__ import CLIP, run_batch
 from tests.fuzz.mutate import MUTATIONS, SEEDS, make_seeds, mutate
 from tests.support.paths import ROOT
+from tests.support.replay import replaying
 
 
 def test_mutations_are_repeatable_and_differ(tmp_path: Path) -> None:
@@ -37,7 +38,8 @@ def test_spoilt_files_cost_nothing_but_themselves(tmp_path: Path, count: int) ->
 
 @pytest.fixture(scope="module")
 def real_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return results.make_source(tmp_path_factory.mktemp("fuzz"))
+    with replaying():
+        return results.make_source(tmp_path_factory.mktemp("fuzz"))
 
 
 def test_a_few_mutated_results(real_results: Path, tmp_path: Path) -> None:

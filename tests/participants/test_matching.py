@@ -172,7 +172,7 @@ def test_constraints_hold_for_whole_groups() -> None:
         assert len({name for name in names[group] if name >= 0}) <= 1
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(6, 20))])
 def test_groups_are_those_of_joining_the_two_most_similar_again_and_again(seed: int) -> None:
     """The same, with constraints, by looking at all pairs before each join."""
     random = np.random.default_rng(seed)

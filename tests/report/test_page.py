@@ -72,8 +72,20 @@ HIDDEN = """[...document.querySelectorAll('main *, header *')].filter(node => !n
 """Elements that reach beyond the window, or hide a part of what they hold."""
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [(1280, 900), (390, 844), (320, 600)], ids=["desktop", "phone", "small"])
+DESKTOP, PHONE, SMALL = (1280, 900), (390, 844), (320, 600)
+
+
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [
+        pytest.param(DESKTOP, False, id="desktop-light"),
+        pytest.param(SMALL, True, id="small-dark"),
+        pytest.param(DESKTOP, True, id="desktop-dark", marks=pytest.mark.slow),
+        pytest.param(PHONE, False, id="phone-light", marks=pytest.mark.slow),
+        pytest.param(PHONE, True, id="phone-dark", marks=pytest.mark.slow),
+        pytest.param(SMALL, False, id="small-light", marks=pytest.mark.slow),
+    ],
+)
 def test_fits_every_screen_and_draws_every_chart(made: Path, size: tuple[int, int], dark: bool) -> None:
     with opened(made, size=size, dark=dark, mobile=size[0] < 600) as page:
         open_all(page)
@@ -97,7 +109,7 @@ def test_harmful_names_are_shown_as_text(made: Path) -> None:
         assert page.evaluate("document.querySelectorAll('main b b, main img').length") == 0
 
 
-@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("width", [1400, pytest.param(390, marks=pytest.mark.slow)])
 def test_persons_are_named_as_text_and_linked(tmp_path: Path, width: int) -> None:
     path = write_report(write_people(tmp_path), tmp_path / "r.html", thumbnails=False).path
     with opened(path, size=(width, 900), mobile=width < 600) as page:
@@ -259,7 +271,9 @@ def test_the_filter_finds_videos_by_name(tmp_path: Path) -> None:
         assert page.evaluate("!document.getElementById('nothing').hidden")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "dark", [pytest.param(False, id="light", marks=pytest.mark.slow), pytest.param(True, id="dark")]
+)
 def test_printing_opens_everything_on_white(made: Path, dark: bool) -> None:
     with opened(made, dark=dark) as page:
         page.evaluate("document.querySelectorAll('.video').forEach(video => { video.open = false; })")

@@ -49,7 +49,7 @@ def in_row_groups(path: Path, rows: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("rows", [1, 100, 10_000])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.slow), 100, 10_000])
 def test_the_parts_are_the_whole(results: Path, rows: int) -> None:
     if results.suffix == ".parquet":
         in_row_groups(results, 60)

@@ -227,7 +227,7 @@ def test_a_reader_beside_a_run_sees_the_old_or_the_new_result(tmp_path: Path) ->
     merge([one], out)
 
     def replace() -> None:
-        for _ in range(12):
+        for _ in range(6):
             merge([two], out)
             merge([one], out)
         done.set()

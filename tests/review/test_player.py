@@ -16,6 +16,7 @@ from fervid.results.reader import read_results
 from fervid.types import ByteArray
 from fervid.video.reader import VideoReader
 from tests.support.clips import Tone, at_rate, encode, numbered, read_number, write_clip
+from tests.support.replay import replaying
 from tests.support.review_page import ReviewPage, review_page
 from tests.support.review_server import Served, reviewing
 
@@ -56,6 +57,10 @@ KINDS = [
 ]
 
 
+IN_EVERY_RUN = ("h264.mp4", "uneven.mp4", "wmv2.wmv", "late.mp4", "sideways.mov")
+"""Of the files that are played and of those that are copied, the plain one and those with times or a turn."""
+
+
 @dataclass(frozen=True)
 class Clips:
     """Analysed clips and a server that shows them."""
@@ -72,7 +77,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clips]:
     videos.mkdir()
     for kind in KINDS:
         kind.make(videos / kind.name)
-    analyze(videos, folder / "r.parquet", fps=2.0, workers=1)
+    with replaying():
+        analyze(videos, folder / "r.parquet", fps=2.0)
     names = read_results(folder / "r.parquet").videos["video"].tolist()
     with reviewing(folder / "r.parquet", cache=folder / "cache") as served:
         yield Clips(served, {name: number for number, name in enumerate(names)}, videos)
@@ -82,7 +88,11 @@ def shown_number(page: ReviewPage) -> int:
     return read_number(page.picture(WIDTH, HEIGHT))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind.name in IN_EVERY_RUN else pytest.mark.slow) for kind in KINDS],
+    ids=lambda kind: kind.name,
+)
 def test_a_click_shows_the_frame_of_that_time(clips: Clips, kind: Kind) -> None:
     number = clips.numbers[kind.name]
     with VideoReader(clips.folder / kind.name, fps=0) as reader:

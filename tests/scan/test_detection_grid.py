@@ -65,7 +65,13 @@ def assert_nearly_alike(rows: list[tuple[float, FaceDetections, FaceDetections]]
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("leaving.mp4", 0.2), ("pan_zoom.mp4", 0.1), ("variable_rate.mp4", 0.0), ("rotated.mp4", 0.1)]
+    ("name", "least"),
+    [
+        ("leaving.mp4", 0.2),
+        ("variable_rate.mp4", 0.0),
+        pytest.param("pan_zoom.mp4", 0.1, marks=pytest.mark.slow),
+        pytest.param("rotated.mp4", 0.1, marks=pytest.mark.slow),
+    ],
 )
 def test_samples(name: str, least: float) -> None:
     assert_nearly_alike(exact_and_followed(SAMPLES / name, 60), least)

@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import json
 import pickle
+import shutil
 import struct
 import time
 from collections import deque
@@ -45,7 +46,7 @@ from fervid.types import ByteArray
 from fervid.video import index as video_index
 from fervid.video.reader import VideoReader
 from fervid.video.sampling import SamplingGrid, period_index
-from tests.support.clips import Part, Tone, at_rate, draw_number, encode, encode_parts, numbered, packets, write_clip
+from tests.support.clips import Part, Tone, at_rate, encode, encode_parts, numbered, packets, write_clip
 from tests.support.paths import SAMPLES
 
 SETTINGS = ScanSettings(fps=3, long_side=192, adaptive=True)
@@ -260,7 +261,7 @@ MADE: dict[str, dict[str, Any]] = {
 }
 
 
-IN_EVERY_RUN = ("h264.mp4", "vp9.webm")
+IN_EVERY_RUN = ("h264.mp4",)
 
 
 @pytest.mark.parametrize(
@@ -534,15 +535,14 @@ def test_damage_in_one_span_has_the_whole_scanned(tmp_path: Path, scratch: Path,
 
 def test_each_outcome_of_a_segment(tmp_path: Path, scratch: Path, logbook: Logbook) -> None:
     """A segment that crashes once costs nothing; one that always does, or meets a defect, costs its own video."""
-    paths = []
-    for number, name in enumerate(("a good one", "crashes", "once", "defect", "z good one")):
-        images = [draw_number(number, 64, 48), *numbered(300)]
-        paths.append(encode(tmp_path / f"{name}.mp4", images, options={"g": "20"}))
+    clip = encode(tmp_path / "clip.mp4", numbered(301), options={"g": "20"})
+    names = ("a good one", "crashes", "once", "defect", "z good one")
+    paths = [Path(shutil.copy(clip, tmp_path / f"{name}.mp4")) for name in names]
     found = run(LocalEngine(2, work=partial(watched, logbook.path), segment_seconds=SECONDS), paths, scratch)
+    expected = whole(clip, SPARSE, tmp_path)
     for name in ("a good one", "once", "z good one"):
         outcome = found[name]
         assert isinstance(outcome, Scan), outcome
-        expected = whole(tmp_path / f"{name}.mp4", SPARSE, tmp_path)
         assert_same(outcome, dataclasses.replace(expected, video_id=outcome.video_id))
         outcome.discard()
     said = {name: str(outcome) for name, outcome in found.items() if isinstance(outcome, WorkerFailed)}
@@ -581,6 +581,7 @@ def test_segments_share_the_time_limit_of_their_video() -> None:
     assert segments.time_left(due[0], 9.0) == 9.0
 
 
+@pytest.mark.slow
 def test_analyze_gives_the_same_tables(tmp_path: Path, scenes: list[ByteArray], logbook: Logbook) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()

@@ -15,7 +15,7 @@ from fervid.studies.page_data import _Bounds, _range
 from fervid.studies.study import Study
 from fervid.studies.study import study as run_study
 from tests.support.browser import Page
-from tests.support.made_study import EVENTS, forty, write_study
+from tests.support.made_study import EVENTS, forty, write_study, written_quickly
 from tests.support.report_page import opened
 
 SETTINGS = '[baseline]\nevent = "rest"\n[statistics]\ngroup = "group"\n'
@@ -28,7 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("page")
     people = forty(5.0)[:7]
     people[2] = replace(people[2], name="Zoë </script><b>", hidden=((30.0, 50.0),))
-    run_study(write_study(home, people, SETTINGS), home / "out")
+    with written_quickly(figures=False):
+        run_study(write_study(home, people, SETTINGS), home / "out")
     return home / "out"
 
 

@@ -21,7 +21,7 @@ from fervid.studies.dictionary import COLUMNS
 from fervid.studies.study import Study, check_study, compute_study
 from fervid.studies.study import study as run_study
 from tests.support.command import command
-from tests.support.made_study import BASE, CONDITIONS, MadeParticipant, forty, write_study
+from tests.support.made_study import BASE, CONDITIONS, MadeParticipant, forty, write_study, written_quickly
 
 SETTINGS = '[baseline]\nevent = "rest"\n[statistics]\ngroup = "group"\n'
 ANN, BEN = MadeParticipant("Ann", "a", 1.0, 0.0), MadeParticipant("Ben", "b", 1.5, 0.1)
@@ -41,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, truth: list[MadeParticipant
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> Study:
-    return run_study(folder / "study.toml", folder / "out")
+    with written_quickly():
+        return run_study(folder / "study.toml", folder / "out")
 
 
 def happy(frame: pd.DataFrame, **values: Any) -> pd.DataFrame:
@@ -197,7 +198,8 @@ def test_the_figures_and_the_page_are_complete(made: Study, folder: Path) -> Non
 def test_names_that_would_do_harm_are_shown_as_text(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script> $x$"
     people = [MadeParticipant("Ann", evil, 1.0, 0.0), MadeParticipant("Ben", "=b", 1.0, 0.0)]
-    study = run_study(write_study(tmp_path, people, '[statistics]\ngroup = "group"\n'), tmp_path / "out")
+    with written_quickly():
+        study = run_study(write_study(tmp_path, people, '[statistics]\ngroup = "group"\n'), tmp_path / "out")
     page = (tmp_path / "out" / "study.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from fervid.types import EMOTIONS, DoubleArray
 from tests.support.synthetic_results import MadeFace, MadeVideo, write_results
@@ -119,3 +122,13 @@ def forty(fps: float | None = None) -> list[MadeParticipant]:
         )
         for number in range(40)
     ]
+
+
+@contextlib.contextmanager
+def written_quickly(figures: bool = True) -> Iterator[None]:
+    """Studies are written without the workbook, and without figures if not asked for, which take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fervid.studies.study.write_study_workbook", lambda *_: ())
+        if not figures:
+            patch.setattr("fervid.studies.study.write_figures", lambda *_: [])
+        yield

@@ -176,7 +176,8 @@ JOINED = {"again": (0.0, 0.0, 0.0), "earlier": (10.0, 9.0), "returned": (10.0, 2
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("clip.ts", "aac"), ("clip.ts", "ac3"), ("clip.mpg", "mp2"), nightly("clip.ts", "libmp3lame")]
+    ("name", "codec"),
+    [("clip.ts", "aac"), nightly("clip.ts", "ac3"), ("clip.mpg", "mp2"), nightly("clip.ts", "libmp3lame")],
 )
 @pytest.mark.parametrize("begins", JOINED)
 def test_sound_follows_the_picture_where_the_clock_of_both_jumps_back(

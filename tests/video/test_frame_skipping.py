@@ -121,8 +121,20 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-@pytest.mark.parametrize("name", KINDS)
+FEW = ({"fps": 5.0}, {"fps": 5.0, "start": 1.31, "end": 4.17})
+"""Settings with which every kind is read in every run of the tests; the first two kinds are read with all."""
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        pytest.param(
+            name, one, id=f"{name}-{one}", marks=() if one in FEW or name.startswith("h264") else pytest.mark.slow
+        )
+        for name in KINDS
+        for one in SETTINGS
+    ],
+)
 def test_samples_times_and_numbers_are_those_of_decoding_everything(clips: Path, name: str, settings: Any) -> None:
     assert_alike(clips / name, **settings)
 
