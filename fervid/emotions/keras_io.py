@@ -6,10 +6,7 @@ file cannot carry code.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +18,9 @@ from fervid.emotions.keras_network import KerasNetwork, backend, build, silence
 from fervid.emotions.sidecar import Sidecar, read_sidecar, sidecar_path
 from fervid.errors import BadWeights, UsageError
 from fervid.faces.crop import CropGeometry
-from fervid.files.atomic import atomic_path, write_text_atomically, writing
+from fervid.files.atomic import atomic_path, temporary_files_beside, write_text_atomically, writing
 from fervid.files.fingerprint import sha256
-from fervid.files.private_folder import remove_damaged
 from fervid.settings_io import to_mapping
-
-KERAS_FILES = ".keras-files"
-"""End of the name of the hidden folder beside weights in which Keras makes its temporary files."""
 
 
 def save(
@@ -64,27 +57,11 @@ def save(
         layer.set_weights([np.asarray(w, np.float32) for w in model.get_layer(layer.name).get_weights()])
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial, _temporary_files_in(path.with_name(f".{path.stem}{KERAS_FILES}")):
+    with atomic_path(path) as partial, temporary_files_beside(partial):
         half.save(partial)
     sidecar = Sidecar(sha256(path), architecture, geometry, temperature, training=training or {})
     write_sidecar(sidecar, path)
     return sidecar
-
-
-@contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Have Keras make its temporary files in a folder, which is removed at the end. A killed process leaves the folder,
-    and the next one that writes the same file removes it. What Keras leaves in the system's folder would stay.
-    """
-    remove_damaged(folder)
-    with writing(folder):
-        folder.mkdir(mode=0o700)
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-        remove_damaged(folder)
 
 
 def write_sidecar(sidecar: Sidecar, weights: Path) -> None:

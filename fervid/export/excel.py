@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fervid.export.output_files import Values
+from fervid.export.output_files import Values, refuse_existing, writing_file
 from fervid.export.pyfeat_openface import timeline_frame
-from fervid.files.atomic import writing
 from fervid.results.reader import Results
-from fervid.results.workbook import MAX_ROWS, write_workbook
+from fervid.results.workbook import MAX_ROWS, fill_workbook, is_same_workbook
 
 
-def write_excel(tables: Results, target: Path, values: Values | None, rows: int = MAX_ROWS) -> None:
+def write_excel(
+    tables: Results, target: Path, values: Values | None, overwrite: bool = False, rows: int = MAX_ROWS
+) -> None:
     """Write one sheet for each table; see ``write_workbook``.
+
+    A workbook that an earlier export of the same results wrote is replaced.
 
     Args:
         tables: The results.
         target: The .xlsx file to write. Its folder is made.
         values: Probabilities of the timeline to write; None: both.
+        overwrite: Replace a file that exists and does not hold the same.
         rows: Rows of a sheet, without its header.
 
     Raises:
+        UsageError: Such a file exists, and ``overwrite`` is false.
         MissingLibrary: The package openpyxl is not installed.
         OutputError: The file cannot be written.
     """
@@ -33,6 +38,7 @@ def write_excel(tables: Results, target: Path, values: Values | None, rows: int 
         "doubts": tables.doubts,
         "videos": tables.videos,
     }
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    write_workbook(target, everything.items(), rows)
+    with writing_file(target) as partial:
+        fill_workbook(partial, everything.items(), rows)
+        if not is_same_workbook(partial, target):
+            refuse_existing([target], overwrite)

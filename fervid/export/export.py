@@ -18,7 +18,6 @@ from fervid.export.output_files import (
     Exported,
     Format,
     Values,
-    refuse_existing,
     refuse_overwriting_inputs,
     single_file,
     target_files,
@@ -100,8 +99,8 @@ def export(
             what these tools write, and both for the others. Not for those that hold episodes.
         videos: The folder that holds the videos, or the file of each video name. None: the folders that were analysed.
             ELAN documents and BORIS projects link to the videos that are found.
-        overwrite: Replace files of ELAN, Praat, BORIS, BIDS and Excel that exist. Without it they are kept, because
-            they may hold manual work.
+        overwrite: Replace files of ELAN, Praat, BORIS, BIDS and Excel that exist and hold something else. Without it
+            they are kept, because they may hold manual work.
 
     Returns:
         The files, what the format could not hold, and which videos were not found for links.
@@ -126,13 +125,11 @@ def export(
     if form in ("elan", "boris"):
         found = _sources(tables, names, videos)
         notes += _missing_links([name for name in names if name not in found.paths], found.missing_message)
-    if form in ("textgrid", "boris", "excel"):
-        refuse_existing(targets.values(), overwrite)
     writers: dict[Format, Callable[[], None]] = {
         "elan": lambda: write_elan(tables, targets, found.paths, overwrite),
-        "textgrid": lambda: write_textgrids(tables, targets),
-        "boris": lambda: write_boris(tables, targets[""], found.paths),
-        "excel": lambda: write_excel(tables, targets[""], chosen),
+        "textgrid": lambda: write_textgrids(tables, targets, overwrite),
+        "boris": lambda: write_boris(tables, targets[""], found.paths, overwrite),
+        "excel": lambda: write_excel(tables, targets[""], chosen, overwrite),
         "openface": lambda: write_openface(tables, targets, chosen or "raw", source),
         "pyfeat": lambda: write_csv(targets[""], pyfeat_frame(tables.timeline, chosen or "raw")),
         "csv": lambda: write_csv(targets[""], timeline_frame(tables.timeline, chosen)),

@@ -111,6 +111,23 @@ def refuse_existing(targets: Iterable[Path], overwrite: bool) -> None:
             raise UsageError(f"{target} exists and may hold manual work; `overwrite` replaces it")
 
 
+def holds(path: Path, texts: Iterable[str]) -> bool:
+    """Whether a file holds some texts one after another, in UTF-8, and nothing else.
+
+    Args:
+        path: The file; it need not exist.
+        texts: The texts. They are not needed at once.
+
+    Returns:
+        Whether it does; False if it is no file or cannot be read.
+    """
+    if not path.is_file():  # reading a pipe would wait for ever
+        return False
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return all(file.read(len(data)) == data for data in map(str.encode, texts)) and not file.read(1)
+    return False
+
+
 @contextlib.contextmanager
 def writing_file(path: Path) -> Iterator[Path]:
     """Open a file for writing that appears when it is complete. Its folder is made.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fervid.export.output_files import writing_file
+from fervid.export.output_files import holds, refuse_existing, writing_file
 from fervid.export.video_rows import VideoRows
 from fervid.results.kinds import emotion_episodes
 from fervid.results.lanes import lanes
@@ -19,20 +20,30 @@ from fervid.types import EMOTIONS
 from fervid.version import __version__
 
 
-def write_textgrids(tables: Results, targets: Mapping[str, Path]) -> None:
+def write_textgrids(tables: Results, targets: Mapping[str, Path], overwrite: bool = False) -> None:
     """Write one TextGrid file for each video: an interval tier for each person, or face whose person is not known.
+
+    Files that an interrupted export of the same results wrote are left as they are.
 
     Args:
         tables: The results.
         targets: Video name → file to write.
+        overwrite: Replace files that exist and are not what would be written.
 
     Raises:
+        UsageError: Such a file exists, and ``overwrite`` is false. Nothing is written.
         OutputError: A file cannot be written.
     """
     found = VideoRows(tables)
-    for name, path in targets.items():
+    wanted = {
+        name: path
+        for name, path in targets.items()
+        if not os.path.lexists(path) or not holds(path, [_textgrid(found, name)])
+    }
+    refuse_existing(wanted.values(), overwrite)
+    for name, path in wanted.items():
         with writing_file(path) as partial:
-            partial.write_text(_textgrid(found, name), encoding="utf-8")
+            partial.write_text(_textgrid(found, name), encoding="utf-8", newline="\n")
 
 
 def _textgrid(tables: VideoRows, name: str) -> str:
@@ -87,20 +98,31 @@ def _end(tables: VideoRows, name: str) -> float:
     return _rounded(max([1e-3, *known]))
 
 
-def write_boris(tables: Results, target: Path, sources: Mapping[str, Path]) -> None:
+def write_boris(tables: Results, target: Path, sources: Mapping[str, Path], overwrite: bool = False) -> None:
     """Write a project of BORIS with one observation for each video.
 
     A person, or a face whose person is not known, is a subject, an emotion a state, and an episode a start and a stop.
-    Times are in milliseconds.
+    Times are in milliseconds. A project that an earlier export of the same results wrote is left as it is.
 
     Args:
         tables: The results.
         target: The .boris file to write.
         sources: Video name → video file, for the videos that were found.
+        overwrite: Replace a file that exists and is not what would be written.
 
     Raises:
+        UsageError: Such a file exists, and ``overwrite`` is false.
         OutputError: The file cannot be written.
     """
+    if holds(target, _project(tables, sources)):
+        return
+    refuse_existing([target], overwrite)
+    with writing_file(target) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(_project(tables, sources))
+
+
+def _project(tables: Results, sources: Mapping[str, Path]) -> Iterator[str]:
+    """The parts of the text of a project. Each observation is one, because those of many videos take much memory."""
     analysed = tables.videos[tables.videos["frames_sampled"].fillna(0) > 0]
     names = [str(name) for name in analysed["video"]]
     found = VideoRows(tables)
@@ -126,14 +148,12 @@ def write_boris(tables: Results, target: Path, sources: Mapping[str, Path]) -> N
         "behaviors_coding_map": [],
         "converters": {},
     }  # fmt: skip
-    # one observation after another: those of many videos would take much memory
     before, after = json.dumps(project, indent=1, ensure_ascii=False).split('"observations": {}')
-    with writing_file(target) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(before + '"observations": {')
-        for number, name in enumerate(names):
-            text = json.dumps(_observation(found, name, sources.get(name)), indent=1, ensure_ascii=False)
-            file.write(f"{',' * (number > 0)}\n  {json.dumps(name, ensure_ascii=False)}: {text}")
-        file.write(f"\n }}{after}\n")
+    yield before + '"observations": {'
+    for number, name in enumerate(names):
+        text = json.dumps(_observation(found, name, sources.get(name)), indent=1, ensure_ascii=False)
+        yield f"{',' * (number > 0)}\n  {json.dumps(name, ensure_ascii=False)}: {text}"
+    yield f"\n }}{after}\n"
 
 
 def _observation(tables: VideoRows, name: str, source: Path | None) -> dict[str, Any]:

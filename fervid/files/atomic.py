@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from fervid.runtime.platform import CHANGES_OPEN_FILES, CLOSE_ON_EXEC
 
 _MARK = ".partial"
 """Part of the name of an unfinished file."""
+
+_FILES = ".files"
+"""End of the name of a folder of temporary files, after the name of the unfinished file that they belong to."""
 
 _LONGEST_STEM = 100
 """Characters of a file's stem that its unfinished file keeps in its name, so that the name does not get too long."""
@@ -60,6 +65,47 @@ def atomic_path(path: Path, folder: Path | None = None) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
         if handle is not None:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def temporary_files_beside(partial: Path) -> Iterator[None]:
+    """Have libraries make their temporary files in a folder beside an unfinished file. It is removed at the end.
+
+    In the system's folder for temporary files they would stay after a kill. Here the next process that writes the same
+    file removes them.
+
+    Args:
+        partial: What ``atomic_path`` yielded.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: The folder cannot be made.
+    """
+    _remove_orphans(partial)
+    folder = partial.with_name(f"{partial.name}{_FILES}")
+    with writing(folder):
+        folder.mkdir(mode=0o700)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_orphans(partial: Path) -> None:
+    """Remove the folders of temporary files whose unfinished file is gone; ``remove_abandoned`` removed it."""
+    end = f"{_MARK}{partial.suffix}"
+    start = partial.name[: -len(end) - 8]
+    with contextlib.suppress(OSError):
+        for name in os.listdir(partial.parent):
+            token = _token(name, start, f"{partial.suffix}{_FILES}")
+            if name.startswith(start) and re.fullmatch(r"[0-9a-f]{8}", token):
+                folder = partial.with_name(name)
+                if not os.path.lexists(folder.with_name(name.removesuffix(_FILES))) and not folder.is_symlink():
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_abandoned(path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fervid.errors import MissingLibrary, printable
-from fervid.files.atomic import atomic_path
+from fervid.files.atomic import atomic_path, temporary_files_beside
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to import; a run with nothing to do avoids it
@@ -17,6 +18,9 @@ MAX_ROWS = 1_048_575
 
 MAX_TEXT = 32_767
 """Characters of a cell of Excel."""
+
+DATES = "docProps/core.xml"
+"""The part of a workbook that says when it was made."""
 
 _STEP = 10_000
 """Rows that are in memory as objects at a time."""
@@ -49,12 +53,28 @@ def write_workbook(target: Path, tables: Iterable[tuple[str, pd.DataFrame]], row
         MissingLibrary: The package openpyxl is not installed.
         OutputError: The file cannot be written.
     """
+    with atomic_path(target) as partial:
+        fill_workbook(partial, tables, rows)
+
+
+def fill_workbook(partial: Path, tables: Iterable[tuple[str, pd.DataFrame]], rows: int = MAX_ROWS) -> None:
+    """Write a workbook to an unfinished file; see ``write_workbook``.
+
+    Args:
+        partial: What ``atomic_path`` yielded.
+        tables: See ``write_workbook``.
+        rows: See ``write_workbook``.
+
+    Raises:
+        MissingLibrary: The package openpyxl is not installed.
+        OutputError: A temporary file cannot be made.
+    """
     refuse_without_openpyxl()
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
 
     book = Workbook(write_only=True)
-    with atomic_path(target) as partial:
+    with temporary_files_beside(partial):
         for name, table in _sheets(tables, rows):
             sheet = book.create_sheet(name)
             sheet.freeze_panes = "A2"
@@ -65,6 +85,30 @@ def write_workbook(target: Path, tables: Iterable[tuple[str, pd.DataFrame]], row
                         cells[place].data_type = "s"
                 sheet.append(cells)
         book.save(partial)
+
+
+def is_same_workbook(one: Path, other: Path) -> bool:
+    """Whether two workbooks hold the same. Dates of their making do not count.
+
+    Args:
+        one: A workbook.
+        other: A file of any kind.
+
+    Returns:
+        Whether all parts but the dates have the same names, lengths and checksums.
+    """
+    if not other.is_file():  # reading a pipe would wait for ever
+        return False
+    try:
+        return _parts(one) == _parts(other)
+    except (OSError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+def _parts(workbook: Path) -> list[tuple[str, int, int]]:
+    with zipfile.ZipFile(workbook) as archive:
+        parts = [(part.filename, part.file_size, part.CRC) for part in archive.infolist()]
+    return sorted(part for part in parts if part[0] != DATES)
 
 
 def _sheets(tables: Iterable[tuple[str, pd.DataFrame]], rows: int) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -17,7 +18,7 @@ from fervid.emotions import classifier
 from fervid.emotions.architecture import Architecture
 from fervid.emotions.batching import Batcher
 from fervid.emotions.classifier import EmotionClassifier, check_weights, load_classifier, load_onnx, softmax
-from fervid.emotions.keras_io import KERAS_FILES, load_network, save
+from fervid.emotions.keras_io import load_network, save
 from fervid.emotions.keras_network import KerasNetwork, build
 from fervid.emotions.sidecar import EXPORT_COMMAND, SHIPPED, keras_path, onnx_path, read_sidecar, sidecar_path
 from fervid.errors import BadWeights, DeviceMemoryError
@@ -166,7 +167,7 @@ def test_saving_leaves_no_temporary_files(tmp_path: Path, monkeypatch: pytest.Mo
     system.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(system))
     out = tmp_path / "out"
-    (out / f".w{KERAS_FILES}" / "tmpabc" / "assets").mkdir(parents=True)
+    (out / ".w.0123abcd.partial.keras.files" / "tmpabc" / "assets").mkdir(parents=True)
     seen: list[Path] = []
 
     def observed(*given: Any, **named: Any) -> str:
@@ -176,7 +177,9 @@ def test_saving_leaves_no_temporary_files(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tempfile, "mkdtemp", observed)
     save(build(SMALL), out / "w.keras", SMALL, FER2013_GEOMETRY)
-    assert seen == [out / f".w{KERAS_FILES}"]
+    (folder,) = seen
+    assert re.fullmatch(r"\.w\.[0-9a-f]{8}\.partial\.keras\.files", folder.name)
+    assert folder.parent == out
     assert sorted(path.name for path in out.iterdir()) == ["w.json", "w.keras"]
     assert list(system.iterdir()) == []
     assert tempfile.gettempdir() == str(system)

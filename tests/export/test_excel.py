@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,29 @@ def test_a_workbook_that_exists_is_kept(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "1,048,575 rows" in done.stderr
     assert_same(read_results(results), path)
+
+
+@pytest.mark.usefixtures("openpyxl")
+def test_a_workbook_of_the_same_results_is_no_manual_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed export may have completed it. One that was edited is kept. No temporary file lies elsewhere."""
+    from openpyxl import load_workbook
+
+    results, path = write_people(tmp_path), tmp_path / "out" / "r.xlsx"
+    (tmp_path / "out" / ".r.0123abcd.partial.xlsx.files").mkdir(parents=True)  # of a killed process
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # a killed process would leave files there
+    for _ in range(2):
+        export(results, "excel", path)
+        assert_same(read_results(results), path)
+        assert [one.name for one in path.parent.iterdir()] == ["r.xlsx"]
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    book = load_workbook(path)
+    book["summary"]["A2"] = "mine"
+    book.save(path)
+    edited = path.read_bytes()
+    with pytest.raises(UsageError, match="may hold manual work"):
+        export(results, "excel", path)
+    assert path.read_bytes() == edited
+    assert [one.name for one in path.parent.iterdir()] == ["r.xlsx"]
 
 
 def test_without_openpyxl_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

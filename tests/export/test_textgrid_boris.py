@@ -89,6 +89,28 @@ def test_files_that_may_hold_manual_work_are_kept(tmp_path: Path, to: str, name:
     assert len(read_events(tmp_path / name)) == 3
 
 
+@pytest.mark.parametrize(("to", "name"), [("textgrid", "out"), ("boris", "out.boris")])
+def test_an_export_that_was_killed_goes_on(two: Path, tmp_path: Path, to: str, name: str) -> None:
+    """What the same export wrote is kept; a file that was edited since is refused, and nothing is written."""
+    out = tmp_path / name
+    written = export(two, to, out).files
+    content = {path: path.read_bytes() for path in written}
+    written[0].unlink()
+    kept = {path: path.stat().st_mtime_ns for path in written[1:]}
+    for _ in range(2):
+        assert export(two, to, out).files == written
+        assert {path: path.read_bytes() for path in written} == content
+        assert {path: path.stat().st_mtime_ns for path in written[1:]} == kept
+    for edited in (content[written[-1]] + b" ", content[written[-1]][:-1]):
+        written[-1].write_bytes(edited)
+        for path in written[:-1]:
+            path.unlink(missing_ok=True)
+        with pytest.raises(UsageError, match="may hold manual work"):
+            export(two, to, out)
+        assert written[-1].read_bytes() == edited
+        assert not any(path.exists() for path in written[:-1])
+
+
 def test_values_do_not_apply_to_episodes(two: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not apply to boris"):
         export(two, "boris", tmp_path / "out.boris", "raw")

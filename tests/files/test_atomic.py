@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from fervid.errors import OutputError
-from fervid.files.atomic import atomic_path, write_text_atomically
+from fervid.files.atomic import atomic_path, temporary_files_beside, write_text_atomically
 
 
 def test_the_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -122,3 +123,35 @@ def test_files_of_others_that_look_alike_stay(tmp_path: Path) -> None:
     before = sorted(os.listdir(tmp_path))
     write_text_atomically(tmp_path / "a.mp4", "text")
     assert sorted(os.listdir(tmp_path)) == sorted([*before, "a.mp4"])
+
+
+def test_temporary_files_of_libraries_lie_beside_the_file_while_it_is_written(tmp_path: Path) -> None:
+    """The folder that a killed process left is removed; that of a living one, and other names, stay."""
+    before = tempfile.gettempdir()
+    gone, others = tmp_path / ".a.00000000.partial.txt.files", [".b.00000000.partial.txt.files", ".a.x.txt.files"]
+    for name in (gone.name, *others):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    with atomic_path(tmp_path / "a.txt") as first, temporary_files_beside(first):
+        assert not gone.exists()
+        kept = Path(tempfile.mkdtemp())
+        assert kept.parent == first.with_name(f"{first.name}.files")
+        with atomic_path(tmp_path / "a.txt") as second, temporary_files_beside(second):
+            assert kept.exists()
+            assert Path(tempfile.mkdtemp()).parent == second.with_name(f"{second.name}.files")
+        assert kept.exists()
+    with (
+        pytest.raises(ZeroDivisionError),
+        atomic_path(tmp_path / "a.txt") as partial,
+        temporary_files_beside(partial),
+    ):
+        raise ZeroDivisionError
+    assert tempfile.gettempdir() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "a.txt"])
+
+
+def test_a_link_in_place_of_a_folder_of_temporary_files_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "inner").mkdir(parents=True)
+    (tmp_path / ".a.00000000.partial.txt.files").symlink_to(tmp_path / "mine")
+    with atomic_path(tmp_path / "a.txt") as partial, temporary_files_beside(partial):
+        pass
+    assert (tmp_path / "mine" / "inner").is_dir()

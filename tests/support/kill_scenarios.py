@@ -376,7 +376,7 @@ def _members(path: Path) -> Any:
                     file.visititems(
                         lambda key, item: found.update({key: item[()].tobytes()} if hasattr(item, "shape") else {})
                     )
-            elif name not in ("metadata.json", "history.npy"):
+            elif name not in ("metadata.json", "history.npy", "docProps/core.xml"):
                 found[name] = archive.read(name)
     return found
 
