@@ -34,7 +34,7 @@ class FaceMeasures:
     wherever it is in the image. So they need no knowledge of the camera. Turning an image adds to the roll alone.
 
     A measure is NaN if ``presence`` is below MIN_PRESENCE. The angles of the head and the measures of the eyes are also
-    NaN beyond MAX_YAW, and those of an eye if it is shorter than MIN_EYE.
+    NaN if the pose is not known (see fervid.faces.pose.is_known), and those of an eye if it is shorter than MIN_EYE.
 
     Attributes:
         head_yaw: Degrees, positive to the person's left.
@@ -48,7 +48,8 @@ class FaceMeasures:
         gaze_x: How far the iris of the nearer eye is from the middle of the eye to the person's left, as a share of the
             eye's length.
         gaze_y: The same upwards.
-        turned: Degrees between the line of the face and the line to the camera, also beyond MAX_YAW, where it is rough.
+        turned: Degrees between the line of the face and the line to the camera, also if the pose is not known. Then it
+            is rough.
         presence: How sure the network is that it sees a face, 0 to 1.
         residual: Root mean square distance of the mesh's points from the canonical face, in distances of the outer
             corners of the eyes.

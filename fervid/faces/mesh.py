@@ -126,7 +126,7 @@ class FaceMesher:
         the left, so left eyes are mirrored."""
         for some in _few(eyes):
             cuts = [eye.square.cut(image, EYE_SIDE) for eye in some]
-            shown = [np.asarray(cv2.flip(cut, 1)) if eye.side else cut for eye, cut in zip(some, cuts, strict=True)]
+            shown = [_mirrored(cut) if eye.side else cut for eye, cut in zip(some, cuts, strict=True)]
             (found,) = self._iris.run(None, {"image": planes(shown)})
             for eye, values in zip(some, found, strict=True):
                 places = values.reshape(LIDS + IRIS_POINTS, 3)[:, :2].astype(np.float64)
@@ -134,6 +134,10 @@ class FaceMesher:
                     places[:, 0] = EYE_SIDE - places[:, 0]
                 placed = eye.square.to_image(places, EYE_SIDE)
                 eye.mesh.lids[eye.side], eye.mesh.irises[eye.side] = placed[:LIDS], placed[LIDS:]
+
+
+def _mirrored(cut: ByteArray) -> ByteArray:
+    return np.asarray(cv2.flip(cut, 1), np.uint8)
 
 
 def _few(items: Sequence[T]) -> Iterator[Sequence[T]]:

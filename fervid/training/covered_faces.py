@@ -4,9 +4,6 @@
 ``fervid train`` reads it. The faces are training images of FER2013, which are what the network sees in a scan: crops of
 48x48 pixels. Half of them are covered with drawn hands, masks, mugs, dark glasses and patches of other images. One
 tenth of the images is held out, and the area under the curve on it is logged.
-
-Some people in the images hold a real hand before their face, which would teach the network to overlook hands. After
-half of the training, the images that it takes for covered as they are, are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from fervid.faces.covered import NETWORK
 from fervid.faces.crop import SIZE, normalize
 from fervid.files.atomic import atomic_path
 from fervid.runtime.opencv import cv2
-from fervid.training.dataset import read, split
+from fervid.training.dataset import Dataset, read, split
 from fervid.training.onnx_export import require_onnx
 from fervid.training.single_path import run_on_path
 from fervid.types import ByteArray, DoubleArray, FloatArray
@@ -32,10 +29,8 @@ ENLARGED = 2 * SIZE
 """Side of the image on which covers are drawn, in pixels; they are shrunk with it, as in a video."""
 MIN_SHARE = 0.06
 """Smallest share of the middle of the face that a cover hides."""
-ROUNDS, EPOCHS, BATCH = 4, 3, 128
-"""How often each image gets another cover, and how often the network sees it with each."""
-COVERED_ALREADY = 0.8
-"""Output of the half-trained network from which an image without a drawn cover is left out."""
+ROUNDS, EPOCHS, BATCH = 2, 5, 128
+"""How often each image is used with another cover, and how the network is trained."""
 WIDTHS = (16, 32, 48, 64)
 """Channels of the convolutions, each of which halves the sides."""
 
@@ -55,16 +50,13 @@ def make(data: Path) -> None:
     rest, held = split(read([data], "Training"), 0.1, seed=0)
     rng = np.random.default_rng(0)
     keras.utils.set_random_seed(0)
+    parts = [_samples(rest, rng) for _ in range(ROUNDS)]
+    inputs, labels = (np.concatenate(values) for values in zip(*parts, strict=True))
     model = _network()
-    model.compile(keras.optimizers.Adam(_decay(len(rest.images))), keras.losses.BinaryCrossentropy(True, 0.05))
-    images = rest.images
-    for number in range(ROUNDS):
-        if number == ROUNDS // 2:
-            images = images[_outputs(model, normalize(images)) < COVERED_ALREADY]
-        inputs, labels = _samples(images, rng)
-        model.fit(inputs, labels, BATCH, EPOCHS, verbose=2)
-    shown, truth = _samples(held.images, rng)
-    found = _outputs(model, shown)
+    model.compile(keras.optimizers.Adam(_decay(len(inputs))), keras.losses.BinaryCrossentropy(True, 0.05))
+    model.fit(inputs, labels, BATCH, EPOCHS, verbose=2)
+    shown, truth = _samples(held, rng)
+    found = np.asarray(model.predict(shown, verbose=0))[:, 0]
     logging.getLogger(__name__).info(
         "area under the curve on %d held-out images: %.4f", len(truth), _area(found, truth)
     )
@@ -72,19 +64,14 @@ def make(data: Path) -> None:
         partial.write_bytes(_to_onnx(model))
 
 
-def _outputs(model: Any, inputs: FloatArray) -> FloatArray:
-    """(n,) how likely each face is covered, 0 to 1."""
-    return np.asarray(1 / (1 + np.exp(-np.asarray(model.predict(inputs, verbose=0))[:, 0])), np.float32)
-
-
-def _samples(faces: ByteArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def _samples(data: Dataset, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Inputs (n, 48, 48, 1) and labels (n,): 1 for a covered face."""
     images, labels = [], []
-    for image in faces:
+    for image in data.images:
         is_covered = rng.random() < 0.5
         shown = image.astype(np.float64)
         if is_covered:
-            cover, alpha = draw_cover(shown, faces, rng)
+            cover, alpha = draw_cover(shown, data.images, rng)
             if float(alpha[_middle()].mean()) < MIN_SHARE:
                 continue
             shown = shown * (1 - alpha) + cover * alpha
@@ -112,9 +99,9 @@ def draw_cover(face: DoubleArray, others: ByteArray, rng: np.random.Generator) -
     Returns:
         (48, 48) gray values of the cover, and (48, 48) its opacity, 0 to 1.
     """
-    kind = rng.choice(["hand", "bent", "mask", "mug", "glasses", "patch"], p=[0.4, 0.25, 0.09, 0.09, 0.04, 0.13])
-    if kind in ("hand", "bent"):
-        values, alpha = _hand(face, rng) if kind == "hand" else _bent_hand(face, rng)
+    kind = rng.choice(["hand", "mask", "mug", "glasses", "patch"], p=[0.6, 0.1, 0.1, 0.05, 0.15])
+    if kind == "hand":
+        values, alpha = _hand(face, rng)
     else:
         alpha = _shape(str(kind), rng)
         if kind == "glasses":
@@ -162,34 +149,6 @@ def _hand(face: DoubleArray, rng: np.random.Generator) -> tuple[DoubleArray, Dou
     return values + _clouds(rng, rng.uniform(1, 10)), alpha
 
 
-def _bent_hand(face: DoubleArray, rng: np.random.Generator) -> tuple[DoubleArray, DoubleArray]:
-    """A hand with bent fingers before mouth or chin. The fingers lie one below the other, the knuckles towards the
-    mouth, and the back of the hand comes from one side or from below."""
-    skin = float(np.median(face[20:32, 14:34])) * rng.uniform(0.8, 1.2) + rng.uniform(-15, 15)
-    side, width = rng.choice([-1, 1]), rng.uniform(0.045, 0.08) * ENLARGED
-    knuckle = rng.uniform((0.3, 0.62), (0.7, 0.92)) * ENLARGED
-    back, tip = (np.radians(rng.uniform(*limits)) for limits in ((5, 75), (-25, 60)))
-    towards_back = np.array([side * np.cos(back), np.sin(back)]) * rng.uniform(0.2, 0.45) * ENLARGED
-    towards_tip = np.array([-side * np.cos(tip), np.sin(tip)]) * rng.uniform(0.08, 0.28) * ENLARGED
-    step = np.array([side * rng.uniform(-0.2, 0.6), 1.0]) * width * rng.uniform(1.5, 2.0)
-    values, alpha = np.full((ENLARGED, ENLARGED), skin), np.zeros((ENLARGED, ENLARGED))
-    palm, rim = knuckle + towards_back + 1.5 * step, rng.uniform(0.5, 0.9)
-    drop = np.array([side * rng.uniform(0, 0.5), 1.0]) * ENLARGED
-    parts = [((palm, palm + drop), rng.uniform(2.2, 3.6) * width)]
-    for number in reversed(range(int(rng.integers(2, 5)))):
-        place = knuckle + number * step + rng.uniform(-0.03, 0.03, 2) * ENLARGED
-        parts += [((place, place + towards_back), width), ((place, place + towards_tip * rng.uniform(0.7, 1.2)), width)]
-    for ends, radius in parts:
-        drawn = np.zeros((ENLARGED, ENLARGED), np.uint8)
-        start, end = (tuple(np.round(one).astype(int).tolist()) for one in ends)
-        cv2.line(drawn, start, end, 255, max(2, round(2 * radius)), cv2.LINE_AA)
-        depth = cv2.distanceTransform((drawn > 127).astype(np.uint8), cv2.DIST_L2, 3)
-        shade = (skin + rng.uniform(-12, 12)) * (rim + (1 - rim) * np.clip(depth / (width * rng.uniform(0.4, 1)), 0, 1))
-        opacity = drawn / 255.0
-        values, alpha = values * (1 - opacity) + shade * opacity, np.maximum(alpha, opacity)
-    return values + _clouds(rng, rng.uniform(1, 10)), alpha
-
-
 def _shape(kind: str, rng: np.random.Generator) -> DoubleArray:
     """The opacity of a mask, a mug, dark glasses or a patch."""
     alpha = np.zeros((ENLARGED, ENLARGED), np.uint8)
@@ -231,7 +190,7 @@ def _network() -> Any:
 
 
 def _decay(count: int) -> Any:
-    return keras.optimizers.schedules.CosineDecay(1e-3, ROUNDS * EPOCHS * -(-count // BATCH), alpha=0.01)
+    return keras.optimizers.schedules.CosineDecay(1e-3, EPOCHS * -(-count // BATCH), alpha=0.01)
 
 
 def _area(found: FloatArray, truth: FloatArray) -> float:

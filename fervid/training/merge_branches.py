@@ -71,7 +71,7 @@ def _fork(nodes: Sequence[Any]) -> str:
     forks = sorted({name for name in given if given.count(name) == 2})
     if len(forks) != 1:
         raise BadWeights("the network does not fork once")
-    return forks[0]
+    return str(forks[0])
 
 
 def _before(end: str, fork: str, made: dict[str, Any], nodes: Sequence[Any]) -> Iterator[Any]:
