@@ -69,9 +69,7 @@ def test_angles_and_eyes_are_not_measured_where_the_landmarks_show_a_profile(
     image, (face, _) = couple
     right, left, *others = face.landmarks
     middle = [(one + other) / 2 for one, other in zip(right, left, strict=True)]
-    closer = [
-        tuple(mean + 0.4 * (value - mean) for mean, value in zip(middle, eye, strict=True)) for eye in (right, left)
-    ]
+    closer = [(0.6 * middle[0] + 0.4 * x, 0.6 * middle[1] + 0.4 * y) for x, y in (right, left)]
     known, unknown = mesher.find(image, [face, replace(face, landmarks=(*closer, *others))], both_eyes=True)
     assert known.pose_known
     assert np.isfinite(known.lids).all()
