@@ -6,7 +6,7 @@ import numpy as np
 
 from fervid.annotate.yuv_canvas import Canvas, Color
 from fervid.faces.landmarks import CLOSED_LINES, OPEN_LINES
-from fervid.faces.measures import rotation_of
+from fervid.faces.pose import rotation_of
 from fervid.timeline.interpolation import FaceState
 
 AXIS_LENGTH = 0.45

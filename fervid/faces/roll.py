@@ -52,6 +52,22 @@ def approximate_roll(face: Face) -> float | None:
     return None if mouth is None or not math.hypot(*mouth) > 1e-6 else _angle(_quarter_back(mouth))
 
 
+def relative_eye_distance(face: Face) -> float | None:
+    """Measure how far apart the eyes are in the image. The turn of the head to the side shortens this.
+
+    Args:
+        face: The face.
+
+    Returns:
+        The distance of the eyes, divided by that of their middle from the middle of the mouth; about 1 in a frontal
+        face. None without five landmarks or if eyes and mouth coincide.
+    """
+    eyes, mouth = _axes(face)
+    if eyes is None or mouth is None or not math.hypot(*mouth) > 1e-6:
+        return None
+    return math.hypot(*eyes) / math.hypot(*mouth)
+
+
 def looks_turned(face: Face) -> bool:
     """Tell whether the landmarks speak for a roll beyond MAX_ROLL.
 

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from fervid.faces.crop import FER2013_GEOMETRY, SIZE
-from fervid.faces.measures import CANONICAL_FILE
 from fervid.faces.mesh import MARGIN, FaceMesher, Square
+from fervid.faces.pose import CANONICAL_FILE
 from fervid.faces.quality import ASPECT
 from fervid.files.atomic import atomic_path
 from fervid.runtime.opencv import cv2
@@ -79,9 +79,8 @@ def _meshes(images: ByteArray) -> DoubleArray:
     square = Square(middle, middle, MARGIN * width / ASPECT, 0.0)
     found = []
     for image in images:
-        points, presence = mesher.points(np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8), square)
-        if presence > MIN_PRESENCE:
-            found.append(points)
+        colours = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+        found += [points for points, presence in mesher.points(colours, [square]) if presence > MIN_PRESENCE]
     return np.array(found)
 
 

@@ -288,10 +288,11 @@ def find_transition(
         blank = [frame for frame in between if frame.deviation < rule.blank]
         if blank and first.deviation >= FLAT:
             return blank[-1].time  # a fade through black or white
-        if not _is_mixture(first, current, between, rule):
+        pair = _Pair(first, current)
+        if not _is_mixture(pair, between, rule):
             continue
         for frame in between:
-            before, after = _shares(first, current, frame)
+            before, after = pair.shares_in(frame)
             if after > (before if first.deviation >= FLAT else 0.0):
                 return frame.time
         return current.time
@@ -395,25 +396,32 @@ def is_shifted(first: Thumbnail, second: Thumbnail) -> bool:
     return min(float(one.std()), float(other.std())) >= FLAT and float(np.corrcoef(one, other)[0, 1]) >= SAME_VIEW
 
 
-def _shares(first: Thumbnail, last: Thumbnail, frame: Thumbnail) -> tuple[float, float]:
-    """Shares of ``first`` and ``last`` in ``frame``, by least squares."""
-    basis = np.stack([first.pixels, last.pixels])
-    gram = basis @ basis.T + np.eye(2, dtype=np.float32)
-    before, after = np.linalg.solve(gram, basis @ frame.pixels)
-    return float(before), float(after)
+class _Pair:
+    """Two frames, of which those between them may be mixtures."""
+
+    def __init__(self, first: Thumbnail, last: Thumbnail) -> None:
+        self.first, self.last = first, last
+        self._basis = np.stack([first.pixels, last.pixels])
+        self._gram = self._basis @ self._basis.T + np.eye(2, dtype=np.float32)
+
+    def shares_in(self, frame: Thumbnail) -> tuple[float, float]:
+        """Shares of the first and the last frame in another one, by least squares."""
+        before, after = np.linalg.solve(self._gram, self._basis @ frame.pixels)
+        return float(before), float(after)
 
 
-def _is_mixture(first: Thumbnail, last: Thumbnail, between: Sequence[Thumbnail], rule: TransitionRule) -> bool:
-    """Whether the frames change from ``first`` to ``last`` as in a complete dissolve or fade."""
+def _is_mixture(pair: _Pair, between: Sequence[Thumbnail], rule: TransitionRule) -> bool:
+    """Whether the frames change from the first to the last one of a pair as in a complete dissolve or fade."""
+    first, last = pair.first, pair.last
     began = [frame for frame in between if frame.time - first.time <= STABLE_SECONDS][-1:]
     ended = [frame for frame in between if last.time - frame.time <= STABLE_SECONDS][:1]
-    if ended and _shares(first, last, ended[0])[1] < rule.end_share:
+    if ended and pair.shares_in(ended[0])[1] < rule.end_share:
         return False
-    if began and first.deviation >= FLAT and _shares(first, last, began[0])[0] < rule.end_share:
+    if began and first.deviation >= FLAT and pair.shares_in(began[0])[0] < rule.end_share:
         return False
     shares = []
     for frame in between[:: max(1, len(between) // 10)]:
-        before, after = _shares(first, last, frame)
+        before, after = pair.shares_in(frame)
         rest = frame.pixels - before * first.pixels - after * last.pixels
         explained = float(rest.std()) <= max(rule.residual * frame.deviation, NOISE)
         if not explained or min(before, after) < -0.15 - rule.slack or before + after > rule.share_sum:

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from scipy.spatial import ConvexHull, Delaunay
 
 from fervid.faces.detectors import load_detector
-from fervid.faces.measures import CANONICAL_FILE, angles, head_pose, rotation_of
 from fervid.faces.mesh import FaceMesher
+from fervid.faces.pose import CANONICAL_FILE, angles, rotation_of
 from fervid.types import ByteArray, DoubleArray
 from fervid.video.reader import VideoReader
 from tests.benchmarks.composites import SHARED
@@ -127,7 +127,7 @@ def textures(sources: Sequence[tuple[str, float]] = SOURCES) -> list[Texture]:
         image = frame_at(SHARED / name, start)
         faces = detector.detect(image)[:1]
         for mesh in mesher.find(image, faces):
-            yaw, pitch, _ = angles(head_pose(mesh).rotation)
+            yaw, pitch, _ = angles(mesh.pose.rotation)
             if max(abs(yaw), abs(pitch)) > FRONTAL:
                 continue
             points = mesh.points[:, :2].astype(np.float64)

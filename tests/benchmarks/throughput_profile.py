@@ -61,6 +61,7 @@ FILES = {
     "faces/quality": "crop",
     "faces/mesh": "measure",
     "faces/measures": "measure",
+    "faces/pose": "measure",
     "faces/covered": "measure",
     "files/scratch": "crop",
     "video/shots": "cuts",

@@ -12,7 +12,7 @@ import fervid
 from fervid.export.export import export
 from fervid.export.pyfeat_openface import LANDMARK_COLUMNS, openface_frame
 from fervid.faces.landmarks import LANDMARKS
-from fervid.faces.measures import rotation_of
+from fervid.faces.pose import rotation_of
 from fervid.results.mesh_table import read_points
 from tests.support.paths import SAMPLES
 

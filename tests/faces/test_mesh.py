@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fervid.faces.detectors import create_detector
-from fervid.faces.measures import MAX_YAW, FaceMeasures, angles, head_pose, measure, packed, rotation_of, values_of
-from fervid.faces.mesh import MESH_SIDE, FaceMesher, Mesh, Square
+from fervid.faces.measures import FaceMeasures, measure, packed, values_of
+from fervid.faces.mesh import MESH_SIDE, TOGETHER, FaceMesher, Mesh, Square
+from fervid.faces.pose import MAX_YAW, angles, head_pose, is_known, rotation_of
 from fervid.faces.quality import face_quality
 from fervid.runtime.opencv import cv2
 from fervid.settings import ScanSettings
@@ -49,6 +50,43 @@ def test_a_mesh_has_the_same_bits_whatever_else_is_looked_at(
         True
     ]
     assert same(both[0], mesher.find(image, faces[:1])[0])
+
+
+def test_a_mesh_and_its_eyes_have_the_same_bits_in_any_batch(
+    mesher: FaceMesher, couple: tuple[ByteArray, list[Face]]
+) -> None:
+    image, faces = couple
+    many = [replace(face, x=face.x + 2.5 * shift, y=face.y - shift) for shift in range(-2, 3) for face in faces]
+    assert len(many) > 2 * TOGETHER
+    alone = [mesher.find(image, [face], both_eyes=True)[0] for face in many]
+    assert np.isfinite([mesh.lids for mesh in alone]).all()
+    assert all(same(one, two) for one, two in zip(mesher.find(image, many, both_eyes=True), alone, strict=True))
+
+
+def test_angles_and_eyes_are_not_measured_where_the_landmarks_show_a_profile(
+    mesher: FaceMesher, couple: tuple[ByteArray, list[Face]]
+) -> None:
+    image, (face, _) = couple
+    right, left, *others = face.landmarks
+    middle = [(one + other) / 2 for one, other in zip(right, left, strict=True)]
+    closer = [(0.6 * middle[0] + 0.4 * x, 0.6 * middle[1] + 0.4 * y) for x, y in (right, left)]
+    known, unknown = mesher.find(image, [face, replace(face, landmarks=(*closer, *others))], both_eyes=True)
+    assert known.pose_known
+    assert np.isfinite(known.lids).all()
+    assert not unknown.pose_known
+    assert np.isnan(unknown.lids).all()
+    measures = measure(unknown)
+    assert np.isnan(
+        [measures.head_yaw, measures.head_pitch, measures.head_roll, measures.eyes_open, measures.gaze_x]
+    ).all()
+    assert np.isfinite([measures.mouth_open, measures.smile, measures.turned]).all()
+
+
+@pytest.mark.parametrize(("presence", "known"), [(1.0, True), (0.94, False)])
+def test_a_pose_is_known_only_if_the_network_is_sure_of_the_face(presence: float, known: bool) -> None:
+    frontal = ((30.0, 50.0), (70.0, 50.0), (50.0, 70.0), (33.0, 95.0), (67.0, 95.0))
+    pose = turned_canonical(20, 0, 0).pose
+    assert is_known(pose, presence, Face(0, 0, 100, 130, 1.0, frontal)) == known
 
 
 def test_a_mesh_lies_on_its_face(mesher: FaceMesher, couple: tuple[ByteArray, list[Face]]) -> None:
@@ -130,7 +168,7 @@ def test_small_eyes_are_not_measured(mesher: FaceMesher, couple: tuple[ByteArray
 
 def turned_canonical(yaw: float, pitch: float, roll: float, scale: float = 120.0) -> Mesh:
     """The canonical face at a known pose, as a mesh in pixels."""
-    from fervid.faces.measures import _canonical
+    from fervid.faces.pose import _canonical
 
     points, factor = _canonical().points, _canonical().factor
     placed = scale * points @ rotation_of(yaw, pitch, roll).T * (1, -1, -1 / factor) + (300, 200, 7)
@@ -139,13 +177,15 @@ def turned_canonical(yaw: float, pitch: float, roll: float, scale: float = 120.0
         eyes[place, :9] = np.linspace(placed[outer, :2], placed[inner, :2], 9)
         eyes[place, 9:] = eyes[place, 1:8]
     irises = np.repeat(eyes.mean(axis=1, keepdims=True), 5, axis=1)
-    return Mesh(placed.astype(np.float32), 1.0, 0, eyes, irises)
+    found = head_pose(placed.astype(np.float32))
+    known = is_known(found, 1.0, Face(0, 0, 100, 130, 1.0))
+    return Mesh(placed.astype(np.float32), 1.0, found, known, 0, eyes, irises)
 
 
 @pytest.mark.parametrize("pose", [(0, 0, 0), (30, 0, 0), (0, -25, 0), (0, 0, 40), (-50, 20, -170), (10, 35, 95)])
 def test_the_pose_of_the_canonical_face_is_found(pose: tuple[float, float, float]) -> None:
     mesh = turned_canonical(*pose)
-    found = head_pose(mesh)
+    found = mesh.pose
     assert angles(found.rotation) == pytest.approx(pose, abs=0.01)
     assert found.scale == pytest.approx(120, rel=1e-4)
     assert found.residual < 1e-4
