@@ -397,10 +397,11 @@ def is_shifted(first: Thumbnail, second: Thumbnail) -> bool:
 
 def _shares(first: Thumbnail, last: Thumbnail, frame: Thumbnail) -> tuple[float, float]:
     """Shares of ``first`` and ``last`` in ``frame``, by least squares."""
-    basis = np.stack([first.pixels, last.pixels])
-    gram = basis @ basis.T + np.eye(2, dtype=np.float32)
-    before, after = np.linalg.solve(gram, basis @ frame.pixels)
-    return float(before), float(after)
+    of_first, of_last = float(first.pixels @ first.pixels) + 1, float(last.pixels @ last.pixels) + 1
+    of_both = float(first.pixels @ last.pixels)
+    before, after = float(first.pixels @ frame.pixels), float(last.pixels @ frame.pixels)
+    determinant = of_first * of_last - of_both * of_both  # above 0: the two hardly correlate
+    return (before * of_last - after * of_both) / determinant, (after * of_first - before * of_both) / determinant
 
 
 def _is_mixture(first: Thumbnail, last: Thumbnail, between: Sequence[Thumbnail], rule: TransitionRule) -> bool:
@@ -415,7 +416,7 @@ def _is_mixture(first: Thumbnail, last: Thumbnail, between: Sequence[Thumbnail],
     for frame in between[:: max(1, len(between) // 10)]:
         before, after = _shares(first, last, frame)
         rest = frame.pixels - before * first.pixels - after * last.pixels
-        explained = float(rest.std()) <= max(rule.residual * frame.deviation, NOISE)
+        explained = math.sqrt(float(rest @ rest) / len(rest)) <= max(rule.residual * frame.deviation, NOISE)
         if not explained or min(before, after) < -0.15 - rule.slack or before + after > rule.share_sum:
             return False
         shares.append((before, after))
