@@ -117,7 +117,7 @@ def test_episodes_are_ordered_and_never_overlap(results: Results) -> None:
     assert len(episodes)
     assert (episodes["onset"] <= episodes["apex"]).all()
     assert (episodes["apex"] <= episodes["offset"]).all()
-    for _, rows in episodes.groupby(["video", "face_id"]):
+    for _, rows in episodes.groupby(["video", "face_id", "kind"], observed=True):
         assert (rows["onset"].to_numpy()[1:] >= rows["offset"].to_numpy()[:-1] - 1e-9).all()
 
 

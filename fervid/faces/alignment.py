@@ -44,6 +44,8 @@ def _shrink_around(image: ByteArray, face: Face, matrix: DoubleArray, scale: flo
     right = int(min(max(face.x + face.width + margin, left + 1), width))
     bottom = int(min(max(face.y + face.height + margin, top + 1), height))
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    left, top, right, bottom = widened((left, top, right, bottom), (width, height), size)
+    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     small = area_resize(image[top:bottom, left:right], size)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (left, top)
@@ -55,7 +57,8 @@ def _shrink_around(image: ByteArray, face: Face, matrix: DoubleArray, scale: flo
 def area_resize(image: ByteArray, size: tuple[int, int]) -> ByteArray:
     """Shrink an image. Each new pixel is the mean of the pixels that it covers.
 
-    Halving the image first, as often as possible, makes this many times faster.
+    Halving the image first, as often as possible, makes this many times faster, and most of all if its sides are even
+    each time.
 
     Args:
         image: (h, w) or (h, w, 3) uint8.
@@ -64,10 +67,46 @@ def area_resize(image: ByteArray, size: tuple[int, int]) -> ByteArray:
     Returns:
         The smaller image, uint8.
     """
-    while image.shape[1] >= 4 * size[0] and image.shape[0] >= 4 * size[1]:
+    for _ in range(_halvings(image.shape[1], image.shape[0], size)):
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def widened(
+    part: tuple[int, int, int, int], image: tuple[int, int], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Extend a part of an image by a few pixels, so that ``area_resize`` shrinks it fast.
+
+    Args:
+        part: Left, top, right and bottom of the part.
+        image: Width and height of the image.
+        size: New width and height.
+
+    Returns:
+        The part, extended within the image so that its sides are even each time that they are halved. A side that fills
+        the image stays as it is.
+    """
+    left, top, right, bottom = part
+    step = 2 ** _halvings(right - left, bottom - top, size)
+    (left, right), (top, bottom) = _extended(left, right, image[0], step), _extended(top, bottom, image[1], step)
+    return left, top, right, bottom
+
+
+def _halvings(width: int, height: int, size: tuple[int, int]) -> int:
+    """How often an image is halved before it is shrunk to a size."""
+    count = 0
+    while width >= 4 * size[0] and height >= 4 * size[1]:
+        width, height, count = width // 2, height // 2, count + 1
+    return count
+
+
+def _extended(begin: int, end: int, limit: int, step: int) -> tuple[int, int]:
+    """A range, extended to a multiple of ``step`` if there is room."""
+    missing = -(end - begin) % step
+    if end + missing <= limit:
+        return begin, end + missing
+    return (begin - missing, end) if begin >= missing else (begin, end)
 
 
 def similarity_transform(source: DoubleArray, target: DoubleArray) -> DoubleArray:

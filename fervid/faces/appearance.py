@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fervid.faces.alignment import align, area_resize
+from fervid.faces.alignment import align, area_resize, widened
 from fervid.runtime.opencv import cv2
 from fervid.types import ByteArray, Face, FloatArray
 
@@ -20,6 +20,8 @@ COLOURS = (4, 6, 6)
 """Histogram bins of lightness, green-red and blue-yellow."""
 LIGHTNESS, CHROMA = 100.0, 42.0
 """Range of the bins in CIELAB: lightness from 0 to this, each chroma axis from minus this to plus this."""
+HEAD_SIZE = (24, 32)
+"""Width and height to which the head is shrunk before its colours are counted."""
 SHAPE_SHARE = 0.75
 """Weight of the gradients; the colours have the rest. Set by the variance of both between and within faces."""
 
@@ -36,6 +38,9 @@ _SCALES = np.array(COLOURS) / (LIGHTNESS, 2 * CHROMA, 2 * CHROMA)
 _TO_BINS = np.array([[0.0, 500.0, 0.0], [116.0, -500.0, 200.0], [0.0, 0.0, -200.0]]) * _SCALES
 _FIRST_BIN = np.array([-16.0, CHROMA, CHROMA]) * _SCALES
 """From the cube roots of X, Y and Z to lightness, green-red and blue-yellow, in bins."""
+
+_BIN_STEPS = np.array([COLOURS[1] * COLOURS[2], COLOURS[2], 1])
+"""From the bins of the three to the number of the colour."""
 
 _ROWS, _COLUMNS = np.divmod(np.arange(SIDE * SIDE), SIDE)
 _CELL_BINS = (_ROWS * CELLS // SIDE * CELLS + _COLUMNS * CELLS // SIDE) * DIRECTIONS
@@ -82,10 +87,11 @@ def _colours(image: ByteArray, face: Face) -> FloatArray:
     height, width = image.shape[:2]
     left, right = int(face.x - 0.15 * face.width), int(face.x + 1.15 * face.width)
     top, bottom = int(face.y - 0.3 * face.height), int(face.y + 1.1 * face.height)
-    part = image[max(0, top) : max(0, min(height, bottom)), max(0, left) : max(0, min(width, right))]
-    if not part.size:
+    left, right, top, bottom = max(0, left), min(width, right), max(0, top), min(height, bottom)
+    if left >= right or top >= bottom:
         return _root(np.zeros(int(np.prod(COLOURS))))
-    return _root(_count_colours(area_resize(part, (24, 32))))
+    left, top, right, bottom = widened((left, top, right, bottom), (width, height), HEAD_SIZE)
+    return _root(_count_colours(area_resize(image[top:bottom, left:right], HEAD_SIZE)))
 
 
 def _count_colours(image: ByteArray) -> npt.NDArray[np.int64]:
@@ -97,7 +103,7 @@ def _count_colours(image: ByteArray) -> npt.NDArray[np.int64]:
     shares = _LINEAR[image.reshape(-1, 3)] @ _TO_XYZ
     roots = np.where(shares > 0.008856, np.cbrt(shares), 7.787 * shares + 16 / 116)
     places = np.clip((roots @ _TO_BINS + _FIRST_BIN).astype(int), 0, np.array(COLOURS) - 1)
-    return np.bincount(np.ravel_multi_index(tuple(places.T), COLOURS), minlength=int(np.prod(COLOURS)))
+    return np.bincount(places @ _BIN_STEPS, minlength=int(np.prod(COLOURS)))
 
 
 def _root(counts: npt.ArrayLike) -> FloatArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fervid.faces.alignment import area_resize
+from fervid.faces.alignment import area_resize, widened
 from fervid.faces.boxes import iou
 from fervid.faces.roll import roll_of, turned_by
 from fervid.runtime.opencv import cv2
@@ -78,7 +78,10 @@ class _CloseUp:
         top = int(np.clip(centre[1] - reach, 0, height - 1))
         right = int(np.clip(math.ceil(centre[0] + reach), left + 1, width))
         bottom = int(np.clip(math.ceil(centre[1] + reach), top + 1, height))
-        part, scale = image[top:bottom, left:right], min(1.0, SIDE / (2 * half))
+        scale = min(1.0, SIDE / (2 * half))
+        size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+        left, top, right, bottom = widened((left, top, right, bottom), (width, height), size)
+        part = image[top:bottom, left:right]
         if scale < 1:  # a warp alone would skip pixels
             size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
             part = area_resize(part, size)

@@ -8,6 +8,7 @@ them. So a segment of a video gives what the whole gives, if it also looks at th
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -24,7 +25,7 @@ from fervid.faces.tracklets import (
     difference,
 )
 from fervid.runtime.opencv import cv2
-from fervid.scan.doubtful_stretches import DoubtfulStretches
+from fervid.scan.doubtful_stretches import AGAIN, DoubtfulStretches
 from fervid.scan.frame_analysis import FaceDetections, FrameAnalyzer, FrameResult
 from fervid.types import ByteArray, DoubleArray, Face, Frame
 from fervid.video.reader import SkippingReader, VideoReader
@@ -91,24 +92,23 @@ def _with_meetings(
     """The result of each frame, with the faces of those between two samples where faces meet."""
     waiting = _Waiting()
     previous: FaceDetections | None = None
-    any_sampled = met = False
+    any_sampled, met = False, -math.inf
     for frame in frames:
         result = analyzer.analyze_frame(frame)
         any_sampled |= result.sample is not None
         waiting.add(result, frame, previous is not None and bool(previous.faces))
         if result.sample is not None:
-            met = False
             if previous and previous.faces and waiting.may_be_looked_at:
                 meeting = faces_that_meet(previous, result.sample, frame.time - waiting.begin)
-                met = bool(meeting)
-                if met:
+                if meeting:
+                    met = frame.time
                     waiting.look(analyzer, meeting, source)
         elif any_sampled and previous and waiting.count <= MAX_RESULTS:
             continue
         yield from waiting.release()
         previous = result.sample
         if source is not None and stretches is not None:
-            source.decode_everything(met or stretches.doubtful)
+            source.decode_everything(frame.time < met + AGAIN or stretches.doubtful)
     yield from waiting.release()
 
 
@@ -144,11 +144,19 @@ class _Waiting:
     def look(self, analyzer: FrameAnalyzer, meeting: list[Face], source: SkippingReader | None) -> None:
         """Look at the frames between two samples, unless a cut lies there."""
         if source is not None and self.count > len(self._results):
+            if self._holds_cut(between_neighbours=True):
+                return
             self._complete(analyzer, source)
-        before = [] if self._before is None else [self._before.thumbnail]
-        if not _holds_cut([*before, *(result.thumbnail for result in self._results)]):
+        if not self._holds_cut():
             for place, frame in self._frames.kept:
                 self._results[place] = replace(self._results[place], between=analyzer.look_between(frame, meeting))
+
+    def _holds_cut(self, between_neighbours: bool = False) -> bool:
+        """Whether a hard cut lies between the two samples, or even directly before a frame that was decoded after its
+        neighbour."""
+        results = self._results if self._before is None else [self._before, *self._results]
+        place = _place_of_cut([result.thumbnail for result in results])
+        return place is not None and not (between_neighbours and results[place].skipped)
 
     def _complete(self, analyzer: FrameAnalyzer, source: SkippingReader) -> None:
         """Decode all frames between the two samples."""
@@ -230,18 +238,20 @@ def faces_that_meet(before: FaceDetections, after: FaceDetections, elapsed: floa
     return [face for face, searched in zip(faces, beside, strict=True) if searched]
 
 
-def _holds_cut(thumbnails: Sequence[ByteArray]) -> bool:
-    """Whether a hard cut lies between successive frames: one change that is much larger than all others."""
-    if any(one.shape != other.shape for one, other in itertools.pairwise(thumbnails)):
-        return True
+def _place_of_cut(thumbnails: Sequence[ByteArray]) -> int | None:
+    """The first frame after a hard cut between successive frames: one change that is much larger than all others."""
+    for place, (one, other) in enumerate(itertools.pairwise(thumbnails)):
+        if one.shape != other.shape:
+            return place + 1
     changes = [cv2.norm(one, other, cv2.NORM_L1) / one.size for one, other in itertools.pairwise(thumbnails)]
     place = int(np.argmax(changes))
     largest = changes.pop(place)
     if largest <= max(CUT_CHANGE, CUT_RATIO * max(changes, default=0.0)):
-        return False
+        return None
     before, after = (thumbnails[number].ravel().astype(np.float64) for number in (place, place + 1))
     spread = float(before.std() * after.std())
-    return float(((before - before.mean()) * (after - after.mean())).mean()) < CUT_CORRELATION * spread
+    correlated = float(((before - before.mean()) * (after - after.mean())).mean()) >= CUT_CORRELATION * spread
+    return None if correlated else place + 1
 
 
 def _has_alternative(distance: DoubleArray, reach: float) -> npt.NDArray[np.bool_]:

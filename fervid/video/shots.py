@@ -401,13 +401,18 @@ class _Pair:
 
     def __init__(self, first: Thumbnail, last: Thumbnail) -> None:
         self.first, self.last = first, last
-        self._basis = np.stack([first.pixels, last.pixels])
-        self._gram = self._basis @ self._basis.T + np.eye(2, dtype=np.float32)
+        self._of_first, self._of_last = float(first.pixels @ first.pixels) + 1, float(last.pixels @ last.pixels) + 1
+        self._of_both = float(first.pixels @ last.pixels)
+        # above 0: the two hardly correlate
+        self._determinant = self._of_first * self._of_last - self._of_both * self._of_both
 
     def shares_in(self, frame: Thumbnail) -> tuple[float, float]:
         """Shares of the first and the last frame in another one, by least squares."""
-        before, after = np.linalg.solve(self._gram, self._basis @ frame.pixels)
-        return float(before), float(after)
+        before, after = float(self.first.pixels @ frame.pixels), float(self.last.pixels @ frame.pixels)
+        return (
+            (before * self._of_last - after * self._of_both) / self._determinant,
+            (after * self._of_first - before * self._of_both) / self._determinant,
+        )
 
 
 def _is_mixture(pair: _Pair, between: Sequence[Thumbnail], rule: TransitionRule) -> bool:
@@ -423,7 +428,7 @@ def _is_mixture(pair: _Pair, between: Sequence[Thumbnail], rule: TransitionRule)
     for frame in between[:: max(1, len(between) // 10)]:
         before, after = pair.shares_in(frame)
         rest = frame.pixels - before * first.pixels - after * last.pixels
-        explained = float(rest.std()) <= max(rule.residual * frame.deviation, NOISE)
+        explained = math.sqrt(float(rest @ rest) / len(rest)) <= max(rule.residual * frame.deviation, NOISE)
         if not explained or min(before, after) < -0.15 - rule.slack or before + after > rule.share_sum:
             return False
         shares.append((before, after))

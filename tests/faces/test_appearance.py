@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fervid.faces.alignment import TEMPLATE, align, area_resize, similarity_transform
+from fervid.faces.alignment import TEMPLATE, align, area_resize, similarity_transform, widened
 from fervid.faces.appearance import _count_colours, appearance
 from fervid.faces.detectors import create_detector
 from fervid.settings import ScanSettings
@@ -124,3 +124,18 @@ def test_shrinking_in_steps_averages_as_in_one(shape: tuple[int, ...]) -> None:
     steps = area_resize(image, (24, 32)).astype(np.float64)
     assert np.abs(steps - once).mean() < 1.5
     assert np.abs(steps - once).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("part", "wider"),
+    [
+        ((10, 20, 299, 441), (10, 20, 302, 444)),  # 289 by 421, halved twice
+        ((511, 79, 800, 500), (508, 76, 800, 500)),  # at the right and lower border of the image
+        ((0, 20, 800, 441), (0, 20, 800, 444)),
+        ((10, 20, 61, 91), (10, 20, 61, 91)),  # it is not halved
+    ],
+)
+def test_a_part_is_widened_so_that_it_can_be_halved(
+    part: tuple[int, int, int, int], wider: tuple[int, int, int, int]
+) -> None:
+    assert widened(part, (800, 500), (24, 32)) == wider
