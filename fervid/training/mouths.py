@@ -51,7 +51,7 @@ def find_mouths(images: ByteArray, wanted: npt.NDArray[np.bool_], cache: Path | 
     mouths = np.full(shape, np.nan, np.float32)
     mesher, square = FaceMesher(), Square(SIZE / 2, SIZE / 2, SQUARE * SIZE, 0.0)
     for row in np.flatnonzero(wanted):
-        points, presence = mesher.points(np.asarray(cv2.cvtColor(images[row], cv2.COLOR_GRAY2BGR)), square)
+        [(points, presence)] = mesher.points(np.asarray(cv2.cvtColor(images[row], cv2.COLOR_GRAY2BGR)), [square])
         if presence >= MIN_PRESENCE:
             mouths[row] = points[list(POINTS), :2]
     if cache is not None:
