@@ -9,9 +9,9 @@ import numpy as np
 
 from fervid.emotions.classifier import load_classifier, softmax
 from fervid.emotions.sidecar import read_sidecar
-from fervid.files.atomic import atomic_path
 from fervid.training.dataset import Dataset
 from fervid.training.evaluate import predict
+from fervid.training.kept_array import kept_array
 from fervid.types import EMOTIONS, FloatArray
 
 
@@ -30,19 +30,16 @@ def soft_targets(teachers: Sequence[Path], data: Dataset, cache: Path) -> FloatA
         BadWeights: A teacher's weights cannot be used.
         OutputError: The cache cannot be written.
     """
-    if cache.exists():
-        kept = np.load(cache, allow_pickle=False)
-        if kept.shape == (len(data), len(EMOTIONS)):
-            return np.asarray(kept, np.float32)
-    total = np.zeros((len(data), len(EMOTIONS)))
-    for path in teachers:
-        teacher = load_classifier(path)
-        for images in (data.images, np.ascontiguousarray(data.images[:, :, ::-1])):
-            total += softmax(predict(teacher.network, images), teacher.sidecar.temperature)
-    targets = (total / (2 * len(teachers))).astype(np.float32)
-    with atomic_path(cache) as partial:
-        np.save(partial, targets)
-    return targets
+
+    def ask() -> FloatArray:
+        total = np.zeros((len(data), len(EMOTIONS)))
+        for path in teachers:
+            teacher = load_classifier(path)
+            for images in (data.images, np.ascontiguousarray(data.images[:, :, ::-1])):
+                total += softmax(predict(teacher.network, images), teacher.sidecar.temperature)
+        return (total / (2 * len(teachers))).astype(np.float32)
+
+    return kept_array(cache, (len(data), len(EMOTIONS)), ask)
 
 
 def hashes(teachers: Sequence[Path]) -> list[str]:

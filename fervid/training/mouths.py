@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from fervid.faces.crop import SIZE
 from fervid.faces.mesh import MIN_PRESENCE, FaceMesher, Square
-from fervid.files.atomic import atomic_path
 from fervid.runtime.opencv import cv2
+from fervid.training.kept_array import kept_array
 from fervid.types import ByteArray, FloatArray
 
 POINTS = (13, 14, 61, 291, 152)
@@ -43,21 +43,18 @@ def find_mouths(images: ByteArray, wanted: npt.NDArray[np.bool_], cache: Path | 
     Raises:
         OutputError: The cache cannot be written.
     """
+
+    def look() -> FloatArray:
+        mouths = np.full(shape, np.nan, np.float32)
+        mesher, square = FaceMesher(), Square(SIZE / 2, SIZE / 2, SQUARE * SIZE, 0.0)
+        for row in np.flatnonzero(wanted):
+            [(points, presence)] = mesher.points(np.asarray(cv2.cvtColor(images[row], cv2.COLOR_GRAY2BGR)), [square])
+            if presence >= MIN_PRESENCE:
+                mouths[row] = points[list(POINTS), :2]
+        return mouths
+
     shape = (len(images), len(POINTS), 2)
-    if cache is not None and cache.exists():
-        kept = np.load(cache, allow_pickle=False)
-        if kept.shape == shape:
-            return np.asarray(kept, np.float32)
-    mouths = np.full(shape, np.nan, np.float32)
-    mesher, square = FaceMesher(), Square(SIZE / 2, SIZE / 2, SQUARE * SIZE, 0.0)
-    for row in np.flatnonzero(wanted):
-        [(points, presence)] = mesher.points(np.asarray(cv2.cvtColor(images[row], cv2.COLOR_GRAY2BGR)), [square])
-        if presence >= MIN_PRESENCE:
-            mouths[row] = points[list(POINTS), :2]
-    if cache is not None:
-        with atomic_path(cache) as partial, partial.open("wb") as file:
-            np.save(file, mouths)
-    return mouths
+    return look() if cache is None else kept_array(cache, shape, look)
 
 
 def open_mouth(image: ByteArray, mouth: FloatArray, amount: float, darkness: float) -> ByteArray:
