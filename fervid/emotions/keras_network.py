@@ -207,6 +207,7 @@ def build(
     dtype: str = "float32",
     seed: int | None = None,
     training: bool = False,
+    kind: Any = keras.Model,
 ) -> Any:
     """Build the Keras model of a network.
 
@@ -216,6 +217,7 @@ def build(
         dtype: A Keras dtype policy such as ``mixed_bfloat16``.
         seed: Seed of the dropout; random if None.
         training: Order the axes as the backend trains fastest. The weights are the same.
+        kind: The class of the model, ``keras.Model`` or one that is derived from it.
 
     Returns:
         A model from normalised crops (n, h, w, 1) to logits (n, 7) float32; h and w are at least 16. With ``votes`` its
@@ -232,4 +234,4 @@ def build(
     logits = outputs["emotion"]
     if votes:
         logits = {"emotion": logits, "votes": factory.dense(outputs["dropout"], len(VOTES), "votes")}
-    return keras.Model(crops, logits, name="fervid")
+    return kind(crops, logits, name="fervid")

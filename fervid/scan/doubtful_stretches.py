@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from fervid.scan.frame_analysis import FrameAnalyzer, FrameResult
-from fervid.video.cut_screening import CutScreening, Verdict
+from fervid.video.cut_screening import SEARCHED_SECONDS, CutScreening, Verdict
 from fervid.video.reader import SkippingReader
 from fervid.video.shots import FLASH_SECONDS, HISTORY_SECONDS, REMEMBERED
 
@@ -50,6 +50,8 @@ class DoubtfulStretches:
         """Indices of the frames whose results were added and given out last."""
         self._last, self._doubt = -math.inf, -math.inf
         """Times of the last result and of the last doubt."""
+        self._left_out = -math.inf
+        """Time of the last result directly before which frames were left out."""
 
     @property
     def doubtful(self) -> bool:
@@ -68,7 +70,11 @@ class DoubtfulStretches:
         Raises:
             SkippingFailed: Frames that were left out cannot be decoded.
         """
-        verdict = self._screening.add(result.time, result.thumbnail, result.shape, len(result.skipped))
+        if result.skipped:
+            self._left_out = result.time
+        # a transition among frames that are all there is found without doubting it
+        search = not self._source.rests or result.time - self._left_out <= SEARCHED_SECONDS
+        verdict = self._screening.add(result.time, result.thumbnail, result.shape, len(result.skipped), search)
         before = self._index
         if verdict is Verdict.CUT:
             result = replace(result, is_cut=True)

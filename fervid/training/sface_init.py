@@ -1,14 +1,16 @@
 """The first layers of SFace, a face recognition network, as starting weights for the emotion network.
 
-``python -m fervid.training.sface_init OUT.keras`` writes weights that ``begin-with`` in a recipe can name. SFace (Zhong
-et al., 2021, "SFace: Sigmoid-constrained hypersphere loss for robust face recognition") is licensed under the Apache
-License 2.0. The package ``onnx`` reads its weights: pip install 'fervid[train]'.
+``python -m fervid.training.sface_init OUT.keras`` writes weights that ``begin-with`` in a recipe can name: the first
+twelve blocks, or all fourteen with ``--all-blocks``. SFace (Zhong et al., 2021, "SFace: Sigmoid-constrained hypersphere
+loss for robust face recognition") is licensed under the Apache License 2.0. The package ``onnx`` reads its weights: pip
+install 'fervid[train]'.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +27,20 @@ from fervid.types import FloatArray
 ARCHITECTURE = Architecture(widths=(32, 64, 128, 256, 512), pairs=(1, 2, 2, 6), dropout=0.3, family="separable")
 """SFace up to its twelfth block. The two blocks after it, of 1,024 channels, hold half of all its weights."""
 
+ALL_BLOCKS = replace(ARCHITECTURE, widths=(*ARCHITECTURE.widths, 1024), pairs=(*ARCHITECTURE.pairs, 2))
+"""All fourteen blocks of SFace."""
+
 DEVIATION = 54 / 128
 """Standard deviation of SFace's input, (gray - 127.5) / 128. That of a normalised crop is 1, and that of the mean
 FER2013 training image is 54 gray levels."""
 
 
-def begin(out: Path) -> None:
+def begin(out: Path, architecture: Architecture = ARCHITECTURE) -> None:
     """Write the weights, with an untrained last layer, and their sidecar.
 
     Args:
         out: The `.keras` file to write.
+        architecture: ARCHITECTURE or ALL_BLOCKS.
 
     Raises:
         MissingLibrary: The package ``onnx`` is not installed.
@@ -42,12 +48,13 @@ def begin(out: Path) -> None:
         OutputError: The files cannot be written.
     """
     tensors = _tensors()
-    network = build(ARCHITECTURE, seed=0)
+    network = build(architecture, seed=0)
+    names = dict(_names(architecture))
     for layer in network.layers:
-        if weights := _weights(layer.name, tensors):
+        if weights := _weights(layer.name, names, tensors):
             layer.set_weights(weights)
     source = {"begun_with": {"name": "sface", "sha256": SFACE.sha256, "licence": "Apache-2.0"}}
-    save(network, out, ARCHITECTURE, FER2013_GEOMETRY, training=source)
+    save(network, out, architecture, FER2013_GEOMETRY, training=source)
 
 
 def _tensors() -> dict[str, FloatArray]:
@@ -75,9 +82,8 @@ def _spread(values: FloatArray, block: int, axis: int, over: FloatArray) -> Floa
     return np.repeat(values, block, axis)[tuple(map(slice, over.shape))]
 
 
-def _weights(layer: str, tensors: dict[str, FloatArray]) -> list[FloatArray]:
-    """The weights of one layer of the emotion network; empty where SFace does not have the layer."""
-    names = dict(_names())
+def _weights(layer: str, names: dict[str, str], tensors: dict[str, FloatArray]) -> list[FloatArray]:
+    """The weights of one layer of the emotion network; empty where SFace does not have the layer. See _names."""
     block, _, kind = layer.rpartition("_")
     if block not in names or kind == "stride":
         return []
@@ -95,11 +101,11 @@ def _weights(layer: str, tensors: dict[str, FloatArray]) -> list[FloatArray]:
     return [np.asarray(kernel, np.float32)]
 
 
-def _names() -> Iterator[tuple[str, str]]:
+def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
     """The blocks of the emotion network, each with SFace's name for it."""
     yield "stem", "conv_1"
     number = 2
-    for stage, pairs in enumerate(ARCHITECTURE.pairs, 1):
+    for stage, pairs in enumerate(architecture.pairs, 1):
         for pair in range(pairs):
             yield f"stage{stage}_{pair}_depthwise", f"conv_{number}_dw"
             yield f"stage{stage}_{pair}_pointwise", f"conv_{number}"
@@ -107,7 +113,7 @@ def _names() -> Iterator[tuple[str, str]]:
 
 
 def main(arguments: list[str]) -> int | str:
-    """Write the weights to the file that the only argument names.
+    """Write the weights to the file that the command line names.
 
     Args:
         arguments: The command line without the program's name.
@@ -115,7 +121,10 @@ def main(arguments: list[str]) -> int | str:
     Returns:
         0, or a sentence that says what went wrong.
     """
-    return run_on_path(arguments, "python -m fervid.training.sface_init OUT.keras", begin)
+    paths = [argument for argument in arguments if argument != "--all-blocks"]
+    architecture = ARCHITECTURE if paths == arguments else ALL_BLOCKS
+    usage = "python -m fervid.training.sface_init OUT.keras [--all-blocks]"
+    return run_on_path(paths, usage, lambda out: begin(out, architecture))
 
 
 if __name__ == "__main__":

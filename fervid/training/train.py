@@ -36,6 +36,7 @@ from fervid.training.mouths import find_mouths
 from fervid.training.onnx_export import export, require_onnx
 from fervid.training.plots import plot_curves
 from fervid.training.recipe import TrainSettings
+from fervid.training.sharpness import sharpness_aware
 from fervid.training.votes import label_chances, multiply
 from fervid.types import EMOTIONS, FloatArray, Progress, ProgressCallback, ignore_progress
 
@@ -71,7 +72,9 @@ def _optimizer(settings: TrainSettings, steps: int) -> Any:
 def _compile(settings: TrainSettings, steps: int) -> Any:
     keras.utils.set_random_seed(settings.seed)
     dtype = "mixed_bfloat16" if settings.mixed_precision else "float32"
-    network = build(settings.architecture, votes=bool(settings.votes), dtype=dtype, seed=settings.seed, training=True)
+    kind = sharpness_aware(settings.sharpness) if settings.sharpness else keras.Model
+    votes = bool(settings.votes)
+    network = build(settings.architecture, votes, dtype=dtype, seed=settings.seed, training=True, kind=kind)
     _freeze(network, settings)
 
     def cross_entropy() -> Any:

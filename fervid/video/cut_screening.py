@@ -43,6 +43,8 @@ LOOSE_RULE = TransitionRule(
     longest=1.45,
 )
 """What may be a gradual transition."""
+SEARCHED_SECONDS = LOOSE_RULE.longest * HISTORY_SECONDS
+"""Seconds before a frame in which a gradual transition that ends there may begin."""
 
 
 class Verdict(Enum):
@@ -68,7 +70,7 @@ class CutScreening:
         self._count = 0
         self._last_search = 0.0
 
-    def add(self, time: float, thumbnail: ByteArray, shape: PictureShape, skipped: int) -> Verdict:
+    def add(self, time: float, thumbnail: ByteArray, shape: PictureShape, skipped: int, search: bool = True) -> Verdict:
         """Add the next frame that was decoded.
 
         Args:
@@ -76,6 +78,7 @@ class CutScreening:
             thumbnail: (h, w) uint8 gray thumbnail.
             shape: Shape of the frame.
             skipped: Number of frames directly before it that were not decoded.
+            search: Whether to look for gradual transitions.
 
         Returns:
             What is known. A change of the picture's size is not reported.
@@ -87,11 +90,11 @@ class CutScreening:
         if last is not None and last.layout != current.layout:
             self._begin()
         elif last is not None:
-            verdict = self._compare(last, current, skipped)
+            verdict = self._compare(last, current, skipped, search)
             if verdict is Verdict.CUT:
                 self._begin()
         self._history.append(current)
-        while time - self._history[0].time > LOOSE_RULE.longest * HISTORY_SECONDS:
+        while time - self._history[0].time > SEARCHED_SECONDS:
             self._history.popleft()
         return verdict
 
@@ -99,7 +102,7 @@ class CutScreening:
         self._history.clear()
         self._recent.clear()
 
-    def _compare(self, last: Thumbnail, current: Thumbnail, skipped: int) -> Verdict:
+    def _compare(self, last: Thumbnail, current: Thumbnail, skipped: int, search: bool) -> Verdict:
         change = picture_change(last, current)
         while self._recent and self._recent[0][0] < self._count - REMEMBERED:
             self._recent.popleft()
@@ -116,7 +119,7 @@ class CutScreening:
                 and not is_shifted(last, current)
             )
             return Verdict.CUT if sure else Verdict.JUMP
-        if current.time - self._last_search >= SEARCH_INTERVAL / 2:
+        if search and current.time - self._last_search >= SEARCH_INTERVAL / 2:
             self._last_search = current.time
             if find_transition(self._history, current, MIN_TRANSITION_CHANGE * contrast, LOOSE_RULE) is not None:
                 return Verdict.TRANSITION

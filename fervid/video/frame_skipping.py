@@ -27,6 +27,9 @@ SAVED, REGAINED, MOST_SAVED = 0.6, 0.05, 50
 faster than others. If more are decoded again, every frame is decoded at once, and each adds the second number. The last
 is the most that can be spent at a time."""
 
+REST = 20.0
+"""So many more packets decoded again than saved keep every frame decoded for 400 packets; see ``SAVED``."""
+
 
 def headers_of(container: Any, stream: Any) -> PictureHeaders | None:
     """Prepare to leave out frames of a stream, if that is possible.
@@ -76,6 +79,11 @@ class FrameSkipping:
         """Number of packets that were saved lately, less those that were decoded again."""
         self.in_full = False
         """Whether every frame is decoded for the time being."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether every frame is decoded for some seconds to come."""
+        return self._saved < -REST
 
     def packets(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Set the decoder before each packet.

@@ -372,6 +372,11 @@ class SkippingReader(VideoReader):
         if self._skipping is not None:
             self._skipping.forget(index)
 
+    @property
+    def rests(self) -> bool:
+        """Whether every frame is decoded for some seconds to come, because leaving them out has not paid."""
+        return self._skipping is not None and self._skipping.rests
+
     def decode_everything(self, wanted: bool) -> None:
         """Say whether frames that could be left out will probably be needed in the next seconds. This changes speed
         only.

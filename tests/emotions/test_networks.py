@@ -313,16 +313,25 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_its_layers_give_what_they_gave_there(begun: Path) -> None:
+@pytest.mark.parametrize(
+    ("all_blocks", "there", "here"), [(False, "conv_12_relu", "stage4_5"), (True, "conv_14_relu", "stage5_1")]
+)
+def test_its_layers_give_what_they_gave_there(
+    begun: Path, tmp_path: Path, all_blocks: bool, there: str, here: str
+) -> None:
     """Compare the outputs of the last block that is taken over, for an image of SFace's own size."""
     import onnxruntime
 
-    graph = with_outputs(with_inputs(SFACE.read(), ["data"]), ["conv_12_relu"])
+    if all_blocks:
+        begun = tmp_path / "all.keras"
+        assert sface.main([str(begun), "--all-blocks"]) == 0
+        assert read_sidecar(begun).architecture == sface.ALL_BLOCKS
+    graph = with_outputs(with_inputs(SFACE.read(), ["data"]), [there])
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     gray = np.random.default_rng(3).integers(0, 256, (14, 14)).repeat(8, 0).repeat(8, 1).astype(np.float32)
     (expected,) = session.run(None, {"data": np.broadcast_to(gray, (1, 3, 112, 112)).copy()})
     _, network = load_network(begun)
-    block = keras.Model(network.input, network.get_layer("stage4_5_pointwise_prelu").output)
+    block = keras.Model(network.input, network.get_layer(f"{here}_pointwise_prelu").output)
     found = outputs(block, ((gray - 127.5) / 128 / sface.DEVIATION)[None, :, :, None])
     assert np.corrcoef(found.ravel(), expected.transpose(0, 2, 3, 1).ravel())[0, 1] > 0.999
     np.testing.assert_allclose(found, expected.transpose(0, 2, 3, 1), atol=0.05 * np.abs(expected).max())

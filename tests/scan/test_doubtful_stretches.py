@@ -73,10 +73,11 @@ def video(seed: int) -> list[ByteArray]:
 class Source:
     """Stands for the reader that left out the frames.
 
-    ``again``: number of frames that were decoded again.
+    ``again``: number of frames that were decoded again. ``rests``: whether no frame will be left out for a while.
     """
 
     first_index = 0
+    rests = False
 
     def __init__(self, results: list[FrameResult]) -> None:
         self._results, self._forgotten = results, 0
@@ -98,8 +99,12 @@ class Analyzer:
         return result
 
 
-def found(images: list[ByteArray], keep: Callable[[int], bool]) -> tuple[list[float], int]:
-    """The cuts if only some frames are decoded at once, and the number of those that are decoded again."""
+def found(
+    images: list[ByteArray], keep: Callable[[int], bool], rests: Callable[[int], bool] = lambda number: False
+) -> tuple[list[float], int]:
+    """The cuts if only some frames are decoded at once, and the number of those that are decoded again.
+
+    ``rests``: whether the reader decodes this frame and those of some seconds after it in any case."""
     results = [FrameResult(number / RATE, image, SHAPE, None) for number, image in enumerate(images)]
     source, detector = Source(results), ShotBoundaryDetector()
     stretches = DoubtfulStretches(cast(FrameAnalyzer, Analyzer()), cast(Any, source))
@@ -110,6 +115,7 @@ def found(images: list[ByteArray], keep: Callable[[int], bool]) -> tuple[list[fl
             skipped += (result.time,)
             continue
         shown = FrameResult(result.time, result.thumbnail, SHAPE, None, skipped=skipped)
+        source.rests = rests(number)
         given, skipped = [*given, *stretches.add(shown)], ()
     given += stretches.finish()
     times = [time for result in given for time in (*result.skipped, result.time)]
@@ -135,6 +141,21 @@ def test_the_cuts_are_those_of_all_frames(seeds: range, pattern: str) -> None:
         assert found(images, PATTERNS[pattern])[0] == cuts, seed
         count += len(cuts)
     assert count >= 4 * len(seeds)
+
+
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 60), marks=pytest.mark.slow)], ids=str)
+def test_nothing_is_missed_after_a_time_in_which_every_frame_is_decoded(seeds: range) -> None:
+    for seed in seeds:
+        images = video(seed)
+        begin, end = len(images) // 4, 3 * len(images) // 4
+
+        def kept(number: int, begin: int = begin, end: int = end) -> bool:
+            return number % 2 == 0 or begin <= number < end
+
+        def rests(number: int, begin: int = begin, end: int = end) -> bool:
+            return begin <= number < end - 2 * RATE
+
+        assert found(images, kept, rests)[0] == found(images, lambda _: True)[0], seed
 
 
 def test_frames_of_a_calm_shot_stay_left_out() -> None:

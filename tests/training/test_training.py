@@ -46,6 +46,7 @@ from fervid.training.evaluate import (
 from fervid.training.evaluation_report import format_evaluation, write_evaluation
 from fervid.training.last_layer import regression
 from fervid.training.recipe import TrainSettings
+from fervid.training.sharpness import sharpness_aware
 from fervid.training.train import TrainResult, train
 from fervid.types import EMOTIONS, ByteArray, Progress
 from tests.support.command import command
@@ -137,6 +138,16 @@ def assert_same_training(one: TrainResult, other: TrainResult) -> None:
 def assert_same_logits(weights: Path, others: Path, images: ByteArray) -> None:
     logits = [load_classifier(path).logits(images) for path in (weights, others)]
     np.testing.assert_allclose(logits[0], logits[1], atol=0.02)
+
+
+def test_a_sharpness_aware_step_goes_down_from_where_the_loss_is_higher() -> None:
+    crop = keras.Input((1,))
+    network = sharpness_aware(0.5)(crop, keras.layers.Dense(1, use_bias=False)(crop))
+    network.compile(keras.optimizers.SGD(0.1), "mse")
+    network.set_weights([np.array([[1.0]])])
+    loss = network.train_on_batch(np.array([[1.0]]), np.array([[0.0]]), return_dict=True)["loss"]
+    assert loss == pytest.approx(1)  # the square of the weight
+    assert network.get_weights()[0].item() == pytest.approx(1 - 0.1 * 2 * 1.5)  # the slope where the weight is 1.5
 
 
 def test_going_on_from_a_checkpoint_equals_never_having_stopped(faces: Dataset, trained: Run) -> None:
@@ -244,6 +255,7 @@ def test_a_damaged_checkpoint_is_named(faces: Dataset, trained: Run, tmp_path: P
         {"holdout": 0.0},
         {"crop": 50},
         {"refit": -1.0},
+        {"sharpness": -0.1},
         {"seed": -1},
         {"seed": 2**32},
     ],
