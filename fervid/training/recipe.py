@@ -60,6 +60,8 @@ class TrainSettings:
     sharpness: float = 0.0
     """Radius of sharpness-aware minimisation (see sharpness.py), which doubles the time; 0 leaves it out. Not with
     JAX."""
+    keep: float = 0.0
+    """Share of the weights of ``begin_with`` in the final ones (weight-space ensembling; Wortsman et al., 2022)."""
     refit: float = 0.0
     """Strength of the ridge penalty that keeps the last layer near the trained one when it is refitted at the end;
     0 skips the refit."""
@@ -82,6 +84,8 @@ class TrainSettings:
         check(0 <= self.refit < np.inf, f"refit must not be negative: {self.refit}")
         check_range(self, ("label_smoothing", "weight_decay", "ema"), 0, 1, open_end=True)
         check_range(self, ("distill",), 0, 1)
+        check_range(self, ("keep",), 0, 1, open_end=True)
+        check(bool(self.begin_with) or not self.keep, "keep needs begin_with")
         check_range(self, ("votes",), 0, 100)
         check_range(self, ("votes_power",), 0, 10)
         check_range(self, ("sharpness",), 0, 10)

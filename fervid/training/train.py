@@ -326,6 +326,17 @@ def _measure_statistics(network: Any, data: Dataset, settings: TrainSettings) ->
         network(normalize(data.images[rows[start : start + settings.batch_size]]), training=True)
 
 
+def _mix_in(network: Any, data: Dataset, settings: TrainSettings) -> None:
+    """Replace the weights by their mean with those that the run began with, ``keep`` being the share of the latter."""
+    _freeze(network, settings)
+    _, given = load_network(Path(settings.begin_with))
+    for layer in given.layers:
+        pairs = zip(layer.get_weights(), network.get_layer(layer.name).get_weights(), strict=True)
+        mixed = [settings.keep * begun + (1 - settings.keep) * trained for begun, trained in pairs]
+        network.get_layer(layer.name).set_weights(mixed)
+    _measure_statistics(network, data, settings)
+
+
 def _write_metrics(run: Path, history: History) -> None:
     """Write the metrics of all epochs into the run folder, as a table and as a figure."""
     with atomic_path(run / "metrics.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
@@ -338,9 +349,12 @@ def _write_metrics(run: Path, history: History) -> None:
 def _finish(
     best: Path, out: Path, geometry: CropGeometry, settings: TrainSettings, parts: _Parts, history: History
 ) -> TrainResult:
-    """Refit the last layer, apply the class shares, fit the temperature, and write the weights."""
+    """Mix in the weights from the start, refit the last layer, apply the class shares, fit the temperature, and write
+    the weights."""
     kept = build(settings.architecture)
     kept.load_weights(best)
+    if settings.keep:
+        _mix_in(kept, parts.trained, settings)
     if settings.refit:
         refit(kept, parts.trained, settings.refit)
     adjust(kept, settings.shares)
