@@ -74,5 +74,6 @@ def _unrecorded() -> contextlib.AbstractContextManager[Any]:
     if keras.backend.backend() == "torch":
         import torch
 
-        return torch.no_grad()
+        context: contextlib.AbstractContextManager[Any] = torch.no_grad()
+        return context
     return contextlib.nullcontext()

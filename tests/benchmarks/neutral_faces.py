@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import fervid
-from fervid.emotions.classifier import SHIPPED, EmotionClassifier, load_classifier, softmax
+from fervid.emotions.classifier import EmotionClassifier, load_classifier, softmax
+from fervid.emotions.sidecar import SHIPPED
 from fervid.training.dataset import read, split
 from fervid.training.evaluate import predict
 from fervid.training.mouths import find_mouths, open_mouths
@@ -63,7 +64,7 @@ def on_clip(media: Path, clip: str, model: Path) -> FloatArray:
     chosen = np.zeros(len(faces), bool)
     for first, last in spans(media, clip, float(faces.time.max())):
         chosen |= faces.time.between(first, last).to_numpy()
-    return faces.loc[chosen, list(EMOTIONS)].to_numpy(np.float32)
+    return np.asarray(faces.loc[chosen, list(EMOTIONS)], np.float32)
 
 
 def talking(data: Path, holdout: float, seed: int) -> ByteArray:
@@ -77,7 +78,7 @@ def talking(data: Path, holdout: float, seed: int) -> ByteArray:
 
 def ask(model: EmotionClassifier, images: ByteArray) -> FloatArray:
     """Calibrated probabilities (n, 7)."""
-    return softmax(predict(model.network, images), model.sidecar.temperature)
+    return np.asarray(softmax(predict(model.network, images), model.sidecar.temperature), np.float32)
 
 
 def main() -> None:
