@@ -220,8 +220,9 @@ def test_nonsense_is_refused(bad: dict[str, float]) -> None:
 @pytest.mark.slow
 def test_a_run_with_everything_ends(faces: Dataset, tiny: TrainSettings, tmp_path: Path) -> None:
     weights = ROOT / "fervid" / "weights" / "fer2013.keras"
-    augment = AugmentSettings(open_mouth=0.5)
-    settings = replace(tiny, teachers=(str(weights),), votes_power=0.5, freeze="stem", sharpness=0.05, augment=augment)
+    teachers, augment = (str(weights),), AugmentSettings(open_mouth=0.5)
+    settings = replace(tiny, holdout=0.3, teachers=teachers, votes_power=0.5, freeze="stem", sharpness=0.05)
+    settings = replace(settings, augment=augment)
     result = training.train(faces, tmp_path / "m.keras", FER2013_GEOMETRY, settings)
     assert len(result.history) == tiny.epochs
     assert (tmp_path / "m" / "mouths.npy").exists()

@@ -545,20 +545,20 @@ def test_teachers_are_asked_once_a_run(faces: Dataset, tmp_path: Path) -> None:
         soft_targets([tmp_path / "gone.keras"], faces, tmp_path / "other.npy")
 
 
-@pytest.mark.slow
 def test_the_weights_from_the_start_are_mixed_in(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     kernels = [load_network(trained.weights)[1].get_layer("stage1_0_a_conv").get_weights()[0]]
     for keep in (0.0, 0.25):
-        recipe = replace(TINY, begin_with=str(trained.weights), epochs=1, keep=keep)
+        recipe = replace(TINY, begin_with=str(trained.weights), learning_rate=0.1, keep=keep)
         train(faces, tmp_path / f"{keep}.keras", FER2013_GEOMETRY, recipe)
         kernels.append(load_network(tmp_path / f"{keep}.keras")[1].get_layer("stage1_0_a_conv").get_weights()[0])
     begun, ended, mixed = kernels
-    assert np.abs(begun - ended).max() > 0.01
-    np.testing.assert_allclose(mixed, 0.25 * begun + 0.75 * ended, atol=2e-3)
+    assert np.abs(begun - ended).max() > 0.05
+    np.testing.assert_allclose(mixed, 0.25 * begun + 0.75 * ended, atol=1e-3)
     with pytest.raises(ConfigError, match="begin_with"):
         replace(TINY, keep=0.5)
 
 
+@pytest.mark.slow
 def test_a_run_may_begin_with_trained_weights(faces: Dataset, trained: Run, tmp_path: Path) -> None:
     larger = replace(TINY.architecture, enlarge=56)
     enlarged = replace(TINY, begin_with=str(trained.weights), epochs=1, crop=48, architecture=larger)
