@@ -73,7 +73,7 @@ def face_quality(
         _frontal(face) / 0.75 if measures is None or math.isnan(measures.turned) else _towards(measures),
         _upright(face),
         1.0 if measures is None else measures.presence,
-        _free(covered),
+        uncovered_term(covered),
         _complete(face, width, height),
         face.score,
     )
@@ -95,8 +95,15 @@ def _towards(measures: FaceMeasures) -> float:
     return (TURNED_AWAY - measures.turned) / (TURNED_AWAY - FRONTAL)
 
 
-def _free(covered: float) -> float:
-    """1 if nothing covers the face, COVERED if something does."""
+def uncovered_term(covered: float) -> float:
+    """Rate a face by what may cover it.
+
+    Args:
+        covered: How likely it is that something covers the face, 0 to 1.
+
+    Returns:
+        1 if nothing covers the face, COVERED if something does.
+    """
     free = (MOST_COVERED - covered) / (MOST_COVERED - LEAST_COVERED)
     return COVERED + (1 - COVERED) * min(max(free, 0.0), 1.0)
 

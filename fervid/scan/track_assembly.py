@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid.faces.covered import cover_doubts
+from fervid.faces.covered import cover_doubts, lower_beside_covers
 from fervid.faces.crop import SIZE
 from fervid.faces.embedding import ALIGNED_SIDE, FaceEmbedder
 from fervid.faces.measures import PACKED
@@ -125,7 +125,9 @@ class TrackBuilder:
                 track.meshes = meshes[track.face_id]
         if identity is not None:
             doubts += identity.assign(tracks, numbers, doubts)
-        doubts += [one for track in tracks for one in cover_doubts(track)]
+        for track in tracks:
+            lower_beside_covers(track)
+            doubts += cover_doubts(track)
         self._aligned_faces.close()
         sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         frames, times = np.array(self._frames, np.int64), np.array(self._times)
