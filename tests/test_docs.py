@@ -385,7 +385,7 @@ def test_the_citation_is_of_this_version() -> None:
 
 def test_the_shipped_recipes_load() -> None:
     recipes = sorted((ROOT / "jobs").glob("fer2013*/*.toml"))
-    assert len(recipes) == 7 + 3 + 2
+    assert len(recipes) == 9 + 3
     settings = [from_mapping(TrainSettings, read_toml(recipe)) for recipe in recipes]
     assert {recipe.select for recipe in settings} == {"last"}
     large = [recipe for recipe in settings if recipe.architecture.widths[-1] == 512 and recipe.votes_power]

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 import fervid
-from fervid.settings import AnalyzeSettings, ScanSettings
 from fervid.types import EMOTIONS, DoubleArray, FloatArray
 
 SHORTEST, LONGEST = 0.4, 6.0
@@ -115,12 +114,12 @@ def _held(bank: Bank, images: npt.NDArray[np.int64], times: DoubleArray, rng: np
     return np.asarray(bank.copies[chosen, rng.integers(bank.copies.shape[1], size=len(times))], np.float32)
 
 
-def real(media: Path, work: Path, fps: float) -> list[Timeline]:
-    """The first face of each clip with known expressions, sampled at ``fps`` (0: every frame)."""
+def real(media: Path, work: Path, fps: float, model: Path) -> list[Timeline]:
+    """The first face of each clip with known expressions, sampled at ``fps`` (0: every frame), as ``model`` sees it."""
     truths = json.loads((media / "ground_truth.json").read_text(encoding="utf-8"))
     paths = [media / name for name in (*CLIPS, SMILES) if (media / name).exists()]
     out = work / f"real-{fps:g}.parquet"
-    fervid.analyze(paths, out, AnalyzeSettings(scan=ScanSettings(fps=fps)))
+    fervid.analyze(paths, out, fps=fps, model=model)
     timeline = fervid.read_results(out).timeline
     found = []
     for path in paths:

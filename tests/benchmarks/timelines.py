@@ -148,7 +148,7 @@ def draw(curves: Curves, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def report(bank: Bank | None, media: Path | None, prior: DoubleArray, count: int, out: Path | None) -> str:
+def report(bank: Bank | None, media: Path | None, model: Path, prior: DoubleArray, count: int, out: Path | None) -> str:
     """The complete comparison as Markdown."""
     smoothers = candidates(prior)
     both = {"raw": raw, "Gaussian, 1 s": smoothers["Gaussian, 1 s"], default(): smoothers[f"**{default()}** (default)"]}
@@ -162,7 +162,7 @@ def report(bank: Bank | None, media: Path | None, prior: DoubleArray, count: int
                 parts.append(table(title, sequences, smoothers))
     if media is not None:
         with tempfile.TemporaryDirectory() as work:
-            slow, fast = real(media, Path(work), 5), real(media, Path(work), 0)
+            slow, fast = (real(media, Path(work), fps, model) for fps in (5, 0))
         note = "states are known for one clip of 8 s"
         parts.append(table(f"real clips, 5 fps; {note}", slow, smoothers))
         parts.append(table(f"real clips, every frame; {note}", fast, smoothers))
@@ -196,7 +196,7 @@ def main() -> None:
         given.out.mkdir(parents=True, exist_ok=True)
     versions = f"Python {platform.python_version()}, numpy {importlib.metadata.version('numpy')}"
     head = f"weights {read_sidecar(given.model).weights_sha256[:8]}, {given.sequences} min of each kind, {versions}\n\n"
-    text = head + report(bank, media, prior, given.sequences, given.out)
+    text = head + report(bank, media, given.model, prior, given.sequences, given.out)
     print(text)
     if given.out:
         (given.out / "timelines.md").write_text(text + "\n", encoding="utf-8")
