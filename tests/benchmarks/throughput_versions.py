@@ -59,17 +59,19 @@ def processor(checkout: Path, clip: Path, fps: float, options: Sequence[str] = (
     return {**found, "all but start-up": sum(found.values()) - found["start-up"]}
 
 
-def compare(before: Path, clip: Path, fps: float, rounds: int, options: Sequence[str]) -> None:
-    """Print the table of one clip. ``options``: of this version only."""
+def compare(before: Path, clip: Path, fps: float, rounds: int, options: Sequence[str]) -> tuple[float, float]:
+    """Print the table of one clip, and return the last line of both versions. ``options``: of this version only."""
     runs: list[list[dict[str, float]]] = [[], []]
     for _ in range(rounds):
         for found, checkout, chosen in zip(runs, (before, ROOT), ((), options), strict=True):
             found.append(processor(checkout, clip, fps, chosen))
     print(f"\n{clip.name}, {fps:g} fps, best of {rounds} rounds, now {' '.join(options) or 'without options'}\n")
     print("| stage | before, processor s | now, processor s | ratio |\n|---|---|---|---|")
+    old = new = 0.0
     for stage in (*STAGES, "all but start-up"):
         old, new = (min(one.get(stage, 0.0) for one in found) for found in runs)
         print(f"| {stage} | {old:.2f} | {new:.2f} | {f'{new / old:.3f}' if old else '–'} |", flush=True)
+    return old, new
 
 
 def main() -> None:
@@ -84,13 +86,15 @@ def main() -> None:
     parser.add_argument("--heads", action="store_true", help="analyse a talking head")
     for name in OPTIONS:
         parser.add_argument(name, action="store_true")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     options = [name for name in OPTIONS if vars(asked)[name.strip("-").replace("-", "_")]]
     if asked.heads:
         asked.clips += make_heads(asked.media, asked.work / "clips")
     clips = asked.clips or [make(asked.media, asked.work / "clips", "720p", "h264", SECONDS).path]
-    for clip in clips:
-        compare(asked.checkout.resolve(), clip.resolve(), asked.fps, asked.rounds, options)
+    checkout = asked.checkout.resolve()
+    found = [compare(checkout, clip.resolve(), asked.fps, asked.rounds, options) for clip in clips]
+    old, new = (sum(values) for values in zip(*found, strict=True))
+    print(f"\nall {len(clips)} clips: {old:.2f} s before, {new:.2f} s now, ratio {new / old:.3f}")
 
 
 if __name__ == "__main__":
