@@ -6,7 +6,7 @@ import numpy as np
 
 from fervid.faces.crop import normalize
 from fervid.faces.quality import COVERED as COVERED_QUALITY
-from fervid.faces.quality import LEAST_COVERED, uncovered_term
+from fervid.faces.quality import uncovered_term
 from fervid.runtime.onnx_session import open_session
 from fervid.runtime.weights import ShippedFile
 from fervid.types import COVERED, ByteArray, Doubt, Track
@@ -20,7 +20,7 @@ frames that are blurred or grimace; a hand before the mouth and nose gives 0.93 
 MAX_SHARE = 0.25
 """Share of covered samples above which a face is doubtful."""
 MARGIN, MIN_STRETCH = 1.1, 0.15
-"""Seconds before and after a covered stretch in which a face counts as covered too, and the shortest such stretch in
+"""Seconds before and after a covered stretch in which the quality is lowered too, and the shortest such stretch in
 seconds, from its first to its last sample. A hand comes and goes within about a second, and the network sees it late:
 it misses fingers at the chin and hands that blur. At 5 samples per second two samples in a row are a stretch."""
 
@@ -67,22 +67,19 @@ def cover_doubts(track: Track) -> list[Doubt]:
 def lower_beside_covers(track: Track) -> None:
     """Lower the quality of samples close to a covered stretch to what it would be if they were covered.
 
-    A stretch consists of samples in a row from LEAST_COVERED on, with at most MARGIN seconds between neighbours. Those
-    from LIKELY on span at least MIN_STRETCH seconds.
+    A stretch consists of samples in a row from LIKELY on, with at most MARGIN seconds between neighbours. It spans at
+    least MIN_STRETCH seconds.
 
     Args:
         track: The face. Its qualities are changed.
     """
     if track.covered is None:
         return
-    times = track.times
-    rows = np.flatnonzero(track.covered >= LEAST_COVERED)
+    times, rows = track.times, np.flatnonzero(track.covered >= LIKELY)
     broken = (np.diff(rows) > 1) | (np.diff(times[rows]) > MARGIN)
     close = np.zeros(len(times), bool)
     for stretch in np.split(rows, np.flatnonzero(broken) + 1):
-        sure = times[stretch[track.covered[stretch] >= LIKELY]]
-        if len(sure) and sure[-1] - sure[0] >= MIN_STRETCH:
-            begin, end = times[stretch[0]] - MARGIN, times[stretch[-1]] + MARGIN
-            close |= (times >= begin) & (times <= end)
+        if len(stretch) and times[stretch[-1]] - times[stretch[0]] >= MIN_STRETCH:
+            close |= (times >= times[stretch[0]] - MARGIN) & (times <= times[stretch[-1]] + MARGIN)
     rated = [uncovered_term(float(one)) for one in track.covered[close]]
     track.qualities[close] *= np.float32(COVERED_QUALITY) / np.array(rated, np.float32)

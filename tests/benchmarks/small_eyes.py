@@ -80,11 +80,12 @@ def table(name: str, lengths: Sequence[int]) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--clips", nargs="+", default=[path.name for path in sorted((MEASURES / "clips").iterdir())])
+    parser.add_argument("--clips", nargs="+")
+    asked = parser.parse_args().clips
     with ExitStack() as stack:
         for module in (mesh, measures):
             stack.enter_context(patch.object(module, "MIN_EYE", 1.0))
-        for name in parser.parse_args().clips:
+        for name in asked or sorted(path.name for path in (MEASURES / "clips").iterdir()):
             table(name, LENGTHS)
 
 

@@ -2,6 +2,7 @@
 
 Both analyse the same clip, in a new process each time, in turns. The table shows the smallest processor seconds of each
 stage, and the ratio of the two versions; other users of the machine can only add to them. Start-up is left out.
+The last line is the sum over all clips.
 
     python -m tests.benchmarks.throughput_versions CHECKOUT --media ../shared/media [--fps 5] [--rounds 5]
         [--adaptive] [--follow-faces] [--no-measures] [--heads] [CLIP ...]

@@ -1,7 +1,7 @@
 """Smoothing and episodes on timelines with known ground truth: benefit and cost of each smoother.
 
 Synthetic sequences consist of states of 0.4 to 6 s. The seven emotions are equally frequent. Frames are images of
-FER2013's PublicTest with the label of the state, classified by the shipped weights.
+FER2013's PublicTest with the label of the state, classified by the given weights (the shipped ones if none are given).
 
 * ``plain``: each frame is a new random image. Errors of consecutive frames are independent, which favours all
   smoothers, most of all at high frame rates.
