@@ -103,24 +103,23 @@ def test_the_network_gives_a_share_for_any_crop() -> None:
         assert 0 <= detector.covered(crop) <= 1
 
 
+def rated_track(times: Sequence[float], covered: Sequence[float] | None = None) -> Track:
+    count, none = len(times), np.zeros((0, 1, 1), np.uint8)
+    ones = np.ones(count, np.float32)
+    track = Track(3, np.arange(count), np.array(times), np.ones((count, 4), np.float32), ones, ones.copy(), none)
+    track.covered = None if covered is None else np.array(covered, np.float32)
+    return track
+
+
 def test_a_face_that_is_often_covered_is_doubtful() -> None:
-    times, none = np.arange(8) / 5, np.zeros((0, 1, 1), np.uint8)
-    ones = np.ones(8, np.float32)
-    track = Track(3, np.arange(8), times, np.ones((8, 4), np.float32), ones, ones, none)
+    times = np.arange(8) / 5
+    track = rated_track(times.tolist())
     assert cover_doubts(track) == []
     track.covered = np.array([0, 0, 0.9, 0.9, 0, 0, 0, 0], np.float32)
     assert cover_doubts(track) == []
     track.covered[5] = 0.9
     (doubt,) = cover_doubts(track)
     assert (doubt.face_id, doubt.start, doubt.end, doubt.reason) == (3, times[2], times[5], COVERED)
-
-
-def rated_track(times: Sequence[float], covered: Sequence[float]) -> Track:
-    count, none = len(times), np.zeros((0, 1, 1), np.uint8)
-    ones = np.ones(count, np.float32)
-    track = Track(0, np.arange(count), np.array(times), np.ones((count, 4), np.float32), ones, ones.copy(), none)
-    track.covered = np.array(covered, np.float32)
-    return track
 
 
 def test_samples_close_to_a_covered_stretch_count_as_covered() -> None:
@@ -155,8 +154,7 @@ def test_single_samples_and_unsure_ones_lower_nothing_beside_them(times: list[fl
 
 
 def test_a_track_without_covers_keeps_its_quality() -> None:
-    track = rated_track([0, 0.2], [0.95, 0.95])
-    track.covered = None
+    track = rated_track([0, 0.2])
     lower_beside_covers(track)
     assert (track.qualities == 1).all()
 
