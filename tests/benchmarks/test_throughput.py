@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -16,11 +16,33 @@ import numpy as np
 import pytest
 
 from fervid.files.fingerprint import fingerprint
+from fervid.settings import ScanSettings
 from fervid.video.reader import VideoReader
-from tests.benchmarks import fer_runs, fer_script, throughput, throughput_profile
-from tests.benchmarks.throughput_clips import CODECS, RATE, SCENES, SIZES, Clip, cover, heads, make, pictures, twins
+from tests.benchmarks import fer_runs, fer_script, throughput, throughput_profile, throughput_wall
+from tests.benchmarks.throughput_clips import (
+    CODECS,
+    HEAD,
+    RATE,
+    SCENES,
+    SIZES,
+    Clip,
+    cover,
+    heads,
+    make,
+    pictures,
+    twins,
+)
 from tests.benchmarks.throughput_profile import FILES, STAGES, Sampler, stage_of, stage_of_module
-from tests.benchmarks.throughput_runs import Decoders, Times, count_frames, fresh, peaks
+from tests.benchmarks.throughput_runs import (
+    Decoders,
+    Times,
+    count_frames,
+    count_keyframes,
+    fresh,
+    options_of,
+    peaks,
+    read_needed,
+)
 from tests.support.clips import at_rate, draw_number, encode, numbered, read_number
 from tests.support.imports import PACKAGE, modules_imported
 from tests.support.paths import ROOT, SAMPLES
@@ -62,6 +84,16 @@ def test_clips_are_made_once_and_repeat_without_a_gap(shared_media: Path, tmp_pa
         assert reader.repaired == reader.corrupt == 0
     assert len(times) == longer.frames == 30
     assert np.diff(times) == pytest.approx(1 / RATE, abs=0.0011)
+
+
+@pytest.mark.usefixtures("_small")
+def test_the_head_has_a_clip_of_its_own(shared_media: Path, tmp_path: Path) -> None:
+    mixed, head = (make(shared_media, tmp_path, "720p", "h264", 0.4, alone) for alone in (False, True))
+    assert mixed.path != head.path
+    assert count_frames(str(head.path)) == head.frames == 10
+    images = list(itertools.islice(pictures(shared_media, 160, 90, 12, [HEAD]), 12))
+    changes = [np.abs(one.astype(int) - other).mean() for one, other in itertools.pairwise(images)]
+    assert max(changes) < 2  # no other scene
 
 
 def test_copies_have_the_same_frames_and_different_contents(tmp_path: Path) -> None:
@@ -107,9 +139,45 @@ def test_decoders_decode_everything_or_refuse(tmp_path: Path) -> None:
             decoders.seconds([Clip(clip.path, 61)])
 
 
+def test_keyframes_and_needed_frames_are_counted(tmp_path: Path) -> None:
+    clip = counting(tmp_path)
+    assert count_keyframes(str(clip.path)) == 3
+    assert read_needed(str(clip.path), 5.0) == 12
+    with Decoders.of(1, clip.path) as decoders:
+        assert decoders.keyframes([clip]) > 0
+        assert decoders.needed([clip], 5.0) > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (ScanSettings(fps=5), ["--fps", "5"]),
+        (ScanSettings(fps=0, follow_faces=True, measures=False), ["--fps", "0", "--follow-faces", "--no-measures"]),
+        (ScanSettings(fps=2.5, adaptive=True), ["--fps", "2.5", "--adaptive"]),
+    ],
+)
+def test_a_command_has_the_options_of_the_settings(settings: ScanSettings, options: list[str]) -> None:
+    assert options_of(settings) == options
+
+
+def test_versions_are_compared_by_the_slope(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+
+    def taken(checkout: Path, clips: Sequence[Clip], options: Sequence[str]) -> float:
+        asked.append((checkout, list(options)))
+        return 1.5 + sum(clip.seconds for clip in clips) / 20
+
+    monkeypatch.setattr(throughput_wall, "seconds_of", taken)
+    long, short = Clip(tmp_path / "long", 50 * RATE), Clip(tmp_path / "short", 2 * RATE)
+    found = throughput_wall.analyse(tmp_path, [long, long], [short, short], ["--fps", "0"])
+    assert (found.whole, found.net) == pytest.approx((6.5, 5.0))
+    assert asked == [(tmp_path, ["--fps", "0"])] * 2
+    assert throughput_wall.spread([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
+
+
 def test_net_is_the_slope_between_a_long_and_a_short_call() -> None:
     start, speed = 1.5, 20.0
-    times = Times(3.0, start + 240 / speed, start + 4 / speed, 240, 4, 1200, 5)
+    times = Times(3.0, 1.0, 2.0, start + 240 / speed, start + 4 / speed, 240, 4, 1200, 5)
     assert times.net == pytest.approx(240 / speed)
 
 

@@ -3,7 +3,7 @@
 Prints Markdown tables. Each figure is compared with another one of the same run:
 
 - decode: ``analyze`` compared with only decoding the same files with PyAV, in as many single-threaded processes as
-  there are workers.
+  there are workers; and decoding only their keyframes, or only the frames that samples need ("needed only").
 - profile: share of each stage in one process, in wall time and processor time. Other users of the machine hardly change
   processor time.
 - memory: peak memory of each process.
@@ -33,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from fervid.video.container import codecs
 from tests.benchmarks import fer_runs as peer
 from tests.benchmarks.throughput_clips import CODECS, RATE, SIZES, Clip, heads, make, twins
 from tests.benchmarks.throughput_profile import STAGES
-from tests.benchmarks.throughput_runs import Times, command, decoding, fresh, peaks, pinned, timed
+from tests.benchmarks.throughput_runs import Times, command, decoding, fresh, options_of, peaks, pinned, timed
 from tests.support.paths import ROOT
 
 ROLES = ("main", "worker")
@@ -70,12 +70,15 @@ class Benchmark:
     rates: Sequence[float]
     minutes: Sequence[float]
     peer_frames: int
-    adaptive: bool = False
+    settings: ScanSettings = field(default_factory=ScanSettings)
+    """Settings of the scans, but for the sampling rate."""
+    head: bool = False
+    """Whether the clip shows only a talking head."""
     raw: dict[str, Any] = field(default_factory=dict)
 
     def clip(self, size: str = "720p", codec: str = "h264", seconds: float = LOOP) -> Clip:
         """A clip, encoded on first use."""
-        return make(self.media, self.work / "clips", size, codec, min(seconds, self.seconds))
+        return make(self.media, self.work / "clips", size, codec, min(seconds, self.seconds), self.head)
 
     def turns(self, seconds: float) -> int:
         """Number of repetitions of a clip in a file of about this length."""
@@ -87,7 +90,7 @@ class Benchmark:
 
     def scan(self, fps: float) -> ScanSettings:
         """Scan settings."""
-        return ScanSettings(fps=fps, adaptive=self.adaptive)
+        return replace(self.settings, fps=fps)
 
     def timed(self, clip: Clip, fps: float, workers: int, count: int, rounds: int, seconds: float = 0) -> Times:
         """Measure decoding alone and ``analyze`` on ``count`` files of ``seconds`` (0: the default length)."""
@@ -120,14 +123,18 @@ def decode(run: Benchmark) -> None:
     count = run.workers * run.files
     table(
         f"{count} files of {run.seconds:g} s, {run.workers} workers: seconds, and times decode-only",
-        ["clip", "kb/s", "sampled", "decode-only", "whole", "fixed", "net", "whole / decode", "**net / decode**"],
+        [
+            *("clip", "kb/s", "sampled", "decode-only", "keyframes only", "needed only", "whole", "fixed", "net"),
+            *("whole / decode", "**net / decode**"),
+        ],
     )
     for fps in run.rates:
         for size, codec in run.cases:
             clip = run.clip(size, codec)
             times = run.timed(clip, fps, run.workers, count, run.rounds)
             run.keep("decode", size=size, codec=codec, fps=fps, **asdict(times), net=times.net)
-            seconds = [f"{value:.2f}" for value in (times.decode, times.whole, times.fixed, times.net)]
+            alone = times.decode, times.keyframes, times.needed
+            seconds = [f"{value:.2f}" for value in (*alone, times.whole, times.fixed, times.net)]
             ratios = [f"{times.whole / times.decode:.2f}", f"**{times.net / times.decode:.2f}**"]
             print(line([f"{size} {codec}", f"{clip.kilobits:.0f}", every(fps), *seconds, *ratios]), flush=True)
 
@@ -138,8 +145,8 @@ def profile(run: Benchmark) -> None:
     plain = min(decoding(str(clip.path)) for _ in range(run.rounds))
     head = ["stage", "wall, s", "share", "processor, s", "share", "times decode-only"]
     for fps in run.rates:
-        asked = [sys.executable, "-m", "tests.benchmarks.throughput_profile", str(clip.path), "--fps", f"{fps:g}"]
-        asked += ["--adaptive"] if run.adaptive else []
+        options = options_of(run.scan(fps))
+        asked = [sys.executable, "-m", "tests.benchmarks.throughput_profile", str(clip.path), *options]
         done = subprocess.run(asked, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
         found = json.loads(done.stdout)
         run.keep("profile", fps=fps, video=clip.seconds, decode_only=plain, **found)
@@ -334,7 +341,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="size and codec, such as 720p-h264 (repeatable)",
     )
     parser.add_argument("--fps", action="append", type=float, help="sampling rate (repeatable); 0 samples every frame")
-    parser.add_argument("--adaptive", action="store_true", help="measure fervid's --adaptive")
+    for option in ("--adaptive", "--follow-faces"):
+        parser.add_argument(option, action="store_true", help=f"measure fervid's {option}")
+    parser.add_argument("--no-measures", action="store_false", dest="measures", help="measure fervid's --no-measures")
+    parser.add_argument("--head", action="store_true", help="analyse a talking head alone")
     parser.add_argument("--minutes", action="append", type=float, help="length in the table length (repeatable)")
     parser.add_argument("--peer-frames", type=int, default=100, help="sampled frames per file for fer")
     parser.add_argument("--json", type=Path, help="also write the raw figures to this file")
@@ -350,7 +360,8 @@ def main() -> None:
     cases = [(case.partition("-")[0], case.partition("-")[2]) for case in asked.case or CASES]
     run = Benchmark(asked.media, asked.work.resolve(), asked.workers, asked.rounds, asked.seconds, asked.files, cases,
                     asked.fps or [5.0, 0.0], asked.minutes or [1.0, 5.0, 20.0], asked.peer_frames,
-                    asked.adaptive)  # fmt: skip
+                    ScanSettings(adaptive=asked.adaptive, follow_faces=asked.follow_faces, measures=asked.measures),
+                    asked.head)  # fmt: skip
     run.work.mkdir(parents=True, exist_ok=True)
     run.raw["machine"] = machine()
     print("  \n".join(run.raw["machine"].values()))

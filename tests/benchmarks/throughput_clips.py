@@ -3,8 +3,8 @@
 Six scenes take turns, with equal shares of the length: a talking head, a crowd of about ten people, two people side by
 side as in a video call, a stage with hard cuts, a face that leaves, and a landscape without people. They are scaled to
 the size, played at 25 frames per second and encoded once, with a keyframe every two seconds or at a cut: H.264 by x264
-(medium, crf 23), HEVC by x265 (fast, crf 26), or VP9 by libvpx (good, cpu-used 5, crf 33). Longer files repeat the
-packets.
+(medium, crf 23), HEVC by x265 (fast, crf 26), VP9 by libvpx (good, cpu-used 5, crf 33), or AV1 by SVT-AV1 (preset 8,
+crf 35). Longer files repeat the packets. A second clip shows the talking head alone.
 """
 
 from __future__ import annotations
@@ -49,17 +49,23 @@ CODECS = {
         ".webm",
         {"deadline": "good", "cpu-used": "5", "row-mt": "1", "crf": "33", "b": "0", "g": str(KEYFRAMES)},
     ),
+    "av1": Codec("libsvtav1", ".mp4", {"preset": "8", "crf": "35", "g": str(KEYFRAMES)}),
 }
 
-SCENES: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("wolfgang.mp4",),),
+Scene = tuple[tuple[str, ...], ...]
+"""The views side by side, and for each view the clips that play one after another."""
+
+HEAD: Scene = (("wolfgang.mp4",),)
+"""A talking head."""
+
+SCENES: tuple[Scene, ...] = (
+    HEAD,
     (("crowd_1080p.mp4",),),
     (("talking_d3.mp4",), ("emo7_happy.mp4", "emo7_sadness.mp4")),
     (("hamilton_cuts.mp4",),),
     (("face_noface_hevc_vfr.mov",),),
     (("no_face.mp4",),),
 )
-"""For each scene the views side by side, and for each view the clips that play one after another."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +86,16 @@ class Clip:
         return self.path.stat().st_size * 8 / 1000 / self.seconds
 
 
-def make(media: Path, folder: Path, size: str, codec: str, seconds: float) -> Clip:
-    """The clip of a size, codec and length. It is encoded if ``folder`` does not contain it."""
+def make(media: Path, folder: Path, size: str, codec: str, seconds: float, head: bool = False) -> Clip:
+    """The clip of a size, codec and length. It is encoded if ``folder`` does not contain it. ``head``: shows only the
+    talking head."""
     frames, chosen = round(seconds * RATE), CODECS[codec]
-    path = folder / f"{size}_{codec}_{frames}{chosen.ending}"
+    path = folder / f"{'head_' * head}{size}_{codec}_{frames}{chosen.ending}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"partial_{path.name}")
-        encode(itertools.islice(pictures(media, *SIZES[size], frames), frames), partial, *SIZES[size], chosen)
+        shown = pictures(media, *SIZES[size], frames, [HEAD] if head else SCENES)
+        encode(itertools.islice(shown, frames), partial, *SIZES[size], chosen)
         os.replace(partial, path)
     return Clip(path, frames)
 
@@ -105,12 +113,14 @@ def encode(images: Iterator[ByteArray], path: Path, width: int, height: int, cod
         container.mux(stream.encode(None))
 
 
-def pictures(media: Path, width: int, height: int, frames: int) -> Iterator[ByteArray]:
+def pictures(
+    media: Path, width: int, height: int, frames: int, scenes: Sequence[Scene] = SCENES
+) -> Iterator[ByteArray]:
     """The scenes in turns, endlessly. Each turn is an equal share of ``frames``, or the whole scene if that is
     shorter."""
-    share = max(1, -(-frames // len(SCENES)))
+    share = max(1, -(-frames // len(scenes)))
     while True:
-        for places in SCENES:
+        for places in scenes:
             part = width // len(places)
             rows = [(cover(image, part, height) for image in play(media, names)) for names in places]
             for row in itertools.islice(zip(*rows, strict=False), share):
@@ -170,7 +180,7 @@ def _mux(stream: Any, packets: list[Any], path: Path, title: str, turns: int) ->
     length = max(packet.pts for packet in packets) - min(packet.pts for packet in packets) + step
     with av.open(str(path), "w") as target:
         target.metadata["title"] = title
-        copy: Any = target.add_stream_from_template(stream)
+        copy: Any = target.add_stream_from_template(stream, opaque=True)  # libdav1d, the decoder of AV1, is no encoder
         for turn in range(turns):
             for packet in packets:
                 again = av.Packet(bytes(packet))

@@ -2,9 +2,10 @@
 
 A timer interrupts the process a thousand times per second. The time since the last interrupt is attributed to the stage
 of the innermost function of fervid on the stack, found by its file. Python handles the interrupt when a running library
-call returns, so long computations are counted in full, and nothing is slowed down by tracing. Time before the first
-such function, all imports and all loading of weights count as start-up. The classifier is imported first, because it
-would otherwise load in parallel with the scan.
+call returns, so long computations are counted in full, and nothing is slowed down by tracing. But a part of the short
+work between two long calls is counted to the later one: "decode", with a call of a millisecond or two for each frame,
+is too large by about a tenth. Time before the first such function, all imports and all loading of weights count as
+start-up. The classifier is imported first, because it would otherwise load in parallel with the scan.
 
     python -m tests.benchmarks.throughput_profile CLIP [--fps 5] [--adaptive] [--follow-faces] [--no-measures]
 """

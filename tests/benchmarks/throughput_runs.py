@@ -9,16 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import av
 
 from fervid.batch.run import analyze
 from fervid.settings import AnalyzeSettings, RunSettings, ScanSettings
+from fervid.video.reader import SkippingReader
 from tests.benchmarks.throughput_clips import Clip
 from tests.support.paths import ROOT
 
@@ -29,6 +31,21 @@ def count_frames(path: str) -> int:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         return sum(1 for _ in container.decode(stream))
+
+
+def count_keyframes(path: str) -> int:
+    """Decode only the keyframes of the first video stream on one thread."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        stream.codec_context.skip_frame = "NONKEY"
+        return sum(1 for _ in container.decode(stream))
+
+
+def read_needed(path: str, fps: float) -> int:
+    """Decode the frames that samples need, as a scan does, without looking at them. Return the number of samples."""
+    with SkippingReader(path, fps=fps, threads=1) as reader:
+        return sum(frame.sampled for frame in reader.frames())
 
 
 def decoding(path: str) -> float:
@@ -55,11 +72,26 @@ class Decoders:
 
     def seconds(self, clips: Sequence[Clip]) -> float:
         """Wall time of decoding all files."""
-        started = time.perf_counter()
-        counts = list(self._pool.map(count_frames, [str(clip.path) for clip in clips]))
-        elapsed = time.perf_counter() - started
+        elapsed, counts = self._timed(count_frames, clips)
         assert counts == [clip.frames for clip in clips], f"decoded {counts} frames"
         return elapsed
+
+    def keyframes(self, clips: Sequence[Clip]) -> float:
+        """Wall time of decoding the keyframes of all files."""
+        elapsed, counts = self._timed(count_keyframes, clips)
+        assert all(0 < count < clip.frames for count, clip in zip(counts, clips, strict=True)), f"{counts} keyframes"
+        return elapsed
+
+    def needed(self, clips: Sequence[Clip], fps: float) -> float:
+        """Wall time of decoding the frames of all files that samples need."""
+        elapsed, counts = self._timed(partial(read_needed, fps=fps), clips)
+        assert min(counts) > 0
+        return elapsed
+
+    def _timed(self, count: Callable[[str], int], clips: Sequence[Clip]) -> tuple[float, list[int]]:
+        started = time.perf_counter()
+        counts = list(self._pool.map(count, [str(clip.path) for clip in clips]))
+        return time.perf_counter() - started, counts
 
 
 @dataclass(frozen=True)
@@ -88,11 +120,14 @@ def analysis(clips: Sequence[Clip], folder: Path, scan: ScanSettings, workers: i
 class Times:
     """Medians over rounds in seconds.
 
-    ``decode``: decoding alone. ``whole``: the call of ``analyze``. ``fixed``: the same call on the first two seconds of
-    one file for each worker.
+    ``decode``: decoding alone. ``keyframes``: decoding only the keyframes. ``needed``: decoding only the frames that
+    samples need. ``whole``: the call of ``analyze``. ``fixed``: the same call on the first two seconds of one file for
+    each worker.
     """
 
     decode: float
+    keyframes: float
+    needed: float
     whole: float
     fixed: float
     video: float
@@ -112,27 +147,33 @@ def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, scan: Scan
     workers = len(short)
     with Decoders.of(workers, short[0].path) as decoders:
         analysis(short, folder, scan, workers)  # loads TensorFlow, the fork server and the disk cache
-        done = [
-            (decoders.seconds(clips), analysis(clips, folder, scan, workers), analysis(short, folder, scan, workers))
-            for _ in range(rounds)
-        ]
+        decoded, analysed = [], []
+        for _ in range(rounds):
+            decoded.append((decoders.seconds(clips), decoders.keyframes(clips), decoders.needed(clips, scan.fps)))
+            analysed.append([analysis(files, folder, scan, workers) for files in (clips, short)])
+    whole, fixed = (statistics.median(one.seconds for one in calls) for calls in zip(*analysed, strict=True))
     return Times(
-        decode=statistics.median(decode for decode, _, _ in done),
-        whole=statistics.median(whole.seconds for _, whole, _ in done),
-        fixed=statistics.median(fixed.seconds for _, _, fixed in done),
+        *map(statistics.median, zip(*decoded, strict=True)),
+        whole=whole,
+        fixed=fixed,
         video=sum(one.seconds for one in clips),
         fixed_video=sum(one.seconds for one in short),
-        sampled=done[0][1].sampled,
-        tracks=done[0][1].tracks,
+        sampled=analysed[0][0].sampled,
+        tracks=analysed[0][0].tracks,
     )
 
 
 def command(clips: Sequence[Clip], out: Path, scan: ScanSettings, workers: int) -> list[str]:
     """The command that analyses clips into ``out``."""
     paths = [str(clip.path) for clip in clips]
-    options = ["--adaptive"] if scan.adaptive else []
-    options += ["--fps", f"{scan.fps:g}", "--workers", str(workers), "--device", "cpu", "--quiet"]
+    options = [*options_of(scan), "--workers", str(workers), "--device", "cpu", "--quiet"]
     return [sys.executable, "-m", "fervid", "analyze", *paths, "--out", str(out), *options]
+
+
+def options_of(scan: ScanSettings) -> list[str]:
+    """The options of a command that stand for the settings of a scan."""
+    chosen = {"--adaptive": scan.adaptive, "--follow-faces": scan.follow_faces, "--no-measures": not scan.measures}
+    return ["--fps", f"{scan.fps:g}", *(option for option, is_chosen in chosen.items() if is_chosen)]
 
 
 def fresh(line: Sequence[str], cores: Collection[int] = ()) -> float:
