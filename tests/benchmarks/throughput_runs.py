@@ -38,8 +38,8 @@ def count_keyframes(path: str) -> int:
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        stream.codec_context.skip_frame = "NONKEY"
-        return sum(1 for _ in container.decode(stream))
+        wanted = (packet for packet in container.demux(stream) if packet.is_keyframe or not packet.size)
+        return sum(len(packet.decode()) for packet in wanted)
 
 
 def read_needed(path: str, fps: float) -> int:
