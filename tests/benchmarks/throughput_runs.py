@@ -152,8 +152,11 @@ def timed(clips: Sequence[Clip], short: Sequence[Clip], folder: Path, scan: Scan
             decoded.append((decoders.seconds(clips), decoders.keyframes(clips), decoders.needed(clips, scan.fps)))
             analysed.append([analysis(files, folder, scan, workers) for files in (clips, short)])
     whole, fixed = (statistics.median(one.seconds for one in calls) for calls in zip(*analysed, strict=True))
+    decode, keyframes, needed = (statistics.median(seconds) for seconds in zip(*decoded, strict=True))
     return Times(
-        *map(statistics.median, zip(*decoded, strict=True)),
+        decode=decode,
+        keyframes=keyframes,
+        needed=needed,
         whole=whole,
         fixed=fixed,
         video=sum(one.seconds for one in clips),
